@@ -1,0 +1,168 @@
+// @ts-check
+/**
+ * Builds `dist`: the library (ESM, by tsc), the executable (minified CommonJS in lazy chunks, by esbuild) and the lock addon of each
+ * supported platform. It builds beside the old `dist` and swaps at the end, so a running `lh` never meets half a build.
+ *
+ * Lazy chunks: esbuild cannot split CommonJS, so each `import('./x.ts')` of a bundled file becomes `require('./<chunk>.cjs')` and
+ * `x.ts` one more entry, until no new one turns up. A chunk has its own copy of what it imports statically: module state and
+ * `instanceof` do not cross from one chunk to another.
+ */
+import { spawn } from 'node:child_process'
+import { chmod, cp, mkdir, readFile, readdir, rename, rm, writeFile } from 'node:fs/promises'
+import { createRequire, isBuiltin } from 'node:module'
+import path from 'node:path'
+import * as esbuild from 'esbuild'
+
+const root = path.dirname(import.meta.dirname)
+const require = createRequire(import.meta.url)
+const out = path.join(root, `dist.${process.pid}`)
+const ENTRY = 'src/door/cli/main.ts'
+const EXECUTABLE = 'lh'
+const PLATFORMS = ['linux-x64', 'linux-arm64', 'darwin-x64', 'darwin-arm64']
+
+async function buildLibrary() {
+  const tsc = path.join(root, 'node_modules/typescript/bin/tsc')
+  const child = spawn(process.execPath, [tsc, '-p', 'tsconfig.build.json', '--outDir', path.join(out, 'lib')], {
+    cwd: root,
+    stdio: 'inherit',
+  })
+  const code = await new Promise((resolve, reject) => child.on('error', reject).on('close', resolve))
+  if (code !== 0) throw new Error(`tsc ended with code ${code}`)
+  // tsc rewrites `./x.ts` to `./x.js` in the code but not in the declarations, where not every consumer understands it.
+  for (const name of await readdir(path.join(out, 'lib'), { recursive: true })) {
+    if (!name.endsWith('.d.ts')) continue
+    const file = path.join(out, 'lib', name)
+    const text = await readFile(file, 'utf8')
+    await writeFile(file, text.replaceAll(/((?:\bfrom|\bimport\(|\bimport)\s*)(['"])(\.{1,2}\/[^'"]+)\.ts\2/g, '$1$2$3.js$2'))
+  }
+}
+
+/** @param {string} file absolute */
+function chunkName(file) {
+  const relative = path.relative(root, file).replaceAll(path.sep, '/')
+  if (relative === ENTRY) return EXECUTABLE
+  const name = relative.startsWith('src/')
+    ? relative.slice('src/'.length)
+    : relative.slice(relative.lastIndexOf('node_modules/') + 'node_modules/'.length)
+  return name
+    .replace(/\.[cm]?[jt]s$/, '')
+    .replaceAll(/[^a-zA-Z0-9]+/g, '-')
+    .replace(/^-/, '')
+}
+
+/** @param {string} file absolute @param {(file: string) => string} nameOf takes a note of a lazy import and gives its chunk's name */
+async function bundle(file, nameOf) {
+  return esbuild.build({
+    absWorkingDir: root,
+    entryPoints: { [nameOf(file)]: file },
+    outdir: path.join(out, 'bin'),
+    outExtension: { '.js': '.cjs' },
+    bundle: true,
+    platform: 'node',
+    format: 'cjs',
+    target: 'node20',
+    minify: true,
+    legalComments: 'none',
+    supported: { 'dynamic-import': false },
+    define: { 'import.meta.dirname': '__dirname', 'import.meta.filename': '__filename' },
+    // An `import.meta.url` in a bundled file would be empty there: better no build than a wrong path.
+    logOverride: { 'empty-import-meta': 'error' },
+    logLevel: 'warning',
+    metafile: true,
+    plugins: [
+      {
+        name: 'lazy-chunks',
+        setup(build) {
+          build.onResolve({ filter: /./ }, async args => {
+            if (args.kind !== 'dynamic-import' || args.pluginData === 'resolving' || isBuiltin(args.path)) return undefined
+            const target = await build.resolve(args.path, {
+              kind: args.kind,
+              importer: args.importer,
+              resolveDir: args.resolveDir,
+              pluginData: 'resolving',
+            })
+            if (target.errors.length > 0 || target.external) return target
+            return { path: `./${nameOf(target.path)}.cjs`, external: true }
+          })
+        },
+      },
+    ],
+  })
+}
+
+async function buildExecutable() {
+  /** @type {Map<string, string>} chunk name → source file */
+  const chunks = new Map()
+  /** @type {string[]} */
+  const queue = []
+  /** @param {string} file */
+  const nameOf = file => {
+    const name = chunkName(file)
+    const known = chunks.get(name)
+    if (known === undefined) {
+      chunks.set(name, file)
+      queue.push(file)
+    } else if (known !== file) throw new Error(`two lazy chunks would be named ${name}: ${known} and ${file}`)
+    return name
+  }
+  nameOf(path.join(root, ENTRY))
+  /** @type {Set<string>} */
+  const packages = new Set()
+  for (let file = queue.shift(); file !== undefined; file = queue.shift()) {
+    const { metafile } = await bundle(file, nameOf)
+    for (const input of Object.keys(metafile.inputs)) {
+      const found = /^(.*node_modules\/(?:@[^/]+\/)?[^/]+)\//.exec(input)
+      if (found?.[1] !== undefined) packages.add(found[1])
+    }
+  }
+  const executable = path.join(out, 'bin', `${EXECUTABLE}.cjs`)
+  const code = await readFile(executable, 'utf8')
+  await writeFile(executable, code.startsWith('#!') ? code : `#!/usr/bin/env node\n${code}`)
+  await chmod(executable, 0o755)
+  return packages
+}
+
+/** Copies the addon for each platform, and the licences of everything that is bundled. @param {Set<string>} packages */
+async function copyOthers(packages) {
+  const addon = path.dirname(require.resolve('fs-native-extensions/package.json'))
+  for (const platform of PLATFORMS) {
+    const from = path.join(addon, 'prebuilds', platform, 'fs-native-extensions.node')
+    await mkdir(path.join(out, 'prebuilds', platform), { recursive: true })
+    await cp(from, path.join(out, 'prebuilds', platform, 'fs-native-extensions.node'))
+  }
+  const notices = []
+  for (const folder of [...packages, path.relative(root, addon)].toSorted()) {
+    const { name, version, license } = JSON.parse(await readFile(path.join(root, folder, 'package.json'), 'utf8'))
+    const file = (await readdir(path.join(root, folder))).find(entry => /^licen[cs]e/i.test(entry))
+    const text = file === undefined ? `License: ${license}` : await readFile(path.join(root, folder, file), 'utf8')
+    notices.push(`${name} ${version}\n\n${text.trim()}\n`)
+  }
+  await writeFile(path.join(out, 'THIRD-PARTY-LICENSES.txt'), notices.join(`\n${'-'.repeat(78)}\n\n`))
+}
+
+async function swap() {
+  const dist = path.join(root, 'dist')
+  const old = `${dist}.old-${process.pid}`
+  await rename(dist, old).catch(error => {
+    if (error.code !== 'ENOENT') throw error
+  })
+  await rename(out, dist)
+  await rm(old, { recursive: true, force: true })
+}
+
+async function printSizes() {
+  const folder = path.join(root, 'dist/bin')
+  const rows = []
+  for (const name of await readdir(folder)) rows.push({ name, bytes: (await readFile(path.join(folder, name))).length })
+  rows.sort((a, b) => b.bytes - a.bytes)
+  for (const { name, bytes } of rows) console.log(`${(bytes / 1024).toFixed(1).padStart(8)} KiB  dist/bin/${name}`)
+}
+
+try {
+  const [packages] = await Promise.all([buildExecutable(), buildLibrary()])
+  await copyOthers(packages)
+  await swap()
+  await printSizes()
+} finally {
+  await rm(out, { recursive: true, force: true })
+}

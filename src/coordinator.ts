@@ -1,0 +1,311 @@
+import type { Command, Decision, Target } from './core/decide.ts'
+import { decide } from './core/decide.ts'
+import { evolve } from './core/evolve.ts'
+import { Fault } from './core/fault.ts'
+import type { Binding, Holder, Instant, Lease } from './core/lease.ts'
+import { emptySlot } from './core/lease.ts'
+import type { Entry } from './core/operation.ts'
+import { isOwnership } from './core/operation.ts'
+import type { Policy } from './core/policy.ts'
+import type { Presented, Refusal } from './core/refusal.ts'
+import { refusalCode, retryAfterMs, wordRefusal } from './core/refusal.ts'
+import { sha256Hex } from './core/sha256.ts'
+import { ulid } from './core/ulid.ts'
+import type { Commit, LiveLock, Reading, Store } from './store/store.ts'
+
+/** Who asks, and under which id the command may be repeated. */
+export interface Caller {
+  readonly holder: Holder
+  /** The caller's own op_id; absent = one is made. The same id again gives the first answer. */
+  readonly opId?: string
+}
+
+/** "Yes": the leases as they are after the command, and what it ended. */
+export interface Granted {
+  readonly ok: true
+  readonly leases: readonly Lease[]
+  readonly ended: readonly Lease[]
+  readonly alreadyHeld: boolean
+  readonly late: boolean
+  /** The op_id had been used before; this is the first answer again. */
+  readonly replay: boolean
+  /** On a replay: is that ownership still current? */
+  readonly live: boolean
+  readonly opId: string
+  readonly now: Instant
+  /** Positions of the records that were added. */
+  readonly seqs: readonly number[]
+  /** The liveness lock of a lease that is bound to this process. */
+  readonly liveLock: LiveLock | null
+}
+
+/** "No", and why. Nothing was written for it. */
+export interface Refused {
+  readonly ok: false
+  readonly refusal: Refusal
+  readonly opId: string
+  readonly now: Instant
+  /** Position of the log that said no: what is written after it may change the answer. */
+  readonly lastSeq: number
+}
+
+export type Answer = Granted | Refused
+
+export interface AcquireRequest {
+  /** Canonical keys, at most 32; all or nothing. */
+  readonly resources: readonly string[]
+  /** Seconds, 0 = indefinite (needs a reason). Absent = the policy's. */
+  readonly ttlSecs?: number
+  readonly reason?: string
+  readonly branch?: string
+  readonly presented?: Presented
+  /** End the lease with this process and the children that inherit its liveness lock. */
+  readonly bind?: boolean
+  /** Wait until it is free: milliseconds, or Infinity. */
+  readonly waitMs?: number
+  /** Called once when the command begins to wait. */
+  readonly onWait?: (refusal: Refusal, now: Instant) => void
+}
+
+export interface TargetRequest {
+  readonly target: Target
+  readonly presented?: Presented
+}
+
+/** A waiting acquirer looks again at least this often when what blocks it is bound to a process: a death writes no record. */
+const deathCheckMs = 1000
+
+/** No proof was shown; identity decides. */
+const nothingPresented: Presented = { leaseId: null, token: null }
+
+let minted = 0
+
+/**
+ * The one impure loop between those who ask and the rules: gather what the rules need, let the store run `decide` where nobody can come
+ * between, and turn what happened into an answer. It grants nothing itself, and it does not know which store it works on.
+ */
+export class Coordinator {
+  readonly #store: Store
+  readonly #policy: Policy
+  /** Makes what it mints different from every other process's: host, boot and pid are in it. */
+  readonly #origin: string
+
+  constructor(store: Store, policy: Policy, origin: string) {
+    this.#store = store
+    this.#policy = policy
+    this.#origin = origin
+  }
+
+  /** Takes resources, all or nothing; waits for them if asked to. Times out with the last refusal inside a `timeout` fault. */
+  async acquire(caller: Caller, request: AcquireRequest): Promise<Answer> {
+    const leaseId = this.#mint()
+    const opId = caller.opId ?? this.#mint()
+    const command = (binding: Binding | null): Command => ({
+      type: 'acquire',
+      holder: caller.holder,
+      opId,
+      retry: caller.opId !== undefined,
+      resources: [...new Set(request.resources)].toSorted(),
+      leaseId,
+      ttlSecs: request.ttlSecs ?? null,
+      branch: request.branch ?? null,
+      reason: request.reason ?? null,
+      binding,
+      presented: request.presented ?? nothingPresented,
+    })
+    const attempt = (): Promise<Answer> => this.#run(command, opId, { bind: request.bind === true, label: `acquire ${request.resources[0] ?? ''}` })
+    return request.waitMs === undefined ? attempt() : this.#waitFor(attempt, request.waitMs, request.onWait)
+  }
+
+  /** Moves the deadline: now + TTL. Also late, as long as nobody has evicted the lease. */
+  renew(
+    caller: Caller,
+    request: TargetRequest & { readonly heartbeat?: boolean; readonly ttlSecs?: number; readonly note?: string; readonly reason?: string },
+  ): Promise<Answer> {
+    return this.#ask(caller, asked => ({
+      ...asked,
+      type: request.heartbeat === true ? 'heartbeat' : 'renew',
+      target: request.target,
+      presented: request.presented ?? nothingPresented,
+      ttlSecs: request.ttlSecs ?? null,
+      note: request.note ?? null,
+      reason: request.reason ?? null,
+    }))
+  }
+
+  /** Gives back; a group as a whole unless `only`. A holder that repeats its own release is told that it is done. */
+  release(
+    caller: Caller,
+    request: TargetRequest & { readonly only?: boolean; readonly reason?: string; readonly outcome?: string; readonly unbind?: LiveLock },
+  ): Promise<Answer> {
+    const { unbind } = request
+    return this.#ask(
+      caller,
+      asked => ({
+        ...asked,
+        type: 'release',
+        target: request.target,
+        presented: request.presented ?? nothingPresented,
+        only: request.only === true,
+        reason: request.reason ?? null,
+        outcome: request.outcome ?? null,
+      }),
+      unbind === undefined ? {} : { unbind },
+    )
+  }
+
+  /** Hands over to another agent or worktree; the old token ends with it. */
+  transfer(caller: Caller, request: TargetRequest & { readonly to: Holder; readonly ttlSecs?: number; readonly reason: string }): Promise<Answer> {
+    return this.#ask(caller, asked => ({
+      ...asked,
+      type: 'transfer',
+      target: request.target,
+      presented: request.presented ?? nothingPresented,
+      to: request.to,
+      leaseId: this.#mint(),
+      ttlSecs: request.ttlSecs ?? null,
+      reason: request.reason,
+    }))
+  }
+
+  /** Ends somebody's lease by a person's word. */
+  evict(caller: Caller, request: { readonly target: Target; readonly reason: string; readonly token?: number }): Promise<Answer> {
+    return this.#ask(caller, asked => ({ ...asked, type: 'force-evict', target: request.target, reason: request.reason, token: request.token ?? null }))
+  }
+
+  /** Evicts what time or a proven death has ended: one key, or everything. */
+  sweep(caller: Caller, resource: string | null = null): Promise<Answer> {
+    return this.#ask(caller, asked => ({ ...asked, type: 'sweep', resource }))
+  }
+
+  /** State at this moment; never writes, never waits for a writer. */
+  view(): Promise<Reading> {
+    return this.#store.view()
+  }
+
+  #ask(
+    caller: Caller,
+    build: (asked: { readonly holder: Holder; readonly opId: string; readonly retry: boolean }) => Command,
+    options: { readonly unbind?: LiveLock } = {},
+  ): Promise<Answer> {
+    const opId = caller.opId ?? this.#mint()
+    const command = build({ holder: caller.holder, opId, retry: caller.opId !== undefined })
+    return this.#run(() => command, opId, { ...options, label: command.type })
+  }
+
+  async #run(command: (binding: Binding | null) => Command, opId: string, options: { readonly bind?: boolean; readonly unbind?: LiveLock; readonly label: string }): Promise<Answer> {
+    let commit: Commit
+    try {
+      commit = await this.#store.transact((view, binding) => decide(command(binding), view, this.#policy), options)
+    } catch (error) {
+      throw withOpId(error, opId)
+    }
+    const { decision, now } = commit
+    if (!decision.ok) return { ok: false, refusal: await this.#refined(decision.refusal), opId, now, lastSeq: commit.lastSeq }
+    return granted(decision, commit, opId)
+  }
+
+  /** A lease id that nobody has may be one that ended: then its holder has lost it, which is another answer than a mistyped id. */
+  async #refined(refusal: Refusal): Promise<Refusal> {
+    if (refusal.kind !== 'unknown-lease') return refusal
+    const presented = { leaseId: refusal.leaseId, token: null }
+    let resource: string | null = null
+    for await (const { operation } of this.#store.history()) {
+      if (!('leaseIds' in operation)) continue
+      const index = operation.leaseIds.indexOf(refusal.leaseId)
+      if (index >= 0) resource = operation.resources[index] ?? null
+    }
+    if (resource === null) return refusal
+    const view = await this.#store.view()
+    const past = view.past(resource)
+    return { kind: 'superseded', resource, lease: view.lease(resource), past: past?.leaseId === refusal.leaseId ? past : null, presented }
+  }
+
+  async #waitFor(attempt: () => Promise<Answer>, waitMs: number, onWait: AcquireRequest['onWait']): Promise<Answer> {
+    const deadline = performance.now() + waitMs
+    for (let told = false; ; told = true) {
+      // oxlint-disable-next-line no-await-in-loop -- each attempt follows a change
+      const answer = await attempt()
+      if (answer.ok || refusalCode(answer.refusal) !== 'held') return answer
+      if (!told) onWait?.(answer.refusal, answer.now)
+      const left = deadline - performance.now()
+      if (left <= 0) throw timedOut(answer, waitMs)
+      // oxlint-disable-next-line no-await-in-loop -- waiting is what the loop is for
+      await this.#untilWorthAsking(answer, left)
+    }
+  }
+
+  /** Until something is written, the blocker's deadline passes, its process may have died, or our own time is over. */
+  async #untilWorthAsking({ refusal, now, lastSeq }: Refused, leftMs: number): Promise<void> {
+    const bound = 'lease' in refusal && refusal.lease?.binding !== null
+    const until = Math.min(retryAfterMs(refusal, now) ?? Number.POSITIVE_INFINITY, bound ? deathCheckMs : Number.POSITIVE_INFINITY, leftMs, maxTimerMs)
+    await this.#store.changed(lastSeq, Math.ceil(until) + 1)
+  }
+
+  /** A fresh ULID. Not random: boot, process, clock and a counter make it unique, and loading randomness would cost more than the claim. */
+  #mint(): string {
+    const unique = sha256Hex(Buffer.from(`${this.#origin}/${process.pid}/${process.hrtime().join('.')}/${++minted}`), 24)
+    return ulid(Date.now(), Buffer.from(unique.slice(0, 20), 'hex'))
+  }
+}
+
+/** Longest timer Node knows, milliseconds. */
+const maxTimerMs = 2 ** 31 - 1
+
+function granted(decision: Extract<Decision, { ok: true }>, commit: Commit, opId: string): Granted {
+  const { outcome } = decision
+  const first = outcome.replayOf
+  const replayed = first === null ? null : firstAnswer(first, commit)
+  return {
+    ok: true,
+    leases: replayed?.leases ?? commit.leases,
+    ended: replayed?.ended ?? outcome.ended,
+    alreadyHeld: outcome.alreadyHeld,
+    late: outcome.late,
+    replay: first !== null,
+    live: replayed?.live ?? true,
+    opId,
+    now: commit.now,
+    seqs: commit.entries.map(({ seq }) => seq),
+    liveLock: commit.live,
+  }
+}
+
+/** What a command answered the first time, rebuilt from its record: the leases as they were, or still are. */
+function firstAnswer(entry: Entry, commit: Commit): { readonly leases: readonly Lease[]; readonly ended: readonly Lease[]; readonly live: boolean } {
+  const { operation } = entry
+  if (isOwnership(operation)) {
+    const current = commit.leases.filter(({ token }) => token === entry.seq)
+    const live = current.length === operation.resources.length
+    return { leases: live ? current : operation.resources.map(resource => evolve(emptySlot, entry, resource).lease!), ended: [], live }
+  }
+  if (operation.op === 'renew' || operation.op === 'heartbeat') {
+    const current = commit.leases.filter(({ token }) => token === operation.token)
+    const live = current.length === operation.resources.length
+    return { leases: live ? current : leasesOf(entry, operation), ended: [], live }
+  }
+  return { leases: [], ended: 'resources' in operation ? leasesOf(entry, operation) : [], live: false }
+}
+
+/** The leases that a record is about, as far as the record itself tells. */
+function leasesOf(entry: Entry, operation: Extract<Entry['operation'], { resources: readonly string[] }>): readonly Lease[] {
+  const holder = 'holder' in operation ? operation.holder : operation.previousHolder
+  const token = 'token' in operation ? operation.token : 'previousToken' in operation ? operation.previousToken : entry.seq
+  const terms = { op: 'acquire', actor: operation.actor, opId: operation.opId, ttlSecs: 'ttlSecs' in operation ? operation.ttlSecs : 0, staleSecs: 0, branch: null, reason: null, binding: null, from: null } as const
+  const start = { ...entry, operation: { ...terms, resources: operation.resources, leaseIds: operation.leaseIds, holder } }
+  return operation.resources.map(resource => ({ ...evolve(emptySlot, start, resource).lease!, token }))
+}
+
+function timedOut({ refusal, now, opId }: Refused, waitMs: number): Fault {
+  const { message } = wordRefusal(refusal, now)
+  return new Fault('timeout', `waited ${Math.round(waitMs / 100) / 10} s, and ${message}`, {
+    hint: `see: lh why ${'lease' in refusal && refusal.lease !== null ? refusal.lease.resource : ''}, or wait longer`,
+    details: { op_id: opId },
+  })
+}
+
+/** Whoever has to ask again needs the id to ask under. */
+function withOpId(error: unknown, opId: string): unknown {
+  if (!(error instanceof Fault) || error.details?.['outcome'] === undefined) return error
+  return new Fault(error.code, error.message, { ...(error.hint === undefined ? {} : { hint: error.hint }), details: { ...error.details, op_id: opId }, cause: error })
+}

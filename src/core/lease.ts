@@ -1,0 +1,130 @@
+/** A process that can be proven dead: only when boot and both namespaces equal those of whoever looks. */
+export interface Witness {
+  readonly host: string
+  readonly bootId: string
+  /** Inode of `/proc/self/ns/pid`, or the platform's word for "there is only one". */
+  readonly pidNs: string
+  /** Inode of `/proc/self/ns/time`: another time namespace shows another start for the same pid. */
+  readonly timeNs: string
+  readonly pid: number
+  /** Start time in clock ticks since boot (field 22 of `/proc/PID/stat`). */
+  readonly pidStartTicks: number
+}
+
+/** Who holds: the agent, where it works, in which session, and the process that proves it lives, when one is known. */
+export interface Holder {
+  /** `<type>:<identifier>`, for example `agent:claude-1` or `human:alice`. */
+  readonly agentId: string
+  /** `wt:<8 hex>`. */
+  readonly worktreeId: string
+  readonly sessionId: string | null
+  readonly witness: Witness | null
+}
+
+/** A point on the store's clock. `b` names the clock (boot and time namespace), `m` counts its milliseconds. */
+export interface Stamp {
+  readonly b: string
+  readonly m: number
+}
+
+/** A point in time as the store reports it: its own clock for judging, the wall clock for people. */
+export interface Instant extends Stamp {
+  /** Milliseconds since the epoch. Judges nothing within one boot. */
+  readonly wall: number
+}
+
+/** A hold that ends by itself when a process ends: the name of its liveness lock, which that process and its children keep. */
+export interface Binding {
+  readonly live: string
+}
+
+/** A time-bounded, exclusive, fenced hold on one resource. */
+export interface Lease {
+  /** ULID; one per ownership, so a transfer or a reclaim makes a new one. */
+  readonly leaseId: string
+  /** Canonical key, `<kind>:<name>`. */
+  readonly resource: string
+  readonly state: 'held' | 'pending'
+  readonly holder: Holder
+  /** The fencing token: position of the ownership record in the log. */
+  readonly token: number
+  /** Seconds; 0 = indefinite. */
+  readonly ttlSecs: number
+  /** Seconds without a beat after which an indefinite lease shows as stale. */
+  readonly staleSecs: number
+  /** Wall clock, milliseconds since the epoch. */
+  readonly acquiredAt: number
+  /** Wall clock of the last acquire, renew or heartbeat. */
+  readonly lastBeatAt: number
+  /** Store clock of the last beat. */
+  readonly beat: Stamp
+  /** Store clock (same `b` as the beat) from which the lease may be evicted; null when indefinite. */
+  readonly deadlineM: number | null
+  readonly branch: string | null
+  readonly reason: string | null
+  /** The last heartbeat's note. */
+  readonly note: string | null
+  readonly binding: Binding | null
+  /** Keys taken in the same record, this one included; they are renewed and ended together. Null for a single one. */
+  readonly group: Group | null
+}
+
+/** The other leases that were taken in one record with this one. */
+export interface Group {
+  /** Lease id of the first member. */
+  readonly id: string
+  readonly resources: readonly string[]
+}
+
+/** How an ownership ended. */
+export type EndedBy = 'release' | 'transfer' | 'reclaim' | 'confirm' | 'auto-evict' | 'force-evict'
+
+/** What is remembered of a key's last ownership after it ended. */
+export interface Past {
+  readonly resource: string
+  readonly token: number
+  readonly leaseId: string
+  readonly holder: Holder
+  readonly endedBy: EndedBy
+  /** `ttl`, `holder-dead`, `reservation-lapsed`, or a person's words. */
+  readonly reason: string | null
+  /** `done`, `closed`, `abandoned`, `reopened`, or null. */
+  readonly outcome: string | null
+  /** Wall clock, milliseconds since the epoch. */
+  readonly endedAt: number
+  /** Position of the record that ended it. */
+  readonly endedSeq: number
+}
+
+/** Everything the log says of one key. */
+export interface Slot {
+  readonly lease: Lease | null
+  readonly past: Past | null
+}
+
+export const emptySlot: Slot = { lease: null, past: null }
+
+/** What a lease looks like to somebody who asks now. */
+export type Standing = 'live' | 'stale' | 'expired' | 'dead' | 'pending' | 'free'
+
+/** Milliseconds until the deadline on the store's clock (negative when past), null when indefinite. */
+export const remainingMs = (lease: Lease, now: Stamp): number | null => (lease.deadlineM === null ? null : lease.deadlineM - now.m)
+
+/** Past its deadline: it may be evicted, and until somebody does its holder may still renew. */
+export const isExpired = (lease: Lease, now: Stamp): boolean => lease.deadlineM !== null && now.m >= lease.deadlineM
+
+/** Indefinite and silent for too long. Never taken without being asked for. */
+export const isStale = (lease: Lease, now: Stamp): boolean =>
+  lease.ttlSecs === 0 && lease.staleSecs > 0 && now.m - lease.beat.m >= lease.staleSecs * 1000
+
+/** The standing that is shown; `dead` needs a proof that only the host can give. */
+export function standingOf(lease: Lease, now: Stamp, provenDead: boolean): Standing {
+  if (provenDead) return 'dead'
+  if (isExpired(lease, now)) return 'expired'
+  if (lease.state === 'pending') return 'pending'
+  return isStale(lease, now) ? 'stale' : 'live'
+}
+
+/** Same agent, same worktree, same session (absent equals only absent): the identity that ownership is judged by. */
+export const sameHolder = (a: Holder, b: Holder): boolean =>
+  a.agentId === b.agentId && a.worktreeId === b.worktreeId && a.sessionId === b.sessionId

@@ -1,0 +1,226 @@
+import type { ErrorCode } from './fault.ts'
+import type { Instant, Lease, Past } from './lease.ts'
+import { isStale, remainingMs } from './lease.ts'
+import { bounds, ttlRange } from './policy.ts'
+import { show } from './resource.ts'
+
+/** A launch in flight: a hold that is not in the log and dies with the process that made it. */
+export interface Reservation {
+  readonly resource: string
+  readonly agentId: string
+  readonly pid: number | null
+  /** Milliseconds since it began. */
+  readonly ageMs: number
+}
+
+/** "No", as data: who holds it, until when, and which rule said so. Worded by `wordRefusal`, given an exit code by `refusalCode`. */
+export type Refusal =
+  | { readonly kind: 'held'; readonly lease: Lease; readonly wanted: string }
+  | { readonly kind: 'reserved'; readonly reservation: Reservation }
+  | { readonly kind: 'lapsing'; readonly lease: Lease; readonly retryAfterMs: number }
+  | { readonly kind: 'other-instance'; readonly lease: Lease }
+  | { readonly kind: 'pending'; readonly lease: Lease }
+  | { readonly kind: 'not-pending'; readonly lease: Lease }
+  | { readonly kind: 'not-held'; readonly resource: string }
+  | { readonly kind: 'unknown-lease'; readonly leaseId: string }
+  | { readonly kind: 'not-owner'; readonly lease: Lease }
+  | { readonly kind: 'superseded'; readonly resource: string; readonly lease: Lease | null; readonly past: Past | null; readonly presented: Presented }
+  | { readonly kind: 'store-reset'; readonly token: number; readonly lastSeq: number }
+  | { readonly kind: 'bad-ttl'; readonly ttlSecs: number; readonly reservation: boolean }
+  | { readonly kind: 'too-many'; readonly count: number }
+  | { readonly kind: 'op-id-reused'; readonly opId: string; readonly op: string; readonly resources: readonly string[] }
+  | { readonly kind: 'same-holder'; readonly lease: Lease }
+  | { readonly kind: 'reason-required'; readonly what: string }
+  | { readonly kind: 'limit'; readonly scope: 'agent' | 'repo'; readonly limit: number; readonly agentId: string; readonly held: readonly string[] }
+  | { readonly kind: 'not-stale'; readonly lease: Lease }
+
+/** What a caller showed to prove that a lease is theirs. */
+export interface Presented {
+  readonly leaseId: string | null
+  readonly token: number | null
+}
+
+/** The error code of a refusal; what to exit with follows from it. */
+export function refusalCode(refusal: Refusal): ErrorCode {
+  switch (refusal.kind) {
+    case 'held':
+    case 'reserved':
+    case 'lapsing':
+    case 'other-instance':
+    case 'pending':
+      return 'held'
+    case 'not-held':
+    case 'unknown-lease':
+      return 'not_found'
+    case 'not-owner':
+      return 'not_owner'
+    case 'superseded':
+      return 'superseded'
+    case 'store-reset':
+      return 'unavailable'
+    case 'bad-ttl':
+    case 'too-many':
+    case 'op-id-reused':
+    case 'same-holder':
+      return 'usage'
+    case 'not-pending':
+    case 'reason-required':
+    case 'limit':
+    case 'not-stale':
+      return 'policy'
+  }
+}
+
+/** The lease that stands in the way, where there is one. */
+export const blockerOf = (refusal: Refusal): Lease | null => ('lease' in refusal ? refusal.lease : null)
+
+/** Milliseconds after which asking again may help; null when only somebody's act will. */
+export function retryAfterMs(refusal: Refusal, now: Instant): number | null {
+  if (refusal.kind === 'lapsing') return refusal.retryAfterMs
+  const lease = blockerOf(refusal)
+  if (lease === null || refusalCode(refusal) !== 'held') return null
+  const left = remainingMs(lease, now)
+  return left === null ? null : Math.max(0, left)
+}
+
+/** One sentence that names the thing and the cause, and one that says what to do next. */
+export interface Wording {
+  readonly message: string
+  readonly hint: string
+}
+
+/** Every refusal is worded here and nowhere else. */
+export function wordRefusal(refusal: Refusal, now: Instant): Wording {
+  switch (refusal.kind) {
+    case 'held':
+      return wordHeld(refusal.lease, refusal.wanted, now)
+    case 'reserved':
+      return wordReserved(refusal.reservation)
+    case 'lapsing':
+      return {
+        message: `${refusal.lease.resource} looks abandoned by ${refusal.lease.holder.agentId} and is being watched before it is taken`,
+        hint: `ask again in ${inWords(refusal.retryAfterMs)}, or wait with --wait`,
+      }
+    case 'other-instance':
+      return {
+        message: `${refusal.lease.resource} is held by ${refusal.lease.holder.agentId} itself, in ${instanceInWords(refusal.lease)}, ${untilInWords(refusal.lease, now)}`,
+        hint: `work there, or end that one first; see: lh why ${refusal.lease.resource}`,
+      }
+    case 'pending':
+      return {
+        message: `${refusal.lease.resource} is reserved for a launch by ${refusal.lease.holder.agentId}; a reservation is confirmed, not used`,
+        hint: `see: lh why ${refusal.lease.resource}`,
+      }
+    case 'not-pending':
+      return { message: `${refusal.lease.resource} is held, not reserved: there is nothing to confirm`, hint: `see: lh why ${refusal.lease.resource}` }
+    case 'not-held':
+      return { message: `nobody holds ${refusal.resource}`, hint: `to take it: lh claim acquire ${refusal.resource}` }
+    case 'unknown-lease':
+      return { message: `there is no lease ${show(refusal.leaseId)}`, hint: 'to see the leases there are: lh claim list' }
+    case 'not-owner':
+      return {
+        message: `${refusal.lease.resource} is held by ${holderInWords(refusal.lease)}, ${untilInWords(refusal.lease, now)}: not by you`,
+        hint: `only its holder can do that; to end it all the same: lh claim evict ${refusal.lease.resource} --reason "…"`,
+      }
+    case 'superseded':
+      return wordSuperseded(refusal, now)
+    case 'store-reset':
+      return {
+        message: `token ${refusal.token} is newer than the whole log, which ends at ${refusal.lastSeq}: the store was reset, or this is another one`,
+        hint: 'nothing was changed; see: lh doctor, and stop using leases from before the reset',
+      }
+    case 'bad-ttl':
+      return {
+        message: `a ttl of ${refusal.ttlSecs} s is not possible`,
+        hint: refusal.reservation ? `a reservation lasts more than 0 and at most ${bounds.maxReservationSecs} s` : `give a ttl ${ttlRange}, or 0 for indefinite`,
+      }
+    case 'too-many':
+      return { message: `${refusal.count} resources in one step are too many`, hint: `at most ${bounds.maxResources} can be taken together` }
+    case 'op-id-reused':
+      return {
+        message: `the op_id ${show(refusal.opId)} was already used for ${refusal.op} of ${refusal.resources.join(', ')}`,
+        hint: 'an op_id names one command; use a new one for another',
+      }
+    case 'same-holder':
+      return { message: `${refusal.lease.resource} already belongs to ${refusal.lease.holder.agentId} there`, hint: 'name another agent or worktree' }
+    case 'reason-required':
+      return { message: `${refusal.what} needs a reason`, hint: 'add --reason "…"; it is kept in the log' }
+    case 'limit':
+      return wordLimit(refusal)
+    case 'not-stale':
+      return {
+        message: `${refusal.lease.resource} is not stale: ${holderInWords(refusal.lease)} gave a sign of life ${inWords(now.m - refusal.lease.beat.m)} ago`,
+        hint: `see: lh why ${refusal.lease.resource}`,
+      }
+  }
+}
+
+function wordHeld(lease: Lease, wanted: string, now: Instant): Wording {
+  const overlap = wanted === lease.resource ? '' : ` (${wanted} overlaps it)`
+  const stale = isStale(lease, now) ? `; stale: no sign of life for ${inWords(now.m - lease.beat.m)}` : ''
+  return {
+    message: `${lease.resource} is held by ${holderInWords(lease)}, ${untilInWords(lease, now)}${stale}${overlap}`,
+    hint: `see: lh why ${lease.resource}, or wait for it with --wait`,
+  }
+}
+
+function wordReserved({ resource, agentId, pid, ageMs }: Reservation): Wording {
+  return {
+    message: `${resource} is reserved: ${agentId} is launching an agent for it${pid === null ? '' : ` (pid ${pid})`} since ${inWords(ageMs)}`,
+    hint: `the launch ends with a claim or with nothing; see: lh why ${resource}, or wait with --wait`,
+  }
+}
+
+function wordSuperseded(refusal: Extract<Refusal, { kind: 'superseded' }>, now: Instant): Wording {
+  const { resource, lease, past, presented } = refusal
+  const shown = presented.token === null ? `lease ${presented.leaseId}` : `token ${presented.token}`
+  if (lease !== null) {
+    return {
+      message: `your ${shown} for ${resource} is no longer current: ${holderInWords(lease)} holds it with token ${lease.token}, ${untilInWords(lease, now)}`,
+      hint: `stop writing; see: lh why ${resource}, then: lh claim acquire ${resource} --wait`,
+    }
+  }
+  const how = past === null ? 'it has ended' : `it ended by ${past.endedBy}${past.reason === null ? '' : ` (${past.reason})`} ${inWords(now.wall - past.endedAt)} ago`
+  return {
+    message: `your ${shown} for ${resource} is no longer current: ${how} and nobody holds it now`,
+    hint: `to take it again: lh claim acquire ${resource}`,
+  }
+}
+
+function wordLimit({ scope, limit, agentId, held }: Extract<Refusal, { kind: 'limit' }>): Wording {
+  const whose = scope === 'agent' ? agentId : 'this repository'
+  const key = scope === 'agent' ? 'max_indefinite_leases_per_agent' : 'max_indefinite_leases_per_repo'
+  return {
+    message: `${whose} already has ${held.length} indefinite leases (${held.join(', ')}); the limit is ${limit}`,
+    hint: `release one, give a --ttl, or raise ${key}`,
+  }
+}
+
+const holderInWords = (lease: Lease): string => {
+  const { agentId, worktreeId, sessionId } = lease.holder
+  return sessionId === null ? `${agentId} (${worktreeId})` : `${agentId} (${worktreeId}, session ${sessionId})`
+}
+
+function instanceInWords({ binding, holder }: Lease): string {
+  if (binding !== null) return holder.witness === null ? 'another process' : `process ${holder.witness.pid}`
+  return holder.sessionId === null ? 'another session' : `session ${holder.sessionId}`
+}
+
+function untilInWords(lease: Lease, now: Instant): string {
+  const left = remainingMs(lease, now)
+  if (left === null) return 'indefinitely'
+  return left > 0 ? `for another ${inWords(left)}` : `expired ${inWords(-left)} ago and not yet evicted`
+}
+
+/** A duration for people: `340 ms`, `12 s`, `4 min`, `3 h 20 min`, `2 d`. */
+export function inWords(ms: number): string {
+  const rounded = Math.max(0, Math.round(ms))
+  if (rounded < 1000) return `${rounded} ms`
+  const secs = Math.round(rounded / 1000)
+  if (secs < 120) return `${secs} s`
+  const minutes = Math.round(secs / 60)
+  if (minutes < 120) return `${minutes} min`
+  const hours = Math.floor(minutes / 60)
+  if (hours < 48) return minutes % 60 === 0 ? `${hours} h` : `${hours} h ${minutes % 60} min`
+  return `${Math.round(hours / 24)} d`
+}

@@ -1,0 +1,182 @@
+import { usage } from './fault.ts'
+
+/** What a spelling is resolved against. */
+export interface ResourceContext {
+  /** Top level of the worktree, absolute, or null where there is none; absolute `path:` names are made relative to it. */
+  readonly root: string | null
+  /** Git's `core.ignorecase`: `branch:` and `path:` names are folded. */
+  readonly ignoreCase: boolean
+}
+
+/** Longest key in UTF-8 bytes. */
+export const maxKeyBytes = 256
+const maxSegments = 32
+const kindPattern = /^[a-z][a-z0-9_-]{0,31}$/
+const ticketPattern = /^[a-z0-9][a-z0-9._-]{0,127}$/
+
+/** The part of a key before the first colon. */
+export const kindOf = (key: string): string => key.slice(0, key.indexOf(':'))
+
+/** The part of a key after the first colon. */
+export const nameOf = (key: string): string => key.slice(key.indexOf(':') + 1)
+
+/** Does this key name a path or a pattern of paths? */
+export const isPath = (key: string): boolean => key.startsWith('path:')
+
+/**
+ * The one canonical key of a spelling: `<kind>:<name>`, a bare word being a ticket. Throws `usage` for a name that cannot be a key;
+ * a key is at most 256 bytes of NFC UTF-8 without control characters, so it can be shown, logged and compared byte by byte.
+ */
+export function parseResource(text: string, context: ResourceContext): string {
+  const colon = text.indexOf(':')
+  const kind = colon < 0 ? 'ticket' : text.slice(0, colon).toLowerCase()
+  if (!kindPattern.test(kind)) {
+    throw usage(`${show(text)} is not a resource: the part before the colon must be a word such as ticket, path, branch or env`, spelling)
+  }
+  const name = canonicalName(kind, colon < 0 ? text : text.slice(colon + 1), text, context)
+  const key = `${kind}:${name}`
+  if (utf8Length(key) > maxKeyBytes) {
+    throw usage(`${show(text)} is too long: ${utf8Length(key)} bytes, a resource has at most ${maxKeyBytes}`)
+  }
+  return key
+}
+
+const spelling = 'write <kind>:<name>, for example ticket:fix-login, path:src/** or env:staging'
+
+function canonicalName(kind: string, raw: string, text: string, context: ResourceContext): string {
+  const name = raw.normalize('NFC')
+  if (name === '') throw usage(`${show(text)} has no name`, spelling)
+  const bad = forbiddenCharacter(name)
+  if (bad !== null) throw usage(`${show(text)} contains ${bad}, which a resource name may not`)
+  if (name !== name.trim()) throw usage(`${show(text)} begins or ends with a blank`)
+  switch (kind) {
+    case 'ticket':
+      return ticketName(name, text)
+    case 'path':
+      return pathName(name, text, context)
+    case 'branch':
+      return context.ignoreCase ? name.toLowerCase() : name
+    case 'workspace':
+      throw usage('workspace: is held by the session lock, not by a claim', 'see: lh session-lock status')
+    default:
+      return name
+  }
+}
+
+function ticketName(name: string, text: string): string {
+  const folded = name.toLowerCase()
+  if (ticketPattern.test(folded)) return folded
+  throw usage(
+    `${show(text)} is not a ticket id: ids have up to 128 letters, digits, dots, dashes and underscores, and begin with a letter or digit`,
+    spelling,
+  )
+}
+
+/** `path:` names are relative to the top of the repository; `.`, `//` and inner `..` are resolved and a trailing `/` means the subtree. */
+function pathName(name: string, text: string, context: ResourceContext): string {
+  let relative = name
+  if (name.startsWith('/')) {
+    const root = context.root === null ? null : context.root.replace(/\/+$/, '')
+    if (root === null || !(name === root || name.startsWith(`${root}/`))) throw usage(`${show(text)} is outside the repository`)
+    relative = name.slice(root.length + 1)
+  }
+  if (/[{}[\]!\\]/.test(relative)) throw usage(`${show(text)}: a path pattern knows *, ? and ** only, no braces, brackets, ! or backslash`)
+  const segments: string[] = []
+  for (const segment of relative.split('/')) {
+    if (segment === '' || segment === '.') continue
+    if (segment === '..') {
+      if (segments.pop() === undefined) throw usage(`${show(text)} leaves the repository`)
+    } else if (segment !== '**' && segment.includes('**')) {
+      throw usage(`${show(text)}: ** stands alone between slashes`)
+    } else if (!(segment === '**' && segments.at(-1) === '**')) {
+      segments.push(segment)
+    }
+  }
+  if (segments.length > maxSegments) throw usage(`${show(text)} has more than ${maxSegments} segments`)
+  const subtree = segments.length === 0 || /(^|\/)\.?$/.test(relative)
+  if (subtree && segments.at(-1) !== '**') segments.push('**')
+  const joined = segments.join('/')
+  return context.ignoreCase ? joined.toLowerCase() : joined
+}
+
+/**
+ * Can one file match both `path:` keys? A pattern whose last segment has no wildcard also stands for everything below it, since the
+ * same name may be a file or a directory. Errs on the side of yes only there.
+ */
+export function pathsOverlap(a: string, b: string): boolean {
+  return intersect(patternOf(a), patternOf(b))
+}
+
+function patternOf(key: string): readonly string[] {
+  const segments = nameOf(key).split('/')
+  const last = segments.at(-1)!
+  return last.includes('*') || last.includes('?') ? segments : [...segments, '**']
+}
+
+/** Do two sequences of segment patterns have a path in common? Dynamic programming over both, `**` standing for any number. */
+function intersect(a: readonly string[], b: readonly string[]): boolean {
+  const width = b.length + 1
+  const reachable = new Uint8Array((a.length + 1) * width)
+  for (let i = a.length; i >= 0; i--) {
+    for (let j = b.length; j >= 0; j--) {
+      const at = i * width + j
+      if (i === a.length && j === b.length) reachable[at] = 1
+      else if (i < a.length && a[i] === '**') reachable[at] = reachable[at + width]! | (j < b.length ? reachable[at + 1]! : 0)
+      else if (j < b.length && b[j] === '**') reachable[at] = reachable[at + 1]! | (i < a.length ? reachable[at + width]! : 0)
+      else if (i < a.length && j < b.length && segmentsMeet(a[i]!, b[j]!)) reachable[at] = reachable[at + width + 1]!
+    }
+  }
+  return reachable[0] === 1
+}
+
+/** Is there one name that both segment patterns (`*`, `?`, literal) match? */
+function segmentsMeet(a: string, b: string): boolean {
+  if (!/[*?]/.test(a) && !/[*?]/.test(b)) return a === b
+  const left = [...a]
+  const right = [...b]
+  let row = new Uint8Array(right.length + 1)
+  for (let i = left.length; i >= 0; i--) {
+    const next = new Uint8Array(right.length + 1)
+    for (let j = right.length; j >= 0; j--) {
+      const l = left[i]
+      const r = right[j]
+      if (l === undefined && r === undefined) next[j] = 1
+      else if (l === '*') next[j] = row[j]! | (r === undefined ? 0 : next[j + 1]!)
+      else if (r === '*') next[j] = next[j + 1]! | (l === undefined ? 0 : row[j]!)
+      else if (l !== undefined && r !== undefined && (l === r || l === '?' || r === '?')) next[j] = row[j + 1]!
+    }
+    row = next
+  }
+  return row[0] === 1
+}
+
+/** Names the first character that a key may not contain, or null. Bidirectional overrides would let a key look like another. */
+function forbiddenCharacter(text: string): string | null {
+  for (const character of text) {
+    const code = character.codePointAt(0)!
+    const control = code < 0x20 || (code >= 0x7f && code < 0xa0) || code === 0x2028 || code === 0x2029
+    const bidirectional = (code >= 0x202a && code <= 0x202e) || (code >= 0x2066 && code <= 0x2069) || code === 0xfeff
+    const surrogate = code >= 0xd800 && code <= 0xdfff
+    if (control || bidirectional || surrogate || code === 0xfffd) return `U+${code.toString(16).toUpperCase().padStart(4, '0')}`
+  }
+  return null
+}
+
+function utf8Length(text: string): number {
+  let bytes = 0
+  for (const character of text) {
+    const code = character.codePointAt(0)!
+    bytes += code < 0x80 ? 1 : code < 0x800 ? 2 : code < 0x1_0000 ? 3 : 4
+  }
+  return bytes
+}
+
+/** Text as it may be printed: quoted, control and bidirectional characters escaped, shortened. */
+export function show(text: string): string {
+  const short = text.length > 80 ? `${text.slice(0, 77)}…` : text
+  let out = ''
+  for (const character of short) {
+    out += forbiddenCharacter(character) === null ? character : `\\u{${character.codePointAt(0)!.toString(16)}}`
+  }
+  return `"${out}"`
+}

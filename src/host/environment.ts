@@ -1,0 +1,14 @@
+/** The `LEASEHOLD_*` variables that are not configuration; anything else with that prefix is a spelling mistake. */
+export const otherVariables: readonly string[] = [
+  'LEASEHOLD_SESSION_ID',
+  'LEASEHOLD_LEASE',
+  'LEASEHOLD_TOKEN',
+  'LEASEHOLD_RESOURCES',
+  'LEASEHOLD_LAUNCH_ID',
+  'LEASEHOLD_READY_FD',
+  'LEASEHOLD_PID',
+  'LEASEHOLD_REQUIRE_ALL',
+]
+
+/** Is this one of ours, and no setting? What begins with `LEASEHOLD_TEST_` belongs to whoever tests Leasehold. */
+export const isOtherVariable = (name: string): boolean => otherVariables.includes(name) || name.startsWith('LEASEHOLD_TEST_')

@@ -1,0 +1,119 @@
+import {
+  chmodSync,
+  closeSync,
+  constants,
+  fchmodSync,
+  fstatSync,
+  fsyncSync,
+  lstatSync,
+  mkdirSync,
+  openSync,
+  readFileSync,
+  renameSync,
+  unlinkSync,
+  writeSync,
+} from 'node:fs'
+import { Fault } from '../core/fault.ts'
+
+/** Above this a JSON file of ours is damaged, whatever it says. Bytes. */
+const maxJsonBytes = 16 * 1024 * 1024
+
+let temporaries = 0
+
+/**
+ * Replaces `path` in one step: readers see the old content or the new, and a failure leaves the old and no temporary file.
+ * Survives a crash of the process, and one of the machine only with `sync`. Throws the system's own errors.
+ */
+export function writeFileAtomic(path: string, data: string | Uint8Array, mode: number, options: { readonly sync?: boolean } = {}): void {
+  const temporary = writeTemporary(path, data, mode, options.sync === true)
+  try {
+    renameSync(temporary, path)
+  } catch (error) {
+    remove(temporary)
+    throw error
+  }
+}
+
+/** A new file beside `path` with this content; the caller renames or links it. Throws the system's own errors, leaving nothing. */
+export function writeTemporary(path: string, data: string | Uint8Array, mode: number, sync: boolean): string {
+  // Unique without randomness: the pid tells processes apart, the clock their predecessors, the counter calls within one.
+  const temporary = `${path}.${process.pid}.${process.hrtime.bigint()}.${temporaries++}.tmp`
+  const { O_WRONLY, O_CREAT, O_EXCL, O_NOFOLLOW } = constants
+  const descriptor = openSync(temporary, O_WRONLY | O_CREAT | O_EXCL | O_NOFOLLOW, mode)
+  try {
+    // A shared repository promises its group the file, whatever the umask.
+    if ((mode & 0o077) !== 0) fchmodSync(descriptor, mode)
+    const bytes = typeof data === 'string' ? Buffer.from(data) : data
+    for (let done = 0; done < bytes.length;) done += writeSync(descriptor, bytes, done)
+    if (sync) fsyncSync(descriptor)
+  } catch (error) {
+    closeSync(descriptor)
+    remove(temporary)
+    throw error
+  }
+  closeSync(descriptor)
+  return temporary
+}
+
+/** Removes a file if it is there and may be removed; for leftovers only. */
+export function remove(path: string): void {
+  try {
+    unlinkSync(path)
+  } catch {
+    // It is gone, or it stays: either way there is nothing to add to the failure that brought us here.
+  }
+}
+
+/** The parsed content of a JSON file, undefined when there is none. Throws `unavailable` when it is broken, a symbolic link or no file. */
+export function readJson(path: string): unknown {
+  const { O_RDONLY, O_NOFOLLOW, O_NONBLOCK } = constants
+  let descriptor: number
+  try {
+    // Without O_NONBLOCK a FIFO in the place of our file would hang every command.
+    descriptor = openSync(path, O_RDONLY | O_NOFOLLOW | O_NONBLOCK)
+  } catch (error) {
+    const code = (error as NodeJS.ErrnoException).code
+    if (code === 'ENOENT' || code === 'ENOTDIR') return undefined
+    const why = code === 'ELOOP' || code === 'EMLINK' ? 'it is a symbolic link' : (error as Error).message
+    throw new Fault('unavailable', `${path} cannot be read: ${why}`, { cause: error })
+  }
+  try {
+    const stats = fstatSync(descriptor)
+    if (!stats.isFile()) throw new Fault('unavailable', `${path} is not a regular file.`)
+    if (stats.size > maxJsonBytes) throw new Fault('unavailable', `${path} is too large (${stats.size} bytes).`)
+    return JSON.parse(readFileSync(descriptor, 'utf8'))
+  } catch (error) {
+    if (error instanceof SyntaxError) throw new Fault('unavailable', `${path} is damaged: it is not JSON.`, { cause: error })
+    throw error
+  } finally {
+    closeSync(descriptor)
+  }
+}
+
+/** Makes a directory of ours, 0700 or 0770 when `shared`; one that exists is fine, a symbolic link is not (`unavailable`). */
+export function makePrivateDirectory(path: string, shared: boolean): void {
+  const mode = shared ? 0o770 : 0o700
+  try {
+    mkdirSync(path, { mode })
+    // A shared repository promises its group the directory, whatever the umask.
+    if (shared) chmodSync(path, mode)
+  } catch (error) {
+    if ((error as NodeJS.ErrnoException).code !== 'EEXIST') throw error
+  }
+  const stats = lstatSync(path)
+  if (!stats.isDirectory()) {
+    throw new Fault(
+      'unavailable',
+      `${path} is ${stats.isSymbolicLink() ? 'a symbolic link' : 'not a directory'}; Leasehold does not follow it.`,
+      {
+        hint: `Look at it, and remove it if you did not make it: ls -ld ${path}`,
+      },
+    )
+  }
+}
+
+/** Did the system refuse because this place may not be written? */
+export function isReadOnly(error: unknown): boolean {
+  const code = (error as NodeJS.ErrnoException | null)?.code
+  return code === 'EROFS' || code === 'EACCES' || code === 'EPERM'
+}

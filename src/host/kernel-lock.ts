@@ -1,0 +1,103 @@
+import fs from 'node:fs'
+import path from 'node:path'
+import { Fault } from '../core/fault.ts'
+
+/**
+ * Advisory locks that the kernel frees when the last descriptor of the open file is gone, so a crash can leave none behind.
+ * They exclude descriptors, also two of one process. On Linux these are OFD locks: flock(1) does not see them.
+ */
+export interface KernelLock {
+  /** Takes the lock if it is free now; false when another descriptor has it. */
+  tryExclusive(fd: number): boolean
+  /** Would a shared lock be granted now? Used on read-only descriptors to ask whether somebody holds the exclusive one. */
+  tryShared(fd: number): boolean
+  /** Waits without limit; the caller races it with a deadline. Closing the descriptor does not cancel it. */
+  waitExclusive(fd: number): Promise<void>
+  unlock(fd: number): void
+}
+
+/** The addon's functions, called directly: its own index loads a resolver that costs a fresh process 20 ms. */
+interface Addon {
+  tryLock(fd: number, offset: number, length: number, exclusive: boolean): void
+  waitForLock(
+    fd: number,
+    offset: number,
+    length: number,
+    exclusive: boolean,
+    request: object,
+    done: (this: Waiting, error: Error | null) => void,
+  ): unknown
+  unlock(fd: number, offset: number, length: number): void
+}
+
+interface Waiting {
+  resolve(): void
+  reject(error: Error): void
+}
+
+let loaded: KernelLock | undefined
+
+/** The kernel's locks through `fs-native-extensions`. Throws `unavailable` where it has no build for this platform. */
+export function kernelLock(): KernelLock {
+  loaded ??= overAddon(loadAddon())
+  return loaded
+}
+
+function overAddon(addon: Addon): KernelLock {
+  const attempt = (fd: number, exclusive: boolean): boolean => {
+    try {
+      addon.tryLock(fd, 0, 0, exclusive)
+      return true
+    } catch (error) {
+      const { code } = error as NodeJS.ErrnoException
+      if (code === 'EAGAIN' || code === 'EACCES') return false
+      throw error
+    }
+  }
+  return {
+    tryExclusive: fd => attempt(fd, true),
+    tryShared: fd => attempt(fd, false),
+    waitExclusive: fd =>
+      new Promise((resolve, reject) => {
+        const request = { handle: null as unknown, resolve, reject }
+        request.handle = addon.waitForLock(fd, 0, 0, true, request, function (error) {
+          if (error === null || error === undefined) this.resolve()
+          else this.reject(error)
+        })
+      }),
+    unlock: fd => addon.unlock(fd, 0, 0),
+  }
+}
+
+function loadAddon(): Addon {
+  const platform = `${process.platform}-${process.arch}`
+  const file = findAddon(platform)
+  if (file === null) {
+    throw new Fault('unavailable', `there is no file-lock module for ${platform}`, {
+      hint: 'Leasehold runs on Linux with glibc (x64, arm64) and macOS; on Windows use WSL2, on musl a glibc image',
+    })
+  }
+  const module = { exports: {} }
+  try {
+    process.dlopen(module, file)
+  } catch (error) {
+    throw new Fault('unavailable', `the file-lock module for ${platform} cannot be loaded: ${(error as Error).message}`, {
+      hint: 'musl systems such as Alpine are not supported; use an image with glibc',
+      cause: error,
+    })
+  }
+  return module.exports as Addon
+}
+
+/** The bundle keeps a copy beside it; from source it lies in `node_modules`. */
+function findAddon(platform: string): string | null {
+  let directory = typeof __dirname === 'string' ? __dirname : import.meta.dirname
+  for (let depth = 0; depth < 6; depth++) {
+    for (const place of ['prebuilds', 'node_modules/fs-native-extensions/prebuilds']) {
+      const file = path.join(directory, place, platform, 'fs-native-extensions.node')
+      if (fs.existsSync(file)) return file
+    }
+    directory = path.dirname(directory)
+  }
+  return null
+}

@@ -1,0 +1,24 @@
+import { isAbsolute, join } from 'node:path'
+
+/** Where a repository's store lives, shared by all its worktrees. */
+export const storeDirectory = (commonDir: string): string => join(commonDir, 'leasehold')
+
+/** What Leasehold knows of one worktree. In the main worktree this is the store's directory as well. */
+export const worktreeDirectory = (gitDir: string): string => join(gitDir, 'leasehold')
+
+/** The machine's configuration. */
+export const systemConfigFile = '/etc/leasehold/config.yaml'
+
+/** The user's configuration; null where nobody has a home. A relative `XDG_CONFIG_HOME` counts as unset, as its specification says. */
+export function userConfigFile(env: NodeJS.ProcessEnv): string | null {
+  const configured = env['XDG_CONFIG_HOME']
+  if (configured && isAbsolute(configured)) return join(configured, 'leasehold', 'config.yaml')
+  const home = env['HOME']
+  return home && isAbsolute(home) ? join(home, '.config', 'leasehold', 'config.yaml') : null
+}
+
+/** The configuration that is committed with the repository. */
+export const repositoryConfigFile = (root: string): string => join(root, '.leasehold', 'config.yaml')
+
+/** The parsed-configuration cache, one for each user so that nobody reads what another could have written. */
+export const configCacheFile = (commonDir: string, uid: number): string => join(storeDirectory(commonDir), `config.cache.${uid}.json`)

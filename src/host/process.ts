@@ -1,0 +1,266 @@
+import { readdirSync, readFileSync, readlinkSync, statSync } from 'node:fs'
+import type { Witness } from '../core/lease.ts'
+
+/** What is known of a process that a lease names. */
+export type Vitality = 'alive' | 'dead' | 'unknown'
+
+/** A process above ours. */
+export interface Ancestor {
+  readonly pid: number
+  /** Clock ticks since boot. */
+  readonly startTicks: number
+  /** The kernel's name for it, at most 15 bytes. */
+  readonly comm: string
+  /** Its arguments, the program first; empty when they may not be read. */
+  readonly cmdline: readonly string[]
+}
+
+/** The fields of `/proc/PID/stat` that matter here. */
+interface ProcessFacts {
+  readonly comm: string
+  readonly state: string
+  readonly parent: number
+  readonly threads: number
+  readonly startTicks: number
+}
+
+const maxAncestors = 64
+const isDarwin = process.platform === 'darwin'
+
+let bootIdSeen: string | null | undefined
+let procIsOursSeen: boolean | undefined
+
+/** Names this boot of this kernel; null where the system tells none. */
+export function bootId(): string | null {
+  if (bootIdSeen === undefined) {
+    const said = isDarwin ? ask('sysctl', ['-n', 'kern.bootsessionuuid']) : textOf('/proc/sys/kernel/random/boot_id')
+    bootIdSeen = said?.trim() || null
+  }
+  return bootIdSeen
+}
+
+/** Inode of our pid namespace, `none` where there are no namespaces. */
+export const pidNamespace = (): string => namespaceOf('pid')
+
+/** Inode of our time namespace, `none` where there are no namespaces. */
+export const timeNamespace = (): string => namespaceOf('time')
+
+/** What this machine calls itself. For people: no proof that two records come from one machine. */
+export function hostname(): string {
+  const name = isDarwin ? null : textOf('/proc/sys/kernel/hostname')?.trim()
+  return name || process.getBuiltinModule('node:os').hostname()
+}
+
+/** When a process started, in clock ticks since boot (macOS: seconds since the epoch); null when there is none or it cannot be told. */
+export function processStartTicks(pid: number): number | null {
+  if (!isDarwin) return factsOf(pid)?.startTicks ?? null
+  const said = ask('ps', ['-o', 'lstart=', '-p', String(pid)])?.trim()
+  const started = said ? Date.parse(said) : NaN
+  return Number.isNaN(started) ? null : started / 1000
+}
+
+/** The kernel's letter for what a process does (`R`, `S`, `D`, `T`, `Z` …), null when there is none or it cannot be told. */
+export function processState(pid: number): string | null {
+  if (!isDarwin) return factsOf(pid)?.state ?? null
+  return (
+    ask('ps', ['-o', 'state=', '-p', String(pid)])
+      ?.trim()
+      .charAt(0) || null
+  )
+}
+
+/** The proof of life that a lease can carry for a process that runs now; null when it does not run or cannot be told apart. */
+export function witnessOf(pid: number): Witness | null {
+  const boot = bootId()
+  const pidStartTicks = processStartTicks(pid)
+  if (boot === null || pidStartTicks === null || isCorpse(pid)) return null
+  // The namespaces are ours, not the process's: they say in whose numbering this pid and this start were read.
+  return { host: hostname(), bootId: boot, pidNs: pidNamespace(), timeNs: timeNamespace(), pid, pidStartTicks }
+}
+
+/**
+ * Does the process that a witness names still run? `dead` only with proof: same boot, same namespaces, and no such process, a
+ * zombie, or one that started at another time. Everything else that cannot be compared is `unknown`, and only time decides then.
+ */
+export function vitality(witness: Witness): Vitality {
+  // Another boot would prove death on the same machine, but nothing here proves that it is the same one.
+  if (witness.bootId !== bootId() || witness.pidNs !== pidNamespace() || witness.timeNs !== timeNamespace()) return 'unknown'
+  const started = processStartTicks(witness.pid)
+  // A process hidden from /proc (hidepid) still answers a signal; whether it is the one we mean cannot be seen.
+  if (started === null) return isProvenGone(witness.pid) ? 'dead' : 'unknown'
+  if (started !== witness.pidStartTicks) return 'dead'
+  return isCorpse(witness.pid) ? 'dead' : 'alive'
+}
+
+/** The processes above `pid`, its parent first. Ends early where one cannot be read. */
+export function ancestors(pid: number): readonly Ancestor[] {
+  const found: Ancestor[] = []
+  let above = parentOf(pid)
+  while (above > 0 && found.length < maxAncestors) {
+    const ancestor = ancestorAt(above)
+    if (ancestor === null) break
+    found.push(ancestor)
+    above = parentOf(above)
+  }
+  return found
+}
+
+/** Does a process belong to the user that we are? False when there is no such process. */
+export function sameUser(pid: number): boolean {
+  const own = process.geteuid?.()
+  return own !== undefined && userOf(pid) === own
+}
+
+/**
+ * Does any process but this one carry `name=value` in the environment it was started with? For children of an agent that outlive it.
+ * `unknown` where one that could is not to be read, or the process list itself is not. Sees only our pid namespace.
+ * With `startedSince` (clock ticks, the agent's own start) unreadable processes that are older do not count: every desktop has some.
+ */
+export function environmentHolder(name: string, value: string, startedSince = 0): 'present' | 'absent' | 'unknown' {
+  if (!procIsOurs()) return 'unknown'
+  const entry = `${name}=${value}`
+  const seen = new Set([process.pid])
+  let unreadable = false
+  // A process may hand its environment to a child and end between the listing and the look: list again until nothing is new.
+  for (let round = 0; round < 3; round++) {
+    const fresh = listProcesses().filter(pid => !seen.has(pid))
+    if (fresh.length === 0) break
+    for (const pid of fresh) {
+      seen.add(pid)
+      const carried = carries(pid, entry)
+      if (carried === true) return 'present'
+      if (carried === null && couldBeChild(pid, startedSince)) unreadable = true
+    }
+  }
+  return unreadable ? 'unknown' : 'absent'
+}
+
+/** Null when it cannot be told. */
+function carries(pid: number, entry: string): boolean | null {
+  try {
+    return readFileSync(`/proc/${pid}/environ`, 'utf8').split('\0').includes(entry)
+  } catch (error) {
+    const code = (error as NodeJS.ErrnoException).code
+    if (code === 'ENOENT') return false
+    // Gone, a thread of the kernel, or a main thread that ended before the others: only these may still work.
+    if (code === 'ESRCH') return (factsOf(pid)?.state ?? 'X') === 'Z' && !isCorpse(pid) ? null : false
+    return null
+  }
+}
+
+/** Other people's processes are none of our agent's children, nor is the first process of all, nor one that is older than the agent. */
+const couldBeChild = (pid: number, startedSince: number): boolean =>
+  pid !== 1 && sameUser(pid) && (factsOf(pid)?.startTicks ?? 0) >= startedSince
+
+const listProcesses = (): readonly number[] =>
+  readdirSync('/proc')
+    .filter(name => /^[0-9]+$/.test(name))
+    .map(Number)
+
+/** The real user of a process. The owner of /proc/PID would not do: it is root for every process that may not be dumped. */
+function userOf(pid: number): number | null {
+  if (isDarwin) {
+    const said = ask('ps', ['-o', 'uid=', '-p', String(pid)])?.trim()
+    return said ? Number(said) : null
+  }
+  const uid = /^Uid:\s+([0-9]+)/m.exec(procText(pid, 'status') ?? '')?.[1]
+  return uid === undefined ? null : Number(uid)
+}
+
+/** Ended, and only its table entry is left. A main thread that ended before the others looks like a zombie too, but is none. */
+function isCorpse(pid: number): boolean {
+  if (isDarwin) return processState(pid) === 'Z'
+  const facts = factsOf(pid)
+  return facts !== null && (facts.state === 'X' || facts.state === 'x' || (facts.state === 'Z' && facts.threads <= 1))
+}
+
+function isProvenGone(pid: number): boolean {
+  if (!isDarwin && !procIsOurs()) return false
+  try {
+    process.kill(pid, 0)
+    return false
+  } catch (error) {
+    return (error as NodeJS.ErrnoException).code === 'ESRCH'
+  }
+}
+
+function parentOf(pid: number): number {
+  if (!isDarwin) return factsOf(pid)?.parent ?? 0
+  return Number(ask('ps', ['-o', 'ppid=', '-p', String(pid)])?.trim() || 0)
+}
+
+function ancestorAt(pid: number): Ancestor | null {
+  const startTicks = processStartTicks(pid)
+  if (startTicks === null) return null
+  if (isDarwin) {
+    const comm = ask('ps', ['-o', 'comm=', '-p', String(pid)])?.trim() ?? ''
+    // ps joins the arguments with blanks; good enough to look for a program's name in.
+    return {
+      pid,
+      startTicks,
+      comm,
+      cmdline:
+        ask('ps', ['-o', 'args=', '-p', String(pid)])
+          ?.trim()
+          .split(' ') ?? [],
+    }
+  }
+  const cmdline = (procText(pid, 'cmdline') ?? '').split('\0')
+  if (cmdline.at(-1) === '') cmdline.pop()
+  return { pid, startTicks, comm: factsOf(pid)?.comm ?? '', cmdline }
+}
+
+function factsOf(pid: number): ProcessFacts | null {
+  const text = procText(pid, 'stat')
+  // The name in parentheses may itself hold blanks and parentheses: only what follows the last one can be split.
+  const close = text?.lastIndexOf(')') ?? -1
+  if (text === null || close < 0) return null
+  const fields = text.slice(close + 2).split(' ')
+  const startTicks = Number(fields[19])
+  if (!Number.isSafeInteger(startTicks)) return null
+  return {
+    comm: text.slice(text.indexOf('(') + 1, close),
+    state: fields[0] ?? '?',
+    parent: Number(fields[1]),
+    threads: Number(fields[17]),
+    startTicks,
+  }
+}
+
+function procText(pid: number, name: string): string | null {
+  return Number.isSafeInteger(pid) && pid > 0 && procIsOurs() ? textOf(`/proc/${pid}/${name}`) : null
+}
+
+/** Does /proc show our own pid namespace? After `unshare --pid` without a new mount it shows the outer one, with other numbers. */
+function procIsOurs(): boolean {
+  procIsOursSeen ??= linkOf('/proc/self') === String(process.pid)
+  return procIsOursSeen
+}
+
+function namespaceOf(kind: 'pid' | 'time'): string {
+  return /\[([0-9]+)\]/.exec(linkOf(`/proc/self/ns/${kind}`) ?? '')?.[1] ?? 'none'
+}
+
+function linkOf(path: string): string | null {
+  try {
+    return readlinkSync(path)
+  } catch {
+    return null
+  }
+}
+
+function textOf(path: string): string | null {
+  try {
+    // Asking first is cheaper than an exception, and a dead process is the case that matters.
+    return statSync(path, { throwIfNoEntry: false }) === undefined ? null : readFileSync(path, 'utf8')
+  } catch {
+    return null
+  }
+}
+
+/** What a small system program printed, null when it failed. Only where there is no /proc. */
+function ask(program: string, args: readonly string[]): string | null {
+  const { spawnSync } = process.getBuiltinModule('node:child_process')
+  const done = spawnSync(program, args, { encoding: 'utf8', stdio: ['ignore', 'pipe', 'ignore'], env: { ...process.env, LC_ALL: 'C' } })
+  return done.status === 0 ? done.stdout : null
+}

@@ -1,0 +1,79 @@
+import { mkdirSync, realpathSync, statSync } from 'node:fs'
+import { dirname } from 'node:path'
+import type { Document } from 'yaml'
+import { Fault, usage } from '../../core/fault.ts'
+import { isReadOnly, writeFileAtomic } from '../../host/files.ts'
+import type { Repository } from '../../host/git.ts'
+import { repositoryConfigFile, userConfigFile } from '../../host/paths.ts'
+import { knownKey, permitted } from './layers.ts'
+import { loadYaml, parseEntries, parseYaml } from './load-yaml.ts'
+import { settings, type Key } from './schema.ts'
+
+/** Where a setting was written, and what stood there before (null: nothing). */
+export interface Written {
+  readonly file: string
+  readonly key: Key
+  readonly previous: string | null
+}
+
+/** For whom a setting is written: everybody who has the repository, or only this user. */
+export interface EditPlace {
+  readonly user: boolean
+  readonly env: NodeJS.ProcessEnv
+}
+
+/**
+ * Writes one setting into the repository's or the user's configuration file, keeping comments and order; makes the file if needed.
+ * Nothing is written unless the result would load. Throws `usage`, and `unavailable` where the file cannot be written.
+ */
+export function setConfig(repository: Repository, key: string, value: string, { user, env }: EditPlace): Written {
+  const known = knownKey(key, 'config set')
+  permitted(key, user ? 'user' : 'repository', 'config set')
+  const text = value.trim()
+  settings[known].parse(text, known)
+  const file = fileFor(repository, user, env)
+  const before = loadYaml(file, !user)
+  const { document } = parseYaml(before.text, file)
+  place(document, known, /^(0|[1-9][0-9]*)$/.test(text) ? Number(text) : text)
+  const after = document.toString({ lineWidth: 0 })
+  if (parseEntries(after, file).find(entry => entry.key === known)?.text !== text) {
+    throw new Fault('internal', `${file} would not say ${known}: ${text} after the change; nothing was written.`)
+  }
+  save(file, after, user ? 0o600 : 0o644)
+  return { file, key: known, previous: before.entries.find(entry => entry.key === known)?.text ?? null }
+}
+
+function fileFor(repository: Repository, user: boolean, env: NodeJS.ProcessEnv): string {
+  if (!user) {
+    if (repository.root !== null) return repositoryConfigFile(repository.root)
+    throw usage(`${repository.gitDir} is bare: it has no files to configure.`, 'Use --user, or run this in a worktree.')
+  }
+  const file = userConfigFile(env)
+  if (file === null) throw usage('There is no place for your configuration: neither XDG_CONFIG_HOME nor HOME is set.')
+  // Somebody's dotfiles: change the file behind the link, not the link.
+  return statSync(file, { throwIfNoEntry: false }) === undefined ? file : realpathSync.native(file)
+}
+
+/** Sets the key where it stands, as `log.retention: …` or below `log:`; a new one goes below its group. */
+function place(document: Document.Parsed, key: Key, value: string | number): void {
+  const nested = key.split('.')
+  if (nested.length === 1 || document.has(key)) {
+    document.set(key, value)
+    return
+  }
+  const [group = '', ...rest] = nested
+  // An empty `log:` is no map yet (and the library calls its null undefined).
+  if (document.has(group) && document.get(group) === undefined) document.set(group, document.createNode({}))
+  document.setIn([group, ...rest], value)
+}
+
+function save(file: string, content: string, mode: number): void {
+  try {
+    mkdirSync(dirname(file), { recursive: true })
+    const kept = statSync(file, { throwIfNoEntry: false })?.mode
+    writeFileAtomic(file, content, kept === undefined ? mode : kept & 0o777, { sync: true })
+  } catch (error) {
+    if (!isReadOnly(error)) throw error
+    throw new Fault('unavailable', `${file} cannot be written: ${(error as Error).message}`, { cause: error })
+  }
+}

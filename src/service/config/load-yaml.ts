@@ -1,0 +1,99 @@
+import { closeSync, constants, fstatSync, openSync, readFileSync } from 'node:fs'
+import { isAlias, isMap, isScalar, LineCounter, parseDocument, type Document, type Node, type Pair, type YAMLMap } from 'yaml'
+import { Fault, usage } from '../../core/fault.ts'
+import type { Entry } from './cache.ts'
+import { isKey, keys, suggest } from './schema.ts'
+import { isSettled, stampOf } from './stamp.ts'
+
+/** What a configuration file says, and whether its stamp can be trusted to change when it does. */
+export interface LoadedFile {
+  readonly entries: readonly Entry[]
+  readonly text: string
+  readonly stamp: string
+  readonly settled: boolean
+}
+
+/** More than a person writes. Bytes. */
+const maxConfigBytes = 64 * 1024
+
+/** Reads a configuration file; a missing one says nothing. A committed one is not read through a symbolic link. Throws `usage`. */
+export function loadYaml(path: string, committed: boolean): LoadedFile {
+  const { text, stamp, settled } = readWhole(path, committed)
+  return { entries: parseEntries(text, path), text, stamp, settled }
+}
+
+/** The settings in a configuration file's text, each known and said once. Values are not judged here. Throws `usage` with file and line. */
+export function parseEntries(text: string, path: string): readonly Entry[] {
+  const { document, lineAt } = parseYaml(text, path)
+  const found = new Map<string, Entry>()
+  const contents = document.contents
+  if (contents === null || (isScalar(contents) && contents.value === null)) return []
+  if (!isMap(contents)) throw usage(`${path}:1: a configuration file holds settings, \`key: value\`.`)
+  collect(contents, '', (pair, key) => {
+    const line = lineAt(pair.key)
+    const earlier = found.get(key)
+    if (earlier !== undefined) throw usage(`${path}:${line}: ${key} is set a second time; line ${earlier.line} has it already.`)
+    const entry = entryOf(pair, key, `${path}:${line}`, line)
+    if (entry !== null) found.set(key, entry)
+    return entry === null
+  })
+  return [...found.values()]
+}
+
+/** The document behind a text, for editing. Throws `usage` with file and line for what is no YAML. */
+export function parseYaml(text: string, path: string): { document: Document.Parsed; lineAt: (node: unknown) => number } {
+  const lines = new LineCounter()
+  const document = parseDocument(text, { lineCounter: lines, prettyErrors: false, schema: 'core' })
+  const error = document.errors[0]
+  if (error !== undefined) {
+    const what = error.code === 'DUPLICATE_KEY' ? 'a key is set a second time' : error.message
+    throw usage(`${path}:${lines.linePos(error.pos[0]).line}: ${what}.`)
+  }
+  return { document, lineAt: node => lines.linePos((node as Node | null)?.range?.[0] ?? 0).line }
+}
+
+/** Visits every pair; `visit` says whether to go into its map. */
+function collect(map: YAMLMap, prefix: string, visit: (pair: Pair, key: string) => boolean): void {
+  for (const pair of map.items) {
+    const key = `${prefix}${isScalar(pair.key) ? String(pair.key.value) : '?'}`
+    if (visit(pair, key) && isMap(pair.value)) collect(pair.value, `${key}.`, visit)
+  }
+}
+
+/** Null for the name of a group of settings. */
+function entryOf({ value }: Pair, key: string, where: string, line: number): Entry | null {
+  if (!isKey(key)) {
+    const isGroup = keys.some(known => known.startsWith(`${key}.`))
+    if (isGroup && (isMap(value) || (isScalar(value) && value.value === null))) return null
+    const meant = suggest(key, keys)
+    throw usage(`${where}: there is no setting ${JSON.stringify(key)}.`, meant === null ? hintList : `Did you mean ${meant}?`)
+  }
+  if (isAlias(value)) throw usage(`${where}: ${key} is an alias; write its value out.`)
+  if (!isScalar(value)) throw usage(`${where}: ${key} takes one value.`)
+  if (value.value === null || value.value === '') throw usage(`${where}: ${key} has no value.`)
+  // The text as it stands: `010`, `1e3` and `yes` mean what the setting says they mean, not what YAML does.
+  return { key, text: typeof value.value === 'string' ? value.value : (value.source ?? JSON.stringify(value.value)), line }
+}
+
+const hintList = '`lh config list` shows every setting.'
+
+function readWhole(path: string, committed: boolean): { text: string; stamp: string; settled: boolean } {
+  const { O_RDONLY, O_NONBLOCK, O_NOFOLLOW } = constants
+  let descriptor: number
+  try {
+    descriptor = openSync(path, O_RDONLY | O_NONBLOCK | (committed ? O_NOFOLLOW : 0))
+  } catch (error) {
+    const { code, message } = error as NodeJS.ErrnoException
+    if (code === 'ENOENT' || code === 'ENOTDIR') return { text: '', stamp: '', settled: false }
+    const why = code === 'ELOOP' ? 'a committed configuration file may not be a symbolic link' : message
+    throw new Fault('usage', `${path} cannot be read: ${why}.`, { cause: error })
+  }
+  try {
+    const stats = fstatSync(descriptor, { bigint: true })
+    if (!stats.isFile()) throw usage(`${path} is not a regular file.`)
+    if (stats.size > BigInt(maxConfigBytes)) throw usage(`${path} is too large for a configuration file (${stats.size} bytes).`)
+    return { text: readFileSync(descriptor, 'utf8'), stamp: stampOf(stats), settled: isSettled(stats, Date.now()) }
+  } finally {
+    closeSync(descriptor)
+  }
+}

@@ -1,0 +1,184 @@
+import { posix } from 'node:path'
+import { usage } from '../../core/fault.ts'
+import { parseAgentId } from '../identity/agent.ts'
+import { parseDuration, parseSize } from './durations.ts'
+
+/** Every setting and the type of its value. Durations are milliseconds, sizes bytes. */
+export interface Values {
+  'agent.id': string | null
+  ttl: number
+  /** 0 = never. */
+  stale_after: number
+  lock_wait: number
+  max_indefinite_leases_per_agent: number
+  max_indefinite_leases_per_repo: number
+  /** `file:`, or `file:///absolute/directory`. */
+  store: string
+  'log.segment_size': number
+  'log.retention': number
+  'log.retention_size': number
+}
+
+/** The name of a setting. */
+export type Key = keyof Values
+
+/** A place that settings come from, weakest first. */
+export type Layer = 'system' | 'user' | 'repository' | 'environment' | 'flag'
+
+/** One setting: what it means, what it may be, and who may say it. */
+export interface Setting<Value> {
+  /** One line for people. */
+  readonly doc: string
+  /** As one would write it; null when there is none. */
+  readonly default: string | null
+  readonly layers: readonly Layer[]
+  /** Why a layer is missing above; for the error message. */
+  readonly why?: string
+  /** The value that a text means. `where` (a flag, a variable, or file, line and key) begins the error. Throws `usage`. */
+  readonly parse: (text: string, where: string) => Value
+}
+
+const everywhere: readonly Layer[] = ['system', 'user', 'repository', 'environment', 'flag']
+
+const secondMs = 1000
+const dayMs = 86_400 * secondMs
+
+const duration =
+  (minMs: number, maxMs: number, range: string) =>
+  (text: string, where: string): number => {
+    const ms = parseDuration(text, where)
+    if (ms < minMs || ms > maxMs) throw usage(`${where}: ${text} is outside ${range}.`)
+    return ms
+  }
+
+const size =
+  (minBytes: number, maxBytes: number, range: string) =>
+  (text: string, where: string): number => {
+    const bytes = parseSize(text, where)
+    if (bytes < minBytes || bytes > maxBytes) throw usage(`${where}: ${text} is outside ${range}.`)
+    return bytes
+  }
+
+const count =
+  (max: number) =>
+  (text: string, where: string): number => {
+    const value = /^[0-9]{1,6}$/.test(text) ? Number(text) : NaN
+    if (!(value <= max)) throw usage(`${where}: ${JSON.stringify(text)} is no whole number from 0 to ${max}.`)
+    return value
+  }
+
+function store(text: string, where: string): string {
+  if (text === 'file:') return text
+  const scheme = /^([a-z][a-z0-9+.-]*):/.exec(text)?.[1]
+  if (scheme !== undefined && scheme !== 'file') {
+    throw usage(
+      `${where}: ${text}: this version has no \`${scheme}:\` store.`,
+      'Use `file:` (beside the repository) or `file:///absolute/directory`.',
+    )
+  }
+  const directory = /^file:\/\/(\/[^\0]+)$/.exec(text)?.[1]
+  if (directory === undefined) {
+    throw usage(`${where}: ${JSON.stringify(text)} names no store.`, 'Use `file:` (beside the repository) or `file:///absolute/directory`.')
+  }
+  // One spelling for one directory: the store compares this text with the one it was made with.
+  return `file://${posix.normalize(directory).replace(/(?<=.)\/$/, '')}`
+}
+
+/** The table of settings. Everything that configuration can say is here. */
+export const settings: { readonly [K in Key]: Setting<Values[K]> } = {
+  'agent.id': {
+    doc: 'who you are: <type>:<identifier>, for example human:alice',
+    default: null,
+    layers: ['user', 'environment'],
+    why: 'everybody who reads that file would be one agent',
+    parse: parseAgentId,
+  },
+  ttl: {
+    doc: 'how long a lease lasts without a renewal',
+    default: '30m',
+    layers: everywhere,
+    parse: duration(secondMs, 30 * dayMs, '1s to 30d'),
+  },
+  stale_after: {
+    doc: 'how long an indefinite lease may be silent before it shows as stale; 0 = for ever',
+    default: '1h',
+    layers: everywhere,
+    parse: duration(0, 365 * dayMs, '0 to 365d'),
+  },
+  lock_wait: {
+    doc: "how long a command waits for the store's lock before it gives up as busy",
+    default: '10s',
+    layers: everywhere,
+    parse: duration(0, 600 * secondMs, '0 to 10m'),
+  },
+  max_indefinite_leases_per_agent: {
+    doc: 'how many leases with ttl 0 one agent may hold',
+    default: '2',
+    layers: everywhere,
+    parse: count(10_000),
+  },
+  max_indefinite_leases_per_repo: {
+    doc: 'how many leases with ttl 0 the whole repository may have',
+    default: '10',
+    layers: everywhere,
+    parse: count(100_000),
+  },
+  store: {
+    doc: 'where leases are kept: file: (beside the repository) or file:///absolute/directory (shared by clones)',
+    default: 'file:',
+    layers: everywhere,
+    parse: store,
+  },
+  'log.segment_size': {
+    doc: 'size at which the log begins a new segment',
+    default: '1MiB',
+    layers: everywhere,
+    parse: size(64 * 1024, 1024 ** 3, '64KiB to 1GiB'),
+  },
+  'log.retention': {
+    doc: 'how long finished segments are kept',
+    default: '90d',
+    layers: everywhere,
+    parse: duration(dayMs, 3660 * dayMs, '1d to 3660d'),
+  },
+  'log.retention_size': {
+    doc: 'how much finished segments may take together',
+    default: '256MiB',
+    layers: everywhere,
+    parse: size(64 * 1024, 1024 ** 4, '64KiB to 1024GiB'),
+  },
+}
+
+/** Every key, in the order of the table. */
+export const keys = Object.keys(settings) as readonly Key[]
+
+/** Is this the name of a setting? */
+export const isKey = (text: string): text is Key => Object.hasOwn(settings, text)
+
+/** The environment variable that sets a key. */
+export const variableOf = (key: Key): string => `LEASEHOLD_${key.toUpperCase().replaceAll('.', '_')}`
+
+/** The flag that sets a key. */
+export const flagOf = (key: Key): string => `--${key.replace(/[._]/g, '-')}`
+
+/** The word that was probably meant, null when none is near (at most a third of its letters wrong). */
+export function suggest(word: string, words: readonly string[]): string | null {
+  const near = words.map(candidate => ({ candidate, distance: distanceOf(word.toLowerCase(), candidate.toLowerCase()) }))
+  near.sort((a, b) => a.distance - b.distance)
+  const best = near[0]
+  return best !== undefined && best.distance <= Math.max(2, Math.floor(best.candidate.length / 3)) ? best.candidate : null
+}
+
+/** Letters to insert, delete or replace (Levenshtein), two rows at a time. */
+function distanceOf(from: string, to: string): number {
+  let row = Array.from({ length: to.length + 1 }, (_, at) => at)
+  for (let i = 1; i <= from.length; i++) {
+    const next = [i]
+    for (let j = 1; j <= to.length; j++) {
+      const replaced = (row[j - 1] ?? 0) + (from[i - 1] === to[j - 1] ? 0 : 1)
+      next.push(Math.min(replaced, (row[j] ?? 0) + 1, (next[j - 1] ?? 0) + 1))
+    }
+    row = next
+  }
+  return row.at(-1) ?? 0
+}

@@ -1,0 +1,204 @@
+import { linkSync, readdirSync, statSync, type BigIntStats } from 'node:fs'
+import { join } from 'node:path'
+import { Fault } from '../../core/fault.ts'
+import { sha256Hex } from '../../core/sha256.ts'
+import { isReadOnly, makePrivateDirectory, readJson, remove, writeFileAtomic, writeTemporary } from '../../host/files.ts'
+import { findRepository, type Repository } from '../../host/git.ts'
+import { worktreeDirectory } from '../../host/paths.ts'
+
+/** Which worktree acts. */
+export interface WorktreeIdentity {
+  /** `wt:<8 hex>`. */
+  readonly worktreeId: string
+  /** Top of the worktree; the git directory where there is none. */
+  readonly root: string
+  /** Nothing is left to write: false before the first `ensureWorktree`, and after a move or a copy until the next one. */
+  readonly written: boolean
+  /** One sentence when the worktree was moved or copied, or its file was damaged. */
+  readonly warning?: string
+}
+
+/** `worktree.json`, as we use it. */
+interface WorktreeRecord {
+  readonly worktreeId: string
+  readonly root: string
+  readonly createdAt: string
+}
+
+const recordFile = (gitDir: string): string => join(worktreeDirectory(gitDir), 'worktree.json')
+
+/** What has to happen to the file: nothing, its first writing, or a replacement. */
+interface Judgement {
+  readonly step: 'keep' | 'create' | 'replace'
+  readonly worktreeId: string
+  readonly root: string
+  readonly warning?: string
+}
+
+/** The worktree's id, from its file or as it would be written. Never writes; throws only what the file system does. */
+export function readWorktree(repository: Repository): WorktreeIdentity {
+  const { step, ...identity } = judge(repository)
+  return { ...identity, written: step === 'keep' }
+}
+
+/**
+ * The worktree's id, written down if it was not. Commands that run at the same moment agree on one id.
+ * Throws `unavailable` where the git directory cannot be written.
+ */
+export function ensureWorktree(repository: Repository): WorktreeIdentity {
+  const judgement = judge(repository)
+  try {
+    if (judgement.step === 'keep' || write(repository, judgement)) {
+      const { step: _, ...identity } = judgement
+      return { ...identity, written: true }
+    }
+    return readWorktree(repository)
+  } catch (error) {
+    if (!isReadOnly(error)) throw error
+    throw new Fault('unavailable', `${worktreeDirectory(repository.gitDir)} cannot be written: ${(error as Error).message}`, {
+      hint: `Let this process write there. In a sandboxed agent, allow it (Codex: writable_roots = ["${repository.commonDir}"]).`,
+      details: { outcome: 'nothing_changed' },
+      cause: error,
+    })
+  }
+}
+
+function judge(repository: Repository): Judgement {
+  const file = recordFile(repository.gitDir)
+  const root = repository.root ?? repository.gitDir
+  const found = readRecord(file)
+  if (found === undefined) return { step: 'create', worktreeId: freshId(repository), root }
+  if (found === null) {
+    return { step: 'replace', worktreeId: freshId(repository), root, warning: `${file} was damaged: this worktree has a new id.` }
+  }
+  const { worktreeId } = found
+  // Inside a git directory that stands apart from its worktree nobody can see where that is: believe the file.
+  if (found.root === root || repository.root === null) return { step: 'keep', worktreeId, root: found.root }
+  if (isSameDirectory(found.root, root)) return { step: 'keep', worktreeId, root }
+  return judgeElsewhere(repository, found, root)
+}
+
+/** The file says that it belongs to another directory: was this worktree moved, or is one of the two a copy? */
+function judgeElsewhere(repository: Repository, found: WorktreeRecord, root: string): Judgement {
+  const there = gitDirOf(found.root)
+  if (there !== null && isSameDirectory(there, repository.gitDir)) {
+    // Two directories, one file: writing would give it to whoever came last, so this one has an id of its own that stays unwritten.
+    const warning = `${root} and ${found.root} use one git directory: one is a copy that Git does not know. Make worktrees with \`git worktree add\`.`
+    return { step: 'keep', worktreeId: freshId(repository), root, warning }
+  }
+  const original = originalOf(found, repository, there)
+  if (original !== null) {
+    const worktreeId = freshId(repository)
+    return { step: 'replace', worktreeId, root, warning: `This worktree is a copy of ${original}; its id is now ${worktreeId}.` }
+  }
+  const warning = `This worktree was moved here from ${found.root}; it keeps its id ${found.worktreeId}.`
+  return { step: 'replace', worktreeId: found.worktreeId, root, warning }
+}
+
+/** False when another command wrote the file first. */
+function write(repository: Repository, judgement: Judgement): boolean {
+  makePrivateDirectory(worktreeDirectory(repository.gitDir), repository.shared)
+  const file = recordFile(repository.gitDir)
+  const mode = repository.shared ? 0o660 : 0o600
+  const content = print(repository, judgement)
+  if (judgement.step === 'create') return createOnce(file, content, mode)
+  // Replacing is safe without a lock: what takes the place of a moved, copied or damaged file follows from the directory alone.
+  writeFileAtomic(file, content, mode)
+  return true
+}
+
+/** Puts a whole file in place unless one is there. False: somebody else's is. */
+function createOnce(file: string, content: string, mode: number): boolean {
+  const temporary = writeTemporary(file, content, mode, false)
+  try {
+    linkSync(temporary, file)
+    return true
+  } catch (error) {
+    const code = (error as NodeJS.ErrnoException).code
+    if (code === 'EEXIST') return false
+    // No hard links on this file system. Racing writers write the same bytes, so replacing is as good.
+    if (code !== 'EPERM' && code !== 'ENOTSUP' && code !== 'ENOSYS') throw error
+    writeFileAtomic(file, content, mode)
+    return true
+  } finally {
+    remove(temporary)
+  }
+}
+
+function print(repository: Repository, { worktreeId, root }: Judgement): string {
+  const earlier = readRecord(recordFile(repository.gitDir))
+  const created = earlier?.worktreeId === worktreeId ? earlier.createdAt : createdAt(repository.gitDir)
+  return `${JSON.stringify({ schema_version: 1, worktree_id: worktreeId, root, created_at: created })}\n`
+}
+
+/** The worktree that this file was copied from, or null when this one is the only one with its id. */
+function originalOf(record: WorktreeRecord, repository: Repository, there: string | null): string | null {
+  for (const gitDir of [there, ...siblings(repository.commonDir)]) {
+    if (gitDir === null || isSameDirectory(gitDir, repository.gitDir)) continue
+    const other = readRecord(recordFile(gitDir))
+    if (other?.worktreeId === record.worktreeId) return other.root
+  }
+  return null
+}
+
+/** The git directories of all worktrees of a repository. */
+function siblings(commonDir: string): readonly string[] {
+  const linked = join(commonDir, 'worktrees')
+  if (statOf(linked) === null) return [commonDir]
+  return [commonDir, ...readdirSync(linked).map(name => join(linked, name))]
+}
+
+/** The git directory of the worktree whose top is `root`; null when there is no such worktree any more. */
+function gitDirOf(root: string): string | null {
+  try {
+    const found = findRepository(root, {})
+    return found.root === root || found.gitDir === root ? found.gitDir : null
+  } catch {
+    return null
+  }
+}
+
+/** sha256 of root and birth, 8 hex: the same however often it is asked for, another for a worktree made anew at the same place. */
+function freshId(repository: Repository): string {
+  const root = repository.root ?? repository.gitDir
+  return `wt:${sha256Hex(Buffer.from(`${root}\0${birthOf(repository.gitDir)}`), 8)}`
+}
+
+/** When the git directory was made, in nanoseconds; its inode number where the file system does not record births. */
+function birthOf(gitDir: string): bigint {
+  const { birthtimeNs, ino } = statSync(gitDir, { bigint: true })
+  return birthtimeNs > 0n ? birthtimeNs : ino
+}
+
+function createdAt(gitDir: string): string {
+  const { birthtimeMs } = statSync(gitDir)
+  return new Date(birthtimeMs > 0 ? birthtimeMs : Date.now()).toISOString()
+}
+
+/** Undefined: no file. Null: a damaged one. */
+function readRecord(file: string): WorktreeRecord | null | undefined {
+  try {
+    const content = readJson(file)
+    if (content === undefined) return undefined
+    const { schema_version, worktree_id, root, created_at } = (content ?? {}) as Record<string, unknown>
+    if (schema_version !== 1 || typeof worktree_id !== 'string' || !/^wt:[0-9a-f]{8}$/.test(worktree_id)) return null
+    if (typeof root !== 'string' || typeof created_at !== 'string') return null
+    return { worktreeId: worktree_id, root, createdAt: created_at }
+  } catch {
+    return null
+  }
+}
+
+function statOf(path: string): BigIntStats | null {
+  try {
+    return statSync(path, { bigint: true, throwIfNoEntry: false }) ?? null
+  } catch {
+    return null
+  }
+}
+
+/** One directory, perhaps under two paths (a bind mount): neither a move nor a copy. */
+function isSameDirectory(a: string, b: string): boolean {
+  const [one, other] = [statOf(a), statOf(b)]
+  return one !== null && other !== null && one.dev === other.dev && one.ino === other.ino
+}

@@ -1,0 +1,102 @@
+import path from 'node:path'
+import type { Entry } from '../../core/operation.ts'
+import { entryFromWire } from '../../core/wire.ts'
+import type { Disk } from '../../host/disk.ts'
+import { readFully } from '../../host/disk.ts'
+import { readFlags, removeIfPresent } from './directory.ts'
+import type { Layout } from './directory.ts'
+import { eachLine, endOfLines, unseal } from './record.ts'
+
+/** An older segment. */
+export interface Archived {
+  readonly file: string
+  readonly first: number
+  readonly last: number
+  readonly bytes: number
+  /** Wall clock, milliseconds. */
+  readonly modifiedMs: number
+}
+
+/** Name of the archive that keeps the records `first` to `last`. Padded, so that a listing is in order. */
+export const archiveName = (first: number, last: number): string => `claims-${String(first).padStart(12, '0')}-${String(last).padStart(12, '0')}.jsonl`
+
+/** The archived segments, oldest first. */
+export function listArchive(disk: Disk, layout: Layout): readonly Archived[] {
+  let names: readonly string[]
+  try {
+    names = disk.readdirSync(layout.archive)
+  } catch {
+    return []
+  }
+  const found: Archived[] = []
+  for (const name of names) {
+    const match = /^claims-(\d+)-(\d+)\.jsonl$/.exec(name)
+    if (match === null) continue
+    const file = path.join(layout.archive, name)
+    const stat = disk.lstatSync(file)
+    if (stat.isFile()) found.push({ file, first: Number(match[1]), last: Number(match[2]), bytes: stat.size, modifiedMs: stat.mtimeMs })
+  }
+  return found.toSorted((a, b) => a.first - b.first)
+}
+
+/** Deletes whole archives that are too old or too many bytes; the newest always stays. Returns how many went. */
+export function retain(disk: Disk, layout: Layout, nowMs: number, maxAgeMs: number, maxBytes: number): number {
+  const archives = listArchive(disk, layout).toReversed()
+  let total = 0
+  let removed = 0
+  for (const [index, archive] of archives.entries()) {
+    total += archive.bytes
+    if (index === 0 || (total <= maxBytes && nowMs - archive.modifiedMs <= maxAgeMs)) continue
+    removeIfPresent(disk, archive.file)
+    removed++
+  }
+  return removed
+}
+
+/** A line as it was read: its record, or why it is none. */
+export interface ReadLine {
+  // oxlint-disable-next-line typescript/no-explicit-any -- parsed JSON
+  readonly record: any
+  readonly sum: string
+  /** 1-based. */
+  readonly line: number
+  readonly offset: number
+  readonly fault: string | null
+}
+
+const chunkBytes = 1 << 20
+
+/** The complete lines of a segment in pieces of 1 MiB, so that memory stays flat however long it is. */
+export function* readLines(disk: Disk, file: string): Generator<ReadLine> {
+  const fd = disk.openSync(file, readFlags)
+  try {
+    let line = 0
+    for (let position = 0; ; ) {
+      let bytes = readFully(disk, fd, position, chunkBytes)
+      let end = endOfLines(bytes)
+      // A line longer than a piece is damaged, but it has an end all the same.
+      for (let size = chunkBytes; end === 0 && bytes.length === size; end = endOfLines(bytes)) bytes = readFully(disk, fd, position, (size *= 2))
+      if (end === 0) return
+      const lines: ReadLine[] = []
+      eachLine(bytes.subarray(0, end), 0, (start, stop) => {
+        const read = unseal(bytes, start, stop)
+        const damaged = typeof read === 'string'
+        lines.push({ record: damaged ? null : read.record, sum: damaged ? '' : read.sum, line: ++line, offset: position + start, fault: damaged ? read : null })
+        return true
+      })
+      yield* lines
+      position += end
+    }
+  } finally {
+    disk.closeSync(fd)
+  }
+}
+
+/** The records of a segment without its checkpoint; damaged lines and operations of a newer version are passed over. */
+export function* readEntries(disk: Disk, file: string): Generator<Entry> {
+  for (const { record } of readLines(disk, file)) {
+    if (record === null || record.op === 'segment' || record.op === 'live' || record.op === 'past' || record.op === 'ops') continue
+    const entry = entryFromWire(record)
+    if (entry !== null) yield entry
+  }
+}

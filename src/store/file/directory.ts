@@ -1,0 +1,241 @@
+import fs from 'node:fs'
+import path from 'node:path'
+import { Fault } from '../../core/fault.ts'
+import type { Disk } from '../../host/disk.ts'
+import { readIfPresent, syncDirectory, writeFully } from '../../host/disk.ts'
+
+const { O_CREAT, O_EXCL, O_NOFOLLOW, O_RDONLY, O_RDWR, O_WRONLY } = fs.constants
+
+/** Never through a symbolic link: a repository unpacked from an archive may contain a hostile directory. */
+export const readFlags = O_RDONLY | O_NOFOLLOW
+export const createFlags = O_WRONLY | O_CREAT | O_EXCL | O_NOFOLLOW
+export const lockFlags = O_RDWR | O_CREAT | O_NOFOLLOW
+
+/** Where each file of a store lies. */
+export interface Layout {
+  readonly directory: string
+  readonly log: string
+  readonly newLog: string
+  readonly index: string
+  readonly format: string
+  readonly poisoned: string
+  readonly locks: string
+  readonly lock: string
+  readonly archive: string
+  readonly quarantine: string
+}
+
+export const layoutOf = (directory: string): Layout => ({
+  directory,
+  log: path.join(directory, 'claims.jsonl'),
+  newLog: path.join(directory, 'claims.jsonl.new'),
+  index: path.join(directory, 'claims.index.jsonl'),
+  format: path.join(directory, 'format'),
+  poisoned: path.join(directory, 'poisoned'),
+  locks: path.join(directory, 'locks'),
+  lock: path.join(directory, 'locks', 'claims.lock'),
+  archive: path.join(directory, 'archive'),
+  quarantine: path.join(directory, 'quarantine'),
+})
+
+/** Access rights of a store's directories and files. */
+export interface Modes {
+  readonly directory: number
+  readonly file: number
+}
+
+/** 0700 and 0600, or 0770 and 0660 where Git's `core.sharedRepository` says that a group shares the repository. */
+export const modesOf = (shared: boolean): Modes => (shared ? { directory: 0o770, file: 0o660 } : { directory: 0o700, file: 0o600 })
+
+/** Limits that were fixed when the store was made; a work tree that differs is refused instead of believed. */
+export interface FixedLimits {
+  readonly max_indefinite_leases_per_agent: number
+  readonly max_indefinite_leases_per_repo: number
+}
+
+/** The `format` file. */
+export interface Format {
+  readonly format: number
+  readonly min_reader: number
+  readonly min_writer: number
+  /** Identity of this set of leases. */
+  readonly space: string
+  readonly limits: FixedLimits
+  /** Device and inode of the directory when it was made: another inode means that it was copied or moved. */
+  readonly device: number
+  readonly inode: number
+  /** The file system's locks are not reliable and somebody said to go on. */
+  readonly unsafe_fs?: boolean
+}
+
+/** The version of the layout that this code reads and writes. */
+export const formatVersion = 1
+
+/** File systems whose locks and appends are the kernel's own, by `statfs` type. */
+const safeTypes = new Map([
+  [0xef53, 'ext4'],
+  [0x58465342, 'xfs'],
+  [0x9123683e, 'btrfs'],
+  [0x2fc12fc1, 'zfs'],
+  [0x01021994, 'tmpfs'],
+  [0x858458f6, 'ramfs'],
+  [0x794c7630, 'overlay'],
+  [0xf2f52010, 'f2fs'],
+  [0xca451a4e, 'bcachefs'],
+  [0x1a, 'apfs'],
+])
+
+const unsafeTypes = new Map([
+  [0x6969, 'NFS'],
+  [0xff534d42, 'CIFS'],
+  [0xfe534d42, 'SMB'],
+  [0x517b, 'SMB'],
+  [0x01021997, '9P'],
+  [0x65735546, 'FUSE or virtiofs'],
+  [0x786f4256, 'VirtualBox shared folders'],
+  [0x00c36400, 'Ceph'],
+])
+
+/** Throws `unavailable` where locks are not reliable. `type` is what `statfs` says. */
+export function refuseUnsafeFileSystem(directory: string, type: number): void {
+  const unsigned = type >>> 0
+  if (safeTypes.has(unsigned) || process.platform === 'darwin') return
+  const name = unsafeTypes.get(unsigned) ?? `type 0x${unsigned.toString(16)}`
+  throw new Fault('unavailable', `${directory} is on a file system (${name}) where file locks are not reliable`, {
+    hint: 'put the repository on a local disk (ext4, xfs, btrfs, zfs, tmpfs, apfs); to go on at your own risk: lh init --allow-unsafe-fs',
+    details: { outcome: 'nothing_changed' },
+  })
+}
+
+/** What `lstat` says, or null when there is nothing. */
+export function lookAt(disk: Disk, file: string): fs.Stats | null {
+  return disk.lstatSync(file, { throwIfNoEntry: false }) ?? null
+}
+
+/**
+ * Is this a directory that only we, or those who own the repository, can have filled? Throws `unavailable` when it is a symbolic
+ * link, belongs to a stranger or can be written by everybody. The idea is Git's `safe.directory`.
+ */
+export function refuseStrangeDirectory(disk: Disk, directory: string, stat: fs.Stats): void {
+  const refuse = (why: string, hint: string): never => {
+    throw new Fault('unavailable', `${directory} ${why}`, { hint, details: { outcome: 'nothing_changed' } })
+  }
+  if (stat.isSymbolicLink()) refuse('is a symbolic link; it must be a directory', 'remove the link; if a store was moved, use store: file:///dir')
+  if (!stat.isDirectory()) refuse('is not a directory', 'move that file away')
+  if ((stat.mode & 0o002) !== 0) refuse('can be written by every user of this machine', `take that away: chmod o-w ${directory}`)
+  const user = process.geteuid?.()
+  if (user === undefined || stat.uid === user) return
+  const owner = disk.lstatSync(path.dirname(directory)).uid
+  if (stat.uid !== owner) refuse(`belongs to user ${stat.uid}, neither you (${user}) nor the repository's owner (${owner})`, `make it yours: chown -R ${user} ${directory}`)
+}
+
+/** Translates what the operating system says when it will not let us in. */
+export function accessFault(error: unknown, directory: string): unknown {
+  const { code } = error as NodeJS.ErrnoException
+  const details = { outcome: 'nothing_changed' }
+  switch (code) {
+    case 'ENOENT':
+      return new Fault('unavailable', `${(error as NodeJS.ErrnoException).path ?? directory} is missing`, { hint: 'see: lh doctor', cause: error, details })
+    case 'EROFS':
+    case 'EACCES':
+    case 'EPERM':
+      return new Fault('unavailable', `${directory} cannot be written (${code})`, {
+        hint: `give this user write access to it; inside a sandbox, allow that directory, for example in Codex: sandbox_workspace_write.writable_roots=["${directory}"]`,
+        cause: error,
+        details,
+      })
+    case 'ELOOP':
+      return new Fault('unavailable', `a file in ${directory} is a symbolic link`, { hint: 'remove it; see: lh doctor', cause: error, details })
+    case 'ENOSPC':
+    case 'EDQUOT':
+    case 'EFBIG':
+      return new Fault('unavailable', `the disk is full (${code}): nothing was changed`, { hint: `make room on the file system of ${directory}, then try again`, cause: error, details })
+    default:
+      return error
+  }
+}
+
+/** The `format` file, or null when there is none. Throws `unavailable` for one that cannot be understood. */
+export function readFormat(disk: Disk, layout: Layout): Format | null {
+  const bytes = readIfPresent(disk, layout.format, readFlags)
+  if (bytes === null) return null
+  try {
+    const format = JSON.parse(bytes.toString('utf8')) as Format
+    if (Number.isInteger(format.format) && typeof format.space === 'string') return format
+  } catch {
+    // Said below.
+  }
+  throw new Fault('unavailable', `${layout.format} is damaged`, { hint: 'see: lh doctor; lh recover writes it anew', details: { outcome: 'nothing_changed' } })
+}
+
+/** Throws `unavailable` when this code is too old for the store. */
+export function refuseNewerFormat(format: Format, asWriter: boolean): void {
+  const needed = asWriter ? format.min_writer : format.min_reader
+  if (needed <= formatVersion) return
+  throw new Fault('unavailable', `this store needs a newer Leasehold (format ${needed}, this one knows ${formatVersion})`, { hint: 'upgrade leasehold' })
+}
+
+/**
+ * Throws `unavailable` when the directory is not the one that the store was made in. A device number alone may change with a reboot,
+ * so a different one counts only together with the inode.
+ */
+export function refuseCopy(format: Format, layout: Layout, stat: fs.Stats): void {
+  if (format.inode === stat.ino) return
+  throw new Fault('unavailable', `${layout.directory} was copied or moved from another place: its leases may belong to the original`, {
+    hint: 'say which: lh doctor --copied (a new space without leases) or lh doctor --moved (the original is gone, keep the leases)',
+    details: { outcome: 'nothing_changed' },
+  })
+}
+
+/** Writes `format` durably. */
+export function writeFormat(disk: Disk, layout: Layout, format: Format, modes: Modes): void {
+  replaceFile(disk, layout.format, Buffer.from(`${JSON.stringify(format)}\n`), modes.file, true)
+  syncDirectory(disk, layout.directory)
+}
+
+/** Replaces a file as a whole: temporary file, optionally synced, then renamed. Leaves no temporary file behind when it fails. */
+export function replaceFile(disk: Disk, file: string, bytes: Uint8Array, mode: number, durable: boolean): void {
+  const temporary = `${file}.${process.pid}.${process.hrtime().join('')}.tmp`
+  const fd = createFile(disk, temporary, mode)
+  try {
+    try {
+      const { error } = writeFully(disk, fd, bytes)
+      if (error !== null) throw error
+      if (durable) disk.fsyncSync(fd)
+    } finally {
+      disk.closeSync(fd)
+    }
+    disk.renameSync(temporary, file)
+  } catch (error) {
+    removeIfPresent(disk, temporary)
+    throw error
+  }
+}
+
+/** Opens a file that must not exist yet, for appending. A shared repository's group gets its rights whatever the umask says. */
+export function createFile(disk: Disk, file: string, mode: number): number {
+  const fd = disk.openSync(file, createFlags, mode)
+  if ((mode & 0o077) !== 0) disk.fchmodSync(fd, mode)
+  return fd
+}
+
+/** Removes a file; it is fine when there is none. */
+export function removeIfPresent(disk: Disk, file: string): void {
+  try {
+    disk.unlinkSync(file)
+  } catch (error) {
+    if ((error as NodeJS.ErrnoException).code !== 'ENOENT') throw error
+  }
+}
+
+/** Makes the store's directories; what exists stays as it is. */
+export function makeDirectories(disk: Disk, layout: Layout, modes: Modes): void {
+  for (const directory of [layout.directory, layout.locks, layout.archive, layout.quarantine]) {
+    try {
+      disk.mkdirSync(directory, { mode: modes.directory })
+    } catch (error) {
+      if ((error as NodeJS.ErrnoException).code !== 'EEXIST') throw error
+    }
+    refuseStrangeDirectory(disk, directory, disk.lstatSync(directory))
+  }
+}

@@ -1,0 +1,163 @@
+import { Fault } from '../../core/fault.ts'
+import type { Disk } from '../../host/disk.ts'
+import { readIfPresent } from '../../host/disk.ts'
+import type { KernelLock } from '../../host/kernel-lock.ts'
+import { pidNamespace, processStartTicks, processState } from '../../host/process.ts'
+import { lockFlags, readFlags } from './directory.ts'
+import type { Layout, Modes } from './directory.ts'
+
+/** One line, always this long, so that a shorter one never leaves the end of a longer one behind. */
+const diagnosticBytes = 256
+
+/** Who has the lock, as the lock file says. For people: it never decides anything. */
+export interface LockHolder {
+  readonly pid: number
+  readonly startTicks: number | null
+  readonly pidNs: string
+  readonly label: string
+  /** Wall clock, RFC 3339. */
+  readonly since: string
+}
+
+/** Waiters of one process stand in line here, so that at most one kernel wait is pending in it. */
+let lastWait: Promise<unknown> = Promise.resolve()
+
+/**
+ * The one lock of a store, `locks/claims.lock`. The file is never renamed, replaced or deleted, so all who open it meet. It says who
+ * has it in one diagnostic line, since the kernel will not tell.
+ */
+export class Exclusive {
+  readonly #disk: Disk
+  readonly #lock: KernelLock
+  readonly #layout: Layout
+  readonly #modes: Modes
+  readonly #waitMs: number
+  #fd: number | null = null
+  #start: number | null = null
+
+  constructor(disk: Disk, lock: KernelLock, layout: Layout, modes: Modes, waitMs: number) {
+    this.#disk = disk
+    this.#lock = lock
+    this.#layout = layout
+    this.#modes = modes
+    this.#waitMs = waitMs
+  }
+
+  /** Takes the lock; throws `unavailable` ("busy") naming the holder when that takes longer than the wait. */
+  async take(label: string): Promise<void> {
+    for (;;) {
+      const fd = this.#open()
+      if (!this.#lock.tryExclusive(fd)) await this.#wait(fd)
+      if (this.#isCurrent(fd)) break
+      // Somebody replaced the lock file. What is locked now is a file that nobody else will ever open.
+      this.close()
+    }
+    this.#sign(label)
+  }
+
+  release(): void {
+    if (this.#fd !== null) this.#lock.unlock(this.#fd)
+  }
+
+  close(): void {
+    if (this.#fd !== null) this.#disk.closeSync(this.#fd)
+    this.#fd = null
+  }
+
+  #open(): number {
+    this.#fd ??= this.#disk.openSync(this.#layout.lock, lockFlags, this.#modes.file)
+    return this.#fd
+  }
+
+  #isCurrent(fd: number): boolean {
+    const present = this.#disk.lstatSync(this.#layout.lock, { throwIfNoEntry: false })
+    return present !== undefined && present.ino === this.#disk.fstatSync(fd).ino
+  }
+
+  async #wait(fd: number): Promise<void> {
+    const before = lastWait
+    const turn = this.#waitForTurn(before, fd)
+    lastWait = turn.catch(() => undefined)
+    await turn
+  }
+
+  async #waitForTurn(before: Promise<unknown>, fd: number): Promise<void> {
+    const deadline = timer(this.#waitMs)
+    try {
+      const inTime = await Promise.race([before.then(() => true), deadline.promise])
+      if (inTime === false) throw this.#busy()
+      const granted = this.#lock.waitExclusive(fd)
+      const got = await Promise.race([granted.then(() => true), deadline.promise])
+      if (got !== false) return
+      this.#abandon(fd, granted)
+      throw this.#busy()
+    } finally {
+      deadline.cancel()
+    }
+  }
+
+  /** The kernel goes on waiting for us; when it grants, give the lock back at once. */
+  #abandon(fd: number, granted: Promise<void>): void {
+    this.#fd = null
+    const giveBack = (): void => this.#disk.closeSync(fd)
+    granted.then(giveBack, giveBack)
+  }
+
+  #busy(): Fault {
+    const holder = readLockHolder(this.#disk, this.#layout)
+    const who = holder === null ? 'another process' : describe(holder)
+    return new Fault('unavailable', `the store is busy: ${who} has had its lock for more than ${this.#waitMs / 1000} s`, {
+      hint: `nothing was changed; ${holder !== null && isStopped(holder) ? `that process is stopped: continue it (kill -CONT ${holder.pid}) or end it` : 'try again, or see: lh doctor'}`,
+      details: { outcome: 'nothing_changed', lock_holder: holder },
+    })
+  }
+
+  #sign(label: string): void {
+    this.#start ??= processStartTicks(process.pid)
+    const holder: LockHolder = {
+      pid: process.pid,
+      startTicks: this.#start,
+      pidNs: pidNamespace(),
+      label: label.slice(0, 40),
+      since: new Date().toISOString(),
+    }
+    const line = Buffer.alloc(diagnosticBytes, 0x20)
+    line.write(JSON.stringify(holder))
+    line[diagnosticBytes - 1] = 0x0a
+    try {
+      this.#disk.writeSync(this.#fd!, line, 0, diagnosticBytes, 0)
+    } catch {
+      // A full disk must not keep anybody from releasing; the line is only for people.
+    }
+  }
+}
+
+/** Who signed the lock file last, or null. */
+export function readLockHolder(disk: Disk, layout: Layout): LockHolder | null {
+  try {
+    const bytes = readIfPresent(disk, layout.lock, readFlags)
+    return bytes === null || bytes.length === 0 ? null : (JSON.parse(bytes.toString('utf8')) as LockHolder)
+  } catch {
+    return null
+  }
+}
+
+const isSame = (holder: LockHolder): boolean =>
+  holder.pidNs === pidNamespace() && (holder.startTicks === null || processStartTicks(holder.pid) === holder.startTicks)
+
+const isStopped = (holder: LockHolder): boolean => isSame(holder) && /[Tt]/.test(processState(holder.pid) ?? '')
+
+function describe(holder: LockHolder): string {
+  if (!isSame(holder)) return `a process that was pid ${holder.pid} (${holder.label})`
+  const state = isStopped(holder) ? ', stopped' : ''
+  return `pid ${holder.pid} (${holder.label}${state}), since ${holder.since},`
+}
+
+function timer(ms: number): { readonly promise: Promise<false>; cancel(): void } {
+  let handle: NodeJS.Timeout
+  const promise = new Promise<false>((resolve) => {
+    handle = setTimeout(() => resolve(false), ms)
+  })
+  return { promise, cancel: () => clearTimeout(handle) }
+}
+

@@ -1,0 +1,73 @@
+import path from 'node:path'
+import type { Lease } from '../../core/lease.ts'
+import { sha256Hex } from '../../core/sha256.ts'
+import type { Disk } from '../../host/disk.ts'
+import type { KernelLock } from '../../host/kernel-lock.ts'
+import { bootId, environmentHolder, pidNamespace } from '../../host/process.ts'
+import type { LiveLock } from '../store.ts'
+import { createFlags, readFlags, removeIfPresent } from './directory.ts'
+import type { Layout, Modes } from './directory.ts'
+
+// A process that holds something for its own lifetime keeps a kernel lock on `locks/live-<hash>.lock`. The lock is inherited by the
+// children it is passed to and freed by the kernel with the last of them, across pid namespaces and without pids that are reused.
+
+const liveFile = (layout: Layout, live: string): string => path.join(layout.locks, `live-${live}.lock`)
+
+let made = 0
+
+/** Makes and takes a new liveness lock. Only under the store's lock, so that a cleaner never sees a file that is not locked yet. */
+export function makeLiveLock(disk: Disk, lock: KernelLock, layout: Layout, modes: Modes): LiveLock {
+  const unique = `${bootId()}/${pidNamespace()}/${process.pid}/${process.hrtime().join('.')}/${++made}`
+  const live = sha256Hex(Buffer.from(unique), 32)
+  const file = liveFile(layout, live)
+  // Read and write: an exclusive lock needs a descriptor that may write.
+  const fd = disk.openSync(file, (createFlags & ~1) | 2, modes.file)
+  if (!lock.tryExclusive(fd)) throw new Error(`a new liveness lock is already locked: ${file}`)
+  let open = true
+  return {
+    live,
+    fd,
+    close() {
+      if (open) disk.closeSync(fd)
+      open = false
+    },
+  }
+}
+
+/** Removes the file of a liveness lock. Only under the store's lock, and before the lock itself is let go. */
+export const removeLiveFile = (disk: Disk, layout: Layout, live: string): void => removeIfPresent(disk, liveFile(layout, live))
+
+/** Is somebody holding this liveness lock? A missing file says nothing. */
+export function liveLockState(disk: Disk, lock: KernelLock, layout: Layout, live: string): 'held' | 'free' | 'unknown' {
+  let fd: number
+  try {
+    fd = disk.openSync(liveFile(layout, live), readFlags)
+  } catch {
+    return 'unknown'
+  }
+  try {
+    return lock.tryShared(fd) ? 'free' : 'held'
+  } finally {
+    disk.closeSync(fd)
+  }
+}
+
+/**
+ * Is the process that this lease is bound to proven dead, and every process it started for it? The lock being free is the first proof.
+ * A child may have closed the descriptor, so the second is that no process carries the lease in its environment. Unknown is no.
+ */
+export function isBoundDead(disk: Disk, lock: KernelLock, layout: Layout, lease: Lease): boolean {
+  if (lease.binding === null || liveLockState(disk, lock, layout, lease.binding.live) !== 'free') return false
+  const { witness } = lease.holder
+  if (witness === null) return false
+  if (witness.bootId !== bootId()) return true
+  return witness.pidNs === pidNamespace() && environmentHolder('LEASEHOLD_LEASE', lease.leaseId, witness.pidStartTicks) === 'absent'
+}
+
+/** Names of the liveness locks there are files for. */
+export function liveLocks(disk: Disk, layout: Layout): readonly string[] {
+  return disk
+    .readdirSync(layout.locks)
+    .map((name) => /^live-([0-9a-f]{32})\.lock$/.exec(name)?.[1])
+    .filter((live): live is string => live !== undefined)
+}

@@ -1,0 +1,224 @@
+import type { Disk } from '../../host/disk.ts'
+import { readFully, readIfPresent } from '../../host/disk.ts'
+import type { Entry } from '../../core/operation.ts'
+import { entryFromWire } from '../../core/wire.ts'
+import { FullState } from '../state.ts'
+import type { State } from '../state.ts'
+import { readFlags } from './directory.ts'
+import type { Layout } from './directory.ts'
+import type { Index } from './index-cache.ts'
+import { IndexDamage, IndexedState, parseIndex } from './index-cache.ts'
+import { eachLine, endOfLines, fingerprint, firstPrev, maxLineBytes, unseal, useNativeHash } from './record.ts'
+import type { Foreign, Position } from './segment.ts'
+import { SegmentFold, gapBefore } from './segment.ts'
+
+/** A complete line that is not the next record. */
+export interface Damage {
+  /** Byte offset of the line in the segment. */
+  readonly offset: number
+  /** 1-based. */
+  readonly line: number
+  readonly reason: string
+  /** Complete, intact lines after it: more than none means that it is no torn write. */
+  readonly intactAfter: number
+}
+
+/** A segment, read as far as it is whole. */
+export interface Loaded {
+  readonly state: State
+  /** The last whole record. */
+  readonly position: Position
+  /** Offset just after it. */
+  readonly end: number
+  /** Size of the file. */
+  readonly size: number
+  /** Bytes after the last newline: an append that was cut short, never acknowledged. */
+  readonly tornBytes: number
+  readonly damage: Damage | null
+  readonly foreign: Foreign | null
+  readonly checkpointBytes: number
+  /** Records that the index does not cover. */
+  readonly behindIndex: number
+  /** Bytes `[0, end)` of the segment when all of it was read, else null. */
+  readonly bytes: Buffer | null
+  readonly space: string
+  /** Present when the whole segment was folded. */
+  readonly fold: SegmentFold | null
+}
+
+/** Reads the segment behind `fd`: through the index when that is sound, else from its first line. */
+export function load(disk: Disk, fd: number, layout: Layout): Loaded {
+  const { size } = disk.fstatSync(fd)
+  const indexBytes = readIfPresent(disk, layout.index, readFlags)
+  const index = indexBytes === null ? null : parseIndex(indexBytes)
+  if (index !== null && index.header.offset <= size) {
+    try {
+      const loaded = loadThroughIndex(disk, fd, size, index)
+      if (loaded !== null) return loaded
+    } catch (error) {
+      if (!(error instanceof IndexDamage)) throw error
+    }
+  }
+  return loadWhole(disk, fd, size)
+}
+
+/** Every byte, every checksum. */
+export function loadWhole(disk: Disk, fd: number, size: number): Loaded {
+  const bytes = readFully(disk, fd, 0, size)
+  if (bytes.length > 16_384) useNativeHash()
+  const fold = new SegmentFold(firstPrev)
+  let checkpointBytes = 0
+  const scan = scanLines(bytes, 0, (record, sum, end) => {
+    const wrong = fold.take(record, sum)
+    if (wrong === null && fold.records === 0) checkpointBytes = end
+    return wrong
+  })
+  const damage = scan.damage ?? (fold.isOpen ? null : { offset: scan.end, line: scan.lines + 1, reason: 'the checkpoint at its beginning is incomplete', intactAfter: 0 })
+  return {
+    state: fold.state,
+    position: fold.position,
+    end: scan.end,
+    size: bytes.length,
+    tornBytes: bytes.length - endOfLines(bytes),
+    damage,
+    foreign: fold.foreign,
+    checkpointBytes,
+    behindIndex: Number.POSITIVE_INFINITY,
+    bytes,
+    space: fold.head?.space ?? '',
+    fold,
+  }
+}
+
+function loadThroughIndex(disk: Disk, fd: number, size: number, index: Index): Loaded | null {
+  const { header } = index
+  const whole = header.print !== null
+  const from = whole ? 0 : Math.max(0, header.offset - maxLineBytes)
+  const bytes = readFully(disk, fd, from, size - from)
+  const offset = header.offset - from
+  if (whole && fingerprint(bytes.subarray(0, offset)) !== header.print) return null
+  if (!endsWithRecord(bytes, offset, header.position)) return null
+  const state = new IndexedState(index)
+  const tail = new Tail(state, header.position)
+  const scan = scanLines(bytes, offset, (record, sum) => tail.take(record, sum))
+  // Where exactly the damage is, and what follows it, only the whole segment can tell.
+  if (scan.damage !== null) return null
+  return {
+    state,
+    position: tail.position,
+    end: from + scan.end,
+    size: from + bytes.length,
+    tornBytes: bytes.length - endOfLines(bytes),
+    damage: null,
+    foreign: tail.foreign,
+    checkpointBytes: header.checkpointBytes,
+    behindIndex: scan.lines,
+    bytes: whole ? bytes : null,
+    space: header.space,
+    fold: null,
+  }
+}
+
+/** Carries an existing state forward over records, for a process that stays. Null when the segment is not the one it was. */
+export function loadMore(disk: Disk, fd: number, known: Loaded): Loaded | null {
+  const { size } = disk.fstatSync(fd)
+  if (size < known.end) return null
+  if (size === known.end) return { ...known, size, tornBytes: 0 }
+  const bytes = readFully(disk, fd, known.end, size - known.end)
+  const tail = new Tail(known.state, known.position)
+  const scan = scanLines(bytes, 0, (record, sum) => tail.take(record, sum))
+  if (scan.damage !== null) return null
+  return {
+    ...known,
+    position: tail.position,
+    end: known.end + scan.end,
+    size: known.end + bytes.length,
+    tornBytes: bytes.length - endOfLines(bytes),
+    foreign: known.foreign ?? tail.foreign,
+    behindIndex: known.behindIndex + scan.lines,
+    bytes: null,
+    fold: null,
+  }
+}
+
+/** An index describes this segment if the record that ends where it says has its number and sum; an inode is no identity. */
+function endsWithRecord(bytes: Buffer, end: number, position: Position): boolean {
+  if (end <= 0 || bytes[end - 1] !== 0x0a) return false
+  const start = bytes.lastIndexOf(0x0a, end - 2) + 1
+  const line = unseal(bytes, start, end - 1)
+  return typeof line !== 'string' && line.sum === position.sum && line.record.seq === position.seq
+}
+
+/** Applies records that follow a known position. */
+class Tail {
+  position: Position
+  foreign: Foreign | null = null
+  readonly #state: State
+
+  constructor(state: State, position: Position) {
+    this.#state = state
+    this.position = position
+  }
+
+  // oxlint-disable-next-line typescript/no-explicit-any -- parsed JSON
+  take(record: any, sum: string): string | null {
+    if (record.prev !== this.position.sum) return 'it does not continue the line before it'
+    const gap = gapBefore(record, this.position.seq)
+    if (gap !== null) return gap
+    this.position = { seq: record.seq, sum }
+    const entry = entryFromWire(record)
+    if (entry === null) this.foreign ??= { seq: record.seq, op: String(record.op), schemaVersion: Number(record.schema_version) }
+    else this.#state.apply(entry)
+    return null
+  }
+}
+
+interface Scan {
+  /** Offset after the last line that was taken. */
+  readonly end: number
+  readonly lines: number
+  readonly damage: Damage | null
+}
+
+/** Hands each complete, intact line to `take` until one is refused; then counts the intact ones after it. */
+// oxlint-disable-next-line typescript/no-explicit-any -- parsed JSON
+function scanLines(bytes: Buffer, from: number, take: (record: any, sum: string, end: number) => string | null): Scan {
+  let end = from
+  let lines = 0
+  let bad: { readonly offset: number; readonly line: number; readonly reason: string } | null = null
+  let intactAfter = 0
+  eachLine(bytes, from, (start, stop) => {
+    const line = unseal(bytes, start, stop)
+    if (bad !== null) {
+      if (typeof line !== 'string') intactAfter++
+      return true
+    }
+    const reason = typeof line === 'string' ? line : take(line.record, line.sum, stop + 1)
+    if (reason === null) {
+      end = stop + 1
+      lines++
+    } else {
+      bad = { offset: start, line: lines + 1, reason }
+    }
+    return true
+  })
+  return { end, lines, damage: bad === null ? null : { ...(bad as { offset: number; line: number; reason: string }), intactAfter } }
+}
+
+/** The record that an op_id made, found in the segment's own bytes: newest first, and only its own member counts. */
+export function recall(bytes: Buffer, opId: string): Entry | null {
+  const needle = Buffer.from(`"op_id":${JSON.stringify(opId)}`)
+  for (let at = bytes.lastIndexOf(needle); at >= 0; at = at === 0 ? -1 : bytes.lastIndexOf(needle, at - 1)) {
+    const start = bytes.lastIndexOf(0x0a, at) + 1
+    const end = bytes.indexOf(0x0a, at)
+    if (end < 0) continue
+    const record = JSON.parse(bytes.toString('utf8', start, end))
+    const candidates = record.op === 'ops' ? record.records : [record]
+    for (const each of candidates) if (each.op_id === opId) return entryFromWire(each)
+  }
+  return null
+}
+
+/** All of the state: an indexed one is read completely. */
+export const completeState = (state: State): FullState =>
+  state instanceof IndexedState ? state.complete() : state instanceof FullState ? state : new FullState(state.lastSeq, state.clocks)

@@ -1,0 +1,100 @@
+import { sha256Hex } from '../../core/sha256.ts'
+import type { Wire } from '../../core/wire.ts'
+
+// One record is one line of JSON whose last member is `sum`: 16 hexadecimal digits of the SHA-256 of the line without it. `prev` is the
+// sum of the line before, so the lines form a chain. JSON escapes newlines and quotes, so nothing that a user writes can forge a line.
+
+/** `prev` of the first line of all. */
+export const firstPrev = '0000000000000000'
+
+/** Longest line in bytes. */
+export const maxLineBytes = 65_536
+
+const newline = 0x0a
+const sumTail = ',"sum":"0123456789abcdef"}'.length
+const sumPrefix = Buffer.from(',"sum":"')
+const brace = 0x7d
+const comma = 0x2c
+
+/** Plain arithmetic is faster than loading the native module until about this many lines. */
+const nativeAfterLines = 10
+let hashed = 0
+let native: ((bytes: Uint8Array) => string) | undefined
+
+/** 16 hexadecimal digits of the SHA-256. */
+export function checksum(bytes: Uint8Array): string {
+  if (native !== undefined) return native(bytes)
+  if (++hashed > nativeAfterLines) useNativeHash()
+  return sha256Hex(bytes, 16)
+}
+
+/** Loads the native hash now: the caller knows that many lines are coming. */
+export function useNativeHash(): void {
+  const { hash } = process.getBuiltinModule('node:crypto')
+  native ??= (bytes) => hash('sha256', bytes, 'hex').slice(0, 16)
+}
+
+/** A line and the sum that the next one will carry as `prev`. */
+export interface Sealed {
+  readonly line: string
+  readonly sum: string
+}
+
+/** Turns a record without `sum` into its line, newline included. */
+export function seal(record: Wire): Sealed {
+  const body = JSON.stringify(record)
+  const sum = checksum(Buffer.from(body))
+  return { line: `${body.slice(0, -1)},"sum":"${sum}"}\n`, sum }
+}
+
+/** A line that vouches for itself. */
+export interface Unsealed {
+  // oxlint-disable-next-line typescript/no-explicit-any -- parsed JSON; `core/wire.ts` gives it types
+  readonly record: any
+  readonly sum: string
+}
+
+/** The record in `bytes[start, end)` (newline excluded), or the reason why it is none. Leaves `bytes` as it was. */
+export function unseal(bytes: Buffer, start: number, end: number): Unsealed | string {
+  const length = end - start
+  if (length > maxLineBytes) return 'the line is longer than 64 KiB'
+  const cut = end - sumTail
+  if (length <= sumTail || bytes.compare(sumPrefix, 0, sumPrefix.length, cut, cut + sumPrefix.length) !== 0) return 'the line has no checksum at its end'
+  if (bytes[end - 1] !== brace || bytes[end - 2] !== 0x22) return 'the line is cut off'
+  const sum = bytes.toString('latin1', end - 18, end - 2)
+  // The checksum covers the line as it was before `sum` was added, which ended with a brace where the comma is now.
+  bytes[cut] = brace
+  const actual = checksum(bytes.subarray(start, cut + 1))
+  bytes[cut] = comma
+  if (actual !== sum) return 'the checksum does not match'
+  try {
+    return { record: JSON.parse(bytes.toString('utf8', start, end)), sum }
+  } catch {
+    return 'the line is not JSON'
+  }
+}
+
+/** Offset just after the last complete line; 0 when there is none. */
+export const endOfLines = (bytes: Uint8Array): number => bytes.lastIndexOf(newline) + 1
+
+/** Calls `visit(start, end)` for each complete line from `from`, newline excluded, until it returns false. */
+export function eachLine(bytes: Buffer, from: number, visit: (start: number, end: number) => boolean): void {
+  for (let start = from; start < bytes.length; ) {
+    const end = bytes.indexOf(newline, start)
+    if (end < 0 || !visit(start, end)) return
+    start = end + 1
+  }
+}
+
+/**
+ * A quick 32-bit digest of many bytes (FNV-1a over words). Each step is a bijection, so any change within one word is noticed for
+ * certain; against chance and disks, not against people.
+ */
+export function fingerprint(bytes: Uint8Array): number {
+  const aligned = bytes.byteOffset % 4 === 0 ? bytes : new Uint8Array(bytes)
+  const words = new Int32Array(aligned.buffer, aligned.byteOffset, bytes.length >> 2)
+  let hash = 0x811c9dc5 ^ bytes.length
+  for (let i = 0; i < words.length; i++) hash = Math.imul(hash ^ words[i]!, 0x01000193)
+  for (let i = words.length * 4; i < bytes.length; i++) hash = Math.imul(hash ^ bytes[i]!, 0x01000193)
+  return hash >>> 0
+}

@@ -1,0 +1,137 @@
+import path from 'node:path'
+import { Fault } from '../../core/fault.ts'
+import type { Instant } from '../../core/lease.ts'
+import type { Entry } from '../../core/operation.ts'
+import type { Disk } from '../../host/disk.ts'
+import { readFully, syncDirectory, writeFully } from '../../host/disk.ts'
+import type { FullState } from '../state.ts'
+import { archiveName, listArchive, retain } from './archive.ts'
+import { createFile, removeIfPresent } from './directory.ts'
+import type { Layout, Modes } from './directory.ts'
+import { loadWhole } from './load.ts'
+import type { Loaded } from './load.ts'
+import { firstPrev } from './record.ts'
+import type { Position } from './segment.ts'
+import { sealCheckpoint } from './segment.ts'
+import { logFlags, poison, syncFault } from './session.ts'
+
+/** When a segment is full, and how long old ones are kept. */
+export interface Retention {
+  /** Bytes; a segment also has to be four times its own checkpoint. */
+  readonly segmentBytes: number
+  readonly maxAgeMs: number
+  readonly maxBytes: number
+}
+
+/** Remembered commands that a new segment carries on: the newest of the last day. */
+const maxRemembered = 10_000
+const rememberedMs = 86_400_000
+/** How long it is remembered how an ownership ended, when it ended without an outcome. */
+const pastMs = 90 * 86_400_000
+
+export const isFull = (loaded: Loaded, { segmentBytes }: Retention): boolean => loaded.end > Math.max(segmentBytes, 4 * loaded.checkpointBytes)
+
+/** Creates the first segment, durably. Only under the lock. */
+export function createFirstSegment(disk: Disk, layout: Layout, modes: Modes, space: string, state: FullState, now: Instant): void {
+  writeSegment(disk, layout, modes, { state, remembered: [], position: { seq: 0, sum: firstPrev }, space, auditFrom: 1, clk: { b: now.b, m: now.m }, at: now.wall })
+  disk.renameSync(layout.newLog, layout.log)
+  syncDirectory(disk, layout.directory)
+  syncDirectory(disk, path.dirname(layout.directory))
+}
+
+function writeSegment(disk: Disk, layout: Layout, modes: Modes, input: Parameters<typeof sealCheckpoint>[0]): { readonly bytes: number; readonly sum: string } {
+  removeIfPresent(disk, layout.newLog)
+  const { lines, sum } = sealCheckpoint(input)
+  const bytes = Buffer.from(lines.join(''))
+  const fd = createFile(disk, layout.newLog, modes.file)
+  try {
+    const { error } = writeFully(disk, fd, bytes)
+    if (error !== null) throw error
+    disk.fsyncSync(fd)
+  } catch (error) {
+    removeIfPresent(disk, layout.newLog)
+    throw error
+  } finally {
+    disk.closeSync(fd)
+  }
+  return { bytes: bytes.length, sum }
+}
+
+export interface Rotated {
+  readonly fd: number
+  readonly loaded: Loaded
+}
+
+/**
+ * Starts a new segment that carries the state of the old one. Only under the lock; nobody may append before the last step is done.
+ * The order of steps was proven by enumerating crash states: without the sync of the archive directory, audit records can be lost; an
+ * unlock before the last sync loses acknowledged records.
+ */
+export function rotate(disk: Disk, layout: Layout, modes: Modes, fd: number, now: Instant, retention: Retention, damagedPages: boolean): Rotated {
+  const { size, ino } = disk.fstatSync(fd)
+  const old = loadWhole(disk, fd, size)
+  if (old.damage !== null || old.foreign !== null || old.tornBytes > 0 || old.fold === null) {
+    throw new Fault('unavailable', `${layout.log} is damaged at line ${old.damage?.line ?? '?'} and cannot be compacted`, { hint: 'see: lh doctor' })
+  }
+  if (!damagedPages) {
+    try {
+      disk.fdatasyncSync(fd)
+    } catch (error) {
+      poison(disk, layout, ino, modes.file)
+      throw syncFault(error)
+    }
+  }
+  const first = old.fold.head!.baseSeq + 1
+  forgetOld(old.fold.state, now)
+  const input = {
+    state: old.fold.state,
+    remembered: stillRemembered(old.fold.remembered, now),
+    position: old.position,
+    space: old.space,
+    auditFrom: listArchive(disk, layout)[0]?.first ?? first,
+    // Not our own clock: deadlines are on the log's until a `boot` record moves them.
+    clk: old.fold.state.clocks.current,
+    at: now.wall,
+  }
+  const written = writeSegment(disk, layout, modes, input)
+  if (old.fold.records > 0) keepInArchive(disk, layout, modes, path.join(layout.archive, archiveName(first, old.position.seq)), damagedPages ? old.bytes : null)
+  disk.renameSync(layout.newLog, layout.log)
+  syncDirectory(disk, layout.directory)
+  retain(disk, layout, now.wall, retention.maxAgeMs, retention.maxBytes)
+  return reopened(disk, layout, old, { seq: old.position.seq, sum: written.sum }, written.bytes)
+}
+
+function reopened(disk: Disk, layout: Layout, old: Loaded, position: Position, bytes: number): Rotated {
+  const fd = disk.openSync(layout.log, logFlags)
+  const loaded = { ...old, position, end: bytes, size: bytes, checkpointBytes: bytes, behindIndex: Number.POSITIVE_INFINITY, bytes: readFully(disk, fd, 0, bytes), fold: null }
+  return { fd, loaded }
+}
+
+/** Links the old segment into the archive; one whose pages may never have reached the disk is copied from memory instead. */
+function keepInArchive(disk: Disk, layout: Layout, modes: Modes, file: string, copy: Buffer | null): void {
+  try {
+    if (copy === null) {
+      disk.linkSync(layout.log, file)
+    } else {
+      const fd = createFile(disk, file, modes.file)
+      const { error } = writeFully(disk, fd, copy)
+      if (error === null) disk.fsyncSync(fd)
+      disk.closeSync(fd)
+      if (error !== null) throw error
+    }
+  } catch (error) {
+    // A rotation that was stopped between link and rename has linked it already.
+    if ((error as NodeJS.ErrnoException).code !== 'EEXIST') throw error
+  }
+  syncDirectory(disk, layout.archive)
+}
+
+const stillRemembered = (entries: readonly Entry[], now: Instant): readonly Entry[] =>
+  entries.filter(({ at }) => now.wall - at < rememberedMs).slice(-maxRemembered)
+
+function forgetOld(state: FullState, now: Instant): void {
+  for (const past of [...state.pasts()]) {
+    const { lease } = state.slot(past.resource)
+    if (lease === null && past.outcome === null && now.wall - past.endedAt > pastMs) state.put(past.resource, { lease: null, past: null })
+  }
+}

@@ -1,0 +1,552 @@
+import fs from 'node:fs'
+import path from 'node:path'
+import type { Decision } from '../../core/decide.ts'
+import { Fault } from '../../core/fault.ts'
+import type { Instant, Lease } from '../../core/lease.ts'
+import type { Entry } from '../../core/operation.ts'
+import type { View } from '../../core/view.ts'
+import type { Clock } from '../../host/clock.ts'
+import type { Disk } from '../../host/disk.ts'
+import { readFully } from '../../host/disk.ts'
+import type { KernelLock } from '../../host/kernel-lock.ts'
+import { matches } from '../history.ts'
+import { FullState } from '../state.ts'
+import type { Capabilities, Commit, Decider, HistoryQuery, LiveLock, Reading, Store, TransactOptions } from '../store.ts'
+import { viewOf } from '../view.ts'
+import { listArchive, readEntries } from './archive.ts'
+import { spaceId } from './create.ts'
+import type { FixedLimits, Format, Layout, Modes } from './directory.ts'
+import {
+  accessFault,
+  formatVersion,
+  layoutOf,
+  lookAt,
+  makeDirectories,
+  modesOf,
+  readFlags,
+  readFormat,
+  refuseCopy,
+  refuseNewerFormat,
+  refuseStrangeDirectory,
+  refuseUnsafeFileSystem,
+  writeFormat,
+} from './directory.ts'
+import { Exclusive } from './exclusive.ts'
+import { isIndexDue, rebuildIndex, refreshIndex } from './index-file.ts'
+import { isBoundDead, makeLiveLock, removeLiveFile } from './live-lock.ts'
+import type { Loaded } from './load.ts'
+import { completeState, load, loadMore, recall } from './load.ts'
+import { cutTail, damageFault, isPowerLoss, refuseForeign } from './repair.ts'
+import type { Retention } from './rotate.ts'
+import { createFirstSegment, isFull, rotate } from './rotate.ts'
+import { Session, bootOperation, isPoisoned, logFlags, poison, settled, syncFault, unpoison } from './session.ts'
+import { changeIn } from './watch.ts'
+
+export interface FileStoreOptions {
+  /** Absolute; made by the first write, in a directory that exists. */
+  readonly directory: string
+  readonly clock: Clock
+  readonly disk: Disk
+  readonly lock: KernelLock
+  /** Type of a directory's file system, as `statfs` says. */
+  readonly fileSystemType: (directory: string) => number
+  /** Git's `core.sharedRepository`: the group may read and write. */
+  readonly shared: boolean
+  /** How long to wait for the store's lock, milliseconds. */
+  readonly lockWaitMs: number
+  readonly retention: Retention
+  /** Fixed when the store is made. When the caller chose them and the store has others, it refuses. */
+  readonly limits: FixedLimits
+  readonly limitsChosen: boolean
+  readonly allowUnsafeFs: boolean
+  /** A process that stays keeps the state in memory; one that ends soon looks each key up in the index. */
+  readonly resident: boolean
+}
+
+/** Work that needs the store to itself. */
+interface Maintenance {
+  readonly label: string
+  readonly alone: () => void
+  readonly reject: (error: unknown) => void
+}
+
+interface Request {
+  readonly decide: Decider
+  readonly options: TransactOptions
+  readonly resolve: (commit: Commit) => void
+  readonly reject: (error: unknown) => void
+}
+
+/** A request that was decided and is waiting for its records to be durable. */
+interface Decided {
+  readonly request: Request
+  readonly decision: Decision
+  readonly now: Instant
+  readonly entries: readonly Entry[]
+  readonly leases: readonly Lease[]
+  readonly live: LiveLock | null
+  readonly lastSeq: number
+  /** Records of the batch up to and including this request's. */
+  readonly recordsUntil: number
+}
+
+/** The log as a batch left it. */
+interface Written {
+  readonly loaded: Loaded
+  /** All of its bytes, verified, where they were at hand and the index is due. */
+  readonly bytes: Buffer | null
+}
+
+/** How often a process that stays makes the index anew, milliseconds. */
+const residentIndexMs = 1000
+
+/** Requests that share one lock, one write and one sync; bounds how long the lock is held. */
+const maxBatch = 512
+
+/**
+ * Leases in files below the Git directory: one kernel lock, one append-only log that is the only truth. Records are appended under the
+ * lock and synced after it, and only then acknowledged; since all of them are in one file, a later sync covers every earlier byte.
+ * Requests of one process that wait at the same time share one lock, one write and one sync (group commit, as databases do).
+ */
+export class FileStore implements Store {
+  readonly capabilities: Capabilities = { reservation: 'kernel-lock', durable: true, shared: true, binding: true }
+  readonly location: string
+  readonly layout: Layout
+  readonly modes: Modes
+  readonly options: FileStoreOptions
+  /** What a person should be told: a repair that was made, a second clock. Filled as it happens. */
+  readonly warnings: string[] = []
+  readonly #exclusive: Exclusive
+  #queue: (Request | Maintenance)[] = []
+  #pumping = false
+  #indexedAt = 0
+  /** The log of a resident store. */
+  #fd: number | null = null
+  #inode = 0
+  #known: Loaded | null = null
+  #entered = false
+
+  constructor(options: FileStoreOptions) {
+    this.options = options
+    this.location = `file:${options.directory}`
+    this.layout = layoutOf(options.directory)
+    this.modes = modesOf(options.shared)
+    this.#exclusive = new Exclusive(options.disk, options.lock, this.layout, this.modes, options.lockWaitMs)
+  }
+
+  transact(decide: Decider, options: TransactOptions = {}): Promise<Commit> {
+    return new Promise((resolve, reject) => this.#enqueue({ decide, options, resolve, reject }))
+  }
+
+  // oxlint-disable-next-line typescript/require-await -- the interface is asynchronous, reading files is not
+  async view(): Promise<Reading> {
+    const now = this.options.clock.now()
+    try {
+      const loaded = this.#read()
+      const warnings = [...this.warnings]
+      if (loaded === null) return { ...this.#viewOf(new FullState(), now, null, () => null), warnings }
+      if (loaded.foreign !== null) warnings.push(`the log contains records of a newer Leasehold (${loaded.foreign.op}); they are not understood here`)
+      const { state } = loaded
+      const boot = bootOperation(state.clocks, now)
+      if (boot?.twoClocks === true) warnings.push(twoClocksWarning)
+      // A reader judges by the deadlines that the next writer will record.
+      if (boot !== null) state.apply({ seq: state.lastSeq, at: now.wall, clk: { b: now.b, m: now.m }, operation: boot })
+      const bytes = loaded.bytes
+      return { ...this.#viewOf(state, settled(now, state.clocks), null, opId => (bytes === null ? null : recall(bytes, opId))), warnings }
+    } catch (error) {
+      throw accessFault(error, this.layout.directory)
+    }
+  }
+
+  // oxlint-disable-next-line typescript/require-await -- the interface is asynchronous, reading files is not
+  async *history(query: HistoryQuery = {}): AsyncGenerator<Entry> {
+    const { disk } = this.options
+    const files = listArchive(disk, this.layout).map(({ file }) => file)
+    if (lookAt(disk, this.layout.log) !== null) files.push(this.layout.log)
+    let last = 0
+    for (const file of files) {
+      for (const entry of readEntries(disk, file)) {
+        // A segment that is archived while we read appears in both places.
+        if (entry.seq > last && matches(entry, query)) yield entry
+        last = Math.max(last, entry.seq)
+      }
+    }
+  }
+
+  async changed(sinceSeq: number, timeoutMs: number): Promise<void> {
+    await changeIn(this.layout, () => (this.#read()?.position.seq ?? 0) > sinceSeq, timeoutMs)
+  }
+
+  close(): void {
+    this.#exclusive.close()
+    if (this.#fd !== null) this.options.disk.closeSync(this.#fd)
+    this.#fd = null
+    this.#known = null
+  }
+
+  /** Runs `work` under the store's lock on the open log, after the usual checks and repairs. */
+  exclusively<T>(label: string, work: (fd: number, loaded: Loaded, now: Instant) => T): Promise<T> {
+    return this.lockedOnly(label, () => {
+      const { fd, loaded, now } = this.#openLog()
+      return work(fd, loaded, now)
+    })
+  }
+
+  /** Runs `work` under the store's lock without looking at the log first; for recovery. */
+  lockedOnly<T>(label: string, work: () => T): Promise<T> {
+    return new Promise((resolve, reject) => this.#enqueue({ label, alone: () => resolve(work()), reject }))
+  }
+
+  // ── reading ──
+
+  /** The log as it is, without any lock; null when there is no store yet. */
+  #read(): Loaded | null {
+    const { disk } = this.options
+    const stat = lookAt(disk, this.layout.directory)
+    if (stat === null) return null
+    refuseStrangeDirectory(disk, this.layout.directory, stat)
+    const format = readFormat(disk, this.layout)
+    if (format !== null) refuseNewerFormat(format, false)
+    for (let attempt = 0; ; attempt++) {
+      const loaded = this.#readOnce(format)
+      if (loaded === null || loaded.damage === null) return loaded
+      // The last line may be one that is being written; a short while later it is whole.
+      if (attempt === 3 || loaded.damage.intactAfter > 0) throw damageFault(this.layout, loaded.damage)
+      Atomics.wait(new Int32Array(new SharedArrayBuffer(4)), 0, 0, 2)
+    }
+  }
+
+  #readOnce(format: Format | null): Loaded | null {
+    const { disk } = this.options
+    let fd: number
+    try {
+      fd = disk.openSync(this.layout.log, readFlags)
+    } catch (error) {
+      if ((error as NodeJS.ErrnoException).code !== 'ENOENT') throw error
+      if (format === null) return null
+      throw logMissing(this.layout)
+    }
+    try {
+      return load(disk, fd, this.layout)
+    } finally {
+      disk.closeSync(fd)
+    }
+  }
+
+  #viewOf(state: Loaded['state'], now: Instant, format: Format | null, remembered: (opId: string) => Entry | null): View {
+    const { disk, lock } = this.options
+    const dead = new Map<string, boolean>()
+    return viewOf(state, now, {
+      recall: remembered,
+      boundDead: lease => {
+        const live = lease.binding?.live
+        if (live === undefined) return false
+        if (!dead.has(live)) dead.set(live, isBoundDead(disk, lock, this.layout, lease))
+        return dead.get(live)!
+      },
+      reservation: () => null,
+      limits: format === null ? null : { maxIndefinitePerAgent: format.limits.max_indefinite_leases_per_agent, maxIndefinitePerRepo: format.limits.max_indefinite_leases_per_repo },
+    })
+  }
+
+  // ── writing ──
+
+  #enqueue(item: Request | Maintenance): void {
+    this.#queue.push(item)
+    if (this.#pumping) return
+    this.#pumping = true
+    // After the other callers of this turn of the event loop have come too.
+    queueMicrotask(() => void this.#pump())
+  }
+
+  async #pump(): Promise<void> {
+    while (this.#queue.length > 0) {
+      const batch = this.#nextBatch()
+      try {
+        // oxlint-disable-next-line no-await-in-loop -- one batch after the other is the point
+        await ('alone' in batch ? this.#runAlone(batch) : this.#commit(batch))
+      } catch (error) {
+        const fault = accessFault(error, this.layout.directory)
+        for (const { reject } of 'alone' in batch ? [batch] : batch) reject(fault)
+      }
+    }
+    this.#pumping = false
+  }
+
+  #nextBatch(): Maintenance | readonly Request[] {
+    const [first] = this.#queue
+    if (first !== undefined && 'alone' in first) {
+      this.#queue.shift()
+      return first
+    }
+    const next = this.#queue.findIndex(item => 'alone' in item)
+    return this.#queue.splice(0, Math.min(maxBatch, next < 0 ? maxBatch : next)) as Request[]
+  }
+
+  async #runAlone({ label, alone }: Maintenance): Promise<void> {
+    this.#enter()
+    await this.#exclusive.take(label)
+    try {
+      alone()
+    } finally {
+      this.#forget()
+      this.#exclusive.release()
+    }
+  }
+
+  async #commit(batch: readonly Request[]): Promise<void> {
+    this.#enter()
+    await this.#exclusive.take(batch[0]!.options.label ?? 'transact')
+    let fd: number
+    let decided: readonly Decided[]
+    let after: Written
+    try {
+      ;({ fd, decided, after } = this.#decideAll(batch))
+    } catch (error) {
+      this.#forget()
+      throw error
+    } finally {
+      this.#exclusive.release()
+    }
+    try {
+      // A refusal promises nothing, so only a "yes" has to be durable; also one that found its record already there.
+      if (decided.some(({ decision }) => decision.ok)) await this.#sync(fd, decided.length === 1)
+    } catch (error) {
+      this.#forget()
+      for (const { live } of decided) live?.close()
+      throw error
+    }
+    for (const { request, decision, now, entries, leases, live, lastSeq } of decided) request.resolve({ decision, now, entries, leases, live, lastSeq })
+    this.#afterwards(fd, after)
+  }
+
+  /** Under the lock: read what is new, decide every request in turn, write all records at once. */
+  #decideAll(batch: readonly Request[]): { readonly fd: number; readonly decided: readonly Decided[]; readonly after: Written } {
+    const { fd, loaded, now, format } = this.#openLog()
+    const session = new Session(this.options.disk, this.layout, fd, loaded)
+    const boot = bootOperation(loaded.state.clocks, now)
+    if (boot !== null) session.append(boot, now)
+    if (boot?.twoClocks === true) this.warnings.push(twoClocksWarning)
+    const decided = batch.map(request => this.#decideOne(request, session, now, format)).filter(each => each !== null)
+    const { arrived, end, error } = session.pending === 0 ? { arrived: 0, end: loaded.end, error: null } : session.write()
+    const written = decided.filter(each => each.recordsUntil <= arrived)
+    for (const each of decided) if (each.recordsUntil > arrived) this.#undo(each, error)
+    for (const each of written) this.#dropEnded(each)
+    const after: Loaded = { ...loaded, position: session.position, end, size: end, tornBytes: 0, behindIndex: loaded.behindIndex + arrived, bytes: null, fold: null }
+    this.#known = error === null && this.options.resident ? after : null
+    const whole = loaded.bytes !== null && error === null && isIndexDue(after)
+    return { fd, decided: written, after: { loaded: after, bytes: whole ? Buffer.concat([loaded.bytes.subarray(0, loaded.end), session.bytes()]) : null } }
+  }
+
+  #decideOne(request: Request, session: Session, now: Instant, format: Format): Decided | null {
+    const { disk, lock } = this.options
+    let live: LiveLock | null = null
+    try {
+      live = request.options.bind === true ? makeLiveLock(disk, lock, this.layout, this.modes) : null
+      const view = this.#viewOf(session.loaded.state, now, format, opId => session.recall(opId) ?? this.#recall(session, opId))
+      const decision = request.decide(view, live)
+      const entries = decision.ok ? decision.operations.map(operation => session.append(operation, now)) : []
+      const bound = entries.some(({ operation }) => 'binding' in operation && operation.binding?.live === live?.live)
+      if (live !== null && !bound) {
+        removeLiveFile(disk, this.layout, live.live)
+        live.close()
+        live = null
+      }
+      const { state } = session.loaded
+      const resources = decision.ok ? decision.outcome.resources : []
+      const leases = resources.map(resource => state.slot(resource).lease).filter((lease): lease is Lease => lease !== null)
+      return { request, decision, now, entries, leases, live, lastSeq: state.lastSeq, recordsUntil: session.pending }
+    } catch (error) {
+      live?.close()
+      request.reject(error)
+      return null
+    }
+  }
+
+  #recall(session: Session, opId: string): Entry | null {
+    const { loaded } = session
+    return recall(loaded.bytes ?? readFully(this.options.disk, session.fd, 0, loaded.end), opId)
+  }
+
+  /** The records did not arrive: nothing happened, and nothing is left of it. */
+  #undo({ request, live }: Decided, error: unknown): void {
+    if (live !== null) {
+      removeLiveFile(this.options.disk, this.layout, live.live)
+      live.close()
+    }
+    request.reject(accessFault(error, this.layout.directory))
+  }
+
+  /** Liveness locks whose leases are over: the file goes while the store is locked, before the lock itself does. */
+  #dropEnded({ request, decision }: Decided): void {
+    const { unbind } = request.options
+    if (unbind !== undefined && decision.ok) {
+      removeLiveFile(this.options.disk, this.layout, unbind.live)
+      unbind.close()
+    }
+    if (!decision.ok) return
+    for (const { binding } of decision.outcome.ended) if (binding !== null) removeLiveFile(this.options.disk, this.layout, binding.live)
+  }
+
+  /** Alone, waiting here costs less than a trip through the thread pool; in company, others can queue up meanwhile. */
+  async #sync(fd: number, alone: boolean): Promise<void> {
+    const { disk } = this.options
+    try {
+      if (alone) disk.fdatasyncSync(fd)
+      else await new Promise<void>((resolve, reject) => disk.fdatasync(fd, error => (error === null ? resolve() : reject(error))))
+    } catch (error) {
+      poison(disk, this.layout, disk.fstatSync(fd).ino, this.modes.file)
+      throw syncFault(error)
+    }
+    // Another process's sync may have failed on pages that ours then found clean.
+    if (isPoisoned(disk, this.layout)) throw syncFault(undefined)
+  }
+
+  /** The index, when it is due; for a process that stays at most once in a while, since only others need it. */
+  #afterwards(fd: number, { loaded, bytes }: Written): void {
+    const { disk, resident } = this.options
+    if (!isIndexDue(loaded)) {
+      if (!resident) this.#forget()
+    } else if (!resident) {
+      refreshIndex(disk, this.layout, this.modes, loaded, bytes)
+      this.#forget()
+    } else if (performance.now() - this.#indexedAt > residentIndexMs) {
+      this.#indexedAt = performance.now()
+      rebuildIndex(disk, this.layout, this.modes, fd, loaded.end)
+    }
+  }
+
+  // ── opening ──
+
+  #forget(): void {
+    this.#known = null
+    if (this.#fd !== null) this.options.disk.closeSync(this.#fd)
+    this.#fd = null
+  }
+
+  /** The directory is there, ours and on a file system that can be trusted; made if it is missing. */
+  #enter(): void {
+    if (this.#entered) return
+    const { disk, fileSystemType, allowUnsafeFs } = this.options
+    const stat = lookAt(disk, this.layout.directory)
+    if (stat !== null) refuseStrangeDirectory(disk, this.layout.directory, stat)
+    const where = stat === null ? path.dirname(this.layout.directory) : this.layout.directory
+    if (!allowUnsafeFs && (stat === null || readFormat(disk, this.layout)?.unsafe_fs !== true)) refuseUnsafeFileSystem(where, fileSystemType(where))
+    if (stat === null || lookAt(disk, this.layout.locks) === null) makeDirectories(disk, this.layout, this.modes)
+    else refuseStrangeDirectory(disk, this.layout.locks, disk.lstatSync(this.layout.locks))
+    this.#entered = this.options.resident
+  }
+
+  /** Under the lock: the log, read to its end, repaired where that is allowed, rotated where that is due. */
+  #openLog(): { readonly fd: number; readonly loaded: Loaded; readonly now: Instant; readonly format: Format } {
+    const { disk, clock, retention } = this.options
+    const reading = clock.now()
+    const format = this.#openFormat(reading)
+    if (lookAt(disk, this.layout.newLog) !== null) disk.unlinkSync(this.layout.newLog)
+    let { fd, loaded } = this.#openSegment()
+    if (loaded.damage !== null && !isPowerLoss(loaded, loaded.damage, reading)) throw damageFault(this.layout, loaded.damage)
+    refuseForeign(loaded, this.layout)
+    if (loaded.damage !== null || loaded.tornBytes > 0) {
+      this.#mend(fd, loaded, reading)
+      ;({ fd, loaded } = this.#openSegment())
+    }
+    const poisoned = isPoisoned(disk, this.layout)
+    if (poisoned || isFull(loaded, retention)) {
+      const rotated = rotate(disk, this.layout, this.modes, fd, settled(reading, loaded.state.clocks), retention, poisoned)
+      disk.closeSync(fd)
+      ;({ fd, loaded } = rotated)
+      this.#adopt(fd)
+      if (poisoned) unpoison(disk, this.layout)
+    }
+    return { fd, loaded, now: settled(reading, loaded.state.clocks), format }
+  }
+
+  #adopt(fd: number): void {
+    this.#fd = fd
+    this.#inode = this.options.disk.fstatSync(fd).ino
+  }
+
+  #openSegment(): { fd: number; loaded: Loaded } {
+    const { disk } = this.options
+    const present = lookAt(disk, this.layout.log)
+    if (present === null) throw logMissing(this.layout)
+    if (!present.isFile()) throw new Fault('unavailable', `${this.layout.log} is not a file`, { hint: 'see: lh doctor' })
+    if (this.#fd !== null && this.#known !== null && this.#inode === present.ino) {
+      const loaded = loadMore(disk, this.#fd, this.#known)
+      if (loaded !== null) return { fd: this.#fd, loaded }
+    }
+    this.#forget()
+    const fd = disk.openSync(this.layout.log, logFlags)
+    this.#adopt(fd)
+    const loaded = load(disk, fd, this.layout)
+    return { fd, loaded: this.options.resident ? { ...loaded, state: completeState(loaded.state) } : loaded }
+  }
+
+  #mend(fd: number, loaded: Loaded, reading: Instant): void {
+    const session = new Session(this.options.disk, this.layout, fd, loaded)
+    const reason = loaded.damage === null ? 'torn tail' : `damaged by a power loss: ${loaded.damage.reason}`
+    const { cutBytes, cutLines, quarantine } = cutTail(session, this.modes, settled(reading, loaded.state.clocks), reason)
+    const { error } = session.write()
+    if (error !== null) throw error
+    this.#known = null
+    if (cutLines > 0) this.warnings.push(`${cutLines} damaged lines (${cutBytes} bytes) at the end of the log were cut after a power loss; a copy is in quarantine/${quarantine}`)
+  }
+
+  /** The `format` file; makes the store when there is nothing yet. */
+  #openFormat(now: Instant): Format {
+    const { disk, limits, limitsChosen } = this.options
+    const format = readFormat(disk, this.layout) ?? this.#create(now)
+    refuseNewerFormat(format, true)
+    refuseCopy(format, this.layout, disk.lstatSync(this.layout.directory))
+    if (limitsChosen) refuseOtherLimits(format.limits, limits, this.layout)
+    return format
+  }
+
+  #create(now: Instant): Format {
+    const { disk, limits, allowUnsafeFs } = this.options
+    const stat = disk.lstatSync(this.layout.directory)
+    let space = spaceId()
+    if (lookAt(disk, this.layout.log) === null) {
+      createFirstSegment(disk, this.layout, this.modes, space, new FullState(0, { current: { b: now.b, m: now.m }, seen: [now.b] }), now)
+    } else {
+      // Stopped between the log and the format: the log is still without a record.
+      const { loaded } = this.#openSegment()
+      if (loaded.fold?.records !== 0 || loaded.damage !== null) {
+        throw new Fault('unavailable', `${this.layout.format} is missing beside a log with records`, { hint: 'to write it anew: lh recover', details: { outcome: 'nothing_changed' } })
+      }
+      space = loaded.space
+    }
+    const format: Format = {
+      format: formatVersion,
+      min_reader: formatVersion,
+      min_writer: formatVersion,
+      space,
+      limits,
+      device: stat.dev,
+      inode: stat.ino,
+      ...(allowUnsafeFs ? { unsafe_fs: true } : {}),
+    }
+    writeFormat(disk, this.layout, format, this.modes)
+    return format
+  }
+}
+
+const twoClocksWarning = 'two clocks write into this store (two machines, or containers with their own time): expiry is judged by wall time; use an engine'
+
+const logMissing = (layout: Layout): Fault =>
+  new Fault('unavailable', `${layout.log} is gone, although this store was in use: what is held is unknown`, {
+    hint: 'put it back from a backup, or start after the newest number that is known: lh recover --cut',
+    details: { outcome: 'nothing_changed' },
+  })
+
+function refuseOtherLimits(fixed: FixedLimits, chosen: FixedLimits, layout: Layout): void {
+  for (const key of ['max_indefinite_leases_per_agent', 'max_indefinite_leases_per_repo'] as const) {
+    if (fixed[key] === chosen[key]) continue
+    throw new Fault('usage', `${key} is ${chosen[key]} in the configuration here and ${fixed[key]} in ${layout.format}, which all worktrees share`, {
+      hint: `to change it for all: lh config set ${key} ${chosen[key]}`,
+    })
+  }
+}
+
+/** The real file system's answer to `fileSystemType`. */
+export const statfsType = (directory: string): number => fs.statfsSync(directory).type

@@ -1,0 +1,87 @@
+import type { Decision } from '../core/decide.ts'
+import type { Binding, Instant, Lease } from '../core/lease.ts'
+import type { Entry } from '../core/operation.ts'
+import type { View } from '../core/view.ts'
+
+/** What a store can do; the conformance suite asks before it tests, and a skip carries the reason. */
+export interface Capabilities {
+  /** A reservation is a kernel lock of the launcher, or a record that lapses. */
+  readonly reservation: 'kernel-lock' | 'record'
+  /** An acknowledged record survives the machine's power loss. */
+  readonly durable: boolean
+  /** Other processes see the same leases. */
+  readonly shared: boolean
+  /** A lease can end with the process that took it. */
+  readonly binding: boolean
+}
+
+/** A liveness lock: its owner lives as long as it, or a child that inherited the descriptor, keeps it open. */
+export interface LiveLock extends Binding {
+  /** To be passed to a child; null where the store has no descriptors. */
+  readonly fd: number | null
+  /** Lets go without touching the log; the store does this itself when a transaction was told to. */
+  close(): void
+}
+
+/** Judged once, under the store's exclusion; `binding` is the new liveness lock when one was asked for. */
+export type Decider = (view: View, binding: Binding | null) => Decision
+
+export interface TransactOptions {
+  /** Make a liveness lock whose name the decision may write into a lease. Kept only if something was written. */
+  readonly bind?: boolean
+  /** Drop this liveness lock together with the record that ends its lease. */
+  readonly unbind?: LiveLock
+  /** Shown to whoever finds the store locked: a short name of what is being done. */
+  readonly label?: string
+}
+
+/** What a transaction left behind. */
+export interface Commit {
+  readonly decision: Decision
+  readonly now: Instant
+  readonly lastSeq: number
+  /** The records it added, in order. */
+  readonly entries: readonly Entry[]
+  /** The leases of the decision's resources after it; a key that is free is missing. */
+  readonly leases: readonly Lease[]
+  readonly live: LiveLock | null
+}
+
+/** State at one moment, read without excluding anybody. */
+export interface Reading extends View {
+  /** Things a person should know, such as a second clock that writes into this log. */
+  readonly warnings: readonly string[]
+}
+
+/** Narrows `history`. */
+export interface HistoryQuery {
+  readonly resource?: string
+  /** Wall clock, milliseconds since the epoch. */
+  readonly sinceMs?: number
+  /** Records after this position only. */
+  readonly afterSeq?: number
+}
+
+/**
+ * Where leases live. The contract, which one suite checks for every store:
+ *
+ * - `transact` calls `decide` with a view that no other transaction changes before its records are in place. An answer means that
+ *   every record the view showed, and every one it added, is as durable as the store promises; so also after a refusal to write.
+ *   A store may call `decide` again when it lost a race, so `decide` must be pure. Throws a `Fault`; with `outcome: unknown` in its
+ *   details the records may or may not be there, and asking again under the same op_id tells.
+ * - `view` never writes and never waits for a writer. What it shows may not be durable yet.
+ * - `history` is in order and without gaps back to the oldest record kept.
+ * - `changed` resolves when something may have been written after `sinceSeq`, or after `timeoutMs`; it may be wrong, never late.
+ *
+ * It does not promise that the holder of a lease knows it still has it: check the token where the effect happens.
+ */
+export interface Store {
+  readonly capabilities: Capabilities
+  /** For people: where this is. */
+  readonly location: string
+  transact(decide: Decider, options?: TransactOptions): Promise<Commit>
+  view(): Promise<Reading>
+  history(query?: HistoryQuery): AsyncIterable<Entry>
+  changed(sinceSeq: number, timeoutMs: number): Promise<void>
+  close(): void
+}

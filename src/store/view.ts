@@ -1,0 +1,36 @@
+import { isExpired } from '../core/lease.ts'
+import type { Instant, Lease } from '../core/lease.ts'
+import type { Entry } from '../core/operation.ts'
+import type { Reservation } from '../core/refusal.ts'
+import type { Lapse, View } from '../core/view.ts'
+import type { State } from './state.ts'
+
+/** What the state alone cannot say. */
+export interface Facts {
+  recall(opId: string): Entry | null
+  boundDead(lease: Lease): boolean
+  reservation(resource: string): Reservation | null
+  readonly limits: View['limits']
+}
+
+const running: Lapse = { state: 'running' }
+const over: Lapse = { state: 'over' }
+
+/** A view of `state` for a store whose clock is the one that granted: past the deadline means over, without a second look. */
+export function viewOf(state: State, now: Instant, facts: Facts): View {
+  return {
+    now,
+    lastSeq: state.lastSeq,
+    limits: facts.limits,
+    lease: (resource) => state.slot(resource).lease,
+    past: (resource) => state.slot(resource).past,
+    byLeaseId: (leaseId) => state.byLeaseId(leaseId),
+    paths: () => state.paths(),
+    all: () => state.leases(),
+    indefinite: () => state.indefinite(),
+    recall: facts.recall,
+    lapse: (lease) => (isExpired(lease, now) ? over : running),
+    boundDead: facts.boundDead,
+    reservation: facts.reservation,
+  }
+}

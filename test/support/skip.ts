@@ -1,0 +1,28 @@
+import { describe, it, type TestFunction } from 'vitest'
+
+/** What a test needs of the machine, and what is missing when it is not there; the reason is listed by `npm test`. */
+export interface Requirement {
+  it(name: string, test: TestFunction, timeoutMs?: number): void
+  describe(name: string, tests: () => void): void
+}
+
+/**
+ * Runs the tests if `condition` holds, else skips them with `reason`:
+ *
+ *     const needsRoot = requires(process.getuid?.() === 0, 'needs root, for a time namespace of its own')
+ *     needsRoot.it('death is not provable across time namespaces', () => { … })
+ *
+ * With LEASEHOLD_REQUIRE_ALL=1 a skip fails the run; so does, always, a skip without a reason.
+ */
+export function requires(condition: boolean, reason: string): Requirement {
+  if (condition) {
+    return {
+      it: (name, test, timeoutMs) => it(name, test, timeoutMs),
+      describe: (name, tests) => void describe(name, tests),
+    }
+  }
+  return {
+    it: name => it(name, context => context.skip(reason)),
+    describe: (name, tests) => void describe.skip(`${name} [skip: ${reason}]`, tests),
+  }
+}

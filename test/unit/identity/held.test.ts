@@ -1,0 +1,108 @@
+import { execFileSync } from 'node:child_process'
+import { chmodSync, mkdirSync, mkdtempSync, readdirSync, readFileSync, realpathSync, rmSync, statSync, writeFileSync } from 'node:fs'
+import { tmpdir } from 'node:os'
+import { join } from 'node:path'
+import { afterAll, beforeEach, describe, expect, it } from 'vitest'
+import { findRepository, type Repository } from '../../../src/host/git.ts'
+import { forgetHeld, readHeld, rememberHeld, type HeldEntry } from '../../../src/service/identity/held.ts'
+import { requires } from '../../support/skip.ts'
+
+const needsRoot = requires(process.platform === 'linux' && process.getuid?.() === 0, 'needs root, to act as another user')
+const base = realpathSync(mkdtempSync(join(tmpdir(), 'lh-held-')))
+const directory = join(base, 'repo', '.git', 'leasehold')
+const file = join(directory, 'held.json')
+let repository: Repository
+
+beforeEach(() => {
+  rmSync(join(base, 'repo'), { recursive: true, force: true })
+  mkdirSync(join(base, 'repo'))
+  execFileSync('git', ['init', '-q'], { cwd: join(base, 'repo') })
+  repository = findRepository(join(base, 'repo'), {})
+})
+afterAll(() => rmSync(base, { recursive: true, force: true }))
+
+const entry = (resource: string, token: number, session: string | null = null): HeldEntry => ({
+  resource,
+  leaseId: `L${token}`,
+  token,
+  session,
+})
+const held = (): readonly HeldEntry[] => [...readHeld(repository).entries.values()]
+
+describe('held.json', () => {
+  it('remembers, replaces and forgets, id and token together', () => {
+    expect(readHeld(repository)).toEqual({ entries: new Map() })
+    expect(rememberHeld(repository, [entry('ticket:a', 1), entry('ticket:b', 1, 's1')])).toBe(null)
+    expect(rememberHeld(repository, [entry('ticket:a', 7)])).toBe(null)
+    expect(held()).toEqual([entry('ticket:b', 1, 's1'), entry('ticket:a', 7)])
+    expect(JSON.parse(readFileSync(file, 'utf8'))).toEqual({
+      schema_version: 1,
+      entries: { 'ticket:b': { lease_id: 'L1', token: 1, session: 's1' }, 'ticket:a': { lease_id: 'L7', token: 7, session: null } },
+    })
+    expect(statSync(file).mode & 0o777).toBe(0o600)
+    expect(forgetHeld(repository, ['L1', 'unknown'])).toBe(null)
+    expect(held()).toEqual([entry('ticket:a', 7)])
+    expect(readdirSync(directory)).toEqual(['held.json'])
+  })
+
+  it('writes nothing when there is nothing new', () => {
+    expect(forgetHeld(repository, ['L1'])).toBe(null)
+    expect(readdirSync(join(base, 'repo', '.git'))).not.toContain('leasehold')
+    rememberHeld(repository, [entry('a:b', 1)])
+    const before = statSync(file).ino
+    rememberHeld(repository, [entry('a:b', 1)])
+    forgetHeld(repository, ['other'])
+    expect(statSync(file).ino).toBe(before)
+  })
+
+  it('is bounded: the oldest are forgotten', () => {
+    rememberHeld(
+      repository,
+      Array.from({ length: 600 }, (_, at) => entry(`port:${at}`, at + 1)),
+    )
+    expect(held()).toHaveLength(512)
+    expect(held()[0]?.resource).toBe('port:88')
+    rememberHeld(repository, [entry('port:new', 9999), entry('port:88', 601)])
+    expect(
+      held()
+        .slice(-2)
+        .map(one => one.resource),
+    ).toEqual(['port:new', 'port:88'])
+  })
+
+  it('ignores a damaged file with a warning, and mends it with the next lease', () => {
+    mkdirSync(directory)
+    const broken = [
+      '',
+      '{',
+      '[]',
+      'null',
+      '{"schema_version":2,"entries":{}}',
+      '{"schema_version":1,"entries":{"a:b":{"lease_id":"L"}}}',
+      '{"schema_version":1,"entries":{"a:b":{"lease_id":"L","token":1.5,"session":null}}}',
+    ]
+    for (const content of broken) {
+      writeFileSync(file, content)
+      expect(readHeld(repository), content).toEqual({ entries: new Map(), warning: expect.stringContaining(file) })
+    }
+    expect(rememberHeld(repository, [entry('a:b', 1)])).toContain(file)
+    expect(readHeld(repository)).toEqual({ entries: new Map([['a:b', entry('a:b', 1)]]) })
+  })
+
+  it('takes a hostile resource name for a name', () => {
+    rememberHeld(repository, [entry('__proto__', 3), entry('constructor', 4)])
+    expect(held()).toEqual([entry('__proto__', 3), entry('constructor', 4)])
+    expect(({} as Record<string, unknown>)['leaseId']).toBe(undefined)
+  })
+
+  needsRoot.it('warns instead of failing where it may not write', () => {
+    chmodSync(base, 0o755)
+    process.seteuid?.(65_534)
+    try {
+      expect(rememberHeld(repository, [entry('a:b', 1)])).toContain('could not be written')
+      expect(held()).toEqual([])
+    } finally {
+      process.seteuid?.(0)
+    }
+  })
+})
