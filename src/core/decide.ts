@@ -187,17 +187,20 @@ function replayed(command: Command, view: View): Decision | null {
   const entry = view.recall(command.opId)
   if (entry === null) return null
   const { operation } = entry
-  if (!('resources' in operation) || !isSameCommand(command, operation, view)) {
+  if (!('resources' in operation) || !isSameCommand(command, entry, operation, view)) {
     return refuse({ kind: 'op-id-reused', opId: command.opId, op: operation.op, resources: 'resources' in operation ? operation.resources : [] })
   }
-  return accept([], { resources: operation.resources, replayOf: entry, alreadyHeld: command.type === 'acquire' && operation.op === 'renew' })
+  const resources = 'resources' in command ? command.resources : operation.resources
+  return accept([], { resources, replayOf: entry, alreadyHeld: command.type === 'acquire' && operation.op === 'renew' })
 }
 
-function isSameCommand(command: Command, operation: Operation & { readonly resources: readonly string[]; readonly leaseIds: readonly string[] }, view: View): boolean {
+function isSameCommand(command: Command, { seq }: Entry, operation: Operation & { readonly resources: readonly string[]; readonly leaseIds: readonly string[] }, view: View): boolean {
   if (command.type === 'sweep') return false
   if ('resources' in command) {
-    const sameName = operation.op === command.type || operation.op === 'renew'
-    return sameName && command.resources.some((key) => operation.resources.includes(key)) && operation.resources.every((key) => related(command, key, view))
+    const others = command.resources.filter((key) => !operation.resources.includes(key))
+    // A renewal is of the whole group, whichever of its members were asked for.
+    const fits = operation.op === 'renew' || (operation.op === command.type && operation.resources.every((key) => command.resources.includes(key)))
+    return fits && others.length < command.resources.length && others.every((key) => wasTheirs(command, key, seq, view))
   }
   if (operation.op !== command.type) return false
   return 'resource' in command.target
@@ -205,9 +208,13 @@ function isSameCommand(command: Command, operation: Operation & { readonly resou
     : operation.leaseIds.includes(command.target.leaseId) || previousIds(operation).includes(command.target.leaseId)
 }
 
-/** An acquire may have renewed a group that has more members than were asked for. */
-const related = (command: Acquire, key: string, view: View): boolean =>
-  command.resources.includes(key) || command.resources.some((asked) => view.lease(asked)?.group?.resources.includes(key) === true)
+/** What the caller already held when the record was made is not named in it. */
+function wasTheirs(command: Acquire, key: string, seq: number, view: View): boolean {
+  const lease = view.lease(key)
+  if (lease !== null && lease.token < seq) return sameHolder(lease.holder, command.holder)
+  const past = view.past(key)
+  return past !== null && past.token < seq && past.endedSeq > seq && sameHolder(past.holder, command.holder)
+}
 
 const previousIds = (operation: Operation): readonly string[] => ('from' in operation && operation.from !== null ? operation.from.leaseIds : [])
 
@@ -221,14 +228,14 @@ function acquire(command: Acquire, view: View, policy: Policy): Decision {
   if ('refusal' in survey) return refuse(survey.refusal)
   const { mine, wanted, evictable } = survey
   const ttlSecs = command.ttlSecs ?? policy.ttlSecs
-  if (wanted.length > 0 && ttlSecs === 0) {
-    const refusal = indefiniteRefusal(command.holder.agentId, command.reason, view, policy, evictable)
+  const becoming = Number(wanted.length > 0 && ttlSecs === 0) + becomingIndefinite(command, mine)
+  if (becoming > 0) {
+    const refusal = indefiniteRefusal(command.holder.agentId, command.reason, view, policy, { adding: becoming, leaving: evictable })
     if (refusal !== null) return refuse(refusal)
   }
-  const beats = beatsOf(command, mine, view, policy)
-  if ('refusal' in beats) return refuse(beats.refusal)
+  const beats = beatsOf(command, mine, view)
   const evictions = evictable.map(({ members, reason }) => autoEvict(members, reason, command.holder.agentId))
-  const operations = [...evictions, ...beats.operations, ...(wanted.length === 0 ? [] : [grant(command, wanted, ttlSecs, policy)])]
+  const operations = [...evictions, ...beats, ...(wanted.length === 0 ? [] : [grant(command, wanted, ttlSecs, policy)])]
   return accept(underOpId(operations, command.opId), {
     resources: command.resources,
     alreadyHeld: wanted.length === 0,
@@ -270,17 +277,24 @@ function surveyAll(command: Acquire, view: View): Survey | { readonly refusal: R
     const own = view.lease(key)
     const isMine = own !== null && owns(command, own) && !isLeftBehind(own, view)
     if (isMine && own.state === 'pending' && command.type === 'acquire') return { refusal: { kind: 'pending', lease: own } }
+    if (isMine && own.state === 'held' && command.type === 'reserve') return { refusal: { kind: 'held', lease: own, wanted: key } }
     if (isMine && own.binding !== null && command.binding !== null) return { refusal: { kind: 'other-instance', lease: own } }
-    if (isMine) mine.push(own)
-    else wanted.push(key)
-    const reservation = isMine ? null : view.reservation(key)
+    if (isMine) {
+      mine.push(own)
+      continue
+    }
+    wanted.push(key)
+    const reservation = view.reservation(key)
     if (reservation !== null) return { refusal: { kind: 'reserved', reservation } }
-    for (const lease of inTheWay(command, key, isMine ? null : own, view)) {
+    for (const lease of inTheWay(command, key, own, view)) {
       const end = endOfTime(lease, view)
       if (!('reason' in end)) return { refusal: end.refusal ?? blocked(command, lease, key) }
       if (!evictable.has(lease.token)) evictable.set(lease.token, { members: membersOf(lease, view), reason: end.reason })
     }
   }
+  // A stranger with proof may keep one key of an ownership and be in the way of another: it cannot be renewed and evicted in one step.
+  const kept = mine.find((lease) => evictable.has(lease.token))
+  if (kept !== undefined) return { refusal: { kind: 'held', lease: kept, wanted: kept.resource } }
   return { mine, wanted, evictable: [...evictable.values()] }
 }
 
@@ -362,34 +376,32 @@ function indefiniteRefusal(
   reason: string | null,
   view: View,
   policy: Policy,
-  leaving: readonly Evictable[] = [],
-  except: number | null = null,
+  change: { readonly adding?: number; readonly leaving?: readonly Evictable[]; readonly except?: number } = {},
 ): Refusal | null {
   if (reason === null) return { kind: 'reason-required', what: 'an indefinite lease (ttl 0)' }
+  const { adding = 1, leaving = [], except = null } = change
   const gone = new Set(leaving.map(({ members }) => members[0]!.token))
   const standing = view.indefinite().filter(({ token }) => !gone.has(token) && token !== except)
   const own = standing.filter((ownership) => ownership.agentId === agentId)
   const named = (list: typeof standing): readonly string[] => list.map(({ resource }) => resource)
-  if (own.length >= policy.maxIndefinitePerAgent) {
+  if (own.length + adding > policy.maxIndefinitePerAgent) {
     return { kind: 'limit', scope: 'agent', limit: policy.maxIndefinitePerAgent, agentId, held: named(own) }
   }
-  if (standing.length >= policy.maxIndefinitePerRepo) {
+  if (standing.length + adding > policy.maxIndefinitePerRepo) {
     return { kind: 'limit', scope: 'repo', limit: policy.maxIndefinitePerRepo, agentId, held: named(standing) }
   }
   return null
 }
 
+/** Ownerships that the caller has with a deadline and asks to have without one. */
+const becomingIndefinite = (command: Acquire, mine: readonly Lease[]): number =>
+  command.ttlSecs === 0 ? new Set(mine.filter((lease) => lease.ttlSecs !== 0).map((lease) => lease.token)).size : 0
+
 /** Acquiring what one holds is a renewal of it, once for each ownership. */
-function beatsOf(command: Acquire, mine: readonly Lease[], view: View, policy: Policy): { readonly operations: readonly BeatOperation[] } | { readonly refusal: Refusal } {
-  const operations: BeatOperation[] = []
-  for (const lease of new Map(mine.map((each) => [each.token, each])).values()) {
-    const becomesIndefinite = command.ttlSecs === 0 && lease.ttlSecs !== 0
-    const refusal = becomesIndefinite ? indefiniteRefusal(command.holder.agentId, command.reason, view, policy) : null
-    if (refusal !== null) return { refusal }
-    operations.push(beatOn(lease, 'renew', command.holder.agentId, command.ttlSecs, null, null, view))
-  }
-  return { operations }
-}
+const beatsOf = (command: Acquire, mine: readonly Lease[], view: View): readonly BeatOperation[] =>
+  [...new Map(mine.map((lease) => [lease.token, lease])).values()].map((lease) =>
+    beatOn(lease, 'renew', command.holder.agentId, command.ttlSecs, null, null, view),
+  )
 
 const beatOn = (
   lease: Lease,
@@ -508,15 +520,29 @@ function transfer(command: Transfer, view: View, policy: Policy): Decision {
   const { lease } = found
   if (lease.state === 'pending') return refuse({ kind: 'pending', lease })
   if (sameHolder(lease.holder, command.to)) return refuse({ kind: 'same-holder', lease })
+  const collision = collisionOf(lease, command.to, view)
+  if (collision !== null) return refuse(collision)
   const ttlSecs = command.ttlSecs ?? lease.ttlSecs
   if (ttlSecs === 0) {
-    const refusal = indefiniteRefusal(command.to.agentId, command.reason, view, policy, [], lease.token)
+    const refusal = indefiniteRefusal(command.to.agentId, command.reason, view, policy, { except: lease.token })
     if (refusal !== null) return refuse(refusal)
   }
   const members = membersOf(lease, view)
   // The new owner is another process: what the old one was bound to says nothing about it.
   const operation = handOver('transfer', command, members, command.to, freshIds(command.leaseId, members), { ttlSecs, reason: command.reason, binding: null })
   return accept([operation], { resources: operation.resources, ended: members })
+}
+
+/** One holder's paths may overlap; handing one of them to another would make two holders share files. */
+function collisionOf(lease: Lease, to: Holder, view: View): Refusal | null {
+  for (const { resource, token } of membersOf(lease, view)) {
+    if (!isPath(resource)) continue
+    for (const other of view.paths()) {
+      const apart = other.token !== token && !sameHolder(other.holder, to)
+      if (apart && pathsOverlap(other.resource, resource)) return { kind: 'held', lease: other, wanted: resource }
+    }
+  }
+  return null
 }
 
 const freshIds = (seed: string, members: readonly Lease[]): readonly string[] => members.map((_, index) => ulidAfter(seed, index))
@@ -554,6 +580,8 @@ function confirm(command: Confirm, view: View, policy: Policy): Decision {
   const { lease } = found
   if (lease.token !== command.token) return refuse({ kind: 'superseded', resource: lease.resource, lease, past: null, presented })
   if (lease.state !== 'pending') return refuse({ kind: 'not-pending', lease })
+  const collision = collisionOf(lease, command.holder, view)
+  if (collision !== null) return refuse(collision)
   const ttlSecs = command.ttlSecs ?? policy.ttlSecs
   if (ttlSecs === 0) {
     const refusal = indefiniteRefusal(command.holder.agentId, lease.reason, view, policy)
@@ -573,7 +601,7 @@ function resume(command: Resume, view: View): Decision {
     return refuse({ kind: 'held', lease, wanted: lease.resource })
   }
   const members = membersOf(lease, view)
-  if (sameHolder(lease.holder, command.holder)) return accept([], { resources: members.map((member) => member.resource), alreadyHeld: true })
+  if (sameHolder(lease.holder, command.holder) && !isLeftBehind(lease, view)) return accept([], { resources: members.map((member) => member.resource), alreadyHeld: true })
   const ids = members.map((member) => member.leaseId)
   const operation = handOver('resume', command, members, command.holder, ids, { ttlSecs: lease.ttlSecs, reason: lease.reason, binding: command.binding })
   return accept([operation], { resources: operation.resources })
@@ -587,6 +615,8 @@ function reclaim(command: Reclaim, view: View): Decision {
   if (!isStale(lease, view.now)) return refuse({ kind: 'not-stale', lease })
   if (lease.token !== command.token) return refuse({ kind: 'superseded', resource: lease.resource, lease, past: null, presented })
   if (command.reason === null) return refuse({ kind: 'reason-required', what: 'a reclaim' })
+  const collision = collisionOf(lease, command.holder, view)
+  if (collision !== null) return refuse(collision)
   const members = membersOf(lease, view)
   const terms = { ttlSecs: lease.ttlSecs, reason: command.reason, binding: null }
   const operation = handOver('reclaim', command, members, command.holder, freshIds(command.leaseId, members), terms)

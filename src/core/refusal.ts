@@ -2,7 +2,7 @@ import type { ErrorCode } from './fault.ts'
 import type { Instant, Lease, Past } from './lease.ts'
 import { isStale, remainingMs } from './lease.ts'
 import { bounds, ttlRange } from './policy.ts'
-import { show } from './resource.ts'
+import { printable, show } from './resource.ts'
 
 /** A launch in flight: a hold that is not in the log and dies with the process that made it. */
 export interface Reservation {
@@ -89,8 +89,13 @@ export interface Wording {
   readonly hint: string
 }
 
-/** Every refusal is worded here and nowhere else. */
+/** Every refusal is worded here and nowhere else. Reasons, sessions and ids are other people's words, so they are made printable. */
 export function wordRefusal(refusal: Refusal, now: Instant): Wording {
+  const { message, hint } = wordingOf(refusal, now)
+  return { message: printable(message), hint: printable(hint) }
+}
+
+function wordingOf(refusal: Refusal, now: Instant): Wording {
   switch (refusal.kind) {
     case 'held':
       return wordHeld(refusal.lease, refusal.wanted, now)

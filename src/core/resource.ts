@@ -55,13 +55,16 @@ function canonicalName(kind: string, raw: string, text: string, context: Resourc
     case 'path':
       return pathName(name, text, context)
     case 'branch':
-      return context.ignoreCase ? name.toLowerCase() : name
+      return context.ignoreCase ? folded(name) : name
     case 'workspace':
       throw usage('workspace: is held by the session lock, not by a claim', 'see: lh session-lock status')
     default:
       return name
   }
 }
+
+/** Lower case can decompose: J with caron has no capital of its own, its small letter has one code point. */
+const folded = (name: string): string => name.toLowerCase().normalize('NFC')
 
 function ticketName(name: string, text: string): string {
   const folded = name.toLowerCase()
@@ -96,7 +99,7 @@ function pathName(name: string, text: string, context: ResourceContext): string 
   const subtree = segments.length === 0 || /(^|\/)\.?$/.test(relative)
   if (subtree && segments.at(-1) !== '**') segments.push('**')
   const joined = segments.join('/')
-  return context.ignoreCase ? joined.toLowerCase() : joined
+  return context.ignoreCase ? folded(joined) : joined
 }
 
 /**
@@ -155,7 +158,8 @@ function forbiddenCharacter(text: string): string | null {
   for (const character of text) {
     const code = character.codePointAt(0)!
     const control = code < 0x20 || (code >= 0x7f && code < 0xa0) || code === 0x2028 || code === 0x2029
-    const bidirectional = (code >= 0x202a && code <= 0x202e) || (code >= 0x2066 && code <= 0x2069) || code === 0xfeff
+    const mark = code === 0x200e || code === 0x200f || code === 0x061c || code === 0xfeff
+    const bidirectional = (code >= 0x202a && code <= 0x202e) || (code >= 0x2066 && code <= 0x2069) || mark
     const surrogate = code >= 0xd800 && code <= 0xdfff
     if (control || bidirectional || surrogate || code === 0xfffd) return `U+${code.toString(16).toUpperCase().padStart(4, '0')}`
   }
@@ -173,10 +177,14 @@ function utf8Length(text: string): number {
 
 /** Text as it may be printed: quoted, control and bidirectional characters escaped, shortened. */
 export function show(text: string): string {
-  const short = text.length > 80 ? `${text.slice(0, 77)}…` : text
+  return `"${printable(text.length > 80 ? `${text.slice(0, 77)}…` : text)}"`
+}
+
+/** Control and bidirectional characters escaped: what people wrote cannot move the cursor of whoever reads it. */
+export function printable(text: string): string {
   let out = ''
-  for (const character of short) {
+  for (const character of text) {
     out += forbiddenCharacter(character) === null ? character : `\\u{${character.codePointAt(0)!.toString(16)}}`
   }
-  return `"${out}"`
+  return out
 }

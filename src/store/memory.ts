@@ -44,7 +44,7 @@ export class MemoryStore implements Store {
     const entries = decision.ok ? decision.operations.map((operation) => this.#append(operation, now)) : []
     const kept = entries.some(({ operation }) => 'binding' in operation && operation.binding?.live === live?.live) ? live : null
     if (kept === null) live?.close()
-    options.unbind?.close()
+    if (decision.ok) options.unbind?.close()
     const resources = decision.ok ? decision.outcome.resources : []
     const leases = resources.map((resource) => this.#state.slot(resource).lease).filter((lease): lease is Lease => lease !== null)
     return { decision, now, lastSeq: this.#state.lastSeq, entries, leases, live: kept }

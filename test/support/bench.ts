@@ -36,7 +36,12 @@ export class Bench {
   async does(command: Command, options: TransactOptions = {}): Promise<Accepted> {
     const commit = await this.run(command, options)
     if (!commit.decision.ok) throw new Error(`${command.type} was refused: ${describeRefusal(commit.decision)}`)
-    return { ...commit, lease: commit.leases[0]!, outcome: commit.decision.outcome, ops: commit.entries.map(({ operation }) => operation.op) }
+    return {
+      ...commit,
+      lease: commit.leases[0]!,
+      outcome: commit.decision.outcome,
+      ops: commit.entries.map(({ operation }) => operation.op),
+    }
   }
 
   /** The command must be refused and write nothing; its refusal is the answer. */

@@ -6,7 +6,14 @@ import { ulid } from '../../src/core/ulid.ts'
 
 // The people and the commands of the tests: a test states what matters to it, everything else is filled in here.
 
-export const witness: Witness = { host: 'box', bootId: 'boot-1', pidNs: '4026531836', timeNs: '4026531834', pid: 4242, pidStartTicks: 77_001 }
+export const witness: Witness = {
+  host: 'box',
+  bootId: 'boot-1',
+  pidNs: '4026531836',
+  timeNs: '4026531834',
+  pid: 4242,
+  pidStartTicks: 77_001,
+}
 
 export const holder = (agentId: string, sessionId: string | null = null, worktreeId = 'wt:00000001'): Holder => ({
   agentId,

@@ -34,6 +34,8 @@ interface Remembered {
   readonly asked: readonly string[]
   readonly keys: readonly string[]
   readonly ids: readonly string[]
+  /** The target as it was written. */
+  readonly target: string | null
 }
 
 /** A record as the model foresees it. */
@@ -59,6 +61,7 @@ export type Answer =
 
 const same = (a: Holder, b: Holder): boolean => a.agentId === b.agentId && a.worktreeId === b.worktreeId && a.sessionId === b.sessionId
 const sameAgent = (a: Holder, b: Holder): boolean => a.agentId === b.agentId && a.worktreeId === b.worktreeId
+const sameSet = (a: readonly string[], b: readonly string[]): boolean => a.length === b.length && a.every(each => b.includes(each))
 const possible = (ttl: number): boolean => ttl === 0 || (ttl >= 1 && ttl <= 2_592_000)
 const no = (kind: Refusal['kind']): Answer => ({ ok: false, kind })
 
@@ -100,22 +103,32 @@ export class Model {
         asked: 'resources' in command ? command.resources : last.keys,
         keys: last.keys,
         ids: 'target' in command && 'leaseId' in command.target ? [...ids, command.target.leaseId] : ids,
+        target: 'target' in command ? JSON.stringify(command.target) : null,
       })
     }
     return answer
   }
 
   #replay(command: Command, known: Remembered): Answer {
-    const again = (): Answer => ({ ok: true, records: [], keys: known.asked, alreadyHeld: false, late: false, replay: true })
+    const again = (): Answer => ({
+      ok: true,
+      records: [],
+      keys: 'resources' in command ? command.resources : known.asked,
+      alreadyHeld: false,
+      late: false,
+      replay: true,
+    })
     if (command.type !== known.type) return known.keys.some(key => this.#names(command, key, known)) ? { ok: null } : no('op-id-reused')
     if ('resources' in command) {
-      const all = new Set([...command.resources, ...known.asked])
       if (!command.resources.some(key => known.keys.includes(key))) return no('op-id-reused')
-      // The record names all that was asked for: then only the same keys are the same command.
-      const exact = all.size === known.asked.length && all.size === command.resources.length
+      const exact = sameSet(command.resources, known.asked)
+      // Where the record does not name all that was asked for, or other keys are asked for now, the log alone cannot tell.
       return exact && known.asked.every(key => known.keys.includes(key)) ? again() : { ok: null }
     }
-    return known.keys.some(key => this.#names(command, key, known)) ? again() : no('op-id-reused')
+    if ('target' in command && JSON.stringify(command.target) === known.target) return again()
+    return known.keys.some(key => this.#names(command, key, known)) || ('target' in command && 'leaseId' in command.target)
+      ? { ok: null }
+      : no('op-id-reused')
   }
 
   #names(command: Command, key: string, known: Remembered): boolean {
@@ -191,7 +204,7 @@ export class Model {
     if (command.resources.length > 32) return no('too-many')
     const { ttlSecs } = command
     if (command.type === 'reserve' && !(ttlSecs !== null && ttlSecs > 0 && ttlSecs <= 60)) return no('bad-ttl')
-    if (ttlSecs !== null && !possible(ttlSecs)) return no('bad-ttl')
+    if (command.type === 'acquire' && ttlSecs !== null && !possible(ttlSecs)) return no('bad-ttl')
     const mine = new Set<Ownership>()
     const wanted: string[] = []
     const leaving = new Set<Ownership>()
@@ -205,11 +218,14 @@ export class Model {
         if (!owner.pending && command.type === 'reserve') return no('held')
         if (owner.live !== null && command.binding !== null) return no('other-instance')
         mine.add(owner)
-      } else wanted.push(key)
-      for (const other of this.#inTheWay(command.holder, key, isMine ? undefined : owner)) {
+        continue
+      }
+      wanted.push(key)
+      for (const other of this.#inTheWay(command.holder, key, owner)) {
         const over = this.#over(other, now)
         if (over === 'lapsing') return no('lapsing')
-        if (over === false) return no(!other.pending && other === owner && sameAgent(other.holder, command.holder) ? 'other-instance' : 'held')
+        if (over === false)
+          return no(!other.pending && other === owner && sameAgent(other.holder, command.holder) ? 'other-instance' : 'held')
         leaving.add(other)
       }
     }
@@ -224,7 +240,8 @@ export class Model {
     for (const owner of leaving) this.#end(owner, [...owner.ids.keys()], 'auto-evict')
     const late = [...mine].some(owner => this.#isExpired(owner, now))
     for (const owner of mine) this.#beatOn('renew', owner, ttlSecs, now)
-    if (wanted.length > 0) this.#begin(command.type, wanted, command.holder, command.leaseId, ttl, now, command.binding?.live ?? null, command.reason)
+    if (wanted.length > 0)
+      this.#begin(command.type, wanted, command.holder, command.leaseId, ttl, now, command.binding?.live ?? null, command.reason)
     return this.#yes(command.resources, { alreadyHeld: wanted.length === 0, late })
   }
 
@@ -365,7 +382,8 @@ export class Model {
     reason: string | null,
   ): Answer {
     const keys = [...owner.ids.keys()]
-    if (op !== 'resume') for (const key of keys) this.ended.set(key, { token: owner.token, id: owner.ids.get(key)!, holder: owner.holder, how: op })
+    if (op !== 'resume')
+      for (const key of keys) this.ended.set(key, { token: owner.token, id: owner.ids.get(key)!, holder: owner.holder, how: op })
     this.#begin(op, keys, to, leaseId ?? owner.ids, ttl, now, live, reason)
     return this.#yes(keys)
   }

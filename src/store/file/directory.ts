@@ -133,7 +133,7 @@ export function refuseStrangeDirectory(disk: Disk, directory: string, stat: fs.S
 export function accessFault(error: unknown, directory: string): unknown {
   const { code } = error as NodeJS.ErrnoException
   const details = { outcome: 'nothing_changed' }
-  switch (code) {
+  switch (code as string) {
     case 'ENOENT':
       return new Fault('unavailable', `${(error as NodeJS.ErrnoException).path ?? directory} is missing`, { hint: 'see: lh doctor', cause: error, details })
     case 'EROFS':

@@ -85,10 +85,10 @@ export class Exclusive {
     const deadline = timer(this.#waitMs)
     try {
       const inTime = await Promise.race([before.then(() => true), deadline.promise])
-      if (inTime === false) throw this.#busy()
+      if (!inTime) throw this.#busy()
       const granted = this.#lock.waitExclusive(fd)
       const got = await Promise.race([granted.then(() => true), deadline.promise])
-      if (got !== false) return
+      if (got) return
       this.#abandon(fd, granted)
       throw this.#busy()
     } finally {

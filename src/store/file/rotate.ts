@@ -130,7 +130,7 @@ const stillRemembered = (entries: readonly Entry[], now: Instant): readonly Entr
   entries.filter(({ at }) => now.wall - at < rememberedMs).slice(-maxRemembered)
 
 function forgetOld(state: FullState, now: Instant): void {
-  for (const past of [...state.pasts()]) {
+  for (const past of state.pasts()) {
     const { lease } = state.slot(past.resource)
     if (lease === null && past.outcome === null && now.wall - past.endedAt > pastMs) state.put(past.resource, { lease: null, past: null })
   }

@@ -18,7 +18,10 @@ it('agrees with the native one at every length around the padding of up to five 
 })
 
 it('agrees with the native one on any bytes, whole and cut short', () => {
-  const bytes = fc.oneof(fc.uint8Array({ maxLength: 300 }), fc.constantFrom(55, 56, 63, 64, 65, 119, 120, 4096).map(length => new Uint8Array(length).fill(0xff)))
+  const bytes = fc.oneof(
+    fc.uint8Array({ maxLength: 300 }),
+    fc.constantFrom(55, 56, 63, 64, 65, 119, 120, 4096).map(length => new Uint8Array(length).fill(0xff)),
+  )
   fc.assert(
     fc.property(bytes, fc.constantFrom(8, 16, 32, 64), (input, digits) => {
       expect(sha256Hex(input, digits)).toBe(native(input).slice(0, digits))

@@ -51,7 +51,12 @@ describe('ulidAfter', () => {
   })
 })
 
-it.each(['', '01ARYZ6S410000000000000000 ', '81ARYZ6S410000000000000000', '01aryz6s410000000000000000', '01ARYZ6S41000000000000000I', 'ticket:a', '01ARYZ6S410000000000000000\n'])(
-  '%j is no ulid',
-  text => expect(isUlid(text)).toBe(false),
-)
+it.each([
+  '',
+  '01ARYZ6S410000000000000000 ',
+  '81ARYZ6S410000000000000000',
+  '01aryz6s410000000000000000',
+  '01ARYZ6S41000000000000000I',
+  'ticket:a',
+  '01ARYZ6S410000000000000000\n',
+])('%j is no ulid', text => expect(isUlid(text)).toBe(false))

@@ -1,0 +1,231 @@
+import type { Answer, Granted } from '../../../coordinator.ts'
+import { usage } from '../../../core/fault.ts'
+import type { Wire } from '../../../core/wire.ts'
+import { endedDocument, grantedDocument, orThrow } from '../../../service/claim/answer.ts'
+import { checkDocument, listDocument, statusDocument } from '../../../service/claim/reports.ts'
+import { noteEnded, noteHeld, parseToken, proofFor, targetOf } from '../../../service/claim/proof.ts'
+import { parseDuration } from '../../../service/config/durations.ts'
+import type { Context, Run } from '../command.ts'
+import { switchOption, textOption } from '../command.ts'
+import type { FileWorkspace } from '../open.ts'
+import { openWorkspace } from '../open.ts'
+import { holderInWords, leaseTable, printable, untilInWords } from '../text.ts'
+
+/** The command's caller, and the warning that finding it may have caused. */
+export async function callerOf(context: Context, workspace: FileWorkspace): ReturnType<FileWorkspace['caller']> {
+  const opId = textOption(context, 'op-id')
+  if (opId !== undefined && !/^[\u0020-\u007e]{1,128}$/.test(opId)) throw usage('--op-id has 1 to 128 printable characters')
+  const caller = await workspace.caller(opId)
+  if (caller.warning !== null) context.output.warn(caller.warning)
+  return caller
+}
+
+/** `--ttl` in seconds. */
+export function ttlOption(context: Context): number | undefined {
+  const text = textOption(context, 'ttl')
+  return text === undefined ? undefined : parseDuration(text, '--ttl') / 1000
+}
+
+/** `--wait` without a value waits without limit. */
+export function waitOption(context: Context): number | undefined {
+  const text = textOption(context, 'wait')
+  if (text === undefined) return undefined
+  return text === '' ? Number.POSITIVE_INFINITY : parseDuration(text, '--wait')
+}
+
+/** A text that is kept in the log. */
+export function reasonOption(context: Context, name = 'reason'): string | undefined {
+  const text = textOption(context, name)
+  if (text === undefined) return undefined
+  if (text.trim() === '') throw usage(`--${name} is empty`)
+  if (Buffer.byteLength(text) > 2048) throw usage(`--${name} has at most 2048 bytes`)
+  return text
+}
+
+function requiredReason(context: Context, what: string): string {
+  const reason = reasonOption(context)
+  if (reason === undefined) throw usage(`${what} needs a reason`, 'add --reason "…"; it is kept in the log')
+  return reason
+}
+
+/** Resources of a command line, each once. */
+export const resourcesOf = (context: Context, workspace: FileWorkspace): readonly string[] => [...new Set(context.positionals.map(text => workspace.resource(text)))]
+
+export const tellWaiting = (context: Context) => (_refusal: unknown) => context.output.note('waiting…')
+
+/** `lh claim acquire` */
+export const acquire: Run = async context => {
+  const workspace = await openWorkspace(context)
+  const resources = resourcesOf(context, workspace)
+  const [ttlSecs, waitMs, reason, branch] = [ttlOption(context), waitOption(context), reasonOption(context), branchOption(context)]
+  const caller = await callerOf(context, workspace)
+  const { LEASEHOLD_LEASE: leaseId, LEASEHOLD_TOKEN: token } = context.env
+  const presented = leaseId !== undefined && token !== undefined ? { presented: { leaseId, token: parseToken(token) } } : {}
+  const answer = await workspace.coordinator.acquire(caller, {
+    resources,
+    ...(ttlSecs === undefined ? {} : { ttlSecs }),
+    ...(reason === undefined ? {} : { reason }),
+    ...(branch === undefined ? {} : { branch }),
+    ...(waitMs === undefined ? {} : { waitMs }),
+    ...presented,
+    onWait: tellWaiting(context),
+  })
+  const granted = orThrow(answer)
+  return leasesAnswer(context, workspace, granted, granted.alreadyHeld ? 'you already hold' : 'acquired')
+}
+
+function branchOption(context: Context): string | undefined {
+  const branch = textOption(context, 'branch')
+  if (branch === undefined) return undefined
+  if (branch === '' || /[\u0000-\u0020\u007f~^:?*[\\]/.test(branch) || Buffer.byteLength(branch) > 256) throw usage(`"${printable(branch)}" is not a branch name`)
+  return branch
+}
+
+function leasesAnswer(context: Context, workspace: FileWorkspace, granted: Granted, verb: string): number {
+  const note = granted.replay && !granted.live ? null : noteHeld(workspace, granted.leases)
+  for (const warning of [...workspace.store.warnings, ...(note === null ? [] : [note])]) context.output.warn(warning)
+  const document = grantedDocument(granted)
+  const leases = (document['lease'] === undefined ? document['leases'] : [document['lease']]) as readonly Wire[]
+  const suffix = granted.replay ? ' (the first answer again)' : granted.late ? ' (it had expired, and nobody had taken it)' : ''
+  context.output.answer(
+    document,
+    leases.map(lease => `${verb} ${String(lease['resource'])}  token ${String(lease['token'])}, ${untilInWords(lease)}  lease ${String(lease['lease_id'])}${suffix}`),
+  )
+  return 0
+}
+
+const beat =
+  (heartbeat: boolean): Run =>
+  async context => {
+    if (textOption(context, 'every') !== undefined || textOption(context, 'while-pid') !== undefined) {
+      const { keepBeating } = await import('./heartbeat.ts')
+      return keepBeating(context)
+    }
+    const workspace = await openWorkspace(context)
+    const ttlSecs = ttlOption(context)
+    const note = reasonOption(context, 'note')
+    const reason = reasonOption(context)
+    const { caller, target, presented } = await addressed(context, workspace)
+    const granted = orThrow(
+      await workspace.coordinator.renew(caller, {
+        target,
+        presented,
+        heartbeat,
+        ...(ttlSecs === undefined ? {} : { ttlSecs }),
+        ...(note === undefined ? {} : { note }),
+        ...(reason === undefined ? {} : { reason }),
+      }),
+    )
+    return leasesAnswer(context, workspace, granted, 'renewed')
+  }
+
+/** `lh claim renew` */
+export const renew = beat(false)
+/** `lh claim heartbeat` */
+export const heartbeat = beat(true)
+
+/** Who asks, about which lease, with what proof. */
+export async function addressed(context: Context, workspace: FileWorkspace) {
+  const [text] = context.positionals
+  const target = targetOf(workspace, text!)
+  const caller = await callerOf(context, workspace)
+  const flags = { token: textOption(context, 'token'), lease: textOption(context, 'lease') }
+  return { caller, target, presented: proofFor(workspace, target, flags, context.env, caller.holder.sessionId) }
+}
+
+/** `lh claim release` */
+export const release: Run = async context => {
+  const workspace = await openWorkspace(context)
+  const reason = reasonOption(context)
+  const { caller, target, presented } = await addressed(context, workspace)
+  const only = switchOption(context, 'only')
+  const answer = await workspace.coordinator.release(caller, { target, presented, only, ...(reason === undefined ? {} : { reason }) })
+  return endedAnswer(context, workspace, answer, caller.holder.agentId, 'released')
+}
+
+/** `lh claim evict` */
+export const evict: Run = async context => {
+  const workspace = await openWorkspace(context)
+  const reason = requiredReason(context, 'an eviction')
+  const target = targetOf(workspace, context.positionals[0]!)
+  const token = textOption(context, 'token')
+  const caller = await callerOf(context, workspace)
+  const answer = await workspace.coordinator.evict(caller, { target, reason, ...(token === undefined ? {} : { token: parseToken(token) }) })
+  return endedAnswer(context, workspace, answer, caller.holder.agentId, 'evicted')
+}
+
+function endedAnswer(context: Context, workspace: FileWorkspace, answer: Answer, actor: string, verb: string): number {
+  const granted = orThrow(answer)
+  const note = noteEnded(workspace, granted.ended)
+  for (const warning of [...workspace.store.warnings, ...(note === null ? [] : [note])]) context.output.warn(warning)
+  const document = endedDocument(granted, actor, context.positionals[0]!)
+  const lines = granted.ended.map(lease => `${verb} ${lease.resource}, held by ${lease.holder.agentId} with token ${lease.token}`)
+  context.output.answer(document, lines.length === 0 ? [`${context.positionals[0]} was already released`] : lines)
+  return 0
+}
+
+/** `lh claim transfer` */
+export const transfer: Run = async context => {
+  const workspace = await openWorkspace(context)
+  const { parseAgentId } = await import('../../../service/identity/agent.ts')
+  const toAgent = textOption(context, 'to-agent')
+  if (toAgent === undefined) throw usage('a transfer needs --to-agent', 'lh claim transfer <lease|resource> --to-agent agent:other --reason "…"')
+  const agentId = parseAgentId(toAgent, '--to-agent')
+  const reason = requiredReason(context, 'a transfer')
+  const toWorktree = textOption(context, 'to-worktree')
+  if (toWorktree !== undefined && !/^wt:[0-9a-f]{8}$/.test(toWorktree)) throw usage('--to-worktree is a worktree id such as wt:1a2b3c4d', 'that worktree shows its own with: lh whoami')
+  const ttlSecs = ttlOption(context)
+  const { caller, target, presented } = await addressed(context, workspace)
+  const view = await workspace.coordinator.view()
+  const present = 'leaseId' in target ? view.byLeaseId(target.leaseId) : view.lease(target.resource)
+  const to = { agentId, worktreeId: toWorktree ?? present?.holder.worktreeId ?? caller.holder.worktreeId, sessionId: null, witness: null }
+  const granted = orThrow(await workspace.coordinator.transfer(caller, { target, presented, to, reason, ...(ttlSecs === undefined ? {} : { ttlSecs }) }))
+  noteEnded(workspace, granted.ended)
+  context.output.answer(
+    grantedDocument(granted),
+    granted.leases.map(lease => `transferred ${lease.resource} to ${lease.holder.agentId} (${lease.holder.worktreeId})  token ${lease.token}  lease ${lease.leaseId}`),
+  )
+  return 0
+}
+
+/** `lh claim list` */
+export const list: Run = async context => {
+  const workspace = await openWorkspace(context)
+  if (switchOption(context, 'sweep')) {
+    const caller = await workspace.identify().catch(() => workspace.system())
+    noteEnded(workspace, orThrow(await workspace.coordinator.sweep(caller)).ended)
+  }
+  const view = await workspace.coordinator.view()
+  for (const warning of view.warnings) context.output.warn(warning)
+  const all = switchOption(context, 'all')
+  const document = listDocument(view)
+  const ended = all ? await (await import('../../../service/claim/ended.ts')).endedLeases(workspace.store, view) : []
+  const lines = leaseTable(document.leases, context.output.colour)
+  context.output.answer(all ? { ...document, ended } : document, all ? [...lines, ...ended.map(past => `ended  ${String(past['resource'])}  token ${String(past['token'])}  ${String(past['ended_by'])}`)] : lines)
+  return 0
+}
+
+/** `lh claim status` */
+export const status: Run = async context => {
+  const workspace = await openWorkspace(context)
+  const resource = textOption(context, 'resource')
+  const agent = textOption(context, 'agent')
+  const own = resource === undefined && agent === undefined ? await workspace.identify('look').catch(() => null) : null
+  const view = await workspace.coordinator.view()
+  for (const warning of view.warnings) context.output.warn(warning)
+  const document = statusDocument(view, resource === undefined ? null : workspace.resource(resource), agent ?? own?.holder.agentId ?? null)
+  context.output.answer(document, leaseTable(document.leases, context.output.colour))
+  return 0
+}
+
+/** `lh claim check` */
+export const check: Run = async context => {
+  const text = textOption(context, 'token') ?? context.env['LEASEHOLD_TOKEN']
+  if (text === undefined) throw usage('a check needs --token', 'lh claim check <resource> --token N')
+  const token = parseToken(text)
+  const workspace = await openWorkspace(context)
+  const target = targetOf(workspace, context.positionals[0]!)
+  const document = checkDocument(await workspace.coordinator.view(), target, token)
+  context.output.answer(document, [`token ${token} is the current one of ${String(document['resource'])}, held by ${holderInWords(document['lease'] as Wire)}`])
+  return 0
+}

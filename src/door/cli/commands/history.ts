@@ -1,0 +1,64 @@
+import { usage } from '../../../core/fault.ts'
+import type { Wire } from '../../../core/wire.ts'
+import { followHistory, historyDocument } from '../../../service/claim/past.ts'
+import { parseDuration } from '../../../service/config/durations.ts'
+import type { Context, Run } from '../command.ts'
+import { switchOption, textOption } from '../command.ts'
+import { openWorkspace } from '../open.ts'
+import { columns, paint, printable } from '../text.ts'
+
+/** `--since`: a duration back from now, or a date and time. Milliseconds since the epoch. */
+function sinceOption(context: Context): number | undefined {
+  const text = textOption(context, 'since')
+  if (text === undefined) return undefined
+  if (/^\d{4}-\d{2}/.test(text)) {
+    const at = Date.parse(text)
+    if (!Number.isNaN(at)) return at
+    throw usage(`--since: "${text}" is not a date`, 'write 2h, 1d or 2026-01-31T12:00:00Z')
+  }
+  return Date.now() - parseDuration(text, '--since')
+}
+
+/** `lh claim history` */
+export const history: Run = async context => {
+  const workspace = await openWorkspace(context)
+  const [text] = context.positionals
+  const sinceMs = sinceOption(context)
+  const query = { ...(text === undefined ? {} : { resource: workspace.resource(text) }), ...(sinceMs === undefined ? {} : { sinceMs }) }
+  if (switchOption(context, 'follow')) {
+    await followHistory(workspace, query, operation => context.output.raw(context.output.json ? `${JSON.stringify(operation)}\n` : `${operationLines([operation], context.output.colour).join('\n')}\n`))
+    return 0
+  }
+  const document = await historyDocument(workspace.store, query)
+  const operations = document['operations'] as readonly Wire[]
+  context.output.answer(document, operations.length === 0 ? ['nothing has happened'] : operationLines(operations, context.output.colour))
+  return 0
+}
+
+/** `lh log export` */
+export const exportLog: Run = async context => {
+  const workspace = await openWorkspace(context)
+  const sinceMs = sinceOption(context)
+  const { exportEntries } = await import('../../../service/claim/past.ts')
+  for await (const line of exportEntries(workspace.store, sinceMs === undefined ? {} : { sinceMs })) context.output.raw(line)
+  return 0
+}
+
+function operationLines(operations: readonly Wire[], colour: boolean): readonly string[] {
+  const rows = operations.map(operation => [String(operation['at']), `#${String(operation['seq'])}`, String(operation['op']), printable(subject(operation)), printable(whoDidIt(operation))])
+  return columns(rows, (text, _row, column) => (column === 0 ? paint(colour, 'dim', text) : column === 2 ? paint(colour, styleOf(text.trim()), text) : text))
+}
+
+const styleOf = (op: string): 'green' | 'red' | 'yellow' | 'cyan' => (op === 'acquire' ? 'green' : op === 'force-evict' || op === 'repair' ? 'red' : op === 'auto-evict' ? 'yellow' : 'cyan')
+
+function subject(operation: Wire): string {
+  const { resource, resources } = operation
+  return Array.isArray(resources) ? resources.join(' ') : typeof resource === 'string' ? resource : ''
+}
+
+function whoDidIt(operation: Wire): string {
+  const previous = operation['previous_holder'] as Wire | undefined
+  const reason = operation['reason'] == null ? '' : ` (${String(operation['reason'])})`
+  const whose = previous === undefined ? '' : ` ended ${String(previous['agent_id'])}`
+  return `${String(operation['actor'])}${whose}${reason}`
+}

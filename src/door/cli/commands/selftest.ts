@@ -1,0 +1,2 @@
+import type { Run } from '../command.ts'
+export const selftest: Run = async () => 1

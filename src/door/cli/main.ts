@@ -1,0 +1,55 @@
+import { isFault, usage } from '../../core/fault.ts'
+import { version } from '../../version.ts'
+import type { Context, Output } from './command.ts'
+import { fail, makeOutput, writeText } from './output.ts'
+import { checkArity, findCommand, parseCommandLine } from './parse.ts'
+import { commands } from './table.ts'
+
+/** Runs one command line and resolves to the exit code. */
+async function main(argv: readonly string[], env: NodeJS.ProcessEnv): Promise<number> {
+  const json = argv.slice(0, argv.includes('--') ? argv.indexOf('--') : argv.length).includes('--json')
+  try {
+    refusePlatform()
+    if (wantsHelp(argv)) return await help(argv)
+    if (argv[0] === '--version' || argv[0] === '-v') {
+      writeText(1, json ? `${JSON.stringify({ ok: true, version })}\n` : `${version}\n`)
+      return 0
+    }
+    const parsed = parseCommandLine(argv, commands)
+    checkArity(parsed)
+    const run = await parsed.spec.load()
+    const { repo } = parsed.options
+    const output: Output = makeOutput(json, parsed.options['quiet'] === true, env)
+    const context: Context = { ...parsed, env, directory: typeof repo === 'string' ? repo : process.cwd(), output }
+    return await run(context)
+  } catch (error) {
+    return fail(workingDirectoryGone(error), json)
+  }
+}
+
+function wantsHelp(argv: readonly string[]): boolean {
+  const end = argv.indexOf('--')
+  const own = end < 0 ? argv : argv.slice(0, end)
+  return own.length === 0 || own.includes('--help') || own.includes('-h') || own[0] === 'help'
+}
+
+async function help(argv: readonly string[]): Promise<number> {
+  const words = argv.filter(word => !word.startsWith('-') && word !== 'help')
+  const { helpText } = await import('./help.ts')
+  const known = words.length === 0 || findCommand(words, commands) !== null || commands.some(({ path }) => path.startsWith(`${words[0]} `))
+  if (!known) throw usage(`there is no command "lh ${words[0]}"`, 'see: lh --help')
+  writeText(1, helpText(words, commands))
+  return 0
+}
+
+function refusePlatform(): void {
+  if (process.platform === 'win32') throw usage('Leasehold does not run on Windows itself', 'use it inside WSL2, with the repository on the Linux file system')
+}
+
+/** A directory that was removed under the shell makes everything fail with the same unhelpful words. */
+function workingDirectoryGone(error: unknown): unknown {
+  const gone = !isFault(error) && (error as NodeJS.ErrnoException).code === 'ENOENT' && (error as NodeJS.ErrnoException).syscall === 'uv_cwd'
+  return gone ? usage('the current directory no longer exists', 'go to another one: cd') : error
+}
+
+void main(process.argv.slice(2), process.env).then(code => process.exit(code))

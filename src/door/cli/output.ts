@@ -1,0 +1,98 @@
+import fs from 'node:fs'
+import type { ErrorCode } from '../../core/fault.ts'
+import { isFault } from '../../core/fault.ts'
+import type { Wire } from '../../core/wire.ts'
+import type { Output } from './command.ts'
+
+/** The one table of exit codes. */
+export const exitCodes: Readonly<Record<ErrorCode, number>> = {
+  internal: 1,
+  usage: 2,
+  held: 3,
+  not_found: 4,
+  not_owner: 5,
+  superseded: 6,
+  unavailable: 7,
+  policy: 8,
+  timeout: 9,
+  launch_failed: 10,
+}
+
+/** Writes all of it, also into a pipe that is full for the moment. A reader that went away is no error of ours. */
+export function writeText(fd: number, text: string): void {
+  const bytes = Buffer.from(text)
+  for (let done = 0; done < bytes.length; ) {
+    try {
+      done += fs.writeSync(fd, bytes, done)
+    } catch (error) {
+      const { code } = error as NodeJS.ErrnoException
+      if (code === 'EPIPE') return
+      if (code !== 'EAGAIN') throw error
+      Atomics.wait(new Int32Array(new SharedArrayBuffer(4)), 0, 0, 5)
+    }
+  }
+}
+
+/** The output of one run. */
+export function makeOutput(json: boolean, quiet: boolean, env: NodeJS.ProcessEnv): Output {
+  const colour = !json && (env['NO_COLOR'] ?? '') === '' && env['TERM'] !== 'dumb' && process.stdout.isTTY
+  return {
+    json,
+    quiet,
+    colour,
+    answer(document, lines) {
+      if (json) writeText(1, `${JSON.stringify(document)}\n`)
+      else if (!quiet && lines.length > 0) writeText(1, `${lines.join('\n')}\n`)
+    },
+    note(text) {
+      if (!quiet && !json) writeText(2, `${text}\n`)
+    },
+    warn(text) {
+      if (!quiet) writeText(2, `lh: warning: ${text}\n`)
+    },
+    raw: text => writeText(1, text),
+  }
+}
+
+/** Says what went wrong and returns the exit code: a document on standard output with `--json`, else text on standard error. */
+export function fail(error: unknown, json: boolean): number {
+  const { code, message, hint, details, holder } = described(error)
+  const exit = exitCodes[code]
+  if (json) {
+    const document: Wire = { ok: false, error: { code, exit, message, hint, ...(holder === undefined ? {} : { holder }), ...(details === undefined ? {} : { details }) } }
+    writeText(1, `${JSON.stringify(document)}\n`)
+  } else {
+    writeText(2, `lh: ${message}\n${hint === '' ? '' : `    ${hint}\n`}`)
+    const opId = code === 'unavailable' ? details?.['op_id'] : undefined
+    if (typeof opId === 'string' && details?.['outcome'] === 'unknown') writeText(2, `    to ask again: --op-id ${opId}\n`)
+  }
+  return exit
+}
+
+interface Described {
+  readonly code: ErrorCode
+  readonly message: string
+  readonly hint: string
+  readonly details?: Wire
+  readonly holder?: unknown
+}
+
+function described(error: unknown): Described {
+  if (isFault(error)) {
+    const { holder, ...details } = error.details ?? {}
+    return {
+      code: error.code,
+      message: error.message,
+      hint: error.hint ?? '',
+      ...(Object.keys(details).length === 0 ? {} : { details }),
+      ...(holder === undefined ? {} : { holder }),
+    }
+  }
+  const message = error instanceof Error ? error.message : String(error)
+  const trace = process.env['LEASEHOLD_TEST_TRACE'] === undefined || !(error instanceof Error) ? '' : `\n${error.stack}`
+  return {
+    code: 'internal',
+    message: `unexpected: ${message}${trace}`,
+    hint: 'nothing was acknowledged; please report this, with the command',
+  }
+}

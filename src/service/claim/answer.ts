@@ -1,0 +1,89 @@
+import type { Answer, Granted, Refused } from '../../coordinator.ts'
+import { Fault } from '../../core/fault.ts'
+import type { ErrorCode } from '../../core/fault.ts'
+import type { Instant, Lease } from '../../core/lease.ts'
+import { isStale, standingOf } from '../../core/lease.ts'
+import type { Refusal } from '../../core/refusal.ts'
+import { blockerOf, refusalCode, retryAfterMs, wordRefusal } from '../../core/refusal.ts'
+import type { Wire } from '../../core/wire.ts'
+import { holderToWire, leaseToWire } from '../../core/wire.ts'
+import { vitality } from '../../host/process.ts'
+import type { Reading } from '../../store/store.ts'
+
+/** What went wrong, as it goes on the wire. */
+export interface ErrorDocument {
+  readonly code: ErrorCode
+  readonly message: string
+  readonly hint: string
+  readonly holder?: Wire
+  readonly details?: Wire
+}
+
+/** A refusal on the wire. */
+export function refusalDocument({ refusal, now, opId }: Refused): ErrorDocument {
+  const { message, hint } = wordRefusal(refusal, now)
+  const lease = blockerOf(refusal)
+  return {
+    code: refusalCode(refusal),
+    message,
+    hint,
+    ...(lease === null ? {} : { holder: holderToWire(lease.holder) }),
+    details: { kind: refusal.kind, ...detailsOf(refusal, lease, now), op_id: opId },
+  }
+}
+
+function detailsOf(refusal: Refusal, lease: Lease | null, now: Instant): Wire {
+  const retryMs = retryAfterMs(refusal, now)
+  const pending = refusal.kind === 'reserved' || lease?.state === 'pending'
+  return {
+    ...(lease === null ? {} : { lease: shownLease(lease, now, false), stale: isStale(lease, now) }),
+    ...(refusal.kind === 'reserved' ? { resource: refusal.reservation.resource, launcher_pid: refusal.reservation.pid, age_secs: refusal.reservation.ageMs / 1000 } : {}),
+    ...(pending ? { pending: true } : {}),
+    ...('resource' in refusal ? { resource: refusal.resource } : {}),
+    ...(retryMs === null ? {} : { retry_after_secs: Math.ceil(retryMs) / 1000 }),
+  }
+}
+
+/** A lease on the wire with the standing it has now. `boundDead`: its process is proven dead. */
+export const shownLease = (lease: Lease, now: Instant, boundDead: boolean): Wire => leaseToWire(lease, now, standingOf(lease, now, boundDead))
+
+/** A lease as a reader shows it: its witness is asked too, though only a bound lease ends with a death. */
+export const readLease = (lease: Lease, view: Reading): Wire =>
+  shownLease(lease, view.now, view.boundDead(lease) || (lease.holder.witness !== null && vitality(lease.holder.witness) === 'dead'))
+
+/** A "yes" that leaves leases: acquire, renew, heartbeat, transfer. */
+export function grantedDocument(granted: Granted): Wire {
+  const leases = granted.leases.map(lease => shownLease(lease, granted.now, false))
+  return {
+    ok: true,
+    ...(leases.length === 1 ? { lease: leases[0] } : { leases, count: leases.length }),
+    ...(granted.alreadyHeld ? { already_held: true } : {}),
+    ...(granted.replay ? { replay: true, live: granted.live } : {}),
+    ...(granted.late ? { late: true } : {}),
+    op_id: granted.opId,
+  }
+}
+
+/** A "yes" that ended leases: release, evict. */
+export function endedDocument(granted: Granted, actor: string, asked: string): Wire {
+  const [first] = granted.ended
+  return {
+    ok: true,
+    lease_id: first?.leaseId ?? null,
+    resource: first?.resource ?? asked,
+    ...(granted.ended.length > 1 ? { resources: granted.ended.map(({ resource }) => resource) } : {}),
+    previous_holder: first === undefined ? null : holderToWire(first.holder),
+    token: first?.token ?? null,
+    actor,
+    ...(first === undefined ? { already_released: true } : {}),
+    ...(granted.replay ? { replay: true, live: false } : {}),
+    op_id: granted.opId,
+  }
+}
+
+/** Throws a refusal, for callers that have nothing else to do with one. The door renders it like any other error. */
+export function orThrow(answer: Answer): Granted {
+  if (answer.ok) return answer
+  const { code, message, hint, holder, details } = refusalDocument(answer)
+  throw new Fault(code, message, { hint, details: { ...details, ...(holder === undefined ? {} : { holder }) } })
+}

@@ -1,0 +1,98 @@
+import type { Answer, Caller, Coordinator } from '../../coordinator.ts'
+import type { Target } from '../../core/decide.ts'
+import { usage } from '../../core/fault.ts'
+import { isFault } from '../../core/fault.ts'
+import type { Presented } from '../../core/refusal.ts'
+import { refusalCode } from '../../core/refusal.ts'
+import { vitality, witnessOf } from '../../host/process.ts'
+
+export interface BeatRequest {
+  readonly coordinator: Coordinator
+  readonly caller: Caller
+  readonly target: Target
+  readonly presented: Presented
+  readonly everyMs: number
+  /** Stop when this process ends; null = go on until told. */
+  readonly whilePid: number | null
+  readonly note: string | undefined
+  readonly warn: (text: string) => void
+}
+
+export interface Beaten {
+  readonly beats: number
+  readonly why: string
+  /** The last answer; a refusal when the lease was lost. */
+  readonly last: Answer | null
+}
+
+/** How often the watched process is looked at, milliseconds. */
+const lookMs = 1000
+
+/** Renews again and again. Leaves nothing behind, whatever ends it: it writes no file and starts no process. */
+export async function beatUntil(request: BeatRequest): Promise<Beaten> {
+  const { coordinator, caller, target, presented, everyMs, whilePid, note, warn } = request
+  const watched = whilePid === null ? null : witnessOf(whilePid)
+  if (whilePid !== null && watched === null) throw usage(`there is no process ${whilePid}`, 'nothing was renewed')
+  const stop = untilSignal()
+  let last: Answer | null = null
+  let proof = presented
+  try {
+    for (let beats = 0; ; beats++) {
+      const answer = await attempt(() => coordinator.renew(caller, { target, presented: proof, heartbeat: true, ...(note === undefined ? {} : { note }) }), warn)
+      if (answer !== null) {
+        last = answer
+        if (!answer.ok) return { beats, why: refusalCode(answer.refusal), last: lostAs(answer, beats) }
+        // From now on exactly this ownership: a later one by the same holder is not ours to keep alive.
+        const [lease] = answer.leases
+        if (lease !== undefined && 'resource' in target) proof = { leaseId: lease.leaseId, token: lease.token }
+      }
+      const why = await pause(everyMs, stop.signalled, () => watched === null || vitality(watched) !== 'dead')
+      if (why !== null) return { beats: beats + 1, why, last }
+    }
+  } finally {
+    stop.cancel()
+  }
+}
+
+/** A store that is busy or full for the moment is asked again at the next beat. */
+async function attempt(renew: () => Promise<Answer>, warn: (text: string) => void): Promise<Answer | null> {
+  try {
+    return await renew()
+  } catch (error) {
+    if (!isFault(error) || error.code !== 'unavailable') throw error
+    warn(`could not renew: ${error.message}`)
+    return null
+  }
+}
+
+/** After the first beat, a lease that is gone or another's has been lost. */
+function lostAs(answer: Extract<Answer, { ok: false }>, beats: number): Answer {
+  const { refusal } = answer
+  if (beats === 0 || refusal.kind === 'superseded') return answer
+  const resource = 'resource' in refusal ? refusal.resource : 'lease' in refusal && refusal.lease !== null ? refusal.lease.resource : 'the lease'
+  const lease = 'lease' in refusal ? refusal.lease : null
+  return { ...answer, refusal: { kind: 'superseded', resource, lease, past: null, presented: { leaseId: null, token: null } } }
+}
+
+async function pause(ms: number, signalled: Promise<string>, isAlive: () => boolean): Promise<string | null> {
+  for (let left = ms; left > 0; left -= lookMs) {
+    if (!isAlive()) return 'the process it watched has ended'
+    const why = await Promise.race([signalled, new Promise<null>(resolve => setTimeout(() => resolve(null), Math.min(left, lookMs)))])
+    if (why !== null) return why
+  }
+  return isAlive() ? null : 'the process it watched has ended'
+}
+
+function untilSignal(): { readonly signalled: Promise<string>; cancel(): void } {
+  let handler: (signal: NodeJS.Signals) => void = () => undefined
+  const signalled = new Promise<string>(resolve => {
+    handler = signal => resolve(`${signal} told it to`)
+    for (const signal of ['SIGINT', 'SIGTERM', 'SIGHUP'] as const) process.on(signal, handler)
+  })
+  return {
+    signalled,
+    cancel() {
+      for (const signal of ['SIGINT', 'SIGTERM', 'SIGHUP'] as const) process.off(signal, handler)
+    },
+  }
+}

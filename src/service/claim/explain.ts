@@ -1,0 +1,86 @@
+import type { Lease } from '../../core/lease.ts'
+import { isExpired, isStale, remainingMs, standingOf } from '../../core/lease.ts'
+import { inWords } from '../../core/refusal.ts'
+import { isPath, pathsOverlap } from '../../core/resource.ts'
+import { isoFromMs } from '../../core/time.ts'
+import type { Wire } from '../../core/wire.ts'
+import { processState, vitality } from '../../host/process.ts'
+import type { Reading } from '../../store/store.ts'
+import { readLease } from './answer.ts'
+
+/** `lh why`: who holds it, what proves that they live, what would free it and when, and the next command. */
+export function explainResource(resource: string, view: Reading): Wire {
+  const lease = view.lease(resource) ?? overlapping(resource, view)
+  if (lease === null) return explainFree(resource, view)
+  const dead = provenDead(lease, view)
+  return {
+    ok: true,
+    resource,
+    standing: standingOf(lease, view.now, dead),
+    lease: readLease(lease, view),
+    pending: lease.state === 'pending',
+    evidence: evidenceOf(lease, view),
+    frees_when: freesWhen(lease, view),
+    next: nextCommand(lease, view),
+    warnings: view.warnings,
+  }
+}
+
+const provenDead = (lease: Lease, view: Reading): boolean =>
+  view.boundDead(lease) || (lease.holder.witness !== null && vitality(lease.holder.witness) === 'dead')
+
+function overlapping(resource: string, view: Reading): Lease | null {
+  if (!isPath(resource)) return null
+  for (const lease of view.paths()) if (pathsOverlap(lease.resource, resource)) return lease
+  return null
+}
+
+function explainFree(resource: string, view: Reading): Wire {
+  const past = view.past(resource)
+  const last =
+    past === null
+      ? ['nobody is known to have held it']
+      : [`last held by ${past.holder.agentId} with token ${past.token}; ended by ${past.endedBy}${past.reason === null ? '' : ` (${past.reason})`} at ${isoFromMs(past.endedAt)}`]
+  return {
+    ok: true,
+    resource,
+    standing: 'free',
+    lease: null,
+    pending: false,
+    evidence: last,
+    frees_when: 'it is free now',
+    next: `lh claim acquire ${resource}`,
+    warnings: view.warnings,
+  }
+}
+
+function evidenceOf(lease: Lease, view: Reading): readonly string[] {
+  const facts = [`last sign of life ${inWords(view.now.m - lease.beat.m)} ago, at ${isoFromMs(lease.lastBeatAt)}`]
+  if (lease.note !== null) facts.push(`its note: ${lease.note}`)
+  const { witness } = lease.holder
+  if (witness === null) {
+    facts.push('no process is known for it, so only time can show that its holder is gone')
+  } else {
+    const state = vitality(witness)
+    const stopped = state === 'alive' && /[Tt]/.test(processState(witness.pid) ?? '') ? ', but stopped' : ''
+    facts.push(`process ${witness.pid} on ${witness.host} is ${state}${stopped}`)
+  }
+  if (lease.binding !== null) facts.push(view.boundDead(lease) ? 'its process and every child of it are gone' : 'it ends with its process')
+  if (lease.group !== null) facts.push(`taken together with ${lease.group.resources.filter(key => key !== lease.resource).join(', ')}`)
+  return facts
+}
+
+function freesWhen(lease: Lease, view: Reading): string {
+  if (lease.binding !== null && view.boundDead(lease)) return 'at the next request for it: its process is proven dead'
+  const left = remainingMs(lease, view.now)
+  if (left === null) return 'only by release, transfer or evict: it is indefinite'
+  const bound = lease.binding === null ? '' : ', or at once when its process ends'
+  if (isExpired(lease, view.now)) return `at the next request for it: it expired ${inWords(-left)} ago; until then its holder may still renew`
+  return `in ${inWords(left)}, at ${isoFromMs(view.now.wall + left)}, unless its holder renews${bound}`
+}
+
+function nextCommand(lease: Lease, view: Reading): string {
+  if (isExpired(lease, view.now) || (lease.binding !== null && view.boundDead(lease))) return `lh claim acquire ${lease.resource}`
+  if (isStale(lease, view.now)) return `lh claim evict ${lease.resource} --reason "stale: no sign of life"`
+  return `lh claim acquire ${lease.resource} --wait`
+}

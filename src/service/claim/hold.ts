@@ -1,0 +1,198 @@
+import type { ChildProcess } from 'node:child_process'
+import type { Caller, Coordinator, Granted, Refused } from '../../coordinator.ts'
+import { Fault } from '../../core/fault.ts'
+import type { Lease } from '../../core/lease.ts'
+
+export interface HoldRequest {
+  readonly coordinator: Coordinator
+  readonly caller: Caller
+  /** What was granted, with the liveness lock that binds it to this process. */
+  readonly granted: Granted
+  /** Program and arguments. */
+  readonly command: readonly string[]
+  readonly env: NodeJS.ProcessEnv
+  /** Keep standard output for our own document. */
+  readonly stdoutToStderr: boolean
+  readonly warn: (text: string) => void
+}
+
+export interface Held {
+  /** The child's, or 128 + n when a signal ended it. */
+  readonly exitCode: number
+  /** Why the lease was lost meanwhile, or null. */
+  readonly lost: Refused | null
+  /** What was given back at the end. */
+  readonly released: readonly Lease[]
+}
+
+/** From the first SIGTERM to SIGKILL, milliseconds. */
+const killAfterMs = 10_000
+
+/**
+ * Runs a command while holding leases: renews them at a fifth of the TTL, ends the command when they are lost or its own deadline has
+ * passed without a renewal, and releases them after. The command inherits the liveness lock, so that the lease outlives this process as
+ * long as the command does. (The holder's deadline by its own clock, measured from before the request: see client-go's leader election.)
+ */
+export async function runHolding(request: HoldRequest): Promise<Held> {
+  const { granted } = request
+  const keeper = new Keeper(request)
+  const child = await started(request)
+  keeper.watch(child)
+  const stopForwarding = forwardSignals(child)
+  try {
+    const exitCode = await exited(child)
+    return { exitCode, lost: keeper.lost, released: keeper.lost === null ? await giveBack(request) : [] }
+  } finally {
+    stopForwarding()
+    keeper.stop()
+    granted.liveLock?.close()
+  }
+}
+
+async function started(request: HoldRequest): Promise<ChildProcess> {
+  const { command, env, granted, stdoutToStderr } = request
+  const { spawn } = await import('node:child_process')
+  const [program, ...args] = command
+  const stdio = ['inherit', stdoutToStderr ? 2 : 'inherit', 'inherit', ...(granted.liveLock?.fd === null || granted.liveLock === null ? [] : [granted.liveLock.fd])] as const
+  const child = spawn(program!, args, { stdio: [...stdio], env: { ...env, ...holdEnvironment(granted.leases) } })
+  return new Promise((resolve, reject) => {
+    child.once('spawn', () => resolve(child))
+    child.once('error', error => void giveBack(request).then(() => reject(notStarted(program!, error)), reject))
+  })
+}
+
+/** What a command that runs under leases finds in its environment. */
+export function holdEnvironment(leases: readonly Lease[]): Record<string, string> {
+  const [first] = leases
+  if (first === undefined) return {}
+  return { LEASEHOLD_LEASE: first.leaseId, LEASEHOLD_TOKEN: String(first.token), LEASEHOLD_RESOURCES: leases.map(({ resource }) => resource).join('\n') }
+}
+
+function notStarted(program: string, error: Error): Fault {
+  const { code } = error as NodeJS.ErrnoException
+  const why = code === 'ENOENT' ? 'there is no such program' : code === 'EACCES' ? 'it may not be executed' : error.message
+  return new Fault('usage', `"${program}" could not be started: ${why}`, { hint: 'nothing is held any more', cause: error })
+}
+
+/** Only what this command took itself: what was held before goes on being held. */
+async function giveBack({ coordinator, caller, granted }: HoldRequest): Promise<readonly Lease[]> {
+  if (granted.alreadyHeld) return []
+  const [first] = granted.leases
+  if (first === undefined) return []
+  const { holder } = caller
+  const answer = await coordinator.release(
+    { holder },
+    {
+      target: { resource: first.resource },
+      presented: { leaseId: first.leaseId, token: first.token },
+      ...(granted.liveLock === null ? {} : { unbind: granted.liveLock }),
+    },
+  )
+  return answer.ok ? answer.ended : []
+}
+
+/** Renews in time, and ends the command when that has become impossible. */
+class Keeper {
+  lost: Refused | null = null
+  readonly #request: HoldRequest
+  readonly #lease: Lease
+  /** By our own clock, from before the request was sent, with a margin: past it somebody else may be the holder. */
+  #deadline: number
+  #child: ChildProcess | null = null
+  #timer: NodeJS.Timeout | undefined
+  #kill: NodeJS.Timeout | undefined
+
+  constructor(request: HoldRequest) {
+    this.#request = request
+    this.#lease = request.granted.leases[0]!
+    this.#deadline = this.#deadlineFrom(performance.now())
+    this.#schedule(this.#intervalMs())
+  }
+
+  watch(child: ChildProcess): void {
+    this.#child = child
+    if (this.lost !== null) this.#end()
+  }
+
+  stop(): void {
+    clearTimeout(this.#timer)
+    clearTimeout(this.#kill)
+  }
+
+  #intervalMs(): number {
+    return (this.#lease.ttlSecs * 1000) / 5
+  }
+
+  #deadlineFrom(sentAt: number): number {
+    const ttlMs = this.#lease.ttlSecs * 1000
+    if (ttlMs === 0) return Number.POSITIVE_INFINITY
+    return sentAt + ttlMs - Math.min(ttlMs / 3, Math.max(2000, ttlMs / 10))
+  }
+
+  #schedule(ms: number): void {
+    if (this.#lease.ttlSecs === 0) return
+    this.#timer = setTimeout(() => void this.#renew(), Math.min(ms, 2 ** 31 - 1))
+  }
+
+  async #renew(): Promise<void> {
+    const sentAt = performance.now()
+    const { coordinator, caller, warn } = this.#request
+    const { resource, leaseId, token } = this.#lease
+    try {
+      const answer = await coordinator.renew({ holder: caller.holder }, { target: { resource }, presented: { leaseId, token } })
+      if (!answer.ok) return this.#lose(answer)
+      this.#deadline = this.#deadlineFrom(sentAt)
+      this.#schedule(this.#intervalMs())
+    } catch (error) {
+      const left = this.#deadline - performance.now()
+      warn(`the lease on ${resource} could not be renewed (${(error as Error).message}); the command is ended in ${Math.max(0, Math.round(left / 1000))} s unless that changes`)
+      if (left <= 0) this.#lose(null)
+      else this.#schedule(Math.min(1000, left))
+    }
+  }
+
+  #lose(refused: Refused | null): void {
+    this.lost = refused ?? this.#unreachable()
+    this.#end()
+  }
+
+  /** No answer until our own deadline: the command ends before anybody else can start. */
+  #unreachable(): Refused {
+    const { now } = this.#request.granted
+    const presented = { leaseId: this.#lease.leaseId, token: this.#lease.token }
+    return { ok: false, refusal: { kind: 'superseded', resource: this.#lease.resource, lease: null, past: null, presented }, opId: '', now, lastSeq: 0 }
+  }
+
+  #end(): void {
+    if (this.#child === null) return
+    const child = this.#child
+    child.kill('SIGTERM')
+    this.#kill = setTimeout(() => child.kill('SIGKILL'), killAfterMs)
+  }
+}
+
+const forwarded = ['SIGINT', 'SIGTERM', 'SIGHUP', 'SIGUSR1', 'SIGUSR2'] as const
+
+/** The command decides what a signal means; a terminal's Ctrl-C has reached it already. */
+function forwardSignals(child: ChildProcess): () => void {
+  const handlers = forwarded.map(signal => {
+    const handler = (): void => {
+      if (signal === 'SIGINT' && process.stdin.isTTY) return
+      child.kill(signal)
+    }
+    process.on(signal, handler)
+    return [signal, handler] as const
+  })
+  return () => {
+    for (const [signal, handler] of handlers) process.off(signal, handler)
+  }
+}
+
+function exited(child: ChildProcess): Promise<number> {
+  return new Promise(resolve => {
+    const finish = (code: number | null, signal: NodeJS.Signals | null): void =>
+      resolve(code ?? 128 + (process.getBuiltinModule('node:os').constants.signals[signal ?? 'SIGKILL'] ?? 9))
+    if (child.exitCode !== null || child.signalCode !== null) finish(child.exitCode, child.signalCode)
+    else child.once('exit', finish)
+  })
+}

@@ -1,0 +1,57 @@
+import fs from 'node:fs'
+import path from 'node:path'
+import { Fault } from '../../core/fault.ts'
+import { writeFileAtomic } from '../../host/files.ts'
+import type { Workspace } from './workspace.ts'
+
+export interface Prepared {
+  readonly made: readonly string[]
+  readonly kept: readonly string[]
+  readonly agent: string | null
+}
+
+/** Lines that Git needs so that parallel branches can be merged without conflicts in files that only grow. */
+const attributeLines = ['.leasehold/tickets/**/events.jsonl merge=union']
+
+const configTemplate = `# Settings of this repository for Leasehold. To see every key, its value and where it comes from: lh config list
+`
+
+/** Makes what a repository needs: the store, `.leasehold/config.yaml` and lines in `.gitattributes`. What is there stays as it is. */
+export async function prepareRepository(workspace: Workspace): Promise<Prepared> {
+  const made: string[] = []
+  const kept: string[] = []
+  const note = (isNew: boolean, what: string): void => void (isNew ? made : kept).push(what)
+  const { repository, store } = workspace
+  const identity = await workspace.identify().catch(() => null)
+  const before = await workspace.coordinator.view()
+  // A sweep decides nothing where nothing has expired, and opening the store for it makes what is missing and proves that it can be locked.
+  const swept = await workspace.coordinator.sweep(workspace.system())
+  note(before.lastSeq === 0 && swept.ok && swept.seqs.length === 0, store.location)
+  if (repository.root !== null) {
+    note(makeConfig(repository.root), path.join('.leasehold', 'config.yaml'))
+    note(addAttributes(repository.root), '.gitattributes')
+  }
+  return { made, kept, agent: identity?.holder.agentId ?? null }
+}
+
+function makeConfig(root: string): boolean {
+  const directory = path.join(root, '.leasehold')
+  const stat = fs.lstatSync(directory, { throwIfNoEntry: false })
+  if (stat !== undefined && !stat.isDirectory()) throw new Fault('usage', `${directory} is not a directory`, { hint: 'move it away, then run lh init again' })
+  fs.mkdirSync(directory, { recursive: true })
+  const file = path.join(directory, 'config.yaml')
+  if (fs.lstatSync(file, { throwIfNoEntry: false }) !== undefined) return false
+  writeFileAtomic(file, configTemplate, 0o644)
+  return true
+}
+
+function addAttributes(root: string): boolean {
+  const file = path.join(root, '.gitattributes')
+  const present = fs.existsSync(file) ? fs.readFileSync(file, 'utf8') : ''
+  const missing = attributeLines.filter(line => !present.split(/\r?\n/).includes(line))
+  if (missing.length === 0) return false
+  const newline = present.includes('\r\n') ? '\r\n' : '\n'
+  const glue = present === '' || present.endsWith('\n') ? '' : newline
+  writeFileAtomic(file, `${present}${glue}${missing.join(newline)}${newline}`, fs.existsSync(file) ? fs.statSync(file).mode & 0o777 : 0o644)
+  return true
+}

@@ -1,0 +1,69 @@
+import type { Target } from '../../core/decide.ts'
+import type { Lease } from '../../core/lease.ts'
+import type { Presented } from '../../core/refusal.ts'
+import { isUlid } from '../../core/ulid.ts'
+import { usage } from '../../core/fault.ts'
+import { forgetHeld, readHeld, rememberHeld } from '../identity/held.ts'
+import type { Workspace } from './workspace.ts'
+
+// What a caller shows to prove that a lease is theirs, in this order: flags, the environment that `exec` and `launch` set, then what this
+// worktree noted when its lease was granted. Whatever is found first has to match; identity does not rescue an old token.
+
+/** A command's `<lease|resource>` argument. */
+export function targetOf(workspace: Workspace, text: string): Target {
+  return isUlid(text.toUpperCase()) ? { leaseId: text.toUpperCase() } : { resource: workspace.resource(text) }
+}
+
+export interface ProofFlags {
+  readonly token?: string | undefined
+  readonly lease?: string | undefined
+}
+
+/** Reads a `--token`. Throws `usage` for anything but a positive whole number. */
+export function parseToken(text: string): number {
+  const token = Number(text)
+  if (/^\d{1,15}$/.test(text) && token > 0) return token
+  throw usage(`--token must be a positive whole number, not "${text}"`, 'the token is shown by: lh claim list')
+}
+
+/** The proof for a target. */
+export function proofFor(workspace: Workspace, target: Target, flags: ProofFlags, env: NodeJS.ProcessEnv, sessionId: string | null): Presented {
+  if (flags.token !== undefined || flags.lease !== undefined) {
+    return { leaseId: flags.lease?.toUpperCase() ?? null, token: flags.token === undefined ? null : parseToken(flags.token) }
+  }
+  return fromEnvironment(target, env) ?? fromNotes(workspace, target, sessionId)
+}
+
+/** `exec` names its resources too, so that its token is not shown for something else that its child asks about. */
+function fromEnvironment(target: Target, env: NodeJS.ProcessEnv): Presented | null {
+  const { LEASEHOLD_TOKEN: token, LEASEHOLD_LEASE: lease, LEASEHOLD_RESOURCES: resources } = env
+  if (token === undefined || token === '') return null
+  const meant =
+    'leaseId' in target ? lease === undefined || lease === target.leaseId : resources === undefined || resources.split('\n').includes(target.resource)
+  if (!meant) return null
+  // A group's members have lease ids of their own; the token is the same for all of them.
+  const own = 'leaseId' in target || resources?.includes('\n') === true ? null : (lease ?? null)
+  return { leaseId: own, token: parseToken(token) }
+}
+
+function fromNotes(workspace: Workspace, target: Target, sessionId: string | null): Presented {
+  if ('leaseId' in target) return { leaseId: null, token: null }
+  const entry = readHeld(workspace.repository).entries.get(target.resource)
+  return entry === undefined || entry.session !== sessionId ? { leaseId: null, token: null } : { leaseId: entry.leaseId, token: entry.token }
+}
+
+/** Notes what was granted. Returns a warning when that was not possible; the lease is held all the same. */
+export const noteHeld = (workspace: Workspace, leases: readonly Lease[]): string | null =>
+  rememberHeld(
+    workspace.repository,
+    leases.map(({ resource, leaseId, token, holder }) => ({ resource, leaseId, token, session: holder.sessionId })),
+  )
+
+/** Forgets what has ended. */
+export const noteEnded = (workspace: Workspace, leases: readonly Lease[]): string | null =>
+  leases.length === 0
+    ? null
+    : forgetHeld(
+        workspace.repository,
+        leases.map(({ leaseId }) => leaseId),
+      )

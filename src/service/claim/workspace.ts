@@ -1,0 +1,134 @@
+import type { Caller } from '../../coordinator.ts'
+import { Coordinator } from '../../coordinator.ts'
+import type { Holder } from '../../core/lease.ts'
+import { makePolicy } from '../../core/policy.ts'
+import { parseResource } from '../../core/resource.ts'
+import { findRepository } from '../../host/git.ts'
+import type { Repository } from '../../host/git.ts'
+import { storeDirectory } from '../../host/paths.ts'
+import { ancestors, bootId, hostname } from '../../host/process.ts'
+import type { Store } from '../../store/store.ts'
+import type { Config, Flags } from '../config/layers.ts'
+import { loadConfig } from '../config/layers.ts'
+import { resolveAgent, resolveSession, resolveWitness } from '../identity/agent.ts'
+import { ensureWorktree, readWorktree } from '../identity/worktree.ts'
+
+/** What a store needs to know to be opened; the concrete store is chosen by whoever calls. */
+export interface StoreSettings {
+  readonly directory: string
+  readonly shared: boolean
+  readonly lockWaitMs: number
+  readonly retention: { readonly segmentBytes: number; readonly maxAgeMs: number; readonly maxBytes: number }
+  readonly limits: { readonly max_indefinite_leases_per_agent: number; readonly max_indefinite_leases_per_repo: number }
+  readonly limitsChosen: boolean
+  readonly allowUnsafeFs: boolean
+  readonly resident: boolean
+}
+
+export interface WorkspaceOptions<S extends Store = Store> {
+  /** Where the caller stands, or `--repo`. */
+  readonly directory: string
+  readonly env: NodeJS.ProcessEnv
+  readonly open: (settings: StoreSettings) => S
+  readonly flags?: Flags
+  /** `--agent`. */
+  readonly agent?: string | undefined
+  readonly resident?: boolean
+  readonly allowUnsafeFs?: boolean
+}
+
+/** Who the caller is, and where each part of that came from. */
+export interface Identity {
+  readonly holder: Holder
+  readonly origins: { readonly agent: string; readonly worktree: string; readonly session: string; readonly witness: string }
+  readonly warning: string | null
+}
+
+/** One repository as a command sees it: its configuration, its store, and who is asking. */
+export class Workspace<S extends Store = Store> {
+  readonly repository: Repository
+  readonly config: Config
+  readonly store: S
+  readonly coordinator: Coordinator
+  readonly #options: WorkspaceOptions<S>
+
+  private constructor(options: WorkspaceOptions<S>, repository: Repository, config: Config) {
+    this.#options = options
+    this.repository = repository
+    this.config = config
+    this.store = options.open(storeSettings(options, repository, config))
+    const policy = makePolicy({
+      ttlSecs: config.get('ttl') / 1000,
+      staleSecs: config.get('stale_after') / 1000,
+      maxIndefinitePerAgent: config.get('max_indefinite_leases_per_agent'),
+      maxIndefinitePerRepo: config.get('max_indefinite_leases_per_repo'),
+    })
+    this.coordinator = new Coordinator(this.store, policy, `${hostname()}/${bootId()}`)
+  }
+
+  /** Finds the repository and reads its configuration. Throws `usage` outside Git; makes nothing. */
+  static async open<S extends Store>(options: WorkspaceOptions<S>): Promise<Workspace<S>> {
+    const repository = findRepository(options.directory, options.env)
+    return new Workspace(options, repository, await loadConfig(repository, options.env, options.flags))
+  }
+
+  /** The canonical key of a spelling. */
+  resource(text: string): string {
+    return parseResource(text, this.repository)
+  }
+
+  /** Who asks; writes the worktree's identity if it is new (`whoami` only looks). Throws `policy` when nobody can be named. */
+  async identify(look: 'write' | 'look' = 'write'): Promise<Identity> {
+    const { env, agent } = this.#options
+    const session = resolveSession(env, () => ancestors(process.pid))
+    const { config } = this
+    const named = await resolveAgent({
+      flag: agent,
+      env,
+      config: config.origin('agent.id') === 'user file' ? config.get('agent.id') : null,
+      session,
+      gitUserName: () => config.gitUserName(),
+    })
+    const worktree = look === 'write' ? ensureWorktree(this.repository) : readWorktree(this.repository)
+    const witness = resolveWitness(env)
+    return {
+      holder: { agentId: named.agentId, worktreeId: worktree.worktreeId, sessionId: session?.sessionId ?? null, witness: witness?.witness ?? null },
+      origins: {
+        agent: named.origin,
+        worktree: worktree.written ? `${worktree.root} (recorded)` : worktree.root,
+        session: session?.origin ?? 'none: not inside an agent',
+        witness: witness?.origin ?? 'none: no long-lived process is known',
+      },
+      warning: worktree.warning ?? null,
+    }
+  }
+
+  /** The caller of a command that changes something. */
+  async caller(opId: string | undefined): Promise<Caller & Identity> {
+    const identity = await this.identify()
+    return opId === undefined ? identity : { ...identity, opId }
+  }
+
+  /** The caller of a repair, which needs nobody's name. */
+  system(): Caller {
+    return { holder: { agentId: 'system', worktreeId: 'wt:00000000', sessionId: null, witness: null } }
+  }
+}
+
+function storeSettings<S extends Store>(options: WorkspaceOptions<S>, repository: Repository, config: Config): StoreSettings {
+  const chosen = (['max_indefinite_leases_per_agent', 'max_indefinite_leases_per_repo'] as const).some(key => config.origin(key) !== 'default')
+  const where = config.get('store')
+  return {
+    directory: where === 'file:' ? storeDirectory(repository.commonDir) : where.slice('file://'.length),
+    shared: repository.shared,
+    lockWaitMs: config.get('lock_wait'),
+    retention: { segmentBytes: config.get('log.segment_size'), maxAgeMs: config.get('log.retention'), maxBytes: config.get('log.retention_size') },
+    limits: {
+      max_indefinite_leases_per_agent: config.get('max_indefinite_leases_per_agent'),
+      max_indefinite_leases_per_repo: config.get('max_indefinite_leases_per_repo'),
+    },
+    limitsChosen: chosen,
+    allowUnsafeFs: options.allowUnsafeFs === true,
+    resident: options.resident === true,
+  }
+}

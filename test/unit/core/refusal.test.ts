@@ -1,0 +1,179 @@
+import { describe, expect, it } from 'vitest'
+import type { Instant, Lease } from '../../../src/core/lease.ts'
+import type { Refusal } from '../../../src/core/refusal.ts'
+import { blockerOf, inWords, refusalCode, retryAfterMs, wordRefusal } from '../../../src/core/refusal.ts'
+import { ann, holder } from '../../support/cast.ts'
+
+const now: Instant = { b: 'b', m: 100_000, wall: 1_760_000_000_000 }
+
+const lease: Lease = {
+  leaseId: '01HF7YAT000000000000000001',
+  resource: 'ticket:login',
+  state: 'held',
+  holder: ann,
+  token: 17,
+  ttlSecs: 1800,
+  staleSecs: 3600,
+  acquiredAt: now.wall - 60_000,
+  lastBeatAt: now.wall - 60_000,
+  beat: { b: 'b', m: 40_000 },
+  deadlineM: 340_000,
+  branch: null,
+  reason: null,
+  note: null,
+  binding: null,
+  group: null,
+}
+
+const past = {
+  resource: lease.resource,
+  token: 12,
+  leaseId: lease.leaseId,
+  holder: ann,
+  endedBy: 'force-evict' as const,
+  reason: 'went home',
+  outcome: null,
+  endedAt: now.wall - 90_000,
+  endedSeq: 15,
+}
+const presented = { leaseId: null, token: 12 }
+
+/** One of each kind: a new one is a type error here until it is worded. */
+const samples: { readonly [K in Refusal['kind']]: { refusal: Extract<Refusal, { kind: K }>; names: string; code: string } } = {
+  held: { refusal: { kind: 'held', lease, wanted: lease.resource }, names: 'ticket:login', code: 'held' },
+  reserved: {
+    refusal: { kind: 'reserved', reservation: { resource: 'ticket:login', agentId: 'agent:ann', pid: 4242, ageMs: 1500 } },
+    names: 'ticket:login',
+    code: 'held',
+  },
+  lapsing: { refusal: { kind: 'lapsing', lease, retryAfterMs: 2500 }, names: 'ticket:login', code: 'held' },
+  'other-instance': { refusal: { kind: 'other-instance', lease }, names: 'ticket:login', code: 'held' },
+  pending: { refusal: { kind: 'pending', lease }, names: 'ticket:login', code: 'held' },
+  'not-pending': { refusal: { kind: 'not-pending', lease }, names: 'ticket:login', code: 'policy' },
+  'not-held': { refusal: { kind: 'not-held', resource: 'ticket:login' }, names: 'ticket:login', code: 'not_found' },
+  'unknown-lease': { refusal: { kind: 'unknown-lease', leaseId: 'L-1' }, names: 'L-1', code: 'not_found' },
+  'not-owner': { refusal: { kind: 'not-owner', lease }, names: 'agent:ann', code: 'not_owner' },
+  superseded: {
+    refusal: { kind: 'superseded', resource: 'ticket:login', lease, past: null, presented },
+    names: 'token 12',
+    code: 'superseded',
+  },
+  'store-reset': { refusal: { kind: 'store-reset', token: 99, lastSeq: 4 }, names: 'token 99', code: 'unavailable' },
+  'bad-ttl': { refusal: { kind: 'bad-ttl', ttlSecs: 0.5, reservation: false }, names: '0.5 s', code: 'usage' },
+  'too-many': { refusal: { kind: 'too-many', count: 33 }, names: '33', code: 'usage' },
+  'op-id-reused': {
+    refusal: { kind: 'op-id-reused', opId: 'op-1', op: 'acquire', resources: ['ticket:login'] },
+    names: 'op-1',
+    code: 'usage',
+  },
+  'same-holder': { refusal: { kind: 'same-holder', lease }, names: 'agent:ann', code: 'usage' },
+  'reason-required': { refusal: { kind: 'reason-required', what: 'a reclaim' }, names: 'a reclaim', code: 'policy' },
+  limit: {
+    refusal: { kind: 'limit', scope: 'agent', limit: 2, agentId: 'agent:ann', held: ['env:a', 'env:b'] },
+    names: 'env:a, env:b',
+    code: 'policy',
+  },
+  'not-stale': { refusal: { kind: 'not-stale', lease }, names: 'ticket:login', code: 'policy' },
+}
+
+const worded = (refusal: Refusal): string => {
+  const { message, hint } = wordRefusal(refusal, now)
+  return `${message}\n${hint}`
+}
+
+describe.each(Object.values(samples))('$refusal.kind', ({ refusal, names, code }) => {
+  it('names the thing, and says what to do next', () => {
+    const { message, hint } = wordRefusal(refusal, now)
+    expect(message).toContain(names)
+    expect(hint.length).toBeGreaterThan(10)
+    expect(`${message} ${hint}`).not.toMatch(/undefined|null|NaN|\[object|\s\s|\.$/)
+  })
+
+  it(`has the code ${code}`, () => expect(refusalCode(refusal)).toBe(code))
+})
+
+describe('the words', () => {
+  it('say who holds it, from where, and until when', () => {
+    expect(worded(samples.held.refusal)).toContain('agent:ann (wt:00000001, session s-ann), for another 4 min')
+    expect(worded({ kind: 'held', lease: { ...lease, deadlineM: null, ttlSecs: 0 }, wanted: lease.resource })).toContain('indefinitely')
+    expect(worded({ kind: 'held', lease: { ...lease, deadlineM: 97_000 }, wanted: lease.resource })).toContain(
+      'expired 3 s ago and not yet evicted',
+    )
+    expect(worded({ kind: 'held', lease: { ...lease, holder: holder('agent:eve') }, wanted: lease.resource })).toContain(
+      'agent:eve (wt:00000001),',
+    )
+  })
+
+  it('say when it is stale, and what overlaps it', () => {
+    const stale = { ...lease, ttlSecs: 0, staleSecs: 60, deadlineM: null }
+    expect(worded({ kind: 'held', lease: stale, wanted: 'path:a' })).toMatch(/stale: no sign of life for 60 s.*\(path:a overlaps it\)/)
+  })
+
+  it('of an old token tell how it ended, when nobody holds it now', () => {
+    const refusal: Refusal = { kind: 'superseded', resource: lease.resource, lease: null, past, presented }
+    expect(worded(refusal)).toContain('it ended by force-evict (went home) 90 s ago and nobody holds it now')
+    expect(worded({ ...refusal, past: null })).toContain('it has ended')
+    expect(worded({ ...refusal, presented: { leaseId: 'L-1', token: null } })).toContain('your lease L-1')
+  })
+
+  it('name the process that has it, where one is known', () => {
+    const witness = { host: 'box', bootId: 'b', pidNs: 'p', timeNs: 't', pid: 4242, pidStartTicks: 1 }
+    const bound = { ...lease, binding: { live: 'l' }, holder: { ...ann, witness } }
+    expect(worded({ kind: 'other-instance', lease: bound })).toContain('process 4242')
+    expect(worded({ kind: 'other-instance', lease: { ...bound, holder: ann } })).toContain('another process')
+    expect(worded({ kind: 'other-instance', lease })).toContain('session s-ann')
+  })
+
+  it('never carry control characters, whoever wrote what they quote', () => {
+    const evil = 'x\u001b[2J\r\n\u0000\u009b31m\u202egnp'
+    const hostile: Lease = { ...lease, holder: { ...ann, agentId: evil, worktreeId: evil, sessionId: evil }, reason: evil, note: evil }
+    const all: readonly Refusal[] = [
+      ...Object.values(samples).map(
+        ({ refusal }) => ('lease' in refusal && refusal.lease !== null ? { ...refusal, lease: hostile } : refusal) as Refusal,
+      ),
+      { kind: 'superseded', resource: 'ticket:a', lease: null, past: { ...past, reason: evil }, presented: { leaseId: evil, token: null } },
+      { kind: 'unknown-lease', leaseId: evil },
+      { kind: 'op-id-reused', opId: evil, op: 'acquire', resources: [] },
+      { kind: 'reserved', reservation: { resource: 'ticket:a', agentId: evil, pid: null, ageMs: 1 } },
+      { kind: 'limit', scope: 'agent', limit: 1, agentId: evil, held: [evil] },
+    ]
+    for (const refusal of all) {
+      const { message, hint } = wordRefusal(refusal, now)
+      // oxlint-disable-next-line no-control-regex -- the point
+      expect(`${message}${hint}`, refusal.kind).not.toMatch(/[\u0000-\u001f\u007f-\u009f\u202a-\u202e\u2066-\u2069]/)
+    }
+  })
+})
+
+describe('asking again', () => {
+  it('helps after the deadline, or after the guard', () => {
+    expect(retryAfterMs(samples.held.refusal, now)).toBe(240_000)
+    expect(retryAfterMs(samples.lapsing.refusal, now)).toBe(2500)
+    expect(retryAfterMs({ kind: 'held', lease: { ...lease, deadlineM: 1 }, wanted: 'x' }, now)).toBe(0)
+  })
+
+  it('helps nobody who is refused for good', () => {
+    expect(retryAfterMs({ kind: 'held', lease: { ...lease, deadlineM: null }, wanted: 'x' }, now)).toBeNull()
+    expect(retryAfterMs(samples['not-owner'].refusal, now)).toBeNull()
+    expect(retryAfterMs(samples.reserved.refusal, now)).toBeNull()
+  })
+
+  it('points at the lease in the way', () => {
+    expect(blockerOf(samples.held.refusal)).toBe(lease)
+    expect(blockerOf(samples['too-many'].refusal)).toBeNull()
+  })
+})
+
+it.each<[number, string]>([
+  [0, '0 ms'],
+  [-5, '0 ms'],
+  [340, '340 ms'],
+  [999.4, '999 ms'],
+  [1000, '1 s'],
+  [119_400, '119 s'],
+  [120_000, '2 min'],
+  [7_140_000, '119 min'],
+  [7_200_000, '2 h'],
+  [12_000_000, '3 h 20 min'],
+  [172_800_000, '2 d'],
+])('%d ms is %s', (ms, words) => expect(inWords(ms)).toBe(words))
