@@ -113,7 +113,8 @@ export class Coordinator {
       binding,
       presented: request.presented ?? nothingPresented,
     })
-    const attempt = (): Promise<Answer> => this.#run(command, opId, { bind: request.bind === true, label: `acquire ${request.resources[0] ?? ''}` })
+    const attempt = (): Promise<Answer> =>
+      this.#run(command, opId, { bind: request.bind === true, label: `acquire ${request.resources[0] ?? ''}` })
     return request.waitMs === undefined ? attempt() : this.#waitFor(attempt, request.waitMs, request.onWait)
   }
 
@@ -155,7 +156,10 @@ export class Coordinator {
   }
 
   /** Hands over to another agent or worktree; the old token ends with it. */
-  transfer(caller: Caller, request: TargetRequest & { readonly to: Holder; readonly ttlSecs?: number; readonly reason: string }): Promise<Answer> {
+  transfer(
+    caller: Caller,
+    request: TargetRequest & { readonly to: Holder; readonly ttlSecs?: number; readonly reason: string },
+  ): Promise<Answer> {
     return this.#ask(caller, asked => ({
       ...asked,
       type: 'transfer',
@@ -170,7 +174,13 @@ export class Coordinator {
 
   /** Ends somebody's lease by a person's word. */
   evict(caller: Caller, request: { readonly target: Target; readonly reason: string; readonly token?: number }): Promise<Answer> {
-    return this.#ask(caller, asked => ({ ...asked, type: 'force-evict', target: request.target, reason: request.reason, token: request.token ?? null }))
+    return this.#ask(caller, asked => ({
+      ...asked,
+      type: 'force-evict',
+      target: request.target,
+      reason: request.reason,
+      token: request.token ?? null,
+    }))
   }
 
   /** Evicts what time or a proven death has ended: one key, or everything. */
@@ -193,7 +203,11 @@ export class Coordinator {
     return this.#run(() => command, opId, { ...options, label: command.type })
   }
 
-  async #run(command: (binding: Binding | null) => Command, opId: string, options: { readonly bind?: boolean; readonly unbind?: LiveLock; readonly label: string }): Promise<Answer> {
+  async #run(
+    command: (binding: Binding | null) => Command,
+    opId: string,
+    options: { readonly bind?: boolean; readonly unbind?: LiveLock; readonly label: string },
+  ): Promise<Answer> {
     let commit: Commit
     try {
       commit = await this.#store.transact((view, binding) => decide(command(binding), view, this.#policy), options)
@@ -238,7 +252,12 @@ export class Coordinator {
   /** Until something is written, the blocker's deadline passes, its process may have died, or our own time is over. */
   async #untilWorthAsking({ refusal, now, lastSeq }: Refused, leftMs: number): Promise<void> {
     const bound = 'lease' in refusal && refusal.lease?.binding !== null
-    const until = Math.min(retryAfterMs(refusal, now) ?? Number.POSITIVE_INFINITY, bound ? deathCheckMs : Number.POSITIVE_INFINITY, leftMs, maxTimerMs)
+    const until = Math.min(
+      retryAfterMs(refusal, now) ?? Number.POSITIVE_INFINITY,
+      bound ? deathCheckMs : Number.POSITIVE_INFINITY,
+      leftMs,
+      maxTimerMs,
+    )
     await this.#store.changed(lastSeq, Math.ceil(until) + 1)
   }
 
@@ -272,7 +291,10 @@ function granted(decision: Extract<Decision, { ok: true }>, commit: Commit, opId
 }
 
 /** What a command answered the first time, rebuilt from its record: the leases as they were, or still are. */
-function firstAnswer(entry: Entry, commit: Commit): { readonly leases: readonly Lease[]; readonly ended: readonly Lease[]; readonly live: boolean } {
+function firstAnswer(
+  entry: Entry,
+  commit: Commit,
+): { readonly leases: readonly Lease[]; readonly ended: readonly Lease[]; readonly live: boolean } {
   const { operation } = entry
   if (isOwnership(operation)) {
     const current = commit.leases.filter(({ token }) => token === entry.seq)
@@ -291,7 +313,17 @@ function firstAnswer(entry: Entry, commit: Commit): { readonly leases: readonly 
 function leasesOf(entry: Entry, operation: Extract<Entry['operation'], { resources: readonly string[] }>): readonly Lease[] {
   const holder = 'holder' in operation ? operation.holder : operation.previousHolder
   const token = 'token' in operation ? operation.token : 'previousToken' in operation ? operation.previousToken : entry.seq
-  const terms = { op: 'acquire', actor: operation.actor, opId: operation.opId, ttlSecs: 'ttlSecs' in operation ? operation.ttlSecs : 0, staleSecs: 0, branch: null, reason: null, binding: null, from: null } as const
+  const terms = {
+    op: 'acquire',
+    actor: operation.actor,
+    opId: operation.opId,
+    ttlSecs: 'ttlSecs' in operation ? operation.ttlSecs : 0,
+    staleSecs: 0,
+    branch: null,
+    reason: null,
+    binding: null,
+    from: null,
+  } as const
   const start = { ...entry, operation: { ...terms, resources: operation.resources, leaseIds: operation.leaseIds, holder } }
   return operation.resources.map(resource => ({ ...evolve(emptySlot, start, resource).lease!, token }))
 }
@@ -307,5 +339,9 @@ function timedOut({ refusal, now, opId }: Refused, waitMs: number): Fault {
 /** Whoever has to ask again needs the id to ask under. */
 function withOpId(error: unknown, opId: string): unknown {
   if (!(error instanceof Fault) || error.details?.['outcome'] === undefined) return error
-  return new Fault(error.code, error.message, { ...(error.hint === undefined ? {} : { hint: error.hint }), details: { ...error.details, op_id: opId }, cause: error })
+  return new Fault(error.code, error.message, {
+    ...(error.hint === undefined ? {} : { hint: error.hint }),
+    details: { ...error.details, op_id: opId },
+    cause: error,
+  })
 }

@@ -139,7 +139,8 @@ export function decide(command: Command, view: View, chosen: Policy): Decision {
   if (replay !== null) return replay
   const presented = presentedBy(command)
   // A token from the future means that this log is not the one that granted it.
-  if (presented.token !== null && presented.token > view.lastSeq) return refuse({ kind: 'store-reset', token: presented.token, lastSeq: view.lastSeq })
+  if (presented.token !== null && presented.token > view.lastSeq)
+    return refuse({ kind: 'store-reset', token: presented.token, lastSeq: view.lastSeq })
   switch (command.type) {
     case 'acquire':
     case 'reserve':
@@ -188,19 +189,30 @@ function replayed(command: Command, view: View): Decision | null {
   if (entry === null) return null
   const { operation } = entry
   if (!('resources' in operation) || !isSameCommand(command, entry, operation, view)) {
-    return refuse({ kind: 'op-id-reused', opId: command.opId, op: operation.op, resources: 'resources' in operation ? operation.resources : [] })
+    return refuse({
+      kind: 'op-id-reused',
+      opId: command.opId,
+      op: operation.op,
+      resources: 'resources' in operation ? operation.resources : [],
+    })
   }
   const resources = 'resources' in command ? command.resources : operation.resources
   return accept([], { resources, replayOf: entry, alreadyHeld: command.type === 'acquire' && operation.op === 'renew' })
 }
 
-function isSameCommand(command: Command, { seq }: Entry, operation: Operation & { readonly resources: readonly string[]; readonly leaseIds: readonly string[] }, view: View): boolean {
+function isSameCommand(
+  command: Command,
+  { seq }: Entry,
+  operation: Operation & { readonly resources: readonly string[]; readonly leaseIds: readonly string[] },
+  view: View,
+): boolean {
   if (command.type === 'sweep') return false
   if ('resources' in command) {
-    const others = command.resources.filter((key) => !operation.resources.includes(key))
+    const others = command.resources.filter(key => !operation.resources.includes(key))
     // A renewal is of the whole group, whichever of its members were asked for.
-    const fits = operation.op === 'renew' || (operation.op === command.type && operation.resources.every((key) => command.resources.includes(key)))
-    return fits && others.length < command.resources.length && others.every((key) => wasTheirs(command, key, seq, view))
+    const fits =
+      operation.op === 'renew' || (operation.op === command.type && operation.resources.every(key => command.resources.includes(key)))
+    return fits && others.length < command.resources.length && others.every(key => wasTheirs(command, key, seq, view))
   }
   if (operation.op !== command.type) return false
   return 'resource' in command.target
@@ -216,7 +228,8 @@ function wasTheirs(command: Acquire, key: string, seq: number, view: View): bool
   return past !== null && past.token < seq && past.endedSeq > seq && sameHolder(past.holder, command.holder)
 }
 
-const previousIds = (operation: Operation): readonly string[] => ('from' in operation && operation.from !== null ? operation.from.leaseIds : [])
+const previousIds = (operation: Operation): readonly string[] =>
+  'from' in operation && operation.from !== null ? operation.from.leaseIds : []
 
 // ── acquire and reserve ──────────────────────────────────────────────────────────────────────────────────────────────────
 
@@ -239,7 +252,7 @@ function acquire(command: Acquire, view: View, policy: Policy): Decision {
   return accept(underOpId(operations, command.opId), {
     resources: command.resources,
     alreadyHeld: wanted.length === 0,
-    late: mine.some((lease) => isExpired(lease, view.now)),
+    late: mine.some(lease => isExpired(lease, view.now)),
     ended: evictable.flatMap(({ members }) => members),
   })
 }
@@ -293,7 +306,7 @@ function surveyAll(command: Acquire, view: View): Survey | { readonly refusal: R
     }
   }
   // A stranger with proof may keep one key of an ownership and be in the way of another: it cannot be renewed and evicted in one step.
-  const kept = mine.find((lease) => evictable.has(lease.token))
+  const kept = mine.find(lease => evictable.has(lease.token))
   if (kept !== undefined) return { refusal: { kind: 'held', lease: kept, wanted: kept.resource } }
   return { mine, wanted, evictable: [...evictable.values()] }
 }
@@ -335,7 +348,7 @@ function endOfTime(lease: Lease, view: View): { readonly reason: Evictable['reas
 
 function membersOf(lease: Lease, view: View): readonly Lease[] {
   if (lease.group === null) return [lease]
-  return lease.group.resources.map((key) => view.lease(key)).filter((member): member is Lease => member?.token === lease.token)
+  return lease.group.resources.map(key => view.lease(key)).filter((member): member is Lease => member?.token === lease.token)
 }
 
 const autoEvict = (members: readonly Lease[], reason: Evictable['reason'], actor: string): EvictOperation => ({
@@ -349,8 +362,8 @@ const autoEvict = (members: readonly Lease[], reason: Evictable['reason'], actor
 })
 
 const subjectOf = (leases: readonly Lease[]): { resources: readonly string[]; leaseIds: readonly string[] } => ({
-  resources: leases.map((lease) => lease.resource),
-  leaseIds: leases.map((lease) => lease.leaseId),
+  resources: leases.map(lease => lease.resource),
+  leaseIds: leases.map(lease => lease.leaseId),
 })
 
 function grant(command: Acquire, wanted: readonly string[], ttlSecs: number, policy: Policy): OwnershipOperation {
@@ -382,7 +395,7 @@ function indefiniteRefusal(
   const { adding = 1, leaving = [], except = null } = change
   const gone = new Set(leaving.map(({ members }) => members[0]!.token))
   const standing = view.indefinite().filter(({ token }) => !gone.has(token) && token !== except)
-  const own = standing.filter((ownership) => ownership.agentId === agentId)
+  const own = standing.filter(ownership => ownership.agentId === agentId)
   const named = (list: typeof standing): readonly string[] => list.map(({ resource }) => resource)
   if (own.length + adding > policy.maxIndefinitePerAgent) {
     return { kind: 'limit', scope: 'agent', limit: policy.maxIndefinitePerAgent, agentId, held: named(own) }
@@ -395,11 +408,11 @@ function indefiniteRefusal(
 
 /** Ownerships that the caller has with a deadline and asks to have without one. */
 const becomingIndefinite = (command: Acquire, mine: readonly Lease[]): number =>
-  command.ttlSecs === 0 ? new Set(mine.filter((lease) => lease.ttlSecs !== 0).map((lease) => lease.token)).size : 0
+  command.ttlSecs === 0 ? new Set(mine.filter(lease => lease.ttlSecs !== 0).map(lease => lease.token)).size : 0
 
 /** Acquiring what one holds is a renewal of it, once for each ownership. */
 const beatsOf = (command: Acquire, mine: readonly Lease[], view: View): readonly BeatOperation[] =>
-  [...new Map(mine.map((lease) => [lease.token, lease])).values()].map((lease) =>
+  [...new Map(mine.map(lease => [lease.token, lease])).values()].map(lease =>
     beatOn(lease, 'renew', command.holder.agentId, command.ttlSecs, null, null, view),
   )
 
@@ -483,7 +496,7 @@ function release(command: Release, view: View): Decision {
   const { lease } = found
   const members = membersOf(lease, view)
   const leaving = command.only ? [lease] : members
-  const staying = command.only ? members.filter((member) => member.resource !== lease.resource) : []
+  const staying = command.only ? members.filter(member => member.resource !== lease.resource) : []
   return accept(
     [
       {
@@ -495,10 +508,10 @@ function release(command: Release, view: View): Decision {
         holder: lease.holder,
         reason: command.reason,
         outcome: command.outcome,
-        remaining: staying.length === 0 ? null : staying.map((member) => member.resource),
+        remaining: staying.length === 0 ? null : staying.map(member => member.resource),
       },
     ],
-    { resources: leaving.map((each) => each.resource), ended: leaving },
+    { resources: leaving.map(each => each.resource), ended: leaving },
   )
 }
 
@@ -529,7 +542,11 @@ function transfer(command: Transfer, view: View, policy: Policy): Decision {
   }
   const members = membersOf(lease, view)
   // The new owner is another process: what the old one was bound to says nothing about it.
-  const operation = handOver('transfer', command, members, command.to, freshIds(command.leaseId, members), { ttlSecs, reason: command.reason, binding: null })
+  const operation = handOver('transfer', command, members, command.to, freshIds(command.leaseId, members), {
+    ttlSecs,
+    reason: command.reason,
+    binding: null,
+  })
   return accept([operation], { resources: operation.resources, ended: members })
 }
 
@@ -560,7 +577,7 @@ function handOver(
     op,
     opId: command.opId,
     actor: command.holder.agentId,
-    resources: members.map((member) => member.resource),
+    resources: members.map(member => member.resource),
     leaseIds,
     holder,
     ttlSecs: terms.ttlSecs,
@@ -568,7 +585,7 @@ function handOver(
     branch: lease.branch,
     reason: terms.reason,
     binding: terms.binding,
-    from: { holder: lease.holder, token: lease.token, leaseIds: members.map((member) => member.leaseId) },
+    from: { holder: lease.holder, token: lease.token, leaseIds: members.map(member => member.leaseId) },
   }
 }
 
@@ -588,7 +605,11 @@ function confirm(command: Confirm, view: View, policy: Policy): Decision {
     if (refusal !== null) return refuse(refusal)
   }
   const members = membersOf(lease, view)
-  const operation = handOver('confirm', command, members, command.holder, freshIds(command.leaseId, members), { ttlSecs, reason: lease.reason, binding: command.binding })
+  const operation = handOver('confirm', command, members, command.holder, freshIds(command.leaseId, members), {
+    ttlSecs,
+    reason: lease.reason,
+    binding: command.binding,
+  })
   return accept([operation], { resources: operation.resources })
 }
 
@@ -601,9 +622,14 @@ function resume(command: Resume, view: View): Decision {
     return refuse({ kind: 'held', lease, wanted: lease.resource })
   }
   const members = membersOf(lease, view)
-  if (sameHolder(lease.holder, command.holder) && !isLeftBehind(lease, view)) return accept([], { resources: members.map((member) => member.resource), alreadyHeld: true })
-  const ids = members.map((member) => member.leaseId)
-  const operation = handOver('resume', command, members, command.holder, ids, { ttlSecs: lease.ttlSecs, reason: lease.reason, binding: command.binding })
+  if (sameHolder(lease.holder, command.holder) && !isLeftBehind(lease, view))
+    return accept([], { resources: members.map(member => member.resource), alreadyHeld: true })
+  const ids = members.map(member => member.leaseId)
+  const operation = handOver('resume', command, members, command.holder, ids, {
+    ttlSecs: lease.ttlSecs,
+    reason: lease.reason,
+    binding: command.binding,
+  })
   return accept([operation], { resources: operation.resources })
 }
 
@@ -631,7 +657,8 @@ function forceEvict(command: ForceEvict, view: View): Decision {
   const found = find(command.target, presented, view)
   if ('refusal' in found) return refuse(found.refusal)
   const { lease } = found
-  if (command.token !== null && command.token !== lease.token) return refuse({ kind: 'superseded', resource: lease.resource, lease, past: null, presented })
+  if (command.token !== null && command.token !== lease.token)
+    return refuse({ kind: 'superseded', resource: lease.resource, lease, past: null, presented })
   const members = membersOf(lease, view)
   const operation: EvictOperation = {
     ...autoEvict(members, 'ttl', command.holder.agentId),

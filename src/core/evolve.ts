@@ -72,7 +72,10 @@ const beaten = (lease: Lease, entry: Entry, operation: BeatOperation): Lease => 
 
 const regrouped = (lease: Lease, operation: ReleaseOperation): Lease => ({
   ...lease,
-  group: operation.remaining === null || operation.remaining.length === 1 ? null : { id: lease.group?.id ?? lease.leaseId, resources: operation.remaining },
+  group:
+    operation.remaining === null || operation.remaining.length === 1
+      ? null
+      : { id: lease.group?.id ?? lease.leaseId, resources: operation.remaining },
 })
 
 /**

@@ -85,13 +85,7 @@ export interface RepairOperation extends Signed {
 }
 
 /** Everything the log can say. */
-export type Operation =
-  | OwnershipOperation
-  | BeatOperation
-  | ReleaseOperation
-  | EvictOperation
-  | BootOperation
-  | RepairOperation
+export type Operation = OwnershipOperation | BeatOperation | ReleaseOperation | EvictOperation | BootOperation | RepairOperation
 
 export type OperationName = Operation['op']
 

@@ -31,7 +31,8 @@ export function makePolicy(chosen: Partial<Policy>): Policy {
     ['max_indefinite_leases_per_agent', policy.maxIndefinitePerAgent],
     ['max_indefinite_leases_per_repo', policy.maxIndefinitePerRepo],
   ] as const) {
-    if (!Number.isSafeInteger(value) || value < 0 || value > 1000) throw usage(`${name} must be a whole number from 0 to 1000, not ${value}`)
+    if (!Number.isSafeInteger(value) || value < 0 || value > 1000)
+      throw usage(`${name} must be a whole number from 0 to 1000, not ${value}`)
   }
   return policy
 }

@@ -24,14 +24,26 @@ export type Refusal =
   | { readonly kind: 'not-held'; readonly resource: string }
   | { readonly kind: 'unknown-lease'; readonly leaseId: string }
   | { readonly kind: 'not-owner'; readonly lease: Lease }
-  | { readonly kind: 'superseded'; readonly resource: string; readonly lease: Lease | null; readonly past: Past | null; readonly presented: Presented }
+  | {
+      readonly kind: 'superseded'
+      readonly resource: string
+      readonly lease: Lease | null
+      readonly past: Past | null
+      readonly presented: Presented
+    }
   | { readonly kind: 'store-reset'; readonly token: number; readonly lastSeq: number }
   | { readonly kind: 'bad-ttl'; readonly ttlSecs: number; readonly reservation: boolean }
   | { readonly kind: 'too-many'; readonly count: number }
   | { readonly kind: 'op-id-reused'; readonly opId: string; readonly op: string; readonly resources: readonly string[] }
   | { readonly kind: 'same-holder'; readonly lease: Lease }
   | { readonly kind: 'reason-required'; readonly what: string }
-  | { readonly kind: 'limit'; readonly scope: 'agent' | 'repo'; readonly limit: number; readonly agentId: string; readonly held: readonly string[] }
+  | {
+      readonly kind: 'limit'
+      readonly scope: 'agent' | 'repo'
+      readonly limit: number
+      readonly agentId: string
+      readonly held: readonly string[]
+    }
   | { readonly kind: 'not-stale'; readonly lease: Lease }
 
 /** What a caller showed to prove that a lease is theirs. */
@@ -117,7 +129,10 @@ function wordingOf(refusal: Refusal, now: Instant): Wording {
         hint: `see: lh why ${refusal.lease.resource}`,
       }
     case 'not-pending':
-      return { message: `${refusal.lease.resource} is held, not reserved: there is nothing to confirm`, hint: `see: lh why ${refusal.lease.resource}` }
+      return {
+        message: `${refusal.lease.resource} is held, not reserved: there is nothing to confirm`,
+        hint: `see: lh why ${refusal.lease.resource}`,
+      }
     case 'not-held':
       return { message: `nobody holds ${refusal.resource}`, hint: `to take it: lh claim acquire ${refusal.resource}` }
     case 'unknown-lease':
@@ -137,17 +152,25 @@ function wordingOf(refusal: Refusal, now: Instant): Wording {
     case 'bad-ttl':
       return {
         message: `a ttl of ${refusal.ttlSecs} s is not possible`,
-        hint: refusal.reservation ? `a reservation lasts more than 0 and at most ${bounds.maxReservationSecs} s` : `give a ttl ${ttlRange}, or 0 for indefinite`,
+        hint: refusal.reservation
+          ? `a reservation lasts more than 0 and at most ${bounds.maxReservationSecs} s`
+          : `give a ttl ${ttlRange}, or 0 for indefinite`,
       }
     case 'too-many':
-      return { message: `${refusal.count} resources in one step are too many`, hint: `at most ${bounds.maxResources} can be taken together` }
+      return {
+        message: `${refusal.count} resources in one step are too many`,
+        hint: `at most ${bounds.maxResources} can be taken together`,
+      }
     case 'op-id-reused':
       return {
         message: `the op_id ${show(refusal.opId)} was already used for ${refusal.op} of ${refusal.resources.join(', ')}`,
         hint: 'an op_id names one command; use a new one for another',
       }
     case 'same-holder':
-      return { message: `${refusal.lease.resource} already belongs to ${refusal.lease.holder.agentId} there`, hint: 'name another agent or worktree' }
+      return {
+        message: `${refusal.lease.resource} already belongs to ${refusal.lease.holder.agentId} there`,
+        hint: 'name another agent or worktree',
+      }
     case 'reason-required':
       return { message: `${refusal.what} needs a reason`, hint: 'add --reason "…"; it is kept in the log' }
     case 'limit':
@@ -185,7 +208,10 @@ function wordSuperseded(refusal: Extract<Refusal, { kind: 'superseded' }>, now: 
       hint: `stop writing; see: lh why ${resource}, then: lh claim acquire ${resource} --wait`,
     }
   }
-  const how = past === null ? 'it has ended' : `it ended by ${past.endedBy}${past.reason === null ? '' : ` (${past.reason})`} ${inWords(now.wall - past.endedAt)} ago`
+  const how =
+    past === null
+      ? 'it has ended'
+      : `it ended by ${past.endedBy}${past.reason === null ? '' : ` (${past.reason})`} ${inWords(now.wall - past.endedAt)} ago`
   return {
     message: `your ${shown} for ${resource} is no longer current: ${how} and nobody holds it now`,
     hint: `to take it again: lh claim acquire ${resource}`,

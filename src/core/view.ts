@@ -4,7 +4,10 @@ import type { Policy } from './policy.ts'
 import type { Reservation } from './refusal.ts'
 
 /** May this lease be ended by time now? `lapsing` is a store's second look before it trusts a clock that is not its own. */
-export type Lapse = { readonly state: 'running' } | { readonly state: 'lapsing'; readonly retryAfterMs: number } | { readonly state: 'over' }
+export type Lapse =
+  | { readonly state: 'running' }
+  | { readonly state: 'lapsing'; readonly retryAfterMs: number }
+  | { readonly state: 'over' }
 
 /**
  * What a decision may look at: the state of the log at one position, the store's clock, and facts that only the host can know.

@@ -145,7 +145,7 @@ export const leaseToStored = (lease: Lease): Wire => ({
   branch: lease.branch,
   reason: lease.reason,
   note: lease.note,
-  binding: lease.binding,
+  binding: lease.binding === null ? null : { live: lease.binding.live },
   group: lease.group,
 })
 

@@ -41,12 +41,12 @@ export class MemoryStore implements Store {
     const now = this.#instant()
     const live = options.bind === true ? this.#bind() : null
     const decision = decide(this.#view(now), live)
-    const entries = decision.ok ? decision.operations.map((operation) => this.#append(operation, now)) : []
+    const entries = decision.ok ? decision.operations.map(operation => this.#append(operation, now)) : []
     const kept = entries.some(({ operation }) => 'binding' in operation && operation.binding?.live === live?.live) ? live : null
     if (kept === null) live?.close()
     if (decision.ok) options.unbind?.close()
     const resources = decision.ok ? decision.outcome.resources : []
-    const leases = resources.map((resource) => this.#state.slot(resource).lease).filter((lease): lease is Lease => lease !== null)
+    const leases = resources.map(resource => this.#state.slot(resource).lease).filter((lease): lease is Lease => lease !== null)
     return { decision, now, lastSeq: this.#state.lastSeq, entries, leases, live: kept }
   }
 
@@ -61,7 +61,7 @@ export class MemoryStore implements Store {
 
   async changed(sinceSeq: number, timeoutMs: number): Promise<void> {
     if (this.#state.lastSeq > sinceSeq) return
-    await new Promise<void>((resolve) => {
+    await new Promise<void>(resolve => {
       const timer = setTimeout(resolve, timeoutMs)
       this.#waiting.push(() => {
         clearTimeout(timer)
@@ -88,12 +88,12 @@ export class MemoryStore implements Store {
 
   #view(now: Instant): View {
     const view = viewOf(this.#state, now, {
-      recall: (opId) => this.#entries.find(({ operation }) => operation.opId === opId) ?? null,
-      boundDead: (lease) => lease.binding !== null && !this.#alive.has(lease.binding.live),
+      recall: opId => this.#entries.find(({ operation }) => operation.opId === opId) ?? null,
+      boundDead: lease => lease.binding !== null && !this.#alive.has(lease.binding.live),
       reservation: () => null,
       limits: null,
     })
-    return { ...view, lapse: (lease) => this.#lapse(lease, now) }
+    return { ...view, lapse: lease => this.#lapse(lease, now) }
   }
 
   #lapse(lease: Lease, now: Instant): Lapse {

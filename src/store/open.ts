@@ -7,7 +7,8 @@ import type { FileStoreOptions } from './file/store.ts'
 export type { FileStoreOptions } from './file/store.ts'
 
 /** What opening a file store needs to be told; the machine's own parts are filled in. */
-export type OpenFileOptions = Omit<FileStoreOptions, 'clock' | 'disk' | 'lock' | 'fileSystemType'> & Partial<Pick<FileStoreOptions, 'clock' | 'disk' | 'lock' | 'fileSystemType'>>
+export type OpenFileOptions = Omit<FileStoreOptions, 'clock' | 'disk' | 'lock' | 'fileSystemType'> &
+  Partial<Pick<FileStoreOptions, 'clock' | 'disk' | 'lock' | 'fileSystemType'>>
 
 /** Opens the store in a directory on this machine. Nothing is read or made before the first use. */
 export const openFileStore = (options: OpenFileOptions): FileStore =>

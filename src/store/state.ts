@@ -39,7 +39,7 @@ const maxClocks = 16
 /** The clocks after a record was written by one of them. */
 export function tick(clocks: Clocks, clk: Stamp): Clocks {
   if (clocks.current.b === clk.b) return { current: clk, seen: clocks.seen }
-  return { current: clk, seen: [...clocks.seen.filter((b) => b !== clk.b), clk.b].slice(-maxClocks) }
+  return { current: clk, seen: [...clocks.seen.filter(b => b !== clk.b), clk.b].slice(-maxClocks) }
 }
 
 /** All of the state in memory: the fold of the log. */
@@ -90,7 +90,8 @@ export class FullState implements State {
   apply(entry: Entry): void {
     this.lastSeq = entry.seq
     this.clocks = tick(this.clocks, entry.clk)
-    for (const resource of touches(entry.operation) ?? [...this.#slots.keys()]) this.put(resource, evolve(this.slot(resource), entry, resource))
+    for (const resource of touches(entry.operation) ?? [...this.#slots.keys()])
+      this.put(resource, evolve(this.slot(resource), entry, resource))
     if (this.#pasts > maxPasts * 1.1) this.#forget()
   }
 

@@ -4,7 +4,10 @@ import { columns } from './text.ts'
 
 /** The text of `lh --help`, of a group (`lh claim --help`) or of one command. */
 export function helpText(words: readonly string[], table: readonly CommandSpec[]): string {
-  const spec = table.find(({ path }) => path === words.join(' ')) ?? table.find(({ path }) => path === words.slice(0, 2).join(' ')) ?? table.find(({ path }) => path === words[0])
+  const spec =
+    table.find(({ path }) => path === words.join(' ')) ??
+    table.find(({ path }) => path === words.slice(0, 2).join(' ')) ??
+    table.find(({ path }) => path === words[0])
   if (spec !== undefined) return commandHelp(spec)
   const group = words.length === 0 ? table : table.filter(({ path }) => path.startsWith(`${words[0]} `))
   return overview(group, words.length === 0)
@@ -17,7 +20,8 @@ function overview(table: readonly CommandSpec[], whole: boolean): string {
   return `${[...head, ...columns(rows), ...foot].join('\n')}\n`
 }
 
-const named = ({ name, value, optional }: OptionSpec): string => (value === undefined ? `--${name}` : optional === true ? `--${name}[=${value}]` : `--${name} ${value}`)
+const named = ({ name, value, optional }: OptionSpec): string =>
+  value === undefined ? `--${name}` : optional === true ? `--${name}[=${value}]` : `--${name} ${value}`
 
 function commandHelp({ path, usage, summary, options, details, examples }: CommandSpec): string {
   const rows = [...options, ...globalOptions].map(option => [`  ${named(option)}`, option.doc])

@@ -43,12 +43,14 @@ async function help(argv: readonly string[]): Promise<number> {
 }
 
 function refusePlatform(): void {
-  if (process.platform === 'win32') throw usage('Leasehold does not run on Windows itself', 'use it inside WSL2, with the repository on the Linux file system')
+  if (process.platform === 'win32')
+    throw usage('Leasehold does not run on Windows itself', 'use it inside WSL2, with the repository on the Linux file system')
 }
 
 /** A directory that was removed under the shell makes everything fail with the same unhelpful words. */
 function workingDirectoryGone(error: unknown): unknown {
-  const gone = !isFault(error) && (error as NodeJS.ErrnoException).code === 'ENOENT' && (error as NodeJS.ErrnoException).syscall === 'uv_cwd'
+  const gone =
+    !isFault(error) && (error as NodeJS.ErrnoException).code === 'ENOENT' && (error as NodeJS.ErrnoException).syscall === 'uv_cwd'
   return gone ? usage('the current directory no longer exists', 'go to another one: cd') : error
 }
 

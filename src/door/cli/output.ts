@@ -21,7 +21,7 @@ export const exitCodes: Readonly<Record<ErrorCode, number>> = {
 /** Writes all of it, also into a pipe that is full for the moment. A reader that went away is no error of ours. */
 export function writeText(fd: number, text: string): void {
   const bytes = Buffer.from(text)
-  for (let done = 0; done < bytes.length; ) {
+  for (let done = 0; done < bytes.length;) {
     try {
       done += fs.writeSync(fd, bytes, done)
     } catch (error) {
@@ -59,7 +59,10 @@ export function fail(error: unknown, json: boolean): number {
   const { code, message, hint, details, holder } = described(error)
   const exit = exitCodes[code]
   if (json) {
-    const document: Wire = { ok: false, error: { code, exit, message, hint, ...(holder === undefined ? {} : { holder }), ...(details === undefined ? {} : { details }) } }
+    const document: Wire = {
+      ok: false,
+      error: { code, exit, message, hint, ...(holder === undefined ? {} : { holder }), ...(details === undefined ? {} : { details }) },
+    }
     writeText(1, `${JSON.stringify(document)}\n`)
   } else {
     writeText(2, `lh: ${message}\n${hint === '' ? '' : `    ${hint}\n`}`)

@@ -54,10 +54,16 @@ function split(own: readonly string[]): { readonly words: readonly string[]; rea
   return { words: own.slice(at, stop), others: [...own.slice(stop), ...leading] }
 }
 
-function readOptions(args: readonly string[], specs: readonly OptionSpec[], spec: CommandSpec): { readonly positionals: readonly string[]; readonly values: Record<string, string | boolean | undefined> } {
+function readOptions(
+  args: readonly string[],
+  specs: readonly OptionSpec[],
+  spec: CommandSpec,
+): { readonly positionals: readonly string[]; readonly values: Record<string, string | boolean | undefined> } {
   const { parseArgs } = process.getBuiltinModule('node:util')
   const optional = new Set(specs.filter(option => option.optional === true).map(option => `--${option.name}`))
-  const options = Object.fromEntries(specs.map(option => [option.name, { type: option.value === undefined ? ('boolean' as const) : ('string' as const) }]))
+  const options = Object.fromEntries(
+    specs.map(option => [option.name, { type: option.value === undefined ? ('boolean' as const) : ('string' as const) }]),
+  )
   try {
     const { positionals, values } = parseArgs({
       args: args.map(word => (optional.has(word) ? `${word}=` : word)),
@@ -65,7 +71,7 @@ function readOptions(args: readonly string[], specs: readonly OptionSpec[], spec
       allowPositionals: true,
       strict: true,
     })
-    return { positionals, values: values as Record<string, string | boolean | undefined> }
+    return { positionals, values }
   } catch (error) {
     throw badOption(error as NodeJS.ErrnoException, specs, spec)
   }
@@ -75,10 +81,14 @@ function badOption(error: NodeJS.ErrnoException, specs: readonly OptionSpec[], s
   const help = `see: lh ${spec.path} --help`
   if (error.code === 'ERR_PARSE_ARGS_UNKNOWN_OPTION') {
     const name = /'(-[^']*)'/.exec(error.message)?.[1] ?? ''
-    const near = suggest(name.replace(/^-+/, ''), specs.map(option => option.name))
+    const near = suggest(
+      name.replace(/^-+/, ''),
+      specs.map(option => option.name),
+    )
     return usage(`lh ${spec.path} has no option ${name}`, near === null ? help : `did you mean --${near}? ${help}`)
   }
-  if (error.code === 'ERR_PARSE_ARGS_INVALID_OPTION_VALUE') return usage(error.message.split('\n')[0]!.replace(/^Option '/, "option '"), help)
+  if (error.code === 'ERR_PARSE_ARGS_INVALID_OPTION_VALUE')
+    return usage(error.message.split('\n')[0]!.replace(/^Option '/, "option '"), help)
   return error
 }
 
@@ -88,7 +98,8 @@ export function checkArity({ spec, positionals, rest }: Parsed): void {
   const line = `usage: lh ${spec.path}${spec.usage === '' ? '' : ` ${spec.usage}`}`
   if (positionals.length < least) throw usage(`lh ${spec.path} needs ${spec.usage}`, line)
   if (positionals.length > most) throw usage(`lh ${spec.path} does not take "${positionals[most]}"`, line)
-  if (rest.length > 0 && !spec.usage.includes(' -- ') && !spec.usage.startsWith('-- ')) throw usage(`lh ${spec.path} takes nothing after --`, line)
+  if (rest.length > 0 && !spec.usage.includes(' -- ') && !spec.usage.startsWith('-- '))
+    throw usage(`lh ${spec.path} takes nothing after --`, line)
 }
 
 function unknownCommand(words: readonly string[], table: readonly CommandSpec[]): unknown {
@@ -97,7 +108,10 @@ function unknownCommand(words: readonly string[], table: readonly CommandSpec[])
   if (group.length > 0) {
     const known = group.map(path => path.split(' ')[1]!)
     const near = words[1] === undefined ? null : suggest(words[1], known)
-    return usage(words[1] === undefined ? `lh ${words[0]} needs one of: ${known.join(', ')}` : `there is no command "lh ${words[0]} ${words[1]}"`, near === null ? `one of: ${known.join(', ')}` : `did you mean lh ${words[0]} ${near}?`)
+    return usage(
+      words[1] === undefined ? `lh ${words[0]} needs one of: ${known.join(', ')}` : `there is no command "lh ${words[0]} ${words[1]}"`,
+      near === null ? `one of: ${known.join(', ')}` : `did you mean lh ${words[0]} ${near}?`,
+    )
   }
   const near = suggest(words[0]!, [...new Set(table.map(({ path }) => path.split(' ')[0]!))])
   return usage(`there is no command "lh ${words[0]}"`, near === null ? 'see: lh --help' : `did you mean lh ${near}?`)

@@ -3,12 +3,29 @@ import * as claim from './commands/claim.ts'
 
 // Every command as data. The claim family is loaded with this table, since agents run it all day; everything else on use.
 
-const ttl: OptionSpec = { name: 'ttl', value: '<duration>', doc: 'how long without a renewal: 600 (seconds), 10m, 2h; 1s to 30d; 0 = indefinite, needs --reason' }
+const ttl: OptionSpec = {
+  name: 'ttl',
+  value: '<duration>',
+  doc: 'how long without a renewal: 600 (seconds), 10m, 2h; 1s to 30d; 0 = indefinite, needs --reason',
+}
 const reason: OptionSpec = { name: 'reason', value: '<text>', doc: 'why; kept in the log' }
-const opId: OptionSpec = { name: 'op-id', value: '<id>', doc: 'ask under this id: the same id again gives the first answer, it happens once' }
+const opId: OptionSpec = {
+  name: 'op-id',
+  value: '<id>',
+  doc: 'ask under this id: the same id again gives the first answer, it happens once',
+}
 const token: OptionSpec = { name: 'token', value: '<n>', doc: 'the fencing token you hold; it has to be the current one' }
-const lease: OptionSpec = { name: 'lease', value: '<id>', doc: 'the lease id you hold; together with --token it is enough, whoever you are' }
-const wait: OptionSpec = { name: 'wait', value: '<duration>', optional: true, doc: 'wait until it is free, at most this long (--wait alone: without limit)' }
+const lease: OptionSpec = {
+  name: 'lease',
+  value: '<id>',
+  doc: 'the lease id you hold; together with --token it is enough, whoever you are',
+}
+const wait: OptionSpec = {
+  name: 'wait',
+  value: '<duration>',
+  optional: true,
+  doc: 'wait until it is free, at most this long (--wait alone: without limit)',
+}
 const target = '<lease|resource>'
 
 export const commands: readonly CommandSpec[] = [
@@ -18,7 +35,8 @@ export const commands: readonly CommandSpec[] = [
     arity: [0, 0],
     summary: 'prepare this repository, and say what is next; safe to repeat',
     options: [{ name: 'allow-unsafe-fs', doc: 'go on although file locks are not reliable on this file system' }],
-    details: 'Claims need no init: the first one makes the store. This tests the file locks, makes the store and .leasehold/, and shows who you are.',
+    details:
+      'Claims need no init: the first one makes the store. This tests the file locks, makes the store and .leasehold/, and shows who you are.',
     load: async () => (await import('./commands/init.ts')).init,
   },
   {

@@ -1,11 +1,13 @@
+import type { styleText } from 'node:util'
 import type { Wire } from '../../core/wire.ts'
 
 // Text for people, made from the same documents that `--json` prints.
 
-type Style = Parameters<typeof import('node:util').styleText>[0]
+type Style = Parameters<typeof styleText>[0]
 
 /** Colours a text if colours are wanted. */
-export const paint = (colour: boolean, style: Style, text: string): string => (colour ? process.getBuiltinModule('node:util').styleText(style, text, { validateStream: false }) : text)
+export const paint = (colour: boolean, style: Style, text: string): string =>
+  colour ? process.getBuiltinModule('node:util').styleText(style, text, { validateStream: false }) : text
 
 /** A duration in seconds: `45 s`, `29 min`, `3 h 5 min`. */
 export function secondsInWords(secs: number): string {
@@ -22,22 +24,37 @@ export function untilInWords(lease: Wire): string {
   return left > 0 ? `for ${secondsInWords(left)}` : `expired ${secondsInWords(-left)} ago`
 }
 
+/** A member of a document as text; an absent one is empty. */
+export const said = (value: unknown): string =>
+  value === null || value === undefined ? '' : typeof value === 'string' ? value : JSON.stringify(value)
+
 /** The holder's agent and, where it has one, session. */
 export function holderInWords(lease: Wire): string {
   const holder = lease['holder'] as Wire
-  return `${String(holder['agent_id'])}${holder['session_id'] === null ? '' : ` in session ${String(holder['session_id'])}`}`
+  return `${String(holder['agent_id'])}${holder['session_id'] === null ? '' : ` in session ${said(holder['session_id'])}`}`
 }
 
-const standingStyles: Readonly<Record<string, Style>> = { live: 'green', stale: 'yellow', expired: 'yellow', dead: 'red', pending: 'cyan', free: 'green' }
+const standingStyles: Readonly<Record<string, Style>> = {
+  live: 'green',
+  stale: 'yellow',
+  expired: 'yellow',
+  dead: 'red',
+  pending: 'cyan',
+  free: 'green',
+}
 
 export const paintStanding = (colour: boolean, standing: string): string => paint(colour, standingStyles[standing] ?? 'white', standing)
 
 /** Control characters in what somebody typed must not reach a terminal. */
 // oxlint-disable-next-line no-control-regex -- these are the ones meant
-export const printable = (text: string): string => text.replace(/[\u0000-\u001f\u007f-\u009f\u202a-\u202e\u2066-\u2069]/g, found => `\\u{${found.codePointAt(0)!.toString(16)}}`)
+export const printable = (text: string): string =>
+  text.replace(/[\u0000-\u001f\u007f-\u009f\u202a-\u202e\u2066-\u2069]/g, found => `\\u{${found.codePointAt(0)!.toString(16)}}`)
 
 /** Columns, left-aligned; colour is added after the widths are known. */
-export function columns(rows: readonly (readonly string[])[], decorate: (text: string, row: number, column: number) => string = text => text): readonly string[] {
+export function columns(
+  rows: readonly (readonly string[])[],
+  decorate: (text: string, row: number, column: number) => string = text => text,
+): readonly string[] {
   const widths: number[] = []
   for (const row of rows) for (const [column, cell] of row.entries()) widths[column] = Math.max(widths[column] ?? 0, cell.length)
   return rows.map((row, index) =>
@@ -53,7 +70,21 @@ export function leaseTable(leases: readonly Wire[], colour: boolean): readonly s
   if (leases.length === 0) return ['no leases']
   const rows = leases.map(lease => {
     const holder = lease['holder'] as Wire
-    return [printable(String(lease['resource'])), printable(holderInWords(lease)), String(holder['worktree_id']), `token ${String(lease['token'])}`, String(lease['standing']), untilInWords(lease), lease['reason'] === null ? '' : printable(String(lease['reason']))]
+    return [
+      printable(String(lease['resource'])),
+      printable(holderInWords(lease)),
+      String(holder['worktree_id']),
+      `token ${String(lease['token'])}`,
+      String(lease['standing']),
+      untilInWords(lease),
+      printable(said(lease['reason'])),
+    ]
   })
-  return columns(rows, (text, row, column) => (column === 4 ? paintStanding(colour, rows[row]![4]!) + text.slice(rows[row]![4]!.length) : column === 0 ? paint(colour, 'bold', text) : text))
+  return columns(rows, (text, row, column) =>
+    column === 4
+      ? paintStanding(colour, rows[row]![4]!) + text.slice(rows[row]![4]!.length)
+      : column === 0
+        ? paint(colour, 'bold', text)
+        : text,
+  )
 }

@@ -37,7 +37,9 @@ function detailsOf(refusal: Refusal, lease: Lease | null, now: Instant): Wire {
   const pending = refusal.kind === 'reserved' || lease?.state === 'pending'
   return {
     ...(lease === null ? {} : { lease: shownLease(lease, now, false), stale: isStale(lease, now) }),
-    ...(refusal.kind === 'reserved' ? { resource: refusal.reservation.resource, launcher_pid: refusal.reservation.pid, age_secs: refusal.reservation.ageMs / 1000 } : {}),
+    ...(refusal.kind === 'reserved'
+      ? { resource: refusal.reservation.resource, launcher_pid: refusal.reservation.pid, age_secs: refusal.reservation.ageMs / 1000 }
+      : {}),
     ...(pending ? { pending: true } : {}),
     ...('resource' in refusal ? { resource: refusal.resource } : {}),
     ...(retryMs === null ? {} : { retry_after_secs: Math.ceil(retryMs) / 1000 }),
@@ -45,7 +47,8 @@ function detailsOf(refusal: Refusal, lease: Lease | null, now: Instant): Wire {
 }
 
 /** A lease on the wire with the standing it has now. `boundDead`: its process is proven dead. */
-export const shownLease = (lease: Lease, now: Instant, boundDead: boolean): Wire => leaseToWire(lease, now, standingOf(lease, now, boundDead))
+export const shownLease = (lease: Lease, now: Instant, boundDead: boolean): Wire =>
+  leaseToWire(lease, now, standingOf(lease, now, boundDead))
 
 /** A lease as a reader shows it: its witness is asked too, though only a bound lease ends with a death. */
 export const readLease = (lease: Lease, view: Reading): Wire =>

@@ -38,7 +38,10 @@ export async function beatUntil(request: BeatRequest): Promise<Beaten> {
   let proof = presented
   try {
     for (let beats = 0; ; beats++) {
-      const answer = await attempt(() => coordinator.renew(caller, { target, presented: proof, heartbeat: true, ...(note === undefined ? {} : { note }) }), warn)
+      const answer = await attempt(
+        () => coordinator.renew(caller, { target, presented: proof, heartbeat: true, ...(note === undefined ? {} : { note }) }),
+        warn,
+      )
       if (answer !== null) {
         last = answer
         if (!answer.ok) return { beats, why: refusalCode(answer.refusal), last: lostAs(answer, beats) }
@@ -69,7 +72,8 @@ async function attempt(renew: () => Promise<Answer>, warn: (text: string) => voi
 function lostAs(answer: Extract<Answer, { ok: false }>, beats: number): Answer {
   const { refusal } = answer
   if (beats === 0 || refusal.kind === 'superseded') return answer
-  const resource = 'resource' in refusal ? refusal.resource : 'lease' in refusal && refusal.lease !== null ? refusal.lease.resource : 'the lease'
+  const resource =
+    'resource' in refusal ? refusal.resource : 'lease' in refusal && refusal.lease !== null ? refusal.lease.resource : 'the lease'
   const lease = 'lease' in refusal ? refusal.lease : null
   return { ...answer, refusal: { kind: 'superseded', resource, lease, past: null, presented: { leaseId: null, token: null } } }
 }

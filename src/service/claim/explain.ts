@@ -40,7 +40,9 @@ function explainFree(resource: string, view: Reading): Wire {
   const last =
     past === null
       ? ['nobody is known to have held it']
-      : [`last held by ${past.holder.agentId} with token ${past.token}; ended by ${past.endedBy}${past.reason === null ? '' : ` (${past.reason})`} at ${isoFromMs(past.endedAt)}`]
+      : [
+          `last held by ${past.holder.agentId} with token ${past.token}; ended by ${past.endedBy}${past.reason === null ? '' : ` (${past.reason})`} at ${isoFromMs(past.endedAt)}`,
+        ]
   return {
     ok: true,
     resource,
@@ -75,7 +77,8 @@ function freesWhen(lease: Lease, view: Reading): string {
   const left = remainingMs(lease, view.now)
   if (left === null) return 'only by release, transfer or evict: it is indefinite'
   const bound = lease.binding === null ? '' : ', or at once when its process ends'
-  if (isExpired(lease, view.now)) return `at the next request for it: it expired ${inWords(-left)} ago; until then its holder may still renew`
+  if (isExpired(lease, view.now))
+    return `at the next request for it: it expired ${inWords(-left)} ago; until then its holder may still renew`
   return `in ${inWords(left)}, at ${isoFromMs(view.now.wall + left)}, unless its holder renews${bound}`
 }
 

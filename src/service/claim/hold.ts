@@ -53,19 +53,34 @@ async function started(request: HoldRequest): Promise<ChildProcess> {
   const { command, env, granted, stdoutToStderr } = request
   const { spawn } = await import('node:child_process')
   const [program, ...args] = command
-  const stdio = ['inherit', stdoutToStderr ? 2 : 'inherit', 'inherit', ...(granted.liveLock?.fd === null || granted.liveLock === null ? [] : [granted.liveLock.fd])] as const
+  const stdio = [
+    'inherit',
+    stdoutToStderr ? 2 : 'inherit',
+    'inherit',
+    ...(granted.liveLock?.fd === null || granted.liveLock === null ? [] : [granted.liveLock.fd]),
+  ] as const
   const child = spawn(program!, args, { stdio: [...stdio], env: { ...env, ...holdEnvironment(granted.leases) } })
-  return new Promise((resolve, reject) => {
-    child.once('spawn', () => resolve(child))
-    child.once('error', error => void giveBack(request).then(() => reject(notStarted(program!, error)), reject))
-  })
+  const error = await startError(child)
+  if (error === null) return child
+  await giveBack(request)
+  throw notStarted(program!, error)
 }
+
+const startError = (child: ChildProcess): Promise<Error | null> =>
+  new Promise(resolve => {
+    child.once('spawn', () => resolve(null))
+    child.once('error', resolve)
+  })
 
 /** What a command that runs under leases finds in its environment. */
 export function holdEnvironment(leases: readonly Lease[]): Record<string, string> {
   const [first] = leases
   if (first === undefined) return {}
-  return { LEASEHOLD_LEASE: first.leaseId, LEASEHOLD_TOKEN: String(first.token), LEASEHOLD_RESOURCES: leases.map(({ resource }) => resource).join('\n') }
+  return {
+    LEASEHOLD_LEASE: first.leaseId,
+    LEASEHOLD_TOKEN: String(first.token),
+    LEASEHOLD_RESOURCES: leases.map(({ resource }) => resource).join('\n'),
+  }
 }
 
 function notStarted(program: string, error: Error): Fault {
@@ -145,7 +160,9 @@ class Keeper {
       this.#schedule(this.#intervalMs())
     } catch (error) {
       const left = this.#deadline - performance.now()
-      warn(`the lease on ${resource} could not be renewed (${(error as Error).message}); the command is ended in ${Math.max(0, Math.round(left / 1000))} s unless that changes`)
+      warn(
+        `the lease on ${resource} could not be renewed (${(error as Error).message}); the command is ended in ${Math.max(0, Math.round(left / 1000))} s unless that changes`,
+      )
       if (left <= 0) this.#lose(null)
       else this.#schedule(Math.min(1000, left))
     }
@@ -160,7 +177,13 @@ class Keeper {
   #unreachable(): Refused {
     const { now } = this.#request.granted
     const presented = { leaseId: this.#lease.leaseId, token: this.#lease.token }
-    return { ok: false, refusal: { kind: 'superseded', resource: this.#lease.resource, lease: null, past: null, presented }, opId: '', now, lastSeq: 0 }
+    return {
+      ok: false,
+      refusal: { kind: 'superseded', resource: this.#lease.resource, lease: null, past: null, presented },
+      opId: '',
+      now,
+      lastSeq: 0,
+    }
   }
 
   #end(): void {

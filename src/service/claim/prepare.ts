@@ -37,7 +37,8 @@ export async function prepareRepository(workspace: Workspace): Promise<Prepared>
 function makeConfig(root: string): boolean {
   const directory = path.join(root, '.leasehold')
   const stat = fs.lstatSync(directory, { throwIfNoEntry: false })
-  if (stat !== undefined && !stat.isDirectory()) throw new Fault('usage', `${directory} is not a directory`, { hint: 'move it away, then run lh init again' })
+  if (stat !== undefined && !stat.isDirectory())
+    throw new Fault('usage', `${directory} is not a directory`, { hint: 'move it away, then run lh init again' })
   fs.mkdirSync(directory, { recursive: true })
   const file = path.join(directory, 'config.yaml')
   if (fs.lstatSync(file, { throwIfNoEntry: false }) !== undefined) return false

@@ -27,7 +27,13 @@ export function parseToken(text: string): number {
 }
 
 /** The proof for a target. */
-export function proofFor(workspace: Workspace, target: Target, flags: ProofFlags, env: NodeJS.ProcessEnv, sessionId: string | null): Presented {
+export function proofFor(
+  workspace: Workspace,
+  target: Target,
+  flags: ProofFlags,
+  env: NodeJS.ProcessEnv,
+  sessionId: string | null,
+): Presented {
   if (flags.token !== undefined || flags.lease !== undefined) {
     return { leaseId: flags.lease?.toUpperCase() ?? null, token: flags.token === undefined ? null : parseToken(flags.token) }
   }
@@ -39,7 +45,9 @@ function fromEnvironment(target: Target, env: NodeJS.ProcessEnv): Presented | nu
   const { LEASEHOLD_TOKEN: token, LEASEHOLD_LEASE: lease, LEASEHOLD_RESOURCES: resources } = env
   if (token === undefined || token === '') return null
   const meant =
-    'leaseId' in target ? lease === undefined || lease === target.leaseId : resources === undefined || resources.split('\n').includes(target.resource)
+    'leaseId' in target
+      ? lease === undefined || lease === target.leaseId
+      : resources === undefined || resources.split('\n').includes(target.resource)
   if (!meant) return null
   // A group's members have lease ids of their own; the token is the same for all of them.
   const own = 'leaseId' in target || resources?.includes('\n') === true ? null : (lease ?? null)
@@ -49,7 +57,9 @@ function fromEnvironment(target: Target, env: NodeJS.ProcessEnv): Presented | nu
 function fromNotes(workspace: Workspace, target: Target, sessionId: string | null): Presented {
   if ('leaseId' in target) return { leaseId: null, token: null }
   const entry = readHeld(workspace.repository).entries.get(target.resource)
-  return entry === undefined || entry.session !== sessionId ? { leaseId: null, token: null } : { leaseId: entry.leaseId, token: entry.token }
+  return entry === undefined || entry.session !== sessionId
+    ? { leaseId: null, token: null }
+    : { leaseId: entry.leaseId, token: entry.token }
 }
 
 /** Notes what was granted. Returns a warning when that was not possible; the lease is held all the same. */

@@ -44,13 +44,12 @@ export function checkDocument(view: Reading, target: Target, token: number): Wir
 }
 
 function notCurrent(view: Reading, resource: string, lease: Lease | null, token: number): Fault {
-  if (token > view.lastSeq) {
-    const { message, hint } = wordRefusal({ kind: 'store-reset', token, lastSeq: view.lastSeq }, view.now)
-    return new Fault('unavailable', message, { hint })
-  }
   const past = lease === null ? view.past(resource) : null
   const { message, hint } = wordRefusal({ kind: 'superseded', resource, lease, past, presented: { leaseId: null, token } }, view.now)
-  return new Fault('superseded', message, {
+  // Whoever shows a token that was never given has one of another log; for them the answer is the same: stop.
+  const unknown =
+    token > view.lastSeq ? `; the log ends at ${view.lastSeq}, so that token is from another store or from before a reset` : ''
+  return new Fault('superseded', `${message}${unknown}`, {
     hint,
     details: { current: false, token: lease?.token ?? null, resource, ...(lease === null ? {} : { holder: holderToWire(lease.holder) }) },
   })

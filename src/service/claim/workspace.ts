@@ -92,7 +92,12 @@ export class Workspace<S extends Store = Store> {
     const worktree = look === 'write' ? ensureWorktree(this.repository) : readWorktree(this.repository)
     const witness = resolveWitness(env)
     return {
-      holder: { agentId: named.agentId, worktreeId: worktree.worktreeId, sessionId: session?.sessionId ?? null, witness: witness?.witness ?? null },
+      holder: {
+        agentId: named.agentId,
+        worktreeId: worktree.worktreeId,
+        sessionId: session?.sessionId ?? null,
+        witness: witness?.witness ?? null,
+      },
       origins: {
         agent: named.origin,
         worktree: worktree.written ? `${worktree.root} (recorded)` : worktree.root,
@@ -116,13 +121,19 @@ export class Workspace<S extends Store = Store> {
 }
 
 function storeSettings<S extends Store>(options: WorkspaceOptions<S>, repository: Repository, config: Config): StoreSettings {
-  const chosen = (['max_indefinite_leases_per_agent', 'max_indefinite_leases_per_repo'] as const).some(key => config.origin(key) !== 'default')
+  const chosen = (['max_indefinite_leases_per_agent', 'max_indefinite_leases_per_repo'] as const).some(
+    key => config.origin(key) !== 'default',
+  )
   const where = config.get('store')
   return {
     directory: where === 'file:' ? storeDirectory(repository.commonDir) : where.slice('file://'.length),
     shared: repository.shared,
     lockWaitMs: config.get('lock_wait'),
-    retention: { segmentBytes: config.get('log.segment_size'), maxAgeMs: config.get('log.retention'), maxBytes: config.get('log.retention_size') },
+    retention: {
+      segmentBytes: config.get('log.segment_size'),
+      maxAgeMs: config.get('log.retention'),
+      maxBytes: config.get('log.retention_size'),
+    },
     limits: {
       max_indefinite_leases_per_agent: config.get('max_indefinite_leases_per_agent'),
       max_indefinite_leases_per_repo: config.get('max_indefinite_leases_per_repo'),

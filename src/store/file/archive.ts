@@ -18,7 +18,8 @@ export interface Archived {
 }
 
 /** Name of the archive that keeps the records `first` to `last`. Padded, so that a listing is in order. */
-export const archiveName = (first: number, last: number): string => `claims-${String(first).padStart(12, '0')}-${String(last).padStart(12, '0')}.jsonl`
+export const archiveName = (first: number, last: number): string =>
+  `claims-${String(first).padStart(12, '0')}-${String(last).padStart(12, '0')}.jsonl`
 
 /** The archived segments, oldest first. */
 export function listArchive(disk: Disk, layout: Layout): readonly Archived[] {
@@ -71,17 +72,24 @@ export function* readLines(disk: Disk, file: string): Generator<ReadLine> {
   const fd = disk.openSync(file, readFlags)
   try {
     let line = 0
-    for (let position = 0; ; ) {
+    for (let position = 0; ;) {
       let bytes = readFully(disk, fd, position, chunkBytes)
       let end = endOfLines(bytes)
       // A line longer than a piece is damaged, but it has an end all the same.
-      for (let size = chunkBytes; end === 0 && bytes.length === size; end = endOfLines(bytes)) bytes = readFully(disk, fd, position, (size *= 2))
+      for (let size = chunkBytes; end === 0 && bytes.length === size; end = endOfLines(bytes))
+        bytes = readFully(disk, fd, position, (size *= 2))
       if (end === 0) return
       const lines: ReadLine[] = []
       eachLine(bytes.subarray(0, end), 0, (start, stop) => {
         const read = unseal(bytes, start, stop)
         const damaged = typeof read === 'string'
-        lines.push({ record: damaged ? null : read.record, sum: damaged ? '' : read.sum, line: ++line, offset: position + start, fault: damaged ? read : null })
+        lines.push({
+          record: damaged ? null : read.record,
+          sum: damaged ? '' : read.sum,
+          line: ++line,
+          offset: position + start,
+          fault: damaged ? read : null,
+        })
         return true
       })
       yield* lines

@@ -120,13 +120,18 @@ export function refuseStrangeDirectory(disk: Disk, directory: string, stat: fs.S
   const refuse = (why: string, hint: string): never => {
     throw new Fault('unavailable', `${directory} ${why}`, { hint, details: { outcome: 'nothing_changed' } })
   }
-  if (stat.isSymbolicLink()) refuse('is a symbolic link; it must be a directory', 'remove the link; if a store was moved, use store: file:///dir')
+  if (stat.isSymbolicLink())
+    refuse('is a symbolic link; it must be a directory', 'remove the link; if a store was moved, use store: file:///dir')
   if (!stat.isDirectory()) refuse('is not a directory', 'move that file away')
   if ((stat.mode & 0o002) !== 0) refuse('can be written by every user of this machine', `take that away: chmod o-w ${directory}`)
   const user = process.geteuid?.()
   if (user === undefined || stat.uid === user) return
   const owner = disk.lstatSync(path.dirname(directory)).uid
-  if (stat.uid !== owner) refuse(`belongs to user ${stat.uid}, neither you (${user}) nor the repository's owner (${owner})`, `make it yours: chown -R ${user} ${directory}`)
+  if (stat.uid !== owner)
+    refuse(
+      `belongs to user ${stat.uid}, neither you (${user}) nor the repository's owner (${owner})`,
+      `make it yours: chown -R ${user} ${directory}`,
+    )
 }
 
 /** Translates what the operating system says when it will not let us in. */
@@ -135,7 +140,11 @@ export function accessFault(error: unknown, directory: string): unknown {
   const details = { outcome: 'nothing_changed' }
   switch (code as string) {
     case 'ENOENT':
-      return new Fault('unavailable', `${(error as NodeJS.ErrnoException).path ?? directory} is missing`, { hint: 'see: lh doctor', cause: error, details })
+      return new Fault('unavailable', `${(error as NodeJS.ErrnoException).path ?? directory} is missing`, {
+        hint: 'see: lh doctor',
+        cause: error,
+        details,
+      })
     case 'EROFS':
     case 'EACCES':
     case 'EPERM':
@@ -145,11 +154,19 @@ export function accessFault(error: unknown, directory: string): unknown {
         details,
       })
     case 'ELOOP':
-      return new Fault('unavailable', `a file in ${directory} is a symbolic link`, { hint: 'remove it; see: lh doctor', cause: error, details })
+      return new Fault('unavailable', `a file in ${directory} is a symbolic link`, {
+        hint: 'remove it; see: lh doctor',
+        cause: error,
+        details,
+      })
     case 'ENOSPC':
     case 'EDQUOT':
     case 'EFBIG':
-      return new Fault('unavailable', `the disk is full (${code}): nothing was changed`, { hint: `make room on the file system of ${directory}, then try again`, cause: error, details })
+      return new Fault('unavailable', `the disk is full (${code}): nothing was changed`, {
+        hint: `make room on the file system of ${directory}, then try again`,
+        cause: error,
+        details,
+      })
     default:
       return error
   }
@@ -165,14 +182,19 @@ export function readFormat(disk: Disk, layout: Layout): Format | null {
   } catch {
     // Said below.
   }
-  throw new Fault('unavailable', `${layout.format} is damaged`, { hint: 'see: lh doctor; lh recover writes it anew', details: { outcome: 'nothing_changed' } })
+  throw new Fault('unavailable', `${layout.format} is damaged`, {
+    hint: 'see: lh doctor; lh recover writes it anew',
+    details: { outcome: 'nothing_changed' },
+  })
 }
 
 /** Throws `unavailable` when this code is too old for the store. */
 export function refuseNewerFormat(format: Format, asWriter: boolean): void {
   const needed = asWriter ? format.min_writer : format.min_reader
   if (needed <= formatVersion) return
-  throw new Fault('unavailable', `this store needs a newer Leasehold (format ${needed}, this one knows ${formatVersion})`, { hint: 'upgrade leasehold' })
+  throw new Fault('unavailable', `this store needs a newer Leasehold (format ${needed}, this one knows ${formatVersion})`, {
+    hint: 'upgrade leasehold',
+  })
 }
 
 /**

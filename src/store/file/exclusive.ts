@@ -155,9 +155,8 @@ function describe(holder: LockHolder): string {
 
 function timer(ms: number): { readonly promise: Promise<false>; cancel(): void } {
   let handle: NodeJS.Timeout
-  const promise = new Promise<false>((resolve) => {
+  const promise = new Promise<false>(resolve => {
     handle = setTimeout(() => resolve(false), ms)
   })
   return { promise, cancel: () => clearTimeout(handle) }
 }
-

@@ -164,7 +164,8 @@ export class IndexedState implements State {
   complete(): FullState {
     const { header } = this.#index
     const state = new FullState(header.position.seq, header.clocks)
-    for (let bucket = 0; bucket < bucketCount; bucket++) for (const { resource, slot } of this.#bucketSlots(bucket)) state.put(resource, slot)
+    for (let bucket = 0; bucket < bucketCount; bucket++)
+      for (const { resource, slot } of this.#bucketSlots(bucket)) state.put(resource, slot)
     for (const entry of this.#entries) state.apply(entry)
     return state
   }
@@ -222,14 +223,21 @@ export function encodeIndex(state: FullState, header: Omit<IndexHeader, 'clocks'
   }
   for (const { resource } of state.pasts()) keys.add(resource)
   for (const resource of keys) lines[bucketOf(resource)]!.push(encodeSlot(resource, state.slot(resource)))
-  const bodies = lines.map((bucket) => Buffer.from(bucket.join('')))
+  const bodies = lines.map(bucket => Buffer.from(bucket.join('')))
   let offset = 0
-  const buckets = bodies.map((body) => {
+  const buckets = bodies.map(body => {
     const entry = [offset, body.length, fingerprint(body)]
     offset += body.length
     return entry
   })
-  const full: IndexHeader & { v: number; buckets: number[][] } = { v: version, ...header, clocks: state.clocks, leases, indefinite: state.indefinite(), buckets }
+  const full: IndexHeader & { v: number; buckets: number[][] } = {
+    v: version,
+    ...header,
+    clocks: state.clocks,
+    leases,
+    indefinite: state.indefinite(),
+    buckets,
+  }
   const headerBytes = Buffer.from(JSON.stringify(full))
   return Buffer.concat([Buffer.from(`${hex(fingerprint(headerBytes))} `), headerBytes, Buffer.from('\n'), ...bodies])
 }

@@ -35,7 +35,13 @@ function writeIndex(disk: Disk, layout: Layout, modes: Modes, loaded: Loaded, by
   const { position, end, checkpointBytes, space } = loaded
   const print = bytes === null || end > fingerprintedBytes ? null : fingerprint(bytes)
   try {
-    replaceFile(disk, layout.index, encodeIndex(completeState(loaded.state), { offset: end, position, print, checkpointBytes, space }), modes.file, false)
+    replaceFile(
+      disk,
+      layout.index,
+      encodeIndex(completeState(loaded.state), { offset: end, position, print, checkpointBytes, space }),
+      modes.file,
+      false,
+    )
   } catch {
     // Nobody depends on it.
   }

@@ -68,6 +68,6 @@ export function isBoundDead(disk: Disk, lock: KernelLock, layout: Layout, lease:
 export function liveLocks(disk: Disk, layout: Layout): readonly string[] {
   return disk
     .readdirSync(layout.locks)
-    .map((name) => /^live-([0-9a-f]{32})\.lock$/.exec(name)?.[1])
+    .map(name => /^live-([0-9a-f]{32})\.lock$/.exec(name)?.[1])
     .filter((live): live is string => live !== undefined)
 }

@@ -73,7 +73,11 @@ export function loadWhole(disk: Disk, fd: number, size: number): Loaded {
     if (wrong === null && fold.records === 0) checkpointBytes = end
     return wrong
   })
-  const damage = scan.damage ?? (fold.isOpen ? null : { offset: scan.end, line: scan.lines + 1, reason: 'the checkpoint at its beginning is incomplete', intactAfter: 0 })
+  const damage =
+    scan.damage ??
+    (fold.isOpen
+      ? null
+      : { offset: scan.end, line: scan.lines + 1, reason: 'the checkpoint at its beginning is incomplete', intactAfter: 0 })
   return {
     state: fold.state,
     position: fold.position,

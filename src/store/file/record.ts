@@ -31,7 +31,7 @@ export function checksum(bytes: Uint8Array): string {
 /** Loads the native hash now: the caller knows that many lines are coming. */
 export function useNativeHash(): void {
   const { hash } = process.getBuiltinModule('node:crypto')
-  native ??= (bytes) => hash('sha256', bytes, 'hex').slice(0, 16)
+  native ??= bytes => hash('sha256', bytes, 'hex').slice(0, 16)
 }
 
 /** A line and the sum that the next one will carry as `prev`. */
@@ -59,7 +59,8 @@ export function unseal(bytes: Buffer, start: number, end: number): Unsealed | st
   const length = end - start
   if (length > maxLineBytes) return 'the line is longer than 64 KiB'
   const cut = end - sumTail
-  if (length <= sumTail || bytes.compare(sumPrefix, 0, sumPrefix.length, cut, cut + sumPrefix.length) !== 0) return 'the line has no checksum at its end'
+  if (length <= sumTail || bytes.compare(sumPrefix, 0, sumPrefix.length, cut, cut + sumPrefix.length) !== 0)
+    return 'the line has no checksum at its end'
   if (bytes[end - 1] !== brace || bytes[end - 2] !== 0x22) return 'the line is cut off'
   const sum = bytes.toString('latin1', end - 18, end - 2)
   // The checksum covers the line as it was before `sum` was added, which ended with a brace where the comma is now.
@@ -79,7 +80,7 @@ export const endOfLines = (bytes: Uint8Array): number => bytes.lastIndexOf(newli
 
 /** Calls `visit(start, end)` for each complete line from `from`, newline excluded, until it returns false. */
 export function eachLine(bytes: Buffer, from: number, visit: (start: number, end: number) => boolean): void {
-  for (let start = from; start < bytes.length; ) {
+  for (let start = from; start < bytes.length;) {
     const end = bytes.indexOf(newline, start)
     if (end < 0 || !visit(start, end)) return
     start = end + 1

@@ -17,10 +17,14 @@ const maxJump = 1_000_000
 export function refuseForeign(loaded: Loaded, layout: Layout): void {
   const { foreign } = loaded
   if (foreign === null) return
-  throw new Fault('unavailable', `${layout.log} contains "${foreign.op}" (seq ${foreign.seq}, schema ${foreign.schemaVersion}), which this version does not know`, {
-    hint: 'upgrade leasehold; nothing was changed',
-    details: { outcome: 'nothing_changed' },
-  })
+  throw new Fault(
+    'unavailable',
+    `${layout.log} contains "${foreign.op}" (seq ${foreign.seq}, schema ${foreign.schemaVersion}), which this version does not know`,
+    {
+      hint: 'upgrade leasehold; nothing was changed',
+      details: { outcome: 'nothing_changed' },
+    },
+  )
 }
 
 /**

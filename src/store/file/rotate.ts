@@ -29,17 +29,31 @@ const rememberedMs = 86_400_000
 /** How long it is remembered how an ownership ended, when it ended without an outcome. */
 const pastMs = 90 * 86_400_000
 
-export const isFull = (loaded: Loaded, { segmentBytes }: Retention): boolean => loaded.end > Math.max(segmentBytes, 4 * loaded.checkpointBytes)
+export const isFull = (loaded: Loaded, { segmentBytes }: Retention): boolean =>
+  loaded.end > Math.max(segmentBytes, 4 * loaded.checkpointBytes)
 
 /** Creates the first segment, durably. Only under the lock. */
 export function createFirstSegment(disk: Disk, layout: Layout, modes: Modes, space: string, state: FullState, now: Instant): void {
-  writeSegment(disk, layout, modes, { state, remembered: [], position: { seq: 0, sum: firstPrev }, space, auditFrom: 1, clk: { b: now.b, m: now.m }, at: now.wall })
+  writeSegment(disk, layout, modes, {
+    state,
+    remembered: [],
+    position: { seq: 0, sum: firstPrev },
+    space,
+    auditFrom: 1,
+    clk: { b: now.b, m: now.m },
+    at: now.wall,
+  })
   disk.renameSync(layout.newLog, layout.log)
   syncDirectory(disk, layout.directory)
   syncDirectory(disk, path.dirname(layout.directory))
 }
 
-function writeSegment(disk: Disk, layout: Layout, modes: Modes, input: Parameters<typeof sealCheckpoint>[0]): { readonly bytes: number; readonly sum: string } {
+function writeSegment(
+  disk: Disk,
+  layout: Layout,
+  modes: Modes,
+  input: Parameters<typeof sealCheckpoint>[0],
+): { readonly bytes: number; readonly sum: string } {
   removeIfPresent(disk, layout.newLog)
   const { lines, sum } = sealCheckpoint(input)
   const bytes = Buffer.from(lines.join(''))
@@ -67,11 +81,21 @@ export interface Rotated {
  * The order of steps was proven by enumerating crash states: without the sync of the archive directory, audit records can be lost; an
  * unlock before the last sync loses acknowledged records.
  */
-export function rotate(disk: Disk, layout: Layout, modes: Modes, fd: number, now: Instant, retention: Retention, damagedPages: boolean): Rotated {
+export function rotate(
+  disk: Disk,
+  layout: Layout,
+  modes: Modes,
+  fd: number,
+  now: Instant,
+  retention: Retention,
+  damagedPages: boolean,
+): Rotated {
   const { size, ino } = disk.fstatSync(fd)
   const old = loadWhole(disk, fd, size)
   if (old.damage !== null || old.foreign !== null || old.tornBytes > 0 || old.fold === null) {
-    throw new Fault('unavailable', `${layout.log} is damaged at line ${old.damage?.line ?? '?'} and cannot be compacted`, { hint: 'see: lh doctor' })
+    throw new Fault('unavailable', `${layout.log} is damaged at line ${old.damage?.line ?? '?'} and cannot be compacted`, {
+      hint: 'see: lh doctor',
+    })
   }
   if (!damagedPages) {
     try {
@@ -94,7 +118,8 @@ export function rotate(disk: Disk, layout: Layout, modes: Modes, fd: number, now
     at: now.wall,
   }
   const written = writeSegment(disk, layout, modes, input)
-  if (old.fold.records > 0) keepInArchive(disk, layout, modes, path.join(layout.archive, archiveName(first, old.position.seq)), damagedPages ? old.bytes : null)
+  if (old.fold.records > 0)
+    keepInArchive(disk, layout, modes, path.join(layout.archive, archiveName(first, old.position.seq)), damagedPages ? old.bytes : null)
   disk.renameSync(layout.newLog, layout.log)
   syncDirectory(disk, layout.directory)
   retain(disk, layout, now.wall, retention.maxAgeMs, retention.maxBytes)
@@ -103,7 +128,16 @@ export function rotate(disk: Disk, layout: Layout, modes: Modes, fd: number, now
 
 function reopened(disk: Disk, layout: Layout, old: Loaded, position: Position, bytes: number): Rotated {
   const fd = disk.openSync(layout.log, logFlags)
-  const loaded = { ...old, position, end: bytes, size: bytes, checkpointBytes: bytes, behindIndex: Number.POSITIVE_INFINITY, bytes: readFully(disk, fd, 0, bytes), fold: null }
+  const loaded = {
+    ...old,
+    position,
+    end: bytes,
+    size: bytes,
+    checkpointBytes: bytes,
+    behindIndex: Number.POSITIVE_INFINITY,
+    bytes: readFully(disk, fd, 0, bytes),
+    fold: null,
+  }
   return { fd, loaded }
 }
 

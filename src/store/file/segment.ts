@@ -78,7 +78,14 @@ export class SegmentFold {
   // oxlint-disable-next-line typescript/no-explicit-any -- parsed JSON
   #open(record: any, sum: string): string | null {
     if (record.op !== 'segment') return 'a segment begins with another line'
-    this.head = { baseSeq: record.base_seq, live: record.live, past: record.past, ops: record.ops, space: record.space, auditFrom: record.audit_from }
+    this.head = {
+      baseSeq: record.base_seq,
+      live: record.live,
+      past: record.past,
+      ops: record.ops,
+      space: record.space,
+      auditFrom: record.audit_from,
+    }
     this.#checkpointLeft = record.live + record.past + record.ops
     this.state = new FullState(record.base_seq, { current: record.clk, seen: record.clocks })
     this.position = { seq: record.base_seq, sum }
@@ -115,7 +122,10 @@ export class SegmentFold {
 }
 
 /** Sequence numbers have no gaps, except where a repair says what was cut. */
-export function gapBefore(record: { readonly seq: unknown; readonly op: unknown; readonly last_good_seq?: unknown }, lastSeq: number): string | null {
+export function gapBefore(
+  record: { readonly seq: unknown; readonly op: unknown; readonly last_good_seq?: unknown },
+  lastSeq: number,
+): string | null {
   if (record.seq === lastSeq + 1) return null
   const declared = record.op === 'repair' && typeof record.seq === 'number' && record.seq > lastSeq && record.last_good_seq === lastSeq
   return declared ? null : `its seq is ${String(record.seq)} where ${lastSeq + 1} is expected`

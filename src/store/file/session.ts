@@ -30,7 +30,14 @@ export const settled = (now: Instant, clocks: Clocks): Instant =>
 export function bootOperation(clocks: Clocks, now: Instant): BootOperation | null {
   if (clocks.current.b === now.b) return null
   const twoClocks = clocks.seen.includes(now.b)
-  return { op: 'boot', actor: 'system', opId: null, previous: clocks.current, graceMs: twoClocks ? twoClocksGraceMs : rebootGraceMs, twoClocks }
+  return {
+    op: 'boot',
+    actor: 'system',
+    opId: null,
+    previous: clocks.current,
+    graceMs: twoClocks ? twoClocksGraceMs : rebootGraceMs,
+    twoClocks,
+  }
 }
 
 /** The log while its lock is held: records are added to the state at once and to the file in one write. */
@@ -82,7 +89,8 @@ export class Session {
     const { written, error } = writeFully(this.disk, this.fd, this.bytes())
     let arrived = 0
     let whole = 0
-    while (arrived < this.#lines.length && whole + this.#lines[arrived]!.bytes.length <= written) whole += this.#lines[arrived++]!.bytes.length
+    while (arrived < this.#lines.length && whole + this.#lines[arrived]!.bytes.length <= written)
+      whole += this.#lines[arrived++]!.bytes.length
     const end = this.loaded.end + whole
     if (written > whole) this.#cutBack(end)
     if (error === null) this.#refuseIntruder(end)

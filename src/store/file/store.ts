@@ -145,7 +145,8 @@ export class FileStore implements Store {
       const loaded = this.#read()
       const warnings = [...this.warnings]
       if (loaded === null) return { ...this.#viewOf(new FullState(), now, null, () => null), warnings }
-      if (loaded.foreign !== null) warnings.push(`the log contains records of a newer Leasehold (${loaded.foreign.op}); they are not understood here`)
+      if (loaded.foreign !== null)
+        warnings.push(`the log contains records of a newer Leasehold (${loaded.foreign.op}); they are not understood here`)
       const { state } = loaded
       const boot = bootOperation(state.clocks, now)
       if (boot?.twoClocks === true) warnings.push(twoClocksWarning)
@@ -245,7 +246,13 @@ export class FileStore implements Store {
         return dead.get(live)!
       },
       reservation: () => null,
-      limits: format === null ? null : { maxIndefinitePerAgent: format.limits.max_indefinite_leases_per_agent, maxIndefinitePerRepo: format.limits.max_indefinite_leases_per_repo },
+      limits:
+        format === null
+          ? null
+          : {
+              maxIndefinitePerAgent: format.limits.max_indefinite_leases_per_agent,
+              maxIndefinitePerRepo: format.limits.max_indefinite_leases_per_repo,
+            },
     })
   }
 
@@ -316,7 +323,8 @@ export class FileStore implements Store {
       for (const { live } of decided) live?.close()
       throw error
     }
-    for (const { request, decision, now, entries, leases, live, lastSeq } of decided) request.resolve({ decision, now, entries, leases, live, lastSeq })
+    for (const { request, decision, now, entries, leases, live, lastSeq } of decided)
+      request.resolve({ decision, now, entries, leases, live, lastSeq })
     this.#afterwards(fd, after)
   }
 
@@ -328,14 +336,37 @@ export class FileStore implements Store {
     if (boot !== null) session.append(boot, now)
     if (boot?.twoClocks === true) this.warnings.push(twoClocksWarning)
     const decided = batch.map(request => this.#decideOne(request, session, now, format)).filter(each => each !== null)
-    const { arrived, end, error } = session.pending === 0 ? { arrived: 0, end: loaded.end, error: null } : session.write()
+    const { arrived, end, error } = this.#write(session, decided)
     const written = decided.filter(each => each.recordsUntil <= arrived)
     for (const each of decided) if (each.recordsUntil > arrived) this.#undo(each, error)
     for (const each of written) this.#dropEnded(each)
-    const after: Loaded = { ...loaded, position: session.position, end, size: end, tornBytes: 0, behindIndex: loaded.behindIndex + arrived, bytes: null, fold: null }
+    const after: Loaded = {
+      ...loaded,
+      position: session.position,
+      end,
+      size: end,
+      tornBytes: 0,
+      behindIndex: loaded.behindIndex + arrived,
+      bytes: null,
+      fold: null,
+    }
     this.#known = error === null && this.options.resident ? after : null
     const whole = loaded.bytes !== null && error === null && isIndexDue(after)
-    return { fd, decided: written, after: { loaded: after, bytes: whole ? Buffer.concat([loaded.bytes.subarray(0, loaded.end), session.bytes()]) : null } }
+    return {
+      fd,
+      decided: written,
+      after: { loaded: after, bytes: whole ? Buffer.concat([loaded.bytes.subarray(0, loaded.end), session.bytes()]) : null },
+    }
+  }
+
+  #write(session: Session, decided: readonly Decided[]): ReturnType<Session['write']> {
+    if (session.pending === 0) return { arrived: 0, end: session.loaded.end, error: null }
+    try {
+      return session.write()
+    } catch (error) {
+      for (const { live } of decided) live?.close()
+      throw error
+    }
   }
 
   #decideOne(request: Request, session: Session, now: Instant, format: Format): Decided | null {
@@ -431,7 +462,8 @@ export class FileStore implements Store {
     const stat = lookAt(disk, this.layout.directory)
     if (stat !== null) refuseStrangeDirectory(disk, this.layout.directory, stat)
     const where = stat === null ? path.dirname(this.layout.directory) : this.layout.directory
-    if (!allowUnsafeFs && (stat === null || readFormat(disk, this.layout)?.unsafe_fs !== true)) refuseUnsafeFileSystem(where, fileSystemType(where))
+    if (!allowUnsafeFs && (stat === null || readFormat(disk, this.layout)?.unsafe_fs !== true))
+      refuseUnsafeFileSystem(where, fileSystemType(where))
     if (stat === null || lookAt(disk, this.layout.locks) === null) makeDirectories(disk, this.layout, this.modes)
     else refuseStrangeDirectory(disk, this.layout.locks, disk.lstatSync(this.layout.locks))
     this.#entered = this.options.resident
@@ -489,7 +521,10 @@ export class FileStore implements Store {
     const { error } = session.write()
     if (error !== null) throw error
     this.#known = null
-    if (cutLines > 0) this.warnings.push(`${cutLines} damaged lines (${cutBytes} bytes) at the end of the log were cut after a power loss; a copy is in quarantine/${quarantine}`)
+    if (cutLines > 0)
+      this.warnings.push(
+        `${cutLines} damaged lines (${cutBytes} bytes) at the end of the log were cut after a power loss; a copy is in quarantine/${quarantine}`,
+      )
   }
 
   /** The `format` file; makes the store when there is nothing yet. */
@@ -507,12 +542,17 @@ export class FileStore implements Store {
     const stat = disk.lstatSync(this.layout.directory)
     let space = spaceId()
     if (lookAt(disk, this.layout.log) === null) {
+      // Numbers that were given once are never given again, also when both files are gone.
+      if (lookAt(disk, this.layout.index) !== null || listArchive(disk, this.layout).length > 0) throw logMissing(this.layout)
       createFirstSegment(disk, this.layout, this.modes, space, new FullState(0, { current: { b: now.b, m: now.m }, seen: [now.b] }), now)
     } else {
       // Stopped between the log and the format: the log is still without a record.
       const { loaded } = this.#openSegment()
       if (loaded.fold?.records !== 0 || loaded.damage !== null) {
-        throw new Fault('unavailable', `${this.layout.format} is missing beside a log with records`, { hint: 'to write it anew: lh recover', details: { outcome: 'nothing_changed' } })
+        throw new Fault('unavailable', `${this.layout.format} is missing beside a log with records`, {
+          hint: 'to write it anew: lh recover',
+          details: { outcome: 'nothing_changed' },
+        })
       }
       space = loaded.space
     }
@@ -531,7 +571,8 @@ export class FileStore implements Store {
   }
 }
 
-const twoClocksWarning = 'two clocks write into this store (two machines, or containers with their own time): expiry is judged by wall time; use an engine'
+const twoClocksWarning =
+  'two clocks write into this store (two machines, or containers with their own time): expiry is judged by wall time; use an engine'
 
 const logMissing = (layout: Layout): Fault =>
   new Fault('unavailable', `${layout.log} is gone, although this store was in use: what is held is unknown`, {
@@ -542,9 +583,13 @@ const logMissing = (layout: Layout): Fault =>
 function refuseOtherLimits(fixed: FixedLimits, chosen: FixedLimits, layout: Layout): void {
   for (const key of ['max_indefinite_leases_per_agent', 'max_indefinite_leases_per_repo'] as const) {
     if (fixed[key] === chosen[key]) continue
-    throw new Fault('usage', `${key} is ${chosen[key]} in the configuration here and ${fixed[key]} in ${layout.format}, which all worktrees share`, {
-      hint: `to change it for all: lh config set ${key} ${chosen[key]}`,
-    })
+    throw new Fault(
+      'usage',
+      `${key} is ${chosen[key]} in the configuration here and ${fixed[key]} in ${layout.format}, which all worktrees share`,
+      {
+        hint: `to change it for all: lh config set ${key} ${chosen[key]}`,
+      },
+    )
   }
 }
 

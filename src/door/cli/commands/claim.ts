@@ -49,7 +49,9 @@ function requiredReason(context: Context, what: string): string {
 }
 
 /** Resources of a command line, each once. */
-export const resourcesOf = (context: Context, workspace: FileWorkspace): readonly string[] => [...new Set(context.positionals.map(text => workspace.resource(text)))]
+export const resourcesOf = (context: Context, workspace: FileWorkspace): readonly string[] => [
+  ...new Set(context.positionals.map(text => workspace.resource(text))),
+]
 
 export const tellWaiting = (context: Context) => (_refusal: unknown) => context.output.note('waiting…')
 
@@ -77,7 +79,8 @@ export const acquire: Run = async context => {
 function branchOption(context: Context): string | undefined {
   const branch = textOption(context, 'branch')
   if (branch === undefined) return undefined
-  if (branch === '' || /[\u0000-\u0020\u007f~^:?*[\\]/.test(branch) || Buffer.byteLength(branch) > 256) throw usage(`"${printable(branch)}" is not a branch name`)
+  if (branch === '' || /[\u0000-\u0020\u007f~^:?*[\\]/.test(branch) || Buffer.byteLength(branch) > 256)
+    throw usage(`"${printable(branch)}" is not a branch name`)
   return branch
 }
 
@@ -89,7 +92,10 @@ function leasesAnswer(context: Context, workspace: FileWorkspace, granted: Grant
   const suffix = granted.replay ? ' (the first answer again)' : granted.late ? ' (it had expired, and nobody had taken it)' : ''
   context.output.answer(
     document,
-    leases.map(lease => `${verb} ${String(lease['resource'])}  token ${String(lease['token'])}, ${untilInWords(lease)}  lease ${String(lease['lease_id'])}${suffix}`),
+    leases.map(
+      lease =>
+        `${verb} ${String(lease['resource'])}  token ${String(lease['token'])}, ${untilInWords(lease)}  lease ${String(lease['lease_id'])}${suffix}`,
+    ),
   )
   return 0
 }
@@ -169,21 +175,28 @@ export const transfer: Run = async context => {
   const workspace = await openWorkspace(context)
   const { parseAgentId } = await import('../../../service/identity/agent.ts')
   const toAgent = textOption(context, 'to-agent')
-  if (toAgent === undefined) throw usage('a transfer needs --to-agent', 'lh claim transfer <lease|resource> --to-agent agent:other --reason "…"')
+  if (toAgent === undefined)
+    throw usage('a transfer needs --to-agent', 'lh claim transfer <lease|resource> --to-agent agent:other --reason "…"')
   const agentId = parseAgentId(toAgent, '--to-agent')
   const reason = requiredReason(context, 'a transfer')
   const toWorktree = textOption(context, 'to-worktree')
-  if (toWorktree !== undefined && !/^wt:[0-9a-f]{8}$/.test(toWorktree)) throw usage('--to-worktree is a worktree id such as wt:1a2b3c4d', 'that worktree shows its own with: lh whoami')
+  if (toWorktree !== undefined && !/^wt:[0-9a-f]{8}$/.test(toWorktree))
+    throw usage('--to-worktree is a worktree id such as wt:1a2b3c4d', 'that worktree shows its own with: lh whoami')
   const ttlSecs = ttlOption(context)
   const { caller, target, presented } = await addressed(context, workspace)
   const view = await workspace.coordinator.view()
   const present = 'leaseId' in target ? view.byLeaseId(target.leaseId) : view.lease(target.resource)
   const to = { agentId, worktreeId: toWorktree ?? present?.holder.worktreeId ?? caller.holder.worktreeId, sessionId: null, witness: null }
-  const granted = orThrow(await workspace.coordinator.transfer(caller, { target, presented, to, reason, ...(ttlSecs === undefined ? {} : { ttlSecs }) }))
+  const granted = orThrow(
+    await workspace.coordinator.transfer(caller, { target, presented, to, reason, ...(ttlSecs === undefined ? {} : { ttlSecs }) }),
+  )
   noteEnded(workspace, granted.ended)
   context.output.answer(
     grantedDocument(granted),
-    granted.leases.map(lease => `transferred ${lease.resource} to ${lease.holder.agentId} (${lease.holder.worktreeId})  token ${lease.token}  lease ${lease.leaseId}`),
+    granted.leases.map(
+      lease =>
+        `transferred ${lease.resource} to ${lease.holder.agentId} (${lease.holder.worktreeId})  token ${lease.token}  lease ${lease.leaseId}`,
+    ),
   )
   return 0
 }
@@ -201,7 +214,12 @@ export const list: Run = async context => {
   const document = listDocument(view)
   const ended = all ? await (await import('../../../service/claim/ended.ts')).endedLeases(workspace.store, view) : []
   const lines = leaseTable(document.leases, context.output.colour)
-  context.output.answer(all ? { ...document, ended } : document, all ? [...lines, ...ended.map(past => `ended  ${String(past['resource'])}  token ${String(past['token'])}  ${String(past['ended_by'])}`)] : lines)
+  context.output.answer(
+    all ? { ...document, ended } : document,
+    all
+      ? [...lines, ...ended.map(past => `ended  ${String(past['resource'])}  token ${String(past['token'])}  ${String(past['ended_by'])}`)]
+      : lines,
+  )
   return 0
 }
 
@@ -226,6 +244,8 @@ export const check: Run = async context => {
   const workspace = await openWorkspace(context)
   const target = targetOf(workspace, context.positionals[0]!)
   const document = checkDocument(await workspace.coordinator.view(), target, token)
-  context.output.answer(document, [`token ${token} is the current one of ${String(document['resource'])}, held by ${holderInWords(document['lease'] as Wire)}`])
+  context.output.answer(document, [
+    `token ${token} is the current one of ${String(document['resource'])}, held by ${holderInWords(document['lease'] as Wire)}`,
+  ])
   return 0
 }

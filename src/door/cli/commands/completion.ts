@@ -12,7 +12,10 @@ export const completion: Run = async context => {
   return 0
 }
 
-const words = (options: readonly OptionSpec[]): string => [...options, ...globalOptions].map(({ name, value, optional }) => `--${name}${value === undefined || optional === true ? '' : '='}`).join(' ')
+const words = (options: readonly OptionSpec[]): string =>
+  [...options, ...globalOptions]
+    .map(({ name, value, optional }) => `--${name}${value === undefined || optional === true ? '' : '='}`)
+    .join(' ')
 
 const firstWords = (): readonly string[] => [...new Set(commands.map(({ path }) => path.split(' ')[0]!))]
 
@@ -51,10 +54,16 @@ complete -o default -F _leasehold lh leasehold
 const quoted = (text: string): string => text.replaceAll("'", "'\\''").replaceAll('[', '\\[').replaceAll(']', '\\]').replaceAll(':', '\\:')
 
 function zsh(): string {
-  const option = ({ name, value, doc }: OptionSpec): string => `'--${name}${value === undefined ? '' : '='}[${quoted(doc)}]${value === undefined ? '' : `:${value.replace(/[<>]/g, '')}:`}'`
-  const cases = commands.map(({ path, options }) => `    '${path}') _arguments ${[...options, ...globalOptions].map(option).join(' ')} '*:resource:';;`)
+  const option = ({ name, value, doc }: OptionSpec): string =>
+    `'--${name}${value === undefined ? '' : '='}[${quoted(doc)}]${value === undefined ? '' : `:${value.replace(/[<>]/g, '')}:`}'`
+  const cases = commands.map(
+    ({ path, options }) => `    '${path}') _arguments ${[...options, ...globalOptions].map(option).join(' ')} '*:resource:';;`,
+  )
   const top = firstWords().map(word => `'${word}:${quoted(commands.find(({ path }) => path === word)?.summary ?? `${word} …`)}'`)
-  const inner = [...groups()].map(([group, names]) => `    '${group}') list=(${names.map(name => `'${name}:${quoted(commands.find(({ path }) => path === `${group} ${name}`)!.summary)}'`).join(' ')});;`)
+  const inner = [...groups()].map(
+    ([group, names]) =>
+      `    '${group}') list=(${names.map(name => `'${name}:${quoted(commands.find(({ path }) => path === `${group} ${name}`)!.summary)}'`).join(' ')});;`,
+  )
   return `#compdef lh leasehold
 _leasehold() {
   local -a list

@@ -16,7 +16,10 @@ export const list: Run = async context => {
     return { key, value, text, origin, ...(file === undefined ? {} : { file }), ...(line === undefined ? {} : { line }) }
   })
   const rows = settings.map(({ key, text, origin }) => [key, text ?? '-', origin])
-  context.output.answer({ ok: true, settings, count: settings.length }, columns(rows, (text, _row, column) => (column === 2 ? paint(context.output.colour, 'dim', text) : text)))
+  context.output.answer(
+    { ok: true, settings, count: settings.length },
+    columns(rows, (text, _row, column) => (column === 2 ? paint(context.output.colour, 'dim', text) : text)),
+  )
   return 0
 }
 
@@ -47,9 +50,13 @@ export const set: Run = async context => {
   const [key, value] = context.positionals as readonly [string, string]
   const user = switchOption(context, 'user')
   const workspace = await openWorkspace(context)
-  if (user && key.startsWith('max_indefinite_')) throw usage(`${key} belongs to the repository: all who share its leases share it`, `leave --user out: lh config set ${key} ${value}`)
+  if (user && key.startsWith('max_indefinite_'))
+    throw usage(`${key} belongs to the repository: all who share its leases share it`, `leave --user out: lh config set ${key} ${value}`)
   const done = setConfig(workspace.repository, key, value, { user, env: context.env })
-  if (key === 'max_indefinite_leases_per_agent' || key === 'max_indefinite_leases_per_repo') await setLimits(workspace.store, { [key]: Number(value) })
-  context.output.answer({ ok: true, key: done.key, value, previous: done.previous, file: done.file }, [`${done.key} = ${value}   in ${done.file}${done.previous === null ? '' : ` (was ${done.previous})`}`])
+  if (key === 'max_indefinite_leases_per_agent' || key === 'max_indefinite_leases_per_repo')
+    await setLimits(workspace.store, { [key]: Number(value) })
+  context.output.answer({ ok: true, key: done.key, value, previous: done.previous, file: done.file }, [
+    `${done.key} = ${value}   in ${done.file}${done.previous === null ? '' : ` (was ${done.previous})`}`,
+  ])
   return 0
 }

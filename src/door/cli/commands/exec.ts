@@ -14,7 +14,8 @@ export const exec: Run = async context => {
   const workspace = await openWorkspace(context)
   const resources = resourcesOf(context, workspace)
   const [ttlSecs, waitMs, reason] = [ttlOption(context), waitOption(context), reasonOption(context)]
-  if (ttlSecs === 0) throw usage('lh exec ends with its command, so its lease cannot be indefinite', 'leave --ttl out, or give it a duration')
+  if (ttlSecs === 0)
+    throw usage('lh exec ends with its command, so its lease cannot be indefinite', 'leave --ttl out, or give it a duration')
   const caller = await callerOf(context, workspace)
   const granted = orThrow(
     await workspace.coordinator.acquire(caller, {
@@ -48,7 +49,14 @@ function report(context: Context, granted: Granted, ended: Awaited<ReturnType<ty
   }
   const { code, message, hint, holder, details } = refusalDocument(ended.lost)
   if (!context.output.json) context.output.warn(`the lease was lost while the command ran: ${message}; ${hint}`)
-  const lost = { code: 'superseded', exit: 6, message: `the lease was lost while the command ran: ${message}`, hint, ...(holder === undefined ? {} : { holder }), details: { ...details, cause: code, command_exit_code: ended.exitCode } }
+  const lost = {
+    code: 'superseded',
+    exit: 6,
+    message: `the lease was lost while the command ran: ${message}`,
+    hint,
+    ...(holder === undefined ? {} : { holder }),
+    details: { ...details, cause: code, command_exit_code: ended.exitCode },
+  }
   context.output.answer({ ok: false, error: lost }, [])
   return 6
 }

@@ -10,14 +10,24 @@ import { addressed, reasonOption } from './claim.ts'
 /** `lh claim heartbeat --every`: renews until a process ends, the lease is lost, or a signal says stop. */
 export async function keepBeating(context: Context): Promise<number> {
   const every = textOption(context, 'every')
-  if (every === undefined) throw usage('--while-pid goes with --every', 'for example: lh claim heartbeat fix-login --every 30s --while-pid $PPID')
+  if (every === undefined)
+    throw usage('--while-pid goes with --every', 'for example: lh claim heartbeat fix-login --every 30s --while-pid $PPID')
   const everyMs = parseDuration(every, '--every')
   if (everyMs < 100) throw usage('--every is at least 100ms')
   const whilePid = pidOption(context)
   const note = reasonOption(context, 'note')
   const workspace = await openWorkspace(context)
   const { caller, target, presented } = await addressed(context, workspace)
-  const ended = await beatUntil({ coordinator: workspace.coordinator, caller, target, presented, everyMs, whilePid, note, warn: context.output.warn })
+  const ended = await beatUntil({
+    coordinator: workspace.coordinator,
+    caller,
+    target,
+    presented,
+    everyMs,
+    whilePid,
+    note,
+    warn: context.output.warn,
+  })
   if (ended.last !== null && !ended.last.ok) orThrow(ended.last)
   const document = { ...(ended.last?.ok === true ? grantedDocument(ended.last) : { ok: true }), beats: ended.beats, ended_by: ended.why }
   context.output.answer(document, [`${ended.beats} heartbeats; ended because ${ended.why}`])

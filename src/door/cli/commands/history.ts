@@ -5,7 +5,7 @@ import { parseDuration } from '../../../service/config/durations.ts'
 import type { Context, Run } from '../command.ts'
 import { switchOption, textOption } from '../command.ts'
 import { openWorkspace } from '../open.ts'
-import { columns, paint, printable } from '../text.ts'
+import { columns, paint, printable, said } from '../text.ts'
 
 /** `--since`: a duration back from now, or a date and time. Milliseconds since the epoch. */
 function sinceOption(context: Context): number | undefined {
@@ -26,7 +26,11 @@ export const history: Run = async context => {
   const sinceMs = sinceOption(context)
   const query = { ...(text === undefined ? {} : { resource: workspace.resource(text) }), ...(sinceMs === undefined ? {} : { sinceMs }) }
   if (switchOption(context, 'follow')) {
-    await followHistory(workspace, query, operation => context.output.raw(context.output.json ? `${JSON.stringify(operation)}\n` : `${operationLines([operation], context.output.colour).join('\n')}\n`))
+    await followHistory(workspace, query, operation =>
+      context.output.raw(
+        context.output.json ? `${JSON.stringify(operation)}\n` : `${operationLines([operation], context.output.colour).join('\n')}\n`,
+      ),
+    )
     return 0
   }
   const document = await historyDocument(workspace.store, query)
@@ -45,11 +49,20 @@ export const exportLog: Run = async context => {
 }
 
 function operationLines(operations: readonly Wire[], colour: boolean): readonly string[] {
-  const rows = operations.map(operation => [String(operation['at']), `#${String(operation['seq'])}`, String(operation['op']), printable(subject(operation)), printable(whoDidIt(operation))])
-  return columns(rows, (text, _row, column) => (column === 0 ? paint(colour, 'dim', text) : column === 2 ? paint(colour, styleOf(text.trim()), text) : text))
+  const rows = operations.map(operation => [
+    String(operation['at']),
+    `#${String(operation['seq'])}`,
+    String(operation['op']),
+    printable(subject(operation)),
+    printable(whoDidIt(operation)),
+  ])
+  return columns(rows, (text, _row, column) =>
+    column === 0 ? paint(colour, 'dim', text) : column === 2 ? paint(colour, styleOf(text.trim()), text) : text,
+  )
 }
 
-const styleOf = (op: string): 'green' | 'red' | 'yellow' | 'cyan' => (op === 'acquire' ? 'green' : op === 'force-evict' || op === 'repair' ? 'red' : op === 'auto-evict' ? 'yellow' : 'cyan')
+const styleOf = (op: string): 'green' | 'red' | 'yellow' | 'cyan' =>
+  op === 'acquire' ? 'green' : op === 'force-evict' || op === 'repair' ? 'red' : op === 'auto-evict' ? 'yellow' : 'cyan'
 
 function subject(operation: Wire): string {
   const { resource, resources } = operation
@@ -58,7 +71,8 @@ function subject(operation: Wire): string {
 
 function whoDidIt(operation: Wire): string {
   const previous = operation['previous_holder'] as Wire | undefined
-  const reason = operation['reason'] == null ? '' : ` (${String(operation['reason'])})`
+  const because = said(operation['reason'])
+  const reason = because === '' ? '' : ` (${because})`
   const whose = previous === undefined ? '' : ` ended ${String(previous['agent_id'])}`
   return `${String(operation['actor'])}${whose}${reason}`
 }

@@ -4,7 +4,7 @@ import { listDocument } from '../../../service/claim/reports.ts'
 import { whoamiDocument } from '../../../service/claim/whoami.ts'
 import type { Context, Run } from '../command.ts'
 import { openWorkspace } from '../open.ts'
-import { columns, holderInWords, leaseTable, paint, paintStanding, printable, untilInWords } from '../text.ts'
+import { columns, holderInWords, leaseTable, paint, paintStanding, printable, said, untilInWords } from '../text.ts'
 
 /** `lh whoami` */
 export const whoami: Run = async context => {
@@ -20,7 +20,10 @@ export const whoami: Run = async context => {
     ['process', holder.witness === null ? '-' : String(holder.witness.pid), origins.witness],
     ['store', workspace.store.location, workspace.config.origin('store')],
   ]
-  context.output.answer(document, columns(rows, (text, _row, column) => (column === 2 ? paint(context.output.colour, 'dim', text) : text)))
+  context.output.answer(
+    document,
+    columns(rows, (text, _row, column) => (column === 2 ? paint(context.output.colour, 'dim', text) : text)),
+  )
   return 0
 }
 
@@ -31,10 +34,29 @@ export const status: Run = async context => {
   const view = await workspace.coordinator.view()
   const { leases, count, pending } = listDocument(view)
   const isMine = (lease: Wire): boolean => identity !== null && (lease['holder'] as Wire)['agent_id'] === identity.holder.agentId
-  const warnings = [...view.warnings, ...(identity?.warning == null ? [] : [identity.warning]), ...troubles(leases)]
+  const warnings = [...view.warnings, ...(identity === null || identity.warning === null ? [] : [identity.warning]), ...troubles(leases)]
   const agent = identity?.holder.agentId ?? null
-  const document = { ok: true, agent, worktree_id: identity?.holder.worktreeId ?? null, store: workspace.store.location, leases, count, mine: leases.filter(isMine).length, pending, warnings }
-  context.output.answer(document, statusLines(context, agent, leases.filter(isMine), leases.filter(lease => !isMine(lease)), warnings))
+  const document = {
+    ok: true,
+    agent,
+    worktree_id: identity?.holder.worktreeId ?? null,
+    store: workspace.store.location,
+    leases,
+    count,
+    mine: leases.filter(isMine).length,
+    pending,
+    warnings,
+  }
+  context.output.answer(
+    document,
+    statusLines(
+      context,
+      agent,
+      leases.filter(isMine),
+      leases.filter(lease => !isMine(lease)),
+      warnings,
+    ),
+  )
   return 0
 }
 
@@ -50,13 +72,20 @@ function troubles(leases: readonly Wire[]): readonly string[] {
   })
 }
 
-function statusLines(context: Context, agent: string | null, mine: readonly Wire[], others: readonly Wire[], warnings: readonly string[]): readonly string[] {
+function statusLines(
+  context: Context,
+  agent: string | null,
+  mine: readonly Wire[],
+  others: readonly Wire[],
+  warnings: readonly string[],
+): readonly string[] {
   const { colour } = context.output
   const heading = (text: string): string => paint(colour, 'bold', text)
-  const section = (title: string, leases: readonly Wire[]): readonly string[] => (leases.length === 0 ? [] : [heading(title), ...leaseTable(leases, colour).map(line => `  ${line}`), ''])
+  const section = (title: string, leases: readonly Wire[]): readonly string[] =>
+    leases.length === 0 ? [] : [heading(title), ...leaseTable(leases, colour).map(line => `  ${line}`), '']
   const empty = mine.length + others.length === 0 ? ['nobody holds anything here; to take something: lh claim acquire <resource>', ''] : []
   const warned = warnings.length === 0 ? [] : [paint(colour, 'yellow', 'warnings'), ...warnings.map(text => `  ${printable(text)}`), '']
-  const lines = [`${agent ?? 'nobody (see: lh whoami)'}`, '', ...empty, ...section('mine', mine), ...section('others', others), ...warned]
+  const lines = [agent ?? 'nobody (see: lh whoami)', '', ...empty, ...section('mine', mine), ...section('others', others), ...warned]
   return lines.slice(0, -1)
 }
 
@@ -71,10 +100,16 @@ export const why: Run = async context => {
   for (const warning of view.warnings) context.output.warn(warning)
   context.output.answer(document, [
     `${paint(colour, 'bold', resource)} is ${paintStanding(colour, String(document['standing']))}`,
-    ...(lease === null ? [] : [`  held by   ${printable(holderInWords(lease))} (${String((lease['holder'] as Wire)['worktree_id'])}), token ${String(lease['token'])}, ${untilInWords(lease)}`]),
+    ...(lease === null
+      ? []
+      : [
+          `  held by   ${printable(holderInWords(lease))} (${String((lease['holder'] as Wire)['worktree_id'])}), token ${String(lease['token'])}, ${untilInWords(lease)}`,
+        ]),
     ...(lease === null || lease['resource'] === resource ? [] : [`  as        ${String(lease['resource'])}, which overlaps it`]),
-    ...(lease === null || lease['reason'] === null ? [] : [`  because   ${printable(String(lease['reason']))}`]),
-    ...(document['evidence'] as readonly string[]).map((fact, index) => `${index === 0 ? '  evidence  ' : '            '}${printable(fact)}`),
+    ...(lease === null || lease['reason'] === null ? [] : [`  because   ${printable(said(lease['reason']))}`]),
+    ...(document['evidence'] as readonly string[]).map(
+      (fact, index) => `${index === 0 ? '  evidence  ' : '            '}${printable(fact)}`,
+    ),
     `  frees     ${String(document['frees_when'])}`,
     `  next      ${String(document['next'])}`,
   ])
