@@ -78,6 +78,12 @@ const deathCheckMs = 1000
 /** No proof was shown; identity decides. */
 const nothingPresented: Presented = { leaseId: null, token: null }
 
+interface RunOptions {
+  readonly bind?: boolean
+  readonly unbind?: LiveLock
+  readonly label: string
+}
+
 let minted = 0
 
 /**
@@ -203,36 +209,37 @@ export class Coordinator {
     return this.#run(() => command, opId, { ...options, label: command.type })
   }
 
-  async #run(
-    command: (binding: Binding | null) => Command,
-    opId: string,
-    options: { readonly bind?: boolean; readonly unbind?: LiveLock; readonly label: string },
-  ): Promise<Answer> {
-    let commit: Commit
+  async #run(command: (binding: Binding | null) => Command, opId: string, options: RunOptions): Promise<Answer> {
+    const { decision, now, ...commit } = await this.#transact(command, opId, options)
+    if (decision.ok) return granted(decision, { ...commit, decision, now }, opId)
+    const { refusal } = decision
+    if (refusal.kind !== 'unknown-lease') return { ok: false, refusal, opId, now, lastSeq: commit.lastSeq }
+    // A lease id that nobody has may be one that ended; then the question is about the key it was for, with that id shown as proof.
+    const resource = await this.#resourceOf(refusal.leaseId)
+    if (resource === null) return { ok: false, refusal, opId, now, lastSeq: commit.lastSeq }
+    if (takesProof(command(null))) return this.#run(binding => about(command(binding), resource, refusal.leaseId), opId, options)
+    const view = await this.#store.view()
+    const past = view.past(resource)
+    const presented = { leaseId: refusal.leaseId, token: null }
+    const ended: Refusal = { kind: 'superseded', resource, lease: view.lease(resource), past: past?.leaseId === refusal.leaseId ? past : null, presented }
+    return { ok: false, refusal: ended, opId, now, lastSeq: commit.lastSeq }
+  }
+
+  async #transact(command: (binding: Binding | null) => Command, opId: string, options: RunOptions): Promise<Commit> {
     try {
-      commit = await this.#store.transact((view, binding) => decide(command(binding), view, this.#policy), options)
+      return await this.#store.transact((view, binding) => decide(command(binding), view, this.#policy), options)
     } catch (error) {
       throw withOpId(error, opId)
     }
-    const { decision, now } = commit
-    if (!decision.ok) return { ok: false, refusal: await this.#refined(decision.refusal), opId, now, lastSeq: commit.lastSeq }
-    return granted(decision, commit, opId)
   }
 
-  /** A lease id that nobody has may be one that ended: then its holder has lost it, which is another answer than a mistyped id. */
-  async #refined(refusal: Refusal): Promise<Refusal> {
-    if (refusal.kind !== 'unknown-lease') return refusal
-    const presented = { leaseId: refusal.leaseId, token: null }
+  async #resourceOf(leaseId: string): Promise<string | null> {
     let resource: string | null = null
     for await (const { operation } of this.#store.history()) {
-      if (!('leaseIds' in operation)) continue
-      const index = operation.leaseIds.indexOf(refusal.leaseId)
-      if (index >= 0) resource = operation.resources[index] ?? null
+      const index = 'leaseIds' in operation ? operation.leaseIds.indexOf(leaseId) : -1
+      if (index >= 0 && 'resources' in operation) resource = operation.resources[index] ?? null
     }
-    if (resource === null) return refusal
-    const view = await this.#store.view()
-    const past = view.past(resource)
-    return { kind: 'superseded', resource, lease: view.lease(resource), past: past?.leaseId === refusal.leaseId ? past : null, presented }
+    return resource
   }
 
   async #waitFor(attempt: () => Promise<Answer>, waitMs: number, onWait: AcquireRequest['onWait']): Promise<Answer> {
@@ -270,6 +277,13 @@ export class Coordinator {
 
 /** Longest timer Node knows, milliseconds. */
 const maxTimerMs = 2 ** 31 - 1
+
+/** Commands that are judged by what is presented. Of the others none may be turned from an ended lease to whoever holds the key now. */
+const takesProof = (command: Command): command is Extract<Command, { target: Target; presented: Presented }> => 'target' in command && 'presented' in command
+
+/** The same command about a key, with the lease id as proof. */
+const about = (command: Command, resource: string, leaseId: string): Command =>
+  takesProof(command) ? { ...command, target: { resource }, presented: { ...command.presented, leaseId } } : command
 
 function granted(decision: Extract<Decision, { ok: true }>, commit: Commit, opId: string): Granted {
   const { outcome } = decision

@@ -157,7 +157,7 @@ export function decide(command: Command, view: View, chosen: Policy): Decision {
     case 'resume':
       return resume(command, view)
     case 'reclaim':
-      return reclaim(command, view)
+      return reclaim(command, view, policy)
     case 'force-evict':
       return forceEvict(command, view)
     case 'sweep':
@@ -633,7 +633,7 @@ function resume(command: Resume, view: View): Decision {
   return accept([operation], { resources: operation.resources })
 }
 
-function reclaim(command: Reclaim, view: View): Decision {
+function reclaim(command: Reclaim, view: View, policy: Policy): Decision {
   const presented = { leaseId: null, token: command.token }
   const found = find(command.target, presented, view)
   if ('refusal' in found) return refuse(found.refusal)
@@ -643,6 +643,8 @@ function reclaim(command: Reclaim, view: View): Decision {
   if (command.reason === null) return refuse({ kind: 'reason-required', what: 'a reclaim' })
   const collision = collisionOf(lease, command.holder, view)
   if (collision !== null) return refuse(collision)
+  const limit = indefiniteRefusal(command.holder.agentId, command.reason, view, policy, [], lease.token)
+  if (limit !== null) return refuse(limit)
   const members = membersOf(lease, view)
   const terms = { ttlSecs: lease.ttlSecs, reason: command.reason, binding: null }
   const operation = handOver('reclaim', command, members, command.holder, freshIds(command.leaseId, members), terms)

@@ -52,7 +52,9 @@ export class MemoryStore implements Store {
 
   // oxlint-disable-next-line typescript/require-await -- the interface is asynchronous, memory is not
   async view(): Promise<Reading> {
-    return { ...this.#view(this.#instant()), warnings: [] }
+    const now = this.#instant()
+    // A reader may see that the guard runs, but it does not start one.
+    return { ...this.#view(now), lapse: lease => this.#lapse(lease, now, false), warnings: [] }
   }
 
   async *history(query: HistoryQuery = {}): AsyncGenerator<Entry> {
@@ -93,14 +95,14 @@ export class MemoryStore implements Store {
       reservation: () => null,
       limits: null,
     })
-    return { ...view, lapse: lease => this.#lapse(lease, now) }
+    return { ...view, lapse: lease => this.#lapse(lease, now, true) }
   }
 
-  #lapse(lease: Lease, now: Instant): Lapse {
+  #lapse(lease: Lease, now: Instant, suspect: boolean): Lapse {
     if (!isExpired(lease, now)) return { state: 'running' }
     if (this.#guardMs === 0) return { state: 'over' }
     const since = this.#suspected.get(lease.token) ?? now.m
-    this.#suspected.set(lease.token, since)
+    if (suspect) this.#suspected.set(lease.token, since)
     const left = since + this.#guardMs - now.m
     return left > 0 ? { state: 'lapsing', retryAfterMs: left } : { state: 'over' }
   }

@@ -3,6 +3,10 @@ import { systemClock } from '../host/clock.ts'
 import { kernelLock } from '../host/kernel-lock.ts'
 import { FileStore, statfsType } from './file/store.ts'
 import type { FileStoreOptions } from './file/store.ts'
+import type { Maintenance } from './maintenance.ts'
+
+/** The maintenance of a file store; loaded on use. */
+export const openMaintenance = async (store: FileStore): Promise<Maintenance> => (await import('./file/maintenance.ts')).maintenanceOf(store)
 
 export type { FileStoreOptions } from './file/store.ts'
 

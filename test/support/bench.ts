@@ -1,6 +1,6 @@
 import type { Command, Decision, Outcome } from '../../src/core/decide.ts'
 import { decide } from '../../src/core/decide.ts'
-import type { Lease } from '../../src/core/lease.ts'
+import type { Lease, Witness } from '../../src/core/lease.ts'
 import type { Entry } from '../../src/core/operation.ts'
 import type { Policy } from '../../src/core/policy.ts'
 import type { Refusal } from '../../src/core/refusal.ts'
@@ -14,9 +14,12 @@ export class Bench {
   readonly clock: StillClock
   readonly policy: Policy
 
-  constructor(options: { store?: Store; clock?: StillClock; policy?: Partial<Policy>; guardMs?: number } = {}) {
+  readonly #witness: Witness | null
+
+  constructor(options: { store?: Store; clock?: StillClock; policy?: Partial<Policy>; guardMs?: number; witness?: Witness | null } = {}) {
     this.clock = options.clock ?? new StillClock()
     this.store = options.store ?? new MemoryStore({ now: this.clock.now, guardMs: options.guardMs ?? 0 })
+    this.#witness = options.witness ?? null
     this.policy = { ...tightPolicy, ...options.policy }
   }
 
@@ -26,8 +29,9 @@ export class Bench {
 
   /** Runs a command; `bind` also makes a liveness lock and writes its name into the command. */
   run(command: Command, options: TransactOptions = {}): Promise<Commit> {
+    const asked = this.#witness === null ? command : { ...command, holder: { ...command.holder, witness: this.#witness } }
     return this.store.transact((view, binding) => {
-      const bound = binding !== null && 'binding' in command ? { ...command, binding: { live: binding.live } } : command
+      const bound = binding !== null && 'binding' in asked ? { ...asked, binding: { live: binding.live } } : asked
       return decide(bound, view, this.policy)
     }, options)
   }

@@ -1,19 +1,10 @@
 import type { Acquire, Beat, Confirm, ForceEvict, Reclaim, Release, Resume, Sweep, Target, Transfer } from '../../src/core/decide.ts'
-import type { Holder, Instant, Lease, Witness } from '../../src/core/lease.ts'
+import type { Holder, Instant, Lease } from '../../src/core/lease.ts'
 import type { Policy } from '../../src/core/policy.ts'
 import type { Presented } from '../../src/core/refusal.ts'
 import { ulid } from '../../src/core/ulid.ts'
 
 // The people and the commands of the tests: a test states what matters to it, everything else is filled in here.
-
-export const witness: Witness = {
-  host: 'box',
-  bootId: 'boot-1',
-  pidNs: '4026531836',
-  timeNs: '4026531834',
-  pid: 4242,
-  pidStartTicks: 77_001,
-}
 
 export const holder = (agentId: string, sessionId: string | null = null, worktreeId = 'wt:00000001'): Holder => ({
   agentId,
@@ -149,7 +140,7 @@ export class StillClock {
     this.#wallAtZero = wallAtZero
   }
 
-  readonly now = (): Instant => ({ b: 'boot-1', m: this.m, wall: this.#wallAtZero + this.m })
+  readonly now = (): Instant => ({ b: 'boot1.ns1', m: this.m, wall: this.#wallAtZero + this.m })
 
   advance(ms: number): void {
     this.m += ms

@@ -224,8 +224,7 @@ export class Model {
       for (const other of this.#inTheWay(command.holder, key, owner)) {
         const over = this.#over(other, now)
         if (over === 'lapsing') return no('lapsing')
-        if (over === false)
-          return no(!other.pending && other === owner && sameAgent(other.holder, command.holder) ? 'other-instance' : 'held')
+        if (!over) return no(!other.pending && other === owner && sameAgent(other.holder, command.holder) ? 'other-instance' : 'held')
         leaving.add(other)
       }
     }

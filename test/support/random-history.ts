@@ -1,7 +1,7 @@
 import fc from 'fast-check'
 import type { Acquire, Command, Target } from '../../src/core/decide.ts'
 import { decide } from '../../src/core/decide.ts'
-import type { Holder, Lease } from '../../src/core/lease.ts'
+import type { Holder, Lease, Witness } from '../../src/core/lease.ts'
 import type { Entry } from '../../src/core/operation.ts'
 import type { Presented } from '../../src/core/refusal.ts'
 import type { View } from '../../src/core/view.ts'
@@ -110,6 +110,8 @@ export interface Staging {
   readonly guardMs?: number
   /** The store to play on; by default one in memory. */
   readonly open?: (clock: StillClock, guardMs: number) => Store
+  /** Or on one that is open already, with the clock that it has. */
+  readonly on?: { readonly store: Store; readonly witness?: Witness; advance(ms: number): void }
   readonly decide?: typeof decide
   /** Leave reservations out: this store keeps them elsewhere. */
   readonly withoutReservations?: boolean
@@ -149,12 +151,16 @@ class Show {
   constructor(staging: Staging) {
     this.#staging = staging
     this.#guardMs = staging.guardMs ?? 0
-    this.store = staging.open?.(this.clock, this.#guardMs) ?? new MemoryStore({ now: this.clock.now, guardMs: this.#guardMs })
+    this.store =
+      staging.on?.store ?? staging.open?.(this.clock, this.#guardMs) ?? new MemoryStore({ now: this.clock.now, guardMs: this.#guardMs })
     this.#model = new Model(tightPolicy, this.#guardMs, overlap)
   }
 
   async play(step: Planned): Promise<void> {
-    if (step.verb === 'advance') return this.clock.advance(step.advance)
+    if (step.verb === 'advance') {
+      this.clock.advance(step.advance)
+      return this.#staging.on?.advance(step.advance)
+    }
     if (step.verb === 'die') return this.#die(step)
     const reserving = step.verb === 'reserve' || step.verb === 'confirm'
     if (reserving && this.#staging.withoutReservations === true) return
@@ -165,6 +171,7 @@ class Show {
   }
 
   async finish(): Promise<void> {
+    for (const live of this.#lives) live.close()
     if (this.#staging.check !== 'nothing') await this.#inspect(true)
   }
 
@@ -187,10 +194,12 @@ class Show {
   async #run(planned: Command, bound: boolean, view: View): Promise<void> {
     const { check = 'all' } = this.#staging
     const seqBefore = view.lastSeq
-    let command = planned
+    const witness = this.#staging.on?.witness ?? null
+    const asked = { ...planned, holder: { ...planned.holder, witness } }
+    let command: Command = asked
     const commit = await this.store.transact(
       (seen, binding) => {
-        command = bound && 'binding' in planned ? { ...planned, binding: binding === null ? null : { live: binding.live } } : planned
+        command = bound && 'binding' in asked ? { ...asked, binding: binding === null ? null : { live: binding.live } } : asked
         return (this.#staging.decide ?? decide)(command, seen, tightPolicy)
       },
       { bind: bound },
@@ -296,13 +305,12 @@ class Show {
   }
 
   /** Positions are counted as they appear, so a store may have records of its own between them. */
-  #lineOf(command: Command, { decision, entries, leases }: Commit): Line {
+  #lineOf(command: Command, { decision, entries, leases, now }: Commit): Line {
     const token = (seq: number): string => {
       if (!this.#tokens.has(seq)) this.#tokens.set(seq, this.#tokens.size + 1)
       return `#${this.#tokens.get(seq)}`
     }
-    const about =
-      'resources' in command ? command.resources.join('+') : JSON.stringify('target' in command ? command.target : command.resource)
+    const about = aboutOf(command)
     if (!decision.ok) return `${command.type} ${about}: ${decision.refusal.kind}`
     const records = entries.map(entry => {
       const { op, keys: named } = recordOf(entry)
@@ -310,11 +318,18 @@ class Show {
     })
     const standing = leases.map(
       lease =>
-        `${lease.resource} ${lease.holder.agentId} ${token(lease.token)} ${lease.ttlSecs} ${lease.deadlineM ?? '-'} ${lease.binding === null ? '' : 'bound'}`,
+        `${lease.resource} ${lease.holder.agentId} ${token(lease.token)} ${lease.ttlSecs} ${lease.deadlineM === null ? '-' : lease.deadlineM - now.m} ${lease.binding === null ? '' : 'bound'}`,
     )
     const { alreadyHeld, late, replayOf } = decision.outcome
     return `${command.type} ${about}: [${records.join(', ')}] {${standing.join(', ')}}${alreadyHeld ? ' already held' : ''}${late ? ' late' : ''}${replayOf === null ? '' : ' replay'}`
   }
+}
+
+/** Ids are fresh each time, so a command is told by the keys it names. */
+function aboutOf(command: Command): string {
+  if ('resources' in command) return command.resources.join('+')
+  if (!('target' in command)) return command.resource ?? 'all'
+  return 'resource' in command.target ? command.target.resource : 'a lease id'
 }
 
 const differs = (what: unknown, expected: unknown, got: unknown): Error =>
@@ -332,7 +347,7 @@ function commandOf(step: Planned, view: View): Command {
   const lease = view.lease(key)
   const target: Target = step.byId ? { leaseId: lease?.leaseId ?? view.past(key)?.leaseId ?? freshId() } : { resource: key }
   const presented = shown(step, lease, view)
-  const token = presented.token ?? lease?.token ?? 1
+  const token = presented.token ?? lease?.token ?? 0
   const reason = step.reason ? 'because' : null
   switch (step.verb) {
     case 'reserve':
@@ -406,7 +421,9 @@ export async function assertHistories(property: fc.IAsyncPropertyWithHooks<[read
   try {
     await fc.assert(property, { numRuns: numRuns * factor, seed })
   } catch (error) {
+    // The first wrong answer comes first: what fast-check says of it is long.
     const { message, cause } = error as Error
-    throw new Error(`to repeat: LEASEHOLD_TEST_SEED=${seed}\n${cause instanceof Error ? cause.message : ''}\n${message}`, { cause })
+    const first = cause instanceof Error ? cause.message : ''
+    throw new Error(`to repeat: LEASEHOLD_TEST_SEED=${seed}\n${first}\n${message}`, { cause: error })
   }
 }

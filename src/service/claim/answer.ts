@@ -50,9 +50,15 @@ function detailsOf(refusal: Refusal, lease: Lease | null, now: Instant): Wire {
 export const shownLease = (lease: Lease, now: Instant, boundDead: boolean): Wire =>
   leaseToWire(lease, now, standingOf(lease, now, boundDead))
 
-/** A lease as a reader shows it: its witness is asked too, though only a bound lease ends with a death. */
-export const readLease = (lease: Lease, view: Reading): Wire =>
-  shownLease(lease, view.now, view.boundDead(lease) || (lease.holder.witness !== null && vitality(lease.holder.witness) === 'dead'))
+/**
+ * Is the process of this lease proven gone? One that is bound lives as long as anything that was started for it; of any other the
+ * witness is all there is, and its death is shown but ends nothing.
+ */
+export const provenDead = (lease: Lease, view: Reading): boolean =>
+  lease.binding === null ? lease.holder.witness !== null && vitality(lease.holder.witness) === 'dead' : view.boundDead(lease)
+
+/** A lease as a reader shows it. */
+export const readLease = (lease: Lease, view: Reading): Wire => shownLease(lease, view.now, provenDead(lease, view))
 
 /** A "yes" that leaves leases: acquire, renew, heartbeat, transfer. */
 export function grantedDocument(granted: Granted): Wire {

@@ -6,7 +6,7 @@ import { isoFromMs } from '../../core/time.ts'
 import type { Wire } from '../../core/wire.ts'
 import { processState, vitality } from '../../host/process.ts'
 import type { Reading } from '../../store/store.ts'
-import { readLease } from './answer.ts'
+import { provenDead, readLease } from './answer.ts'
 
 /** `lh why`: who holds it, what proves that they live, what would free it and when, and the next command. */
 export function explainResource(resource: string, view: Reading): Wire {
@@ -25,9 +25,6 @@ export function explainResource(resource: string, view: Reading): Wire {
     warnings: view.warnings,
   }
 }
-
-const provenDead = (lease: Lease, view: Reading): boolean =>
-  view.boundDead(lease) || (lease.holder.witness !== null && vitality(lease.holder.witness) === 'dead')
 
 function overlapping(resource: string, view: Reading): Lease | null {
   if (!isPath(resource)) return null

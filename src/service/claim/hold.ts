@@ -1,7 +1,8 @@
 import type { ChildProcess } from 'node:child_process'
 import type { Caller, Coordinator, Granted, Refused } from '../../coordinator.ts'
-import { Fault } from '../../core/fault.ts'
+import { Fault, usage } from '../../core/fault.ts'
 import type { Lease } from '../../core/lease.ts'
+import { witnessOf } from '../../host/process.ts'
 
 export interface HoldRequest {
   readonly coordinator: Coordinator
@@ -25,8 +26,22 @@ export interface Held {
   readonly released: readonly Lease[]
 }
 
+/** Who holds while a command runs: this very process, whose end can be proven, whoever started it. */
+export function heldByThisProcess<C extends Caller>(caller: C): C {
+  const witness = witnessOf(process.pid)
+  return witness === null ? caller : { ...caller, holder: { ...caller.holder, witness } }
+}
+
+/** Throws `usage` for a replay: what that command was granted is bound to its process, and a second one beside it would share the lease. */
+export function refuseReplay({ replay, opId }: Granted): void {
+  if (replay) throw usage(`the op_id "${opId}" was already used: a command that runs under a lease cannot be repeated by its id`, 'use a new one, or none')
+}
+
 /** From the first SIGTERM to SIGKILL, milliseconds. */
 const killAfterMs = 10_000
+
+/** How often an indefinite lease, or one with a long TTL, gives a sign of life and learns that it was evicted, milliseconds. */
+const indefiniteBeatMs = 60_000
 
 /**
  * Runs a command while holding leases: renews them at a fifth of the TTL, ends the command when they are lost or its own deadline has
@@ -59,7 +74,7 @@ async function started(request: HoldRequest): Promise<ChildProcess> {
     'inherit',
     ...(granted.liveLock?.fd === null || granted.liveLock === null ? [] : [granted.liveLock.fd]),
   ] as const
-  const child = spawn(program!, args, { stdio: [...stdio], env: { ...env, ...holdEnvironment(granted.leases) } })
+  const child = spawn(program!, args, { stdio: [...stdio], env: { ...env, ...holdEnvironment(granted) } })
   const error = await startError(child)
   if (error === null) return child
   await giveBack(request)
@@ -72,14 +87,18 @@ const startError = (child: ChildProcess): Promise<Error | null> =>
     child.once('error', resolve)
   })
 
-/** What a command that runs under leases finds in its environment. */
-export function holdEnvironment(leases: readonly Lease[]): Record<string, string> {
-  const [first] = leases
+/** What this command took itself. What its holder had before is another ownership with another token, and goes on after it. */
+const taken = ({ leases, seqs }: Granted): readonly Lease[] => leases.filter(({ token }) => seqs.includes(token))
+
+/** What a command that runs under leases finds in its environment: one ownership, the one that was taken for it where there is one. */
+export function holdEnvironment(granted: Granted): Record<string, string> {
+  const first = taken(granted)[0] ?? granted.leases[0]
   if (first === undefined) return {}
+  const same = granted.leases.filter(({ token }) => token === first.token)
   return {
     LEASEHOLD_LEASE: first.leaseId,
     LEASEHOLD_TOKEN: String(first.token),
-    LEASEHOLD_RESOURCES: leases.map(({ resource }) => resource).join('\n'),
+    LEASEHOLD_RESOURCES: same.map(({ resource }) => resource).join('\n'),
   }
 }
 
@@ -91,8 +110,7 @@ function notStarted(program: string, error: Error): Fault {
 
 /** Only what this command took itself: what was held before goes on being held. */
 async function giveBack({ coordinator, caller, granted }: HoldRequest): Promise<readonly Lease[]> {
-  if (granted.alreadyHeld) return []
-  const [first] = granted.leases
+  const [first] = taken(granted)
   if (first === undefined) return []
   const { holder } = caller
   const answer = await coordinator.release(
@@ -110,7 +128,8 @@ async function giveBack({ coordinator, caller, granted }: HoldRequest): Promise<
 class Keeper {
   lost: Refused | null = null
   readonly #request: HoldRequest
-  readonly #lease: Lease
+  /** One lease of each ownership: what was taken now, and what its holder had before. */
+  readonly #leases: readonly Lease[]
   /** By our own clock, from before the request was sent, with a margin: past it somebody else may be the holder. */
   #deadline: number
   #child: ChildProcess | null = null
@@ -119,7 +138,7 @@ class Keeper {
 
   constructor(request: HoldRequest) {
     this.#request = request
-    this.#lease = request.granted.leases[0]!
+    this.#leases = [...new Map(request.granted.leases.map(lease => [lease.token, lease])).values()]
     this.#deadline = this.#deadlineFrom(performance.now())
     this.#schedule(this.#intervalMs())
   }
@@ -134,35 +153,39 @@ class Keeper {
     clearTimeout(this.#kill)
   }
 
+  /** The shortest deadline counts; an indefinite lease has none, but it can be evicted, and it should not look stale. */
+  #ttlMs(): number {
+    return Math.min(...this.#leases.map(({ ttlSecs }) => (ttlSecs === 0 ? Number.POSITIVE_INFINITY : ttlSecs * 1000)))
+  }
+
   #intervalMs(): number {
-    return (this.#lease.ttlSecs * 1000) / 5
+    return Math.min(this.#ttlMs() / 5, indefiniteBeatMs)
   }
 
   #deadlineFrom(sentAt: number): number {
-    const ttlMs = this.#lease.ttlSecs * 1000
-    if (ttlMs === 0) return Number.POSITIVE_INFINITY
-    return sentAt + ttlMs - Math.min(ttlMs / 3, Math.max(2000, ttlMs / 10))
+    const ttlMs = this.#ttlMs()
+    return ttlMs === Number.POSITIVE_INFINITY ? ttlMs : sentAt + ttlMs - Math.min(ttlMs / 3, Math.max(2000, ttlMs / 10))
   }
 
   #schedule(ms: number): void {
-    if (this.#lease.ttlSecs === 0) return
-    this.#timer = setTimeout(() => void this.#renew(), Math.min(ms, 2 ** 31 - 1))
+    this.#timer = setTimeout(() => void this.#renew(), ms)
   }
 
   async #renew(): Promise<void> {
     const sentAt = performance.now()
     const { coordinator, caller, warn } = this.#request
-    const { resource, leaseId, token } = this.#lease
     try {
-      const answer = await coordinator.renew({ holder: caller.holder }, { target: { resource }, presented: { leaseId, token } })
-      if (!answer.ok) return this.#lose(answer)
+      for (const { resource, leaseId, token } of this.#leases) {
+        // oxlint-disable-next-line no-await-in-loop -- hardly ever more than one
+        const answer = await coordinator.renew({ holder: caller.holder }, { target: { resource }, presented: { leaseId, token } })
+        if (!answer.ok) return this.#lose(answer)
+      }
       this.#deadline = this.#deadlineFrom(sentAt)
       this.#schedule(this.#intervalMs())
     } catch (error) {
       const left = this.#deadline - performance.now()
-      warn(
-        `the lease on ${resource} could not be renewed (${(error as Error).message}); the command is ended in ${Math.max(0, Math.round(left / 1000))} s unless that changes`,
-      )
+      const what = this.#leases.map(({ resource }) => resource).join(', ')
+      warn(`the lease on ${what} could not be renewed (${(error as Error).message}); the command is ended in ${Math.max(0, Math.round(left / 1000))} s unless that changes`)
       if (left <= 0) this.#lose(null)
       else this.#schedule(Math.min(1000, left))
     }
@@ -176,14 +199,9 @@ class Keeper {
   /** No answer until our own deadline: the command ends before anybody else can start. */
   #unreachable(): Refused {
     const { now } = this.#request.granted
-    const presented = { leaseId: this.#lease.leaseId, token: this.#lease.token }
-    return {
-      ok: false,
-      refusal: { kind: 'superseded', resource: this.#lease.resource, lease: null, past: null, presented },
-      opId: '',
-      now,
-      lastSeq: 0,
-    }
+    const lease = this.#leases[0]!
+    const presented = { leaseId: lease.leaseId, token: lease.token }
+    return { ok: false, refusal: { kind: 'superseded', resource: lease.resource, lease: null, past: null, presented }, opId: '', now, lastSeq: 0 }
   }
 
   #end(): void {

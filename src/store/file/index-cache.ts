@@ -41,7 +41,7 @@ export interface IndexHeader {
   readonly space: string
 }
 
-/** An index whose header is intact; each bucket is checked when it is read. */
+/** An index whose every byte was checked. */
 export interface Index {
   readonly header: IndexHeader
   readonly buckets: readonly Bucket[]
@@ -49,7 +49,7 @@ export interface Index {
   readonly bodyAt: number
 }
 
-/** Reads an index file's bytes; null when the header is not intact. */
+/** Reads an index file's bytes; null when any of them is not what was written: an absence in a doubtful index must never mean "free". */
 export function parseIndex(bytes: Buffer): Index | null {
   const end = bytes.indexOf(0x0a)
   if (end < 10) return null
@@ -60,10 +60,16 @@ export function parseIndex(bytes: Buffer): Index | null {
     const { v, buckets, ...rest } = JSON.parse(headerBytes.toString('utf8'))
     if (v !== version || buckets.length !== bucketCount) return null
     const list = buckets.map(([offset, length, bucketPrint]: [number, number, number]) => ({ offset, length, print: bucketPrint }))
+    if (!list.every((bucket: Bucket) => isIntact(bytes, end + 1, bucket))) return null
     return { header: rest, buckets: list, bytes, bodyAt: end + 1 }
   } catch {
     return null
   }
+}
+
+function isIntact(bytes: Buffer, bodyAt: number, { offset, length, print }: Bucket): boolean {
+  const start = bodyAt + offset
+  return start + length <= bytes.length && fingerprint(bytes.subarray(start, start + length)) === print
 }
 
 const hex = (value: number): string => value.toString(16).padStart(8, '0')
@@ -74,11 +80,6 @@ function bucketOf(resource: string): number {
   let hash = 0x811c9dc5
   for (let i = 0; i < resource.length; i++) hash = Math.imul(hash ^ resource.charCodeAt(i), 0x01000193)
   return (hash >>> 0) % hashBuckets
-}
-
-/** Thrown when a bucket's bytes are not what the header promised; the reader then folds the log instead. */
-export class IndexDamage extends Error {
-  override readonly name = 'IndexDamage'
 }
 
 /** The state of the log, looked up in the index and carried forward by the records after it. */
@@ -171,7 +172,7 @@ export class IndexedState implements State {
   }
 
   #lookUp(resource: string): Slot {
-    const { start, end } = this.#checkedBucket(bucketOf(resource))
+    const { start, end } = this.#bucket(bucketOf(resource))
     const { bytes } = this.#index
     const wanted = Buffer.from(linePrefix(resource))
     // A match inside a line is impossible: within a line every quote of a user's text is escaped.
@@ -180,7 +181,7 @@ export class IndexedState implements State {
   }
 
   #bucketSlots(bucket: number): readonly { readonly resource: string; readonly slot: Slot }[] {
-    const { start, end } = this.#checkedBucket(bucket)
+    const { start, end } = this.#bucket(bucket)
     const slots: { resource: string; slot: Slot }[] = []
     eachLine(this.#index.bytes.subarray(0, end), start, (from, to) => {
       slots.push(parseSlot(this.#index.bytes, from, to))
@@ -189,13 +190,10 @@ export class IndexedState implements State {
     return slots
   }
 
-  #checkedBucket(bucket: number): { readonly start: number; readonly end: number } {
-    const { buckets, bytes, bodyAt } = this.#index
-    const { offset, length, print } = buckets[bucket]!
-    const start = bodyAt + offset
-    const end = start + length
-    if (end > bytes.length || fingerprint(bytes.subarray(start, end)) !== print) throw new IndexDamage(`bucket ${bucket}`)
-    return { start, end }
+  #bucket(bucket: number): { readonly start: number; readonly end: number } {
+    const { offset, length } = this.#index.buckets[bucket]!
+    const start = this.#index.bodyAt + offset
+    return { start, end: start + length }
   }
 }
 

@@ -7,7 +7,7 @@ import type { State } from '../state.ts'
 import { readFlags } from './directory.ts'
 import type { Layout } from './directory.ts'
 import type { Index } from './index-cache.ts'
-import { IndexDamage, IndexedState, parseIndex } from './index-cache.ts'
+import { IndexedState, parseIndex } from './index-cache.ts'
 import { eachLine, endOfLines, fingerprint, firstPrev, maxLineBytes, unseal, useNativeHash } from './record.ts'
 import type { Foreign, Position } from './segment.ts'
 import { SegmentFold, gapBefore } from './segment.ts'
@@ -49,17 +49,19 @@ export interface Loaded {
 /** Reads the segment behind `fd`: through the index when that is sound, else from its first line. */
 export function load(disk: Disk, fd: number, layout: Layout): Loaded {
   const { size } = disk.fstatSync(fd)
-  const indexBytes = readIfPresent(disk, layout.index, readFlags)
-  const index = indexBytes === null ? null : parseIndex(indexBytes)
-  if (index !== null && index.header.offset <= size) {
-    try {
-      const loaded = loadThroughIndex(disk, fd, size, index)
-      if (loaded !== null) return loaded
-    } catch (error) {
-      if (!(error instanceof IndexDamage)) throw error
-    }
+  const index = readIndex(disk, layout)
+  const loaded = index !== null && index.header.offset <= size ? loadThroughIndex(disk, fd, size, index) : null
+  return loaded ?? loadWhole(disk, fd, size)
+}
+
+/** It is a cache: one that cannot be read, whatever stands in its place, is as good as none. */
+function readIndex(disk: Disk, layout: Layout): Index | null {
+  try {
+    const bytes = readIfPresent(disk, layout.index, readFlags)
+    return bytes === null ? null : parseIndex(bytes)
+  } catch {
+    return null
   }
-  return loadWhole(disk, fd, size)
 }
 
 /** Every byte, every checksum. */
@@ -206,6 +208,11 @@ function scanLines(bytes: Buffer, from: number, take: (record: any, sum: string,
     }
     return true
   })
+  // An append that was cut short ends within its line. A whole record and then another byte than its newline is something else.
+  const tail = endOfLines(bytes)
+  if (bad === null && tail >= from && bytes.length - tail > 1 && typeof unseal(bytes, tail, bytes.length - 1) !== 'string') {
+    bad = { offset: tail, line: lines + 1, reason: 'the newline after it is gone' }
+  }
   return { end, lines, damage: bad === null ? null : { ...(bad as { offset: number; line: number; reason: string }), intactAfter } }
 }
 

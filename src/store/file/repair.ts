@@ -30,9 +30,10 @@ export function refuseForeign(loaded: Loaded, layout: Layout): void {
 /**
  * May a writer cut this damage by itself? Only what a power loss can have done: nothing intact follows, and the machine was started
  * again since the last whole record. In the same boot the page cache is coherent, so it was an editor, a bug or a dying disk.
+ * Never in a checkpoint: it was synced before it got its name, and what it lists would be free without it.
  */
 export const isPowerLoss = (loaded: Loaded, damage: Damage, now: Instant): boolean =>
-  damage.intactAfter === 0 && loaded.end > 0 && bootOf(loaded.state.clocks.current.b) !== bootOf(now.b)
+  damage.intactAfter === 0 && loaded.fold?.isOpen === true && bootOf(loaded.state.clocks.current.b) !== bootOf(now.b)
 
 /** Says where the log is damaged and what to do. */
 export const damageFault = (layout: Layout, damage: Damage): Fault =>
@@ -66,7 +67,8 @@ export function cutTail(session: Session, modes: Modes, now: Instant, reason: st
 }
 
 function quarantine({ disk, layout, loaded }: Session, modes: Modes, bytes: Buffer, now: Instant): string {
-  const name = `claims-${loaded.position.seq}-${now.wall}-${process.pid}.bin`
+  // With the monotonic clock in it, since a writer that is stopped and tries again has the same position, pid and perhaps wall clock.
+  const name = `claims-${loaded.position.seq}-${now.wall}-${process.pid}-${process.hrtime().join('')}.bin`
   const fd = createFile(disk, path.join(layout.quarantine, name), modes.file)
   try {
     const { error } = writeFully(disk, fd, bytes)

@@ -11,7 +11,7 @@ import type { Layout, Modes } from './directory.ts'
 import { loadWhole } from './load.ts'
 import type { Loaded } from './load.ts'
 import { firstPrev } from './record.ts'
-import type { Position } from './segment.ts'
+import type { Position, SegmentFold } from './segment.ts'
 import { sealCheckpoint } from './segment.ts'
 import { logFlags, poison, syncFault } from './session.ts'
 
@@ -54,9 +54,15 @@ function writeSegment(
   modes: Modes,
   input: Parameters<typeof sealCheckpoint>[0],
 ): { readonly bytes: number; readonly sum: string } {
-  removeIfPresent(disk, layout.newLog)
   const { lines, sum } = sealCheckpoint(input)
   const bytes = Buffer.from(lines.join(''))
+  writeNewLog(disk, layout, modes, bytes)
+  return { bytes: bytes.length, sum }
+}
+
+/** `claims.jsonl.new`, durable, or not there at all. */
+function writeNewLog(disk: Disk, layout: Layout, modes: Modes, bytes: Uint8Array): void {
+  removeIfPresent(disk, layout.newLog)
   const fd = createFile(disk, layout.newLog, modes.file)
   try {
     const { error } = writeFully(disk, fd, bytes)
@@ -68,7 +74,6 @@ function writeSegment(
   } finally {
     disk.closeSync(fd)
   }
-  return { bytes: bytes.length, sum }
 }
 
 export interface Rotated {
@@ -88,22 +93,13 @@ export function rotate(
   fd: number,
   now: Instant,
   retention: Retention,
-  damagedPages: boolean,
 ): Rotated {
-  const { size, ino } = disk.fstatSync(fd)
-  const old = loadWhole(disk, fd, size)
-  if (old.damage !== null || old.foreign !== null || old.tornBytes > 0 || old.fold === null) {
-    throw new Fault('unavailable', `${layout.log} is damaged at line ${old.damage?.line ?? '?'} and cannot be compacted`, {
-      hint: 'see: lh doctor',
-    })
-  }
-  if (!damagedPages) {
-    try {
-      disk.fdatasyncSync(fd)
-    } catch (error) {
-      poison(disk, layout, ino, modes.file)
-      throw syncFault(error)
-    }
+  const old = loadSound(disk, layout, fd)
+  try {
+    disk.fdatasyncSync(fd)
+  } catch (error) {
+    poison(disk, layout, disk.fstatSync(fd).ino, modes.file)
+    throw syncFault(error)
   }
   const first = old.fold.head!.baseSeq + 1
   forgetOld(old.fold.state, now)
@@ -118,12 +114,34 @@ export function rotate(
     at: now.wall,
   }
   const written = writeSegment(disk, layout, modes, input)
-  if (old.fold.records > 0)
-    keepInArchive(disk, layout, modes, path.join(layout.archive, archiveName(first, old.position.seq)), damagedPages ? old.bytes : null)
+  if (old.fold.records > 0) keepInArchive(disk, layout, path.join(layout.archive, archiveName(first, old.position.seq)))
   disk.renameSync(layout.newLog, layout.log)
   syncDirectory(disk, layout.directory)
   retain(disk, layout, now.wall, retention.maxAgeMs, retention.maxBytes)
   return reopened(disk, layout, old, { seq: old.position.seq, sum: written.sum }, written.bytes)
+}
+
+/**
+ * Writes the segment into a new file, byte for byte, after a sync of the old one failed: fresh pages, which can be synced. Nothing is
+ * compacted or archived in the same step: a copy in the archive would be durable before the log is, and after a power loss the two
+ * would tell different stories.
+ */
+export function rewrite(disk: Disk, layout: Layout, modes: Modes, fd: number): Rotated {
+  const old = loadSound(disk, layout, fd)
+  writeNewLog(disk, layout, modes, old.bytes)
+  disk.renameSync(layout.newLog, layout.log)
+  syncDirectory(disk, layout.directory)
+  return { fd: disk.openSync(layout.log, logFlags), loaded: old }
+}
+
+/** The segment from its first byte, every checksum; throws `unavailable` when it is not whole. */
+function loadSound(disk: Disk, layout: Layout, fd: number): Loaded & { readonly fold: SegmentFold; readonly bytes: Buffer } {
+  const loaded = loadWhole(disk, fd, disk.fstatSync(fd).size)
+  const { fold, bytes } = loaded
+  if (loaded.damage === null && loaded.foreign === null && loaded.tornBytes === 0 && fold !== null && bytes !== null) return { ...loaded, fold, bytes }
+  throw new Fault('unavailable', `${layout.log} is damaged at line ${loaded.damage?.line ?? '?'} and cannot be compacted`, {
+    hint: 'see: lh doctor',
+  })
 }
 
 function reopened(disk: Disk, layout: Layout, old: Loaded, position: Position, bytes: number): Rotated {
@@ -141,18 +159,10 @@ function reopened(disk: Disk, layout: Layout, old: Loaded, position: Position, b
   return { fd, loaded }
 }
 
-/** Links the old segment into the archive; one whose pages may never have reached the disk is copied from memory instead. */
-function keepInArchive(disk: Disk, layout: Layout, modes: Modes, file: string, copy: Buffer | null): void {
+/** Links the old segment into the archive. */
+function keepInArchive(disk: Disk, layout: Layout, file: string): void {
   try {
-    if (copy === null) {
-      disk.linkSync(layout.log, file)
-    } else {
-      const fd = createFile(disk, file, modes.file)
-      const { error } = writeFully(disk, fd, copy)
-      if (error === null) disk.fsyncSync(fd)
-      disk.closeSync(fd)
-      if (error !== null) throw error
-    }
+    disk.linkSync(layout.log, file)
   } catch (error) {
     // A rotation that was stopped between link and rename has linked it already.
     if ((error as NodeJS.ErrnoException).code !== 'EEXIST') throw error

@@ -7,7 +7,7 @@ import type { Entry } from '../../core/operation.ts'
 import type { View } from '../../core/view.ts'
 import type { Clock } from '../../host/clock.ts'
 import type { Disk } from '../../host/disk.ts'
-import { readFully } from '../../host/disk.ts'
+import { readFully, syncDirectory } from '../../host/disk.ts'
 import type { KernelLock } from '../../host/kernel-lock.ts'
 import { matches } from '../history.ts'
 import { FullState } from '../state.ts'
@@ -37,8 +37,8 @@ import { isBoundDead, makeLiveLock, removeLiveFile } from './live-lock.ts'
 import type { Loaded } from './load.ts'
 import { completeState, load, loadMore, recall } from './load.ts'
 import { cutTail, damageFault, isPowerLoss, refuseForeign } from './repair.ts'
-import type { Retention } from './rotate.ts'
-import { createFirstSegment, isFull, rotate } from './rotate.ts'
+import type { Retention, Rotated } from './rotate.ts'
+import { createFirstSegment, isFull, rewrite, rotate } from './rotate.ts'
 import { Session, bootOperation, isPoisoned, logFlags, poison, settled, syncFault, unpoison } from './session.ts'
 import { changeIn } from './watch.ts'
 
@@ -478,19 +478,36 @@ export class FileStore implements Store {
     let { fd, loaded } = this.#openSegment()
     if (loaded.damage !== null && !isPowerLoss(loaded, loaded.damage, reading)) throw damageFault(this.layout, loaded.damage)
     refuseForeign(loaded, this.layout)
+    if (loaded.end === loaded.checkpointBytes) this.#settleNames(loaded)
     if (loaded.damage !== null || loaded.tornBytes > 0) {
       this.#mend(fd, loaded, reading)
       ;({ fd, loaded } = this.#openSegment())
     }
-    const poisoned = isPoisoned(disk, this.layout)
-    if (poisoned || isFull(loaded, retention)) {
-      const rotated = rotate(disk, this.layout, this.modes, fd, settled(reading, loaded.state.clocks), retention, poisoned)
-      disk.closeSync(fd)
-      ;({ fd, loaded } = rotated)
-      this.#adopt(fd)
-      if (poisoned) unpoison(disk, this.layout)
+    if (isPoisoned(disk, this.layout)) {
+      ;({ fd, loaded } = this.#replace(fd, rewrite(disk, this.layout, this.modes, fd)))
+      unpoison(disk, this.layout)
+    }
+    if (isFull(loaded, retention)) {
+      const now = settled(reading, loaded.state.clocks)
+      ;({ fd, loaded } = this.#replace(fd, rotate(disk, this.layout, this.modes, fd, now, retention)))
     }
     return { fd, loaded, now: settled(reading, loaded.state.clocks), format }
+  }
+
+  /**
+   * Before the first record of a segment: whoever made it may have been killed between its rename and the sync of its name. Without that
+   * sync a power loss brings the older segment back, and what was acknowledged in this one is gone.
+   */
+  #settleNames({ position }: Loaded): void {
+    const { disk } = this.options
+    syncDirectory(disk, this.layout.directory)
+    if (position.seq === 0) syncDirectory(disk, path.dirname(this.layout.directory))
+  }
+
+  #replace(old: number, rotated: Rotated): Rotated {
+    this.options.disk.closeSync(old)
+    this.#adopt(rotated.fd)
+    return rotated
   }
 
   #adopt(fd: number): void {
@@ -541,6 +558,8 @@ export class FileStore implements Store {
     const { disk, limits, allowUnsafeFs } = this.options
     const stat = disk.lstatSync(this.layout.directory)
     let space = spaceId()
+    // Of directories that were made just before a power loss, some may be gone.
+    makeDirectories(disk, this.layout, this.modes)
     if (lookAt(disk, this.layout.log) === null) {
       // Numbers that were given once are never given again, also when both files are gone.
       if (lookAt(disk, this.layout.index) !== null || listArchive(disk, this.layout).length > 0) throw logMissing(this.layout)
@@ -555,6 +574,7 @@ export class FileStore implements Store {
         })
       }
       space = loaded.space
+      syncDirectory(disk, this.layout.directory)
     }
     const format: Format = {
       format: formatVersion,

@@ -10,7 +10,7 @@ it('checks fifteen invariants', () => {
 it(`holds every invariant and agrees with the model after every command (seed ${seed})`, async () => {
   await assertHistories(
     fc.asyncProperty(plan(), async steps => void (await play(steps))),
-    1500,
+    2000,
   )
 })
 

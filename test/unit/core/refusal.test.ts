@@ -128,9 +128,7 @@ describe('the words', () => {
     const evil = 'x\u001b[2J\r\n\u0000\u009b31m\u202egnp'
     const hostile: Lease = { ...lease, holder: { ...ann, agentId: evil, worktreeId: evil, sessionId: evil }, reason: evil, note: evil }
     const all: readonly Refusal[] = [
-      ...Object.values(samples).map(
-        ({ refusal }) => ('lease' in refusal && refusal.lease !== null ? { ...refusal, lease: hostile } : refusal) as Refusal,
-      ),
+      ...Object.values(samples).map(({ refusal }): Refusal => ('lease' in refusal ? { ...refusal, lease: hostile } : refusal)),
       { kind: 'superseded', resource: 'ticket:a', lease: null, past: { ...past, reason: evil }, presented: { leaseId: evil, token: null } },
       { kind: 'unknown-lease', leaseId: evil },
       { kind: 'op-id-reused', opId: evil, op: 'acquire', resources: [] },

@@ -1,7 +1,7 @@
 import fc from 'fast-check'
 import { describe, expect, it } from 'vitest'
 import type { Holder, Lease, Past, Witness } from '../../../src/core/lease.ts'
-import type { Entry, Operation, OperationName } from '../../../src/core/operation.ts'
+import type { BeatOperation, Entry, Operation, OperationName } from '../../../src/core/operation.ts'
 import { endedBy, isOwnership, schemaVersion, touches } from '../../../src/core/operation.ts'
 import { isoFromMs } from '../../../src/core/time.ts'
 import {
@@ -150,7 +150,7 @@ describe('a record on the wire', () => {
   })
 
   it('names one resource as a word and several as lists with their group', () => {
-    const beat = sample('renew').operation as Extract<Operation, { op: 'renew' }>
+    const beat = sample('renew').operation as BeatOperation
     const write = (resources: readonly string[], leaseIds: readonly string[]): unknown =>
       entryToWire({ ...sample('renew'), operation: { ...beat, resources, leaseIds } })
     expect(write(['ticket:a'], ['L1'])).toMatchObject({ resource: 'ticket:a', lease_id: 'L1' })
@@ -222,10 +222,18 @@ const past: fc.Arbitrary<Past> = fc.record({
 
 describe('stored state comes back as it was written', () => {
   it('a lease', () =>
-    fc.assert(fc.property(lease, each => expect(leaseFromStored(JSON.parse(JSON.stringify(leaseToStored(each))))).toEqual(each))))
+    fc.assert(
+      fc.property(lease, each => {
+        expect(leaseFromStored(JSON.parse(JSON.stringify(leaseToStored(each))))).toEqual(each)
+      }),
+    ))
 
   it('a past', () =>
-    fc.assert(fc.property(past, each => expect(pastFromStored(JSON.parse(JSON.stringify(pastToStored(each))))).toEqual(each))))
+    fc.assert(
+      fc.property(past, each => {
+        expect(pastFromStored(JSON.parse(JSON.stringify(pastToStored(each))))).toEqual(each)
+      }),
+    ))
 
   it('of a lease names the liveness lock and nothing of its handle', () => {
     const [each] = fc.sample(lease, 1)

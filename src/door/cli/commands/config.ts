@@ -2,7 +2,7 @@ import { usage } from '../../../core/fault.ts'
 import { knownKey } from '../../../service/config/layers.ts'
 import { setConfig } from '../../../service/config/edit.ts'
 import { keys } from '../../../service/config/schema.ts'
-import { setLimits } from '../../../service/maintenance/limits.ts'
+import { openMaintenance } from '../../../store/open.ts'
 import type { Run } from '../command.ts'
 import { switchOption } from '../command.ts'
 import { openWorkspace } from '../open.ts'
@@ -54,7 +54,7 @@ export const set: Run = async context => {
     throw usage(`${key} belongs to the repository: all who share its leases share it`, `leave --user out: lh config set ${key} ${value}`)
   const done = setConfig(workspace.repository, key, value, { user, env: context.env })
   if (key === 'max_indefinite_leases_per_agent' || key === 'max_indefinite_leases_per_repo')
-    await setLimits(workspace.store, { [key]: Number(value) })
+    await (await openMaintenance(workspace.store)).setLimits({ [key]: Number(value) })
   context.output.answer({ ok: true, key: done.key, value, previous: done.previous, file: done.file }, [
     `${done.key} = ${value}   in ${done.file}${done.previous === null ? '' : ` (was ${done.previous})`}`,
   ])

@@ -1,7 +1,7 @@
 import type { Granted } from '../../../coordinator.ts'
 import { usage } from '../../../core/fault.ts'
 import { refusalDocument, orThrow, grantedDocument } from '../../../service/claim/answer.ts'
-import { runHolding } from '../../../service/claim/hold.ts'
+import { heldByThisProcess, refuseReplay, runHolding } from '../../../service/claim/hold.ts'
 import { noteEnded, noteHeld } from '../../../service/claim/proof.ts'
 import type { Context, Run } from '../command.ts'
 import { openWorkspace } from '../open.ts'
@@ -16,7 +16,7 @@ export const exec: Run = async context => {
   const [ttlSecs, waitMs, reason] = [ttlOption(context), waitOption(context), reasonOption(context)]
   if (ttlSecs === 0)
     throw usage('lh exec ends with its command, so its lease cannot be indefinite', 'leave --ttl out, or give it a duration')
-  const caller = await callerOf(context, workspace)
+  const caller = heldByThisProcess(await callerOf(context, workspace))
   const granted = orThrow(
     await workspace.coordinator.acquire(caller, {
       resources,
@@ -27,6 +27,7 @@ export const exec: Run = async context => {
       onWait: tellWaiting(context),
     }),
   )
+  refuseReplay(granted)
   noteHeld(workspace, granted.leases)
   const ended = await runHolding({
     coordinator: workspace.coordinator,

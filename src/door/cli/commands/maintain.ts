@@ -1,5 +1,55 @@
-import type { Run } from '../command.ts'
-export const doctor: Run = async () => 1
-export const recover: Run = async () => 1
-export const verify: Run = async () => 1
-export const compact: Run = async () => 1
+import { usage } from '../../../core/fault.ts'
+import { orThrow } from '../../../service/claim/answer.ts'
+import { adoptReport } from '../../../service/maintenance/adopt.ts'
+import { compactReport } from '../../../service/maintenance/compact.ts'
+import { doctorReport } from '../../../service/maintenance/doctor.ts'
+import { recoverReport } from '../../../service/maintenance/recover.ts'
+import type { Report } from '../../../service/maintenance/report.ts'
+import { verifyReport } from '../../../service/maintenance/verify.ts'
+import { clearHeld, worktreeIdsOf } from '../../../service/identity/worktrees.ts'
+import { openMaintenance } from '../../../store/open.ts'
+import type { Context, Run } from '../command.ts'
+import { switchOption } from '../command.ts'
+import { openWorkspace } from '../open.ts'
+import { progressBar } from '../progress.ts'
+
+function answer(context: Context, { document, exit, lines, warnings }: Report): number {
+  for (const warning of warnings) context.output.warn(warning)
+  context.output.answer(document, lines)
+  return exit
+}
+
+/** `lh doctor` */
+export const doctor: Run = async context => {
+  const [moved, copied] = [switchOption(context, 'moved'), switchOption(context, 'copied')]
+  if (moved && copied) throw usage('--moved and --copied exclude each other')
+  const workspace = await openWorkspace(context)
+  const maintenance = await openMaintenance(workspace.store)
+  if (moved || copied) return answer(context, await adoptReport(maintenance, moved ? 'moved' : 'copied', () => clearHeld(workspace.repository)))
+  const sweep = async (): Promise<number> => orThrow(await workspace.coordinator.sweep(workspace.system())).seqs.length
+  const worktreeIds = worktreeIdsOf(workspace.repository)
+  return answer(context, await doctorReport({ maintenance, worktreeIds, fix: switchOption(context, 'fix'), sweep, hooks: [] }))
+}
+
+/** `lh recover` */
+export const recover: Run = async context => {
+  const workspace = await openWorkspace(context)
+  return answer(context, await recoverReport(await openMaintenance(workspace.store), { cut: switchOption(context, 'cut') }))
+}
+
+/** `lh verify` */
+export const verify: Run = async context => {
+  const workspace = await openWorkspace(context)
+  const bar = progressBar(context.output, 'verifying')
+  try {
+    return answer(context, await verifyReport(await openMaintenance(workspace.store), bar.show))
+  } finally {
+    bar.clear()
+  }
+}
+
+/** `lh log compact` */
+export const compact: Run = async context => {
+  const workspace = await openWorkspace(context)
+  return answer(context, await compactReport(await openMaintenance(workspace.store)))
+}

@@ -1,0 +1,40 @@
+import { readdirSync } from 'node:fs'
+import { join } from 'node:path'
+import { readJson, remove } from '../../host/files.ts'
+import type { Repository } from '../../host/git.ts'
+import { worktreeDirectory } from '../../host/paths.ts'
+
+/** The git directories of a repository's worktrees, the main one first. */
+function gitDirectories({ commonDir }: Repository): readonly string[] {
+  try {
+    return [commonDir, ...readdirSync(join(commonDir, 'worktrees')).map(name => join(commonDir, 'worktrees', name))]
+  } catch {
+    return [commonDir]
+  }
+}
+
+/** Ids of the worktrees that exist, as far as they have one. */
+export function worktreeIdsOf(repository: Repository): ReadonlySet<string> {
+  const ids = new Set<string>()
+  for (const directory of gitDirectories(repository)) {
+    const id = idIn(directory)
+    if (id !== null) ids.add(id)
+  }
+  return ids
+}
+
+function idIn(gitDirectory: string): string | null {
+  try {
+    const content = readJson(join(worktreeDirectory(gitDirectory), 'worktree.json'))
+    const id = (content as { worktree_id?: unknown } | undefined)?.worktree_id
+    return typeof id === 'string' ? id : null
+  } catch {
+    return null
+  }
+}
+
+/** Forgets every note of a granted lease: after a copy they are the original's. Returns warnings. */
+export function clearHeld(repository: Repository): readonly string[] {
+  for (const directory of gitDirectories(repository)) remove(join(worktreeDirectory(directory), 'held.json'))
+  return []
+}

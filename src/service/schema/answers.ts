@@ -1,0 +1,142 @@
+import { agentId, errorPart, failure, holder, lease, leasesWith, opId, resource, time, token, ulid, witness, worktreeId } from './parts.ts'
+import { operation } from './log.ts'
+import { about, always, count, either, flag, list, maybe, object, oneOf, text, type Schema } from './shape.ts'
+
+// What each command prints with `--json` when it succeeds. What it prints when it fails is the schema `error`.
+
+type Members = Readonly<Record<string, Schema>>
+
+const ok: Members = { ok: always(true) }
+const warnings: Members = { warnings: list(text()) }
+const replay: Members = { replay: always(true, 'the first answer again'), live: flag('is that ownership still current?') }
+const late: Members = { late: always(true, 'it had expired, and nobody had taken it') }
+const held: Members = { already_held: always(true, 'the caller had it; it was renewed') }
+
+const granted = leasesWith({ op_id: opId }, { ...held, ...replay, ...late })
+const renewed = leasesWith({ op_id: opId }, { ...replay, ...late })
+
+const ended = object(
+  {
+    ...ok,
+    lease_id: maybe(ulid),
+    resource: text('canonical key of the lease; as it was typed when there was nothing left to end'),
+    previous_holder: maybe(holder),
+    token: maybe(token),
+    actor: agentId,
+    op_id: opId,
+  },
+  { resources: list(resource), already_released: always(true), ...replay },
+)
+
+const beats: Members = { beats: count(), ended_by: text('why it stopped') }
+
+const heartbeat = either(renewed, leasesWith({ op_id: opId, ...beats }, { ...replay, ...late }), object({ ...ok, ...beats }))
+
+const lost = object({ ok: always(false), error: errorPart })
+
+const exec = either(
+  leasesWith(
+    {
+      op_id: opId,
+      exit_code: count('of the command; 128 + n for a signal'),
+      released: flag('false when it was held before, or had ended'),
+    },
+    { ...held, ...replay, ...late },
+  ),
+  lost,
+)
+
+const leases: Members = { leases: list(lease), count: count(), pending: list(lease), ...warnings }
+
+const endedLease = object({
+  resource,
+  lease_id: ulid,
+  token,
+  holder,
+  ended_by: oneOf('release', 'transfer', 'reclaim', 'confirm', 'auto-evict', 'force-evict'),
+  reason: maybe(text()),
+  ended_at: time,
+})
+
+const status = object({
+  ...ok,
+  agent: maybe(agentId),
+  worktree_id: maybe(worktreeId),
+  store: text(),
+  mine: count('how many of the leases are the caller’s'),
+  ...leases,
+})
+
+const why = object({
+  ...ok,
+  resource,
+  standing: oneOf('live', 'stale', 'expired', 'dead', 'pending', 'free'),
+  lease: maybe(about(lease, 'may be of another `path:` that overlaps')),
+  pending: flag(),
+  evidence: list(text()),
+  frees_when: text(),
+  next: text('a command'),
+  ...warnings,
+})
+
+const whoami = object(
+  {
+    ...ok,
+    agent_id: agentId,
+    worktree_id: worktreeId,
+    session_id: maybe(text()),
+    witness: maybe(witness),
+    origins: about(object({ agent: text(), worktree: text(), session: text(), witness: text() }), 'where each part came from'),
+    repository: object({ root: maybe(text()), git_dir: text(), common_dir: text(), kind: text() }),
+    store: text(),
+  },
+  warnings,
+)
+
+const settingValue = about({ type: ['string', 'number', 'null'] }, 'durations in milliseconds, sizes in bytes')
+const setting: Members = { key: text(), value: settingValue, text: maybe(text('as it was written')), origin: text() }
+const place: Members = { file: text(), line: count() }
+const saying = object({ origin: text(), text: maybe(text()) }, place)
+
+/** Name, what it is about, and the schema; in the order of `lh --help`. */
+export const answers: readonly (readonly [name: string, title: string, schema: Schema])[] = [
+  ['error', 'any command that fails', failure],
+  ['lease', 'a lease, as every command shows it', lease],
+  ['holder', 'who holds', holder],
+  ['init', 'lh init', object({ ...ok, made: list(text()), kept: list(text()), agent: maybe(agentId), store: text(), next: list(text()) })],
+  ['whoami', 'lh whoami', whoami],
+  ['status', 'lh status', status],
+  ['why', 'lh why', why],
+  ['acquire', 'lh claim acquire', granted],
+  ['renew', 'lh claim renew', renewed],
+  ['heartbeat', 'lh claim heartbeat', heartbeat],
+  ['release', 'lh claim release', ended],
+  ['transfer', 'lh claim transfer', leasesWith({ op_id: opId }, replay)],
+  ['evict', 'lh claim evict', ended],
+  ['claim-status', 'lh claim status', object({ ...ok, ...leases, resource: maybe(resource), agent: maybe(agentId) })],
+  ['list', 'lh claim list', object({ ...ok, ...leases }, { ended: list(endedLease) })],
+  ['check', 'lh claim check', object({ ...ok, current: always(true), token, resource, lease })],
+  ['history', 'lh claim history', object({ ...ok, operations: list(operation), count: count() })],
+  ['operation', 'a line of lh claim history --follow and of lh log export', operation],
+  ['exec', 'lh exec', exec],
+  ['config-list', 'lh config list', object({ ...ok, settings: list(object(setting, place)), count: count() })],
+  ['config-get', 'lh config get', object({ ...ok, ...setting })],
+  ['config-set', 'lh config set', object({ ...ok, key: text(), value: text(), previous: maybe(text()), file: text() })],
+  [
+    'config-explain',
+    'lh config explain',
+    object(
+      { ...ok, ...setting, doc: text(), default: maybe(text()), variable: text('the environment variable'), shadowed: list(saying) },
+      place,
+    ),
+  ],
+  [
+    'schema',
+    'lh schema',
+    either(
+      object({ ...ok, schemas: list(object({ name: text(), title: text() })), count: count() }),
+      object({ ...ok, name: text(), schema: { type: 'object' } }),
+    ),
+  ],
+  ['version', 'lh --version', object({ ...ok, version: text() })],
+]

@@ -1,0 +1,323 @@
+import { spawn, spawnSync } from 'node:child_process'
+import fs from 'node:fs'
+import { tmpdir } from 'node:os'
+import path from 'node:path'
+import { Ajv2020 } from 'ajv/dist/2020.js'
+import { afterAll, beforeAll, describe, expect, it } from 'vitest'
+import { commands } from '../../src/door/cli/table.ts'
+import { catalogue } from '../../src/service/schema/catalogue.ts'
+
+// What the executable really prints, against the schemas that are published for it. They list every member of every object, so a field
+// that is not documented is a failure here.
+
+const root = path.join(import.meta.dirname, '../..')
+const executable = path.join(root, 'dist/bin/lh.cjs')
+
+/** The schema of each command's answer; null where the output is no JSON. */
+const schemaOf: Readonly<Record<string, string | null>> = {
+  init: 'init',
+  whoami: 'whoami',
+  status: 'status',
+  why: 'why',
+  'claim acquire': 'acquire',
+  'claim renew': 'renew',
+  'claim heartbeat': 'heartbeat',
+  'claim release': 'release',
+  'claim transfer': 'transfer',
+  'claim evict': 'evict',
+  'claim status': 'claim-status',
+  'claim list': 'list',
+  'claim check': 'check',
+  'claim history': 'history',
+  exec: 'exec',
+  doctor: 'doctor',
+  recover: 'recover',
+  verify: 'verify',
+  'log compact': 'compact',
+  'log export': 'operation',
+  'config list': 'config-list',
+  'config get': 'config-get',
+  'config set': 'config-set',
+  'config explain': 'config-explain',
+  schema: 'schema',
+  completion: null,
+  demo: 'demo',
+  selftest: 'selftest',
+}
+
+const ajv = new Ajv2020({ allErrors: true, allowUnionTypes: true, schemas: catalogue.map(({ schema }) => schema) })
+
+/** Why a document does not fit a schema, or null. */
+function misfit(name: string, document: unknown): string | null {
+  const validate = ajv.getSchema(`urn:leasehold:schema:1:${name}`)
+  if (validate === undefined) return `there is no schema ${name}`
+  return validate(document) === true ? null : `${ajv.errorsText(validate.errors)}\n${JSON.stringify(document, null, 2)}`
+}
+
+interface Answer {
+  readonly status: number | null
+  readonly document: Record<string, unknown>
+}
+
+const seen = new Map<string, unknown[]>()
+let repository: string
+let folder: string
+
+/** The answer to a command line, fitted to its schema, or to `error` when it failed. */
+function lh(args: readonly string[], env: Record<string, string> = {}): Answer {
+  const at = args.includes('--') ? args.indexOf('--') : args.length
+  const run = spawnSync(process.execPath, [executable, ...args.slice(0, at), '--json', ...args.slice(at)], {
+    cwd: repository,
+    env: { ...process.env, ...env },
+    encoding: 'utf8',
+  })
+  return { status: run.status, document: fitted(args, run.stdout) }
+}
+
+function fitted(args: readonly string[], stdout: string): Record<string, unknown> {
+  const document = JSON.parse(stdout) as Record<string, unknown>
+  const words = args.slice(0, 2).join(' ')
+  const name = args[0] === '--version' ? 'version' : (schemaOf[words] ?? schemaOf[args[0]!])
+  if (typeof name !== 'string') throw new Error(`no schema is known for lh ${args.join(' ')}`)
+  // A command that reports what it found says so also when that is an error; its own schema covers both.
+  const own = misfit(name, document)
+  const fits = document['ok'] === false && own !== null ? 'error' : name
+  expect(fits === name ? own : misfit('error', document), `lh ${args.join(' ')}`).toBeNull()
+  seen.set(fits, [...(seen.get(fits) ?? []), document])
+  return document
+}
+
+const as = (agent: string): Record<string, string> => ({ LEASEHOLD_AGENT_ID: agent })
+
+beforeAll(() => {
+  folder = fs.mkdtempSync(path.join(tmpdir(), 'leasehold-schema-'))
+  repository = path.join(folder, 'repository')
+  fs.mkdirSync(repository)
+  for (const args of [
+    ['init', '-q'],
+    ['commit', '-q', '--allow-empty', '-m', 'first'],
+  ])
+    expect(spawnSync('git', args, { cwd: repository }).status).toBe(0)
+})
+
+afterAll(() => fs.rmSync(folder, { recursive: true, force: true }))
+
+describe('what --json prints is what its schema says', () => {
+  it('names a schema for every command of the table', () => {
+    expect(Object.keys(schemaOf).toSorted()).toEqual(commands.map(({ path }) => path).toSorted())
+    for (const name of Object.values(schemaOf)) if (name !== null) expect(catalogue.map(each => each.name)).toContain(name)
+  })
+
+  it('preparing and looking', () => {
+    lh(['init'])
+    lh(['init'])
+    lh(['whoami'])
+    lh(['whoami'], { ...as('agent:one'), LEASEHOLD_SESSION_ID: 's1', LEASEHOLD_PID: String(process.pid) })
+    lh(['status'])
+    lh(['why', 'nothing'])
+    lh(['--version'])
+  })
+
+  it('one lease from its beginning to its end', () => {
+    const one = { ...as('agent:one'), LEASEHOLD_SESSION_ID: 's1', LEASEHOLD_PID: String(process.pid) }
+    expect(lh(['claim', 'acquire', 'fix', '--ttl', '10m', '--reason', 'r', '--branch', 'b', '--op-id', 'first'], one).status).toBe(0)
+    expect(lh(['claim', 'acquire', 'fix', '--op-id', 'first'], one).document['replay']).toBe(true)
+    expect(lh(['claim', 'acquire', 'fix'], one).document['already_held']).toBe(true)
+    lh(['claim', 'renew', 'fix', '--note', 'still at it'], one)
+    lh(['claim', 'renew', 'fix', '--op-id', 'second'], one)
+    lh(['claim', 'renew', 'fix', '--op-id', 'second'], one)
+    lh(['claim', 'heartbeat', 'fix'], one)
+    lh(['claim', 'check', 'fix', '--token', '1'], one)
+    lh(['claim', 'status'], one)
+    lh(['claim', 'status', '--resource', 'fix'], one)
+    lh(['why', 'fix'], one)
+    lh(['status'], one)
+    lh(['claim', 'transfer', 'fix', '--to-agent', 'agent:two', '--reason', 'over to you'], one)
+    expect(lh(['claim', 'check', 'fix', '--token', '1'], one).status).toBe(6)
+    lh(['claim', 'release', 'fix', '--op-id', 'third'], as('agent:two'))
+    lh(['claim', 'release', 'fix', '--op-id', 'third'], as('agent:two'))
+    expect(lh(['claim', 'release', 'fix'], as('agent:two')).document['already_released']).toBe(true)
+    lh(['claim', 'list', '--all'])
+    lh(['claim', 'list', '--sweep'])
+    lh(['claim', 'history'])
+    lh(['claim', 'history', 'fix', '--since', '1h'])
+  })
+
+  it('several at once, indefinite, evicted, late', async () => {
+    lh(['claim', 'acquire', 'a', 'b', 'path:src/**'], as('agent:one'))
+    lh(['claim', 'renew', 'a'], as('agent:one'))
+    lh(['claim', 'release', 'a', '--only'], as('agent:one'))
+    lh(['claim', 'release', 'b'], as('agent:one'))
+    lh(['claim', 'acquire', 'long', '--ttl', '0', '--reason', 'a week of work'], as('agent:one'))
+    lh(['claim', 'evict', 'long', '--reason', 'enough'], as('human:ada'))
+    lh(['claim', 'acquire', 'short', '--ttl', '1'], as('agent:one'))
+    await expired('short')
+    lh(['why', 'short'])
+    expect(lh(['claim', 'check', 'short', '--token', String(tokenOf('short'))]).document['ok']).toBe(false)
+    expect(lh(['claim', 'renew', 'short', '--ttl', '10m'], as('agent:one')).document['late']).toBe(true)
+  })
+
+  it('heartbeats that go on, and their end', async () => {
+    const watched = spawn(process.execPath, ['-e', 'process.stdin.resume()'], { stdio: ['pipe', 'ignore', 'ignore'] })
+    const args = ['claim', 'heartbeat', 'short', '--every', '100ms', '--while-pid', String(watched.pid)]
+    const beating = spawn(process.execPath, [executable, ...args, '--json'], {
+      cwd: repository,
+      env: { ...process.env, ...as('agent:one') },
+      stdio: ['ignore', 'pipe', 'inherit'],
+    })
+    let stdout = ''
+    beating.stdout.on('data', chunk => (stdout += String(chunk)))
+    watched.stdin.end()
+    await new Promise(resolve => beating.on('close', resolve))
+    fitted(args, stdout)
+  })
+
+  it('exec', () => {
+    const node = (code: string): readonly string[] => ['--', process.execPath, '-e', code]
+    expect(lh(['exec', 'port:1', ...node('process.exit(3)')], as('agent:one')).status).toBe(3)
+    lh(['exec', 'port:1', 'port:2', ...node('')], as('agent:one'))
+    lh(['exec', 'port:1', '--', './no-such-program'], as('agent:one'))
+    const evictMyself = `require('node:child_process').execFileSync(process.execPath, [${JSON.stringify(executable)}, 'claim', 'evict', 'port:3', '--reason', 'x']); setTimeout(() => {}, 60000)`
+    expect(lh(['exec', 'port:3', '--ttl', '1', ...node(evictMyself)], as('agent:one')).status).toBe(6)
+  })
+
+  it('refusals and mistakes', () => {
+    lh(['claim', 'acquire', 'mine'], as('agent:one'))
+    lh(['claim', 'acquire', 'path:src'], as('agent:two'))
+    const refused: readonly (readonly [number, readonly string[], string?])[] = [
+      [3, ['claim', 'acquire', 'mine'], 'agent:two'],
+      [9, ['claim', 'acquire', 'mine', '--wait', '100ms'], 'agent:two'],
+      [5, ['claim', 'renew', 'mine'], 'agent:two'],
+      [4, ['claim', 'renew', 'nobodys'], 'agent:two'],
+      [4, ['claim', 'release', '01ARZ3NDEKTSV4RRFFQ69G5FAV'], 'agent:two'],
+      [6, ['claim', 'release', 'mine', '--token', '1'], 'agent:one'],
+      [8, ['claim', 'acquire', 'x', '--ttl', '0'], 'agent:two'],
+      [2, ['claim', 'acquire', 'x', '--ttl', '40d'], 'agent:two'],
+      [2, ['claim', 'acquire', '../x'], 'agent:two'],
+      [2, ['claim', 'transfer', 'mine', '--to-agent', 'agent:one', '--reason', 'r'], 'agent:one'],
+      [2, ['claim', 'renew', 'mine', '--op-id', 'first'], 'agent:one'],
+      [2, ['claim', 'list', '--no-such-option']],
+      [2, ['config', 'get', 'tll']],
+      [2, ['schema', 'leese']],
+    ]
+    for (const [status, args, agent] of refused)
+      expect({ args, status: lh([...args], agent === undefined ? {} : as(agent)).status }).toEqual({ args, status })
+    expect(lh(['whoami'], { GEMINI_CLI: '1' }).status).toBe(8)
+  })
+
+  it('configuration', () => {
+    lh(['config', 'list'])
+    lh(['config', 'set', 'ttl', '20m'])
+    lh(['config', 'set', 'ttl', '25m'])
+    lh(['config', 'list'])
+    lh(['config', 'get', 'ttl'])
+    lh(['config', 'get', 'agent.id'])
+    lh(['config', 'explain', 'ttl'], { LEASEHOLD_TTL: '5m' })
+  })
+
+  it('the schemas themselves', () => {
+    const { document } = lh(['schema'])
+    expect((document['schemas'] as { name: string }[]).map(({ name }) => name)).toEqual(catalogue.map(({ name }) => name))
+    for (const { name, schema } of catalogue) expect(lh(['schema', name]).document['schema']).toEqual(schema)
+    const printed = spawnSync(process.execPath, [executable, 'schema', 'lease'], { cwd: folder, encoding: 'utf8' }).stdout
+    expect(JSON.parse(printed)).toEqual(catalogue.find(({ name }) => name === 'lease')!.schema)
+  })
+
+  it('repairing', () => {
+    lh(['verify'])
+    lh(['doctor'])
+    lh(['doctor', '--fix'])
+    lh(['recover'])
+    lh(['log', 'compact'])
+    lh(['claim', 'acquire', 'after-compaction'], as('agent:one'))
+    lh(['verify'])
+    lh(['recover'])
+  })
+})
+
+/** Waits until a lease of the repository has expired. */
+async function expired(name: string): Promise<void> {
+  for (let tries = 0; tries < 200; tries++) {
+    if (lh(['why', name]).document['standing'] === 'expired') return
+    await new Promise(resolve => setTimeout(resolve, 50))
+  }
+  throw new Error(`${name} does not expire`)
+}
+
+const tokenOf = (name: string): number => (lh(['why', name]).document['lease'] as { token: number }).token
+
+describe('files', () => {
+  const store = (): string => path.join(repository, '.git/leasehold')
+  const lines = (file: string): string[] => fs.readFileSync(file, 'utf8').trimEnd().split('\n')
+
+  it('every line of the log, of its archive too', () => {
+    const archive = path.join(store(), 'archive')
+    const files = [path.join(store(), 'claims.jsonl'), ...fs.readdirSync(archive).map(name => path.join(archive, name))]
+    const ops = new Set<string>()
+    for (const line of files.flatMap(lines)) {
+      const record = JSON.parse(line) as { op: string }
+      ops.add(record.op)
+      expect(misfit('record', record)).toBeNull()
+    }
+    seen.set(
+      'record',
+      files.flatMap(lines).map(line => JSON.parse(line) as unknown),
+    )
+    for (const op of ['segment', 'live', 'past', 'ops', 'acquire', 'renew', 'heartbeat', 'release', 'transfer', 'force-evict'])
+      expect(ops).toContain(op)
+  })
+
+  it('format, worktree.json, held.json', () => {
+    for (const [name, file] of [
+      ['format', 'format'],
+      ['worktree-file', 'worktree.json'],
+      ['held-file', 'held.json'],
+    ] as const) {
+      const document = JSON.parse(fs.readFileSync(path.join(store(), file), 'utf8')) as unknown
+      expect(misfit(name, document)).toBeNull()
+      seen.set(name, [document])
+    }
+  })
+
+  it('every exported line', () => {
+    const { stdout } = spawnSync(process.execPath, [executable, 'log', 'export'], { cwd: repository, encoding: 'utf8' })
+    const operations = stdout
+      .trimEnd()
+      .split('\n')
+      .map(line => JSON.parse(line) as unknown)
+    expect(operations.length).toBeGreaterThan(10)
+    for (const operation of operations) expect(misfit('operation', operation)).toBeNull()
+    seen.set('operation', operations)
+  })
+})
+
+describe('the schemas are strict', () => {
+  it('refuses a member that is not documented, wherever it is', () => {
+    for (const [name, documents] of seen) {
+      for (const document of documents.slice(0, 30)) {
+        for (const changed of withStranger(document)) expect(misfit(name, changed), `${name}: ${JSON.stringify(changed)}`).not.toBeNull()
+      }
+    }
+  })
+
+  it('has been tried with real output, each of them', () => {
+    const tried = new Set([...seen.keys(), 'lease', 'holder'])
+    expect(catalogue.map(({ name }) => name).filter(name => !tried.has(name))).toEqual(elsewhere)
+  })
+})
+
+/** Tried where the commands themselves are tested: they take their time. */
+const elsewhere: readonly string[] = ['demo', 'selftest']
+
+/** Each copy of a document with one member too many, in one of its objects; a schema inside an answer may have any. */
+function* withStranger(value: unknown, rebuild: (changed: unknown) => unknown = changed => changed): Generator {
+  if (Array.isArray(value)) {
+    for (const [index, item] of value.slice(0, 3).entries()) yield* withStranger(item, changed => rebuild(value.with(index, changed)))
+  } else if (typeof value === 'object' && value !== null) {
+    const own = value as Record<string, unknown>
+    yield rebuild({ ...own, stranger: 1 })
+    for (const [key, item] of Object.entries(own)) {
+      if (key !== 'schema' && key !== 'entries') yield* withStranger(item, changed => rebuild({ ...own, [key]: changed }))
+    }
+  }
+}
