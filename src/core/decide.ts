@@ -643,7 +643,7 @@ function reclaim(command: Reclaim, view: View, policy: Policy): Decision {
   if (command.reason === null) return refuse({ kind: 'reason-required', what: 'a reclaim' })
   const collision = collisionOf(lease, command.holder, view)
   if (collision !== null) return refuse(collision)
-  const limit = indefiniteRefusal(command.holder.agentId, command.reason, view, policy, [], lease.token)
+  const limit = indefiniteRefusal(command.holder.agentId, command.reason, view, policy, { except: lease.token })
   if (limit !== null) return refuse(limit)
   const members = membersOf(lease, view)
   const terms = { ttlSecs: lease.ttlSecs, reason: command.reason, binding: null }

@@ -120,19 +120,22 @@ export function environmentHolder(name: string, value: string, startedSince = 0)
   if (!procIsOurs()) return 'unknown'
   const entry = `${name}=${value}`
   const seen = new Set([process.pid])
-  let unreadable = false
-  // A process may hand its environment to a child and end between the listing and the look: list again until nothing is new.
-  for (let round = 0; round < 3; round++) {
-    const fresh = listProcesses().filter(pid => !seen.has(pid))
-    if (fresh.length === 0) break
+  let unclear = new Set<number>()
+  // A process may hand its environment to a child and end between the listing and the look, and one that is just starting or ending
+  // cannot be read for a moment: look again until nothing is new and nothing unclear.
+  for (let round = 0; round < 4; round++) {
+    const fresh = listProcesses().filter(pid => !seen.has(pid) || unclear.has(pid))
+    if (fresh.length === 0) return 'absent'
+    if (unclear.size > 0) Atomics.wait(new Int32Array(new SharedArrayBuffer(4)), 0, 0, 2)
+    unclear = new Set()
     for (const pid of fresh) {
       seen.add(pid)
       const carried = carries(pid, entry)
       if (carried === true) return 'present'
-      if (carried === null && couldBeChild(pid, startedSince)) unreadable = true
+      if (carried === null && couldBeChild(pid, startedSince)) unclear.add(pid)
     }
   }
-  return unreadable ? 'unknown' : 'absent'
+  return unclear.size > 0 ? 'unknown' : 'absent'
 }
 
 /** Null when it cannot be told. */

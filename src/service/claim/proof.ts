@@ -1,5 +1,5 @@
 import type { Target } from '../../core/decide.ts'
-import type { Lease } from '../../core/lease.ts'
+import type { Holder, Lease } from '../../core/lease.ts'
 import type { Presented } from '../../core/refusal.ts'
 import { isUlid } from '../../core/ulid.ts'
 import { usage } from '../../core/fault.ts'
@@ -37,7 +37,7 @@ export function proofFor(
   if (flags.token !== undefined || flags.lease !== undefined) {
     return { leaseId: flags.lease?.toUpperCase() ?? null, token: flags.token === undefined ? null : parseToken(flags.token) }
   }
-  return fromEnvironment(target, env) ?? fromNotes(workspace, target, sessionId)
+  return fromEnvironment(target, env) ?? fromNotes(workspace, target, holder)
 }
 
 /** `exec` names its resources too, so that its token is not shown for something else that its child asks about. */
@@ -54,7 +54,11 @@ function fromEnvironment(target: Target, env: NodeJS.ProcessEnv): Presented | nu
   return { leaseId: own, token: parseToken(token) }
 }
 
-function fromNotes(workspace: Workspace, target: Target, sessionId: string | null): Presented {
+/**
+ * What this worktree noted is shown only by the agent and session that it was granted to: others who work here have no part in it. An
+ * eviction by somebody else leaves the note, which is how a holder learns that it lost the lease and not merely that nobody has it.
+ */
+function fromNotes(workspace: Workspace, target: Target, holder: Holder): Presented {
   if ('leaseId' in target) return { leaseId: null, token: null }
   const entry = readHeld(workspace.repository).entries.get(target.resource)
   return entry === undefined || entry.session !== sessionId
@@ -66,10 +70,10 @@ function fromNotes(workspace: Workspace, target: Target, sessionId: string | nul
 export const noteHeld = (workspace: Workspace, leases: readonly Lease[]): string | null =>
   rememberHeld(
     workspace.repository,
-    leases.map(({ resource, leaseId, token, holder }) => ({ resource, leaseId, token, session: holder.sessionId })),
+    leases.map(({ resource, leaseId, token, holder }) => ({ resource, leaseId, token, agentId: holder.agentId, session: holder.sessionId })),
   )
 
-/** Forgets what has ended. */
+/** Forgets what its holder has given away. */
 export const noteEnded = (workspace: Workspace, leases: readonly Lease[]): string | null =>
   leases.length === 0
     ? null

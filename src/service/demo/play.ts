@@ -12,7 +12,19 @@ export interface Moment {
   /** Wall clock, milliseconds since the epoch. */
   readonly at: number
   readonly agent: string
-  readonly event: 'claim' | 'takeover' | 'busy' | 'waits' | 'renew' | 'done' | 'given-back' | 'killed' | 'back' | 'refused' | 'accepted' | 'lost'
+  readonly event:
+    | 'claim'
+    | 'takeover'
+    | 'busy'
+    | 'waits'
+    | 'renew'
+    | 'done'
+    | 'given-back'
+    | 'killed'
+    | 'back'
+    | 'refused'
+    | 'accepted'
+    | 'lost'
   readonly ticket: string
   readonly token: number | null
   /** For `busy`: who holds it. For `refused` and `accepted`: the command. */
@@ -37,7 +49,14 @@ export interface Seen {
   readonly moments: Moment[]
   readonly reports: Report[]
   readonly troubles: string[]
-  victim: { readonly agent: string; readonly pid: number; readonly ticket: string; readonly token: number; readonly at: number; signal: string | null } | null
+  victim: {
+    readonly agent: string
+    readonly pid: number
+    readonly ticket: string
+    readonly token: number
+    readonly at: number
+    signal: string | null
+  } | null
 }
 
 /** How often the log is read, milliseconds. */
@@ -140,10 +159,12 @@ export class Play {
   #hear(report: Report): void {
     this.seen.reports.push(report)
     const { at, agent, ticket, token = null } = report
-    const add = (event: Moment['event'], detail: string | null = null): void => void this.seen.moments.push({ at, agent, event, ticket, token, detail })
+    const add = (event: Moment['event'], detail: string | null = null): void =>
+      void this.seen.moments.push({ at, agent, event, ticket, token, detail })
     switch (report.event) {
       case 'ready':
-        if (this.seen.reports.filter(({ event }) => event === 'ready').length === agents.length) for (const child of this.#running.values()) child.stdin?.write('go\n')
+        if (this.seen.reports.filter(({ event }) => event === 'ready').length === agents.length)
+          for (const child of this.#running.values()) child.stdin?.write('go\n')
         break
       case 'busy':
         add('busy', report.by?.replace('agent:', '') ?? null)
@@ -176,7 +197,8 @@ export class Play {
     if (!('resources' in operation)) return
     const ticket = operation.resources[0]!.replace('ticket:', '')
     const agent = operation.actor.replace('agent:', '')
-    const add = (event: Moment['event'], token: number): void => void this.seen.moments.push({ at, agent, event, ticket, token, detail: null })
+    const add = (event: Moment['event'], token: number): void =>
+      void this.seen.moments.push({ at, agent, event, ticket, token, detail: null })
     if (operation.op === 'acquire') {
       const evicted = this.seen.victim?.ticket === ticket && this.seen.victim.agent !== agent
       const again = this.seen.moments.some(moment => moment.event === 'takeover' && moment.ticket === ticket)

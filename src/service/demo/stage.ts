@@ -37,7 +37,8 @@ export interface Stage {
   close(): void
 }
 
-const foreign = /^(LEASEHOLD|GIT|XDG|CLAUDE|CODEX|QWEN|COPILOT|GEMINI|CURSOR|OPENCODE)(_|$)|^(CLAUDECODE|AI_AGENT|NODE_OPTIONS|NODE_EXTRA_CA_CERTS|HOME)$/
+const foreign =
+  /^(LEASEHOLD|GIT|XDG|CLAUDE|CODEX|QWEN|COPILOT|GEMINI|CURSOR|OPENCODE)(_|$)|^(CLAUDECODE|AI_AGENT|NODE_OPTIONS|NODE_EXTRA_CA_CERTS|HOME)$/
 
 /** The environment without what would make the demo depend on who runs it, and where. */
 export function neutralEnvironment(env: NodeJS.ProcessEnv, home: string): NodeJS.ProcessEnv {

@@ -28,7 +28,14 @@ interface Commit {
 /** Looks at the log, at Git and at what the agents were told, and says for each claim of the demo whether it is true. */
 export function judge(stage: Stage, seen: Seen, entries: readonly Entry[], lh: string): Verdict {
   const history = judgeHistory(entries)
-  const parts = [exclusive(seen, history, entries), takenOver(seen, history), fenced(seen), doneOnce(stage, history), verified(stage, lh, entries), orderly(seen)]
+  const parts = [
+    exclusive(seen, history, entries),
+    takenOver(seen, history),
+    fenced(seen),
+    doneOnce(stage, history),
+    verified(stage, lh, entries),
+    orderly(seen),
+  ]
   const checks = parts.flatMap(({ check }) => (check === null ? [] : [check]))
   return { checks, proven: { holds: checks.every(({ holds }) => holds), ...Object.assign({}, ...parts.map(({ facts }) => facts)) } }
 }
@@ -49,7 +56,13 @@ function exclusive(seen: Seen, history: Judgement, entries: readonly Entry[]): P
   const lost = granted.filter(({ token, lease }) => !ownerships.some(each => each.token === token && each.leaseId === lease))
   const refused = countOf(seen.moments, 'busy')
   const holds = wrong.length === 0 && lost.length === 0 && mostHolders === 1 && ownerships.length > tickets.length
-  const facts = { claims: ownerships.length, most_holders_at_once: mostHolders, busy_refusals: refused, renewals: countOf(seen.moments, 'renew'), records: entries.length }
+  const facts = {
+    claims: ownerships.length,
+    most_holders_at_once: mostHolders,
+    busy_refusals: refused,
+    renewals: countOf(seen.moments, 'renew'),
+    records: entries.length,
+  }
   const text = holds
     ? `Never two holders: ${ownerships.length} claims by 3 agents are in the log, at most one per ticket at any moment; ${refused} came second and ${refused === 1 ? 'was' : 'were'} told who has it.`
     : `One holder at a time does NOT hold: ${[...wrong, ...lost.map(({ ticket }) => `the claim of ${ticket} is not in the log`)].join('; ') || 'too few claims were seen'}.`
@@ -60,7 +73,14 @@ function takenOver({ victim }: Seen, { ownerships }: Judgement): Part {
   const dead = ownerships.find(({ token }) => token === victim?.token)
   const next = ownerships.find(({ resource, token }) => resource === dead?.resource && token > (victim?.token ?? 0))
   if (victim === null || dead === undefined || next === undefined) {
-    return { check: { name: 'takeover', holds: false, text: `The takeover did NOT happen: ${victim === null ? 'nobody was killed' : `nobody took ${victim.ticket} over`}.` }, facts: {} }
+    return {
+      check: {
+        name: 'takeover',
+        holds: false,
+        text: `The takeover did NOT happen: ${victim === null ? 'nobody was killed' : `nobody took ${victim.ticket} over`}.`,
+      },
+      facts: {},
+    }
   }
   const silentSecs = (next.startedM - dead.lastBeatM) / 1000
   const holds = victim.signal === 'SIGKILL' && next.agentId !== dead.agentId && dead.endedBy === 'auto-evict' && silentSecs >= ttlSecs
@@ -84,7 +104,10 @@ function fenced({ moments, victim }: Seen): Part {
   const text = holds
     ? `A zombie cannot finish: ${victim?.agent} came back with its old token #${victim?.token} and was refused ${times(refused)} (exit 6), because the ticket is at #${newest} now.`
     : `A stale token was NOT refused: ${refused} refusals, ${accepted} times accepted.`
-  return { check: { name: 'stale_token', holds, text }, facts: { stale_token: { token: victim?.token ?? null, attempts: refused + accepted, refused, exit_code: 6 } } }
+  return {
+    check: { name: 'stale_token', holds, text },
+    facts: { stale_token: { token: victim?.token ?? null, attempts: refused + accepted, refused, exit_code: 6 } },
+  }
 }
 
 function doneOnce(stage: Stage, { ownerships }: Judgement): Part {
@@ -99,7 +122,10 @@ function doneOnce(stage: Stage, { ownerships }: Judgement): Part {
   const text = holds
     ? `No work was done twice and none was lost: ${tickets.length} tickets, ${commits.length} Git commits, each with the token of its claim.`
     : `The work was NOT done exactly once: ${wrong.join('; ') || `${commits.length} commits for ${tickets.length} tickets`}.`
-  return { check: { name: 'done_exactly_once', holds, text }, facts: { tickets: tickets.length, done_exactly_once: once, commits: commits.length } }
+  return {
+    check: { name: 'done_exactly_once', holds, text },
+    facts: { tickets: tickets.length, done_exactly_once: once, commits: commits.length },
+  }
 }
 
 /** What Git says is done, on any branch. */
@@ -113,7 +139,11 @@ function commitsOf(stage: Stage): readonly Commit[] {
 
 /** Lets \`lh verify\` check every record, as anybody can. */
 function verified(stage: Stage, lh: string, entries: readonly Entry[]): Part {
-  const { status, stdout, stderr } = spawnSync(process.execPath, [lh, 'verify', '--json'], { cwd: stage.repository, env: stage.env, encoding: 'utf8' })
+  const { status, stdout, stderr } = spawnSync(process.execPath, [lh, 'verify', '--json'], {
+    cwd: stage.repository,
+    env: stage.env,
+    encoding: 'utf8',
+  })
   const answer = parsed(stdout)
   const records = Number(answer['records'] ?? 0)
   const gaps = entries.filter(({ seq }, index) => seq !== index + 1).length
@@ -121,7 +151,10 @@ function verified(stage: Stage, lh: string, entries: readonly Entry[]): Part {
   const text = holds
     ? `The log is whole: lh verify read ${records} records; every checksum and every link to the record before is right.`
     : `The log could NOT be verified: lh verify ended with ${status}: ${(stdout + stderr).trim().slice(0, 300)}`
-  return { check: { name: 'log_verified', holds, text }, facts: { log: { records, segments: answer['segments'] ?? null, verified: holds } } }
+  return {
+    check: { name: 'log_verified', holds, text },
+    facts: { log: { records, segments: answer['segments'] ?? null, verified: holds } },
+  }
 }
 
 function parsed(text: string): Wire {
@@ -137,5 +170,8 @@ function orderly({ troubles, moments }: Seen): Part {
   const lost = moments.filter(({ event }) => event === 'lost').map(({ agent, ticket }) => `${agent} lost ${ticket}`)
   const wrong = [...troubles, ...lost]
   if (wrong.length === 0) return { check: null, facts: {} }
-  return { check: { name: 'agents', holds: false, text: `The agents did NOT run as they should: ${wrong.join('; ')}.` }, facts: { troubles: wrong } }
+  return {
+    check: { name: 'agents', holds: false, text: `The agents did NOT run as they should: ${wrong.join('; ')}.` },
+    facts: { troubles: wrong },
+  }
 }

@@ -10,6 +10,8 @@ export interface HeldEntry {
   readonly resource: string
   readonly leaseId: string
   readonly token: number
+  /** Whom it was granted to. Several agents may work in one worktree, and a note is proof for its own agent only. */
+  readonly agentId: string
   readonly session: string | null
 }
 
@@ -46,7 +48,7 @@ export function rememberHeld(repository: Repository, granted: readonly HeldEntry
   return change(repository, entries => {
     for (const entry of granted) {
       const known = entries.get(entry.resource)
-      if (known?.leaseId === entry.leaseId && known.token === entry.token && known.session === entry.session) continue
+      if (known?.leaseId === entry.leaseId && known.token === entry.token && known.agentId === entry.agentId && known.session === entry.session) continue
       // Deleting first moves the entry to the end: the order is the age.
       entries.delete(entry.resource)
       entries.set(entry.resource, entry)
@@ -81,7 +83,7 @@ function change(repository: Repository, edit: (entries: Map<string, HeldEntry>) 
 
 function print(entries: readonly HeldEntry[]): string {
   const byResource = entries.map(
-    entry => [entry.resource, { lease_id: entry.leaseId, token: entry.token, session: entry.session }] as const,
+    entry => [entry.resource, { lease_id: entry.leaseId, token: entry.token, agent_id: entry.agentId, session: entry.session }] as const,
   )
   return `${JSON.stringify({ schema_version: 1, entries: Object.fromEntries(byResource) })}\n`
 }
@@ -93,10 +95,10 @@ function parseHeld(content: unknown): Map<string, HeldEntry> | null {
   if (schema_version !== 1 || listed === null) return null
   const parsed = new Map<string, HeldEntry>()
   for (const [resource, value] of Object.entries(listed)) {
-    const { lease_id: leaseId, token, session } = recordOf(value) ?? {}
-    if (typeof leaseId !== 'string' || typeof token !== 'number' || !Number.isSafeInteger(token) || token < 1) return null
+    const { lease_id: leaseId, token, agent_id: agentId, session } = recordOf(value) ?? {}
+    if (typeof leaseId !== 'string' || typeof agentId !== 'string' || typeof token !== 'number' || !Number.isSafeInteger(token) || token < 1) return null
     if (session !== null && typeof session !== 'string') return null
-    parsed.set(resource, { resource, leaseId, token, session })
+    parsed.set(resource, { resource, leaseId, token, agentId, session })
   }
   return parsed
 }

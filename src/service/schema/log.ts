@@ -163,5 +163,5 @@ export const worktreeFile: Schema = object({ schema_version: always(1), worktree
 /** `held.json` in a worktree’s git directory. */
 export const heldFile: Schema = object({
   schema_version: always(1),
-  entries: { type: 'object', additionalProperties: object({ lease_id: ulid, token, session: maybe(text()) }) },
+  entries: { type: 'object', additionalProperties: object({ lease_id: ulid, token, agent_id: text(), session: maybe(text()) }) },
 })

@@ -1,5 +1,5 @@
 import { createHash } from 'node:crypto'
-import { readFileSync, readdirSync } from 'node:fs'
+import { existsSync, readFileSync, readdirSync } from 'node:fs'
 import path from 'node:path'
 
 // Reads the log's bytes with code of its own, so that a mistake in the store's reader cannot hide one of its writer.
@@ -30,7 +30,11 @@ export function readChain(store: string): Chain {
   let [prev, seq] = ['0'.repeat(16), 0]
   const files = segmentsOf(store)
   for (const file of files) {
-    const text = readFileSync(file, 'utf8')
+    const text = textOf(file)
+    if (text === null) {
+      faults.push(`${path.basename(file)} is missing`)
+      continue
+    }
     const lines = text.split('\n')
     if (lines.pop() !== '') faults.push(`${path.basename(file)} ends in the midst of a line`)
     for (const [index, line] of lines.entries()) {
@@ -47,7 +51,8 @@ export function readChain(store: string): Chain {
         if (number !== seq) faults.push(`${where}: ${op} at ${number} instead of ${seq}`)
         continue
       }
-      if (number !== seq + 1 && !(op === 'repair' && number > seq && record['last_good_seq'] === seq)) faults.push(`${where}: number ${number} follows ${seq}`)
+      if (number !== seq + 1 && !(op === 'repair' && number > seq && record['last_good_seq'] === seq))
+        faults.push(`${where}: number ${number} follows ${seq}`)
       seq = Math.max(seq, number)
       records.set(number, rawRecord(op, number, record))
     }
@@ -57,9 +62,11 @@ export function readChain(store: string): Chain {
 
 function segmentsOf(store: string): readonly string[] {
   const archive = path.join(store, 'archive')
-  const archived = readdirSync(archive).filter(name => /^claims-\d+-\d+\.jsonl$/.test(name))
+  const archived = existsSync(archive) ? readdirSync(archive).filter(name => /^claims-\d+-\d+\.jsonl$/.test(name)) : []
   return [...archived.sort().map(name => path.join(archive, name)), path.join(store, 'claims.jsonl')]
 }
+
+const textOf = (file: string): string | null => (existsSync(file) ? readFileSync(file, 'utf8') : null)
 
 function opened(line: string): { readonly record: Record<string, unknown> | null; readonly sum: string } {
   const match = /^(.*),"sum":"([0-9a-f]{16})"\}$/.exec(line)

@@ -40,6 +40,10 @@ export type Report =
       readonly seqs: readonly number[]
       readonly resources: readonly string[]
       readonly token: number
+      readonly agentId: string
+      /** When it was asked and when it was answered: milliseconds of the clock that all processes of this machine share. */
+      readonly asked: number
+      readonly answered: number
     }
   /** The store said no, as it should. */
   | { readonly is: 'no'; readonly why: string }

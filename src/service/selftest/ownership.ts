@@ -57,7 +57,8 @@ class Fold {
       const begun = { startedM: clk.m, startedAt: at, ttlSecs, lastBeatM: clk.m, renewals: 0, endedM: null, endedBy: null }
       const ownership: Ownership = { resource, agentId: holder.agentId, leaseId: leaseIds[index] ?? '', token: seq, ...begun }
       const before = present.at(-1)
-      if (before !== undefined) this.found.twoHolders.push(`${resource}: ${holder.agentId} (#${seq}) beside ${before.agentId} (#${before.token})`)
+      if (before !== undefined)
+        this.found.twoHolders.push(`${resource}: ${holder.agentId} (#${seq}) beside ${before.agentId} (#${before.token})`)
       const last = this.tokens.get(resource) ?? 0
       if (seq <= last) this.found.tokensNotGrowing.push(`${resource}: #${seq} after #${last}`)
       this.tokens.set(resource, Math.max(seq, last))
@@ -82,7 +83,8 @@ class Fold {
     }
     const dueM = ownership.lastBeatM + ownership.ttlSecs * 1000
     const byTime = operation.op === 'auto-evict' && operation.reason === 'ttl'
-    if (byTime && (ownership.ttlSecs === 0 || clk.m < dueM)) this.found.earlyEvictions.push(`${resource} #${token}: ${dueM - clk.m} ms too early`)
+    if (byTime && (ownership.ttlSecs === 0 || clk.m < dueM))
+      this.found.earlyEvictions.push(`${resource} #${token}: ${dueM - clk.m} ms too early`)
     Object.assign(ownership, { endedM: clk.m, endedBy: operation.op })
     const left = present.filter(each => each !== ownership)
     this.open.set(resource, left)

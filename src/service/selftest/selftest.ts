@@ -67,7 +67,12 @@ export async function selftest(options: SelftestOptions): Promise<SelftestReport
     const exclusion = await tryExclusion(launcher, { ...order, role: 'hold', agentId: 'selftest:0', resident: false })
     storm = new Storm(launcher, order, options.agents)
     const toll = await watched(storm, options)
-    return { ...(await report(options, { ...order, exclusion, toll })), directory: base, fileSystem: fileSystemName(base), warnings: warning === null ? [] : [warning] }
+    return {
+      ...(await report(options, { ...order, exclusion, toll })),
+      directory: base,
+      fileSystem: fileSystemName(base),
+      warnings: warning === null ? [] : [warning],
+    }
   } finally {
     clean()
   }
@@ -99,7 +104,17 @@ async function report(options: SelftestOptions, done: Done): Promise<Omit<Selfte
   const history = judgeHistory(await collect(options.open(settingsOf({ ...done, resident: false })).history()))
   const checks = judge({ toll, chain, history, exclusion, counter: done.counter, freed, keys })
   const { counts } = history
-  const document = { seconds: options.seconds, agents: options.agents, keys, ...countsOf(toll, history), records: chain.records.size, segments: chain.segments, operations: counts, lock_freed_after_kill_ms: exclusion.freedAfterMs, checks }
+  const document = {
+    seconds: options.seconds,
+    agents: options.agents,
+    keys,
+    ...countsOf(toll, history),
+    records: chain.records.size,
+    segments: chain.segments,
+    operations: counts,
+    lock_freed_after_kill_ms: exclusion.freedAfterMs,
+    checks,
+  }
   return { checks, document, toll, exclusion, keys, segments: chain.segments, records: chain.records.size }
 }
 

@@ -12,13 +12,18 @@ export interface Launcher {
 }
 
 export function launch({ lh, env }: Launcher, order: Order): ChildProcess {
-  const child = spawn(process.execPath, [lh, 'selftest'], { env: { ...env, [orderVariable]: JSON.stringify(order) }, detached: true, stdio: ['pipe', 'pipe', 'pipe'] })
+  const child = spawn(process.execPath, [lh, 'selftest'], {
+    env: { ...env, [orderVariable]: JSON.stringify(order) },
+    detached: true,
+    stdio: ['pipe', 'pipe', 'pipe'],
+  })
   // Who is killed before it read what we wrote is no error of ours.
   child.stdin.on('error', () => undefined)
   return child
 }
 
-type Ack = Extract<Report, { is: 'ack' }>
+/** An answer of the store that said yes. */
+export type Ack = Extract<Report, { is: 'ack' }>
 
 /** What was done to the processes and what they did. */
 export interface Toll {
@@ -42,10 +47,10 @@ interface Worker {
 }
 
 /** One blow after the other, milliseconds between them for all processes together. */
-const blowEveryMs = { least: 60, most: 260 }
+const blowEveryMs = { least: 60, most: 300 }
 
-/** Most pauses are short; some outlast the TTL, and then the paused holder has lost its lease when it goes on. */
-const pauseMs = { least: 20, usual: 500, long: 1400, longShare: 0.2 }
+/** Most pauses are short, since everybody waits when the paused one has the store's lock; some outlast the TTL, and then the paused holder has lost its lease when it goes on. */
+const pauseMs = { least: 20, usual: 200, long: 1400, longShare: 0.15 }
 
 /** After the last blow a process finishes what it does; this is for one that hangs. */
 const endMs = 30_000
@@ -150,7 +155,8 @@ export class Storm {
     const working = this.#workers.filter(worker => worker?.state === 'working')
     const victim = working[Math.floor(Math.random() * working.length)]
     if (victim === undefined || victim === null) return
-    const kind = blow < 3 ? (['kill', 'tear', 'pause'] as const)[blow] : (['kill', 'kill', 'tear', 'pause', 'pause'] as const)[Math.floor(Math.random() * 5)]
+    const kind =
+      blow < 3 ? (['kill', 'tear', 'pause'] as const)[blow] : (['kill', 'kill', 'tear', 'pause'] as const)[Math.floor(Math.random() * 4)]
     if (kind === 'pause') this.#pause(victim)
     else {
       victim.state = 'doomed'

@@ -27,7 +27,7 @@ export async function work(order: Order, env: NodeJS.ProcessEnv, open: OpenStore
 /** At once and into the kernel: what is reported survives the death of whoever reports it. */
 function report(line: Report): void {
   const bytes = Buffer.from(`${JSON.stringify(line)}\n`)
-  for (let done = 0; done < bytes.length; ) {
+  for (let done = 0; done < bytes.length;) {
     try {
       done += fs.writeSync(1, bytes, done)
     } catch (error) {
@@ -36,7 +36,12 @@ function report(line: Report): void {
   }
 }
 
-const noLock: KernelLock = { tryExclusive: () => true, tryShared: () => true, waitExclusive: () => Promise.resolve(), unlock: () => undefined }
+const noLock: KernelLock = {
+  tryExclusive: () => true,
+  tryShared: () => true,
+  waitExclusive: () => Promise.resolve(),
+  unlock: () => undefined,
+}
 
 /** The real lock, and how long the longest wait for it was. */
 class WatchedLock implements KernelLock {
@@ -77,6 +82,9 @@ async function holdForever({ counter }: Order, lock: KernelLock): Promise<number
   return 0
 }
 
+/** Monotonic, and the same for all processes. */
+const sharedMs = (): number => Number(process.hrtime.bigint() / 1000n) / 1000
+
 const chance = (probability: number): boolean => Math.random() < probability
 
 /** Acquires, renews and releases a few keys that everybody wants, as fast as it can. */
@@ -100,7 +108,7 @@ class Hammer {
     process.stdin.setEncoding('utf8').on('data', (text: string) => (this.#told = text.includes('end') ? 'end' : 'tear'))
     process.stdin.on('end', () => process.exit(3))
     report({ is: 'ready' })
-    for (let faults = 0; this.#told !== 'end' && faults < maxFaults; ) {
+    for (let faults = 0; this.#told !== 'end' && faults < maxFaults;) {
       try {
         if (this.#told === 'tear') await this.#tear()
         else await (chance(odds.count) ? this.#count() : this.#round())
@@ -122,30 +130,44 @@ class Hammer {
     const { agentId } = this.#order
     const caller = { holder: { agentId, worktreeId: 'wt:5e1f7e57', sessionId: null, witness: null } }
     const resources = [this.#key(), ...(chance(odds.several) ? [this.#key()] : [])]
-    const answer = await this.#coordinator.acquire(caller, { resources, ttlSecs, ...(chance(odds.wait) ? { waitMs: 50 + Math.random() * 200 } : {}) })
-    const lease = this.#noted('acquire', answer)
+    const waiting = chance(odds.wait) ? { waitMs: 50 + Math.random() * 200 } : {}
+    const lease = await this.#noted('acquire', () => this.#coordinator.acquire(caller, { resources, ttlSecs, ...waiting }))
     if (lease === null) {
       await sleep(Math.random() * 4)
       return
     }
     const proof = { target: { resource: lease.resource }, presented: { leaseId: lease.leaseId, token: lease.token } }
     await sleep(Math.random() * 4)
-    if (chance(odds.renew) && this.#noted('renew', await this.#coordinator.renew(caller, proof)) === null) return
-    if (!chance(odds.forget)) this.#noted('release', await this.#coordinator.release(caller, proof))
+    if (chance(odds.renew) && (await this.#noted('renew', () => this.#coordinator.renew(caller, proof))) === null) return
+    if (!chance(odds.forget)) await this.#noted('release', () => this.#coordinator.release(caller, proof))
   }
 
   #key(): string {
     return `selftest:key-${Math.floor(Math.random() * this.#order.keys)}`
   }
 
-  #noted(op: 'acquire' | 'renew' | 'release', answer: Answer): Lease | null {
+  async #noted(op: 'acquire' | 'renew' | 'release', ask: () => Promise<Answer>): Promise<Lease | null> {
+    const asked = sharedMs()
+    const answer = await ask()
+    const answered = sharedMs()
     if (!answer.ok) {
       report({ is: 'no', why: answer.refusal.kind })
       return null
     }
-    const [lease] = op === 'release' ? answer.ended : answer.leases
-    const resources = (op === 'release' ? answer.ended : answer.leases).map(({ resource }) => resource)
-    report({ is: 'ack', op, opId: answer.opId, seqs: answer.seqs, resources, token: lease?.token ?? 0 })
+    const leases = op === 'release' ? answer.ended : answer.leases
+    const [lease] = leases
+    const { agentId } = this.#order
+    report({
+      is: 'ack',
+      op,
+      opId: answer.opId,
+      seqs: answer.seqs,
+      resources: leases.map(({ resource }) => resource),
+      token: lease?.token ?? 0,
+      agentId,
+      asked,
+      answered,
+    })
     return lease ?? null
   }
 
@@ -158,7 +180,7 @@ class Hammer {
       fs.readSync(fd, bytes, 0, 32, 0)
       const count = Number(bytes.toString('latin1', 0, 16))
       fs.writeSync(fd, String(process.pid).padEnd(16), 16)
-      for (const until = performance.now() + 0.05; performance.now() < until; ) continue
+      for (const until = performance.now() + 0.05; performance.now() < until;) continue
       fs.readSync(fd, bytes, 16, 16, 16)
       const inside = Number(bytes.toString('latin1', 16, 32))
       fs.writeSync(fd, String(count + 1).padEnd(16), 0)
@@ -171,7 +193,15 @@ class Hammer {
   /** What a crash in the midst of a write leaves: half a record without its end, and a lock whose owner is gone. */
   #tear(): Promise<never> {
     return this.#store.exclusively('selftest: tear', fd => {
-      const record = JSON.stringify({ schema_version: 1, seq: 1, prev: '0'.repeat(16), at: new Date().toISOString(), op: 'acquire', resource: this.#key(), agent: this.#order.agentId })
+      const record = JSON.stringify({
+        schema_version: 1,
+        seq: 1,
+        prev: '0'.repeat(16),
+        at: new Date().toISOString(),
+        op: 'acquire',
+        resource: this.#key(),
+        agent: this.#order.agentId,
+      })
       const bytes = fs.writeSync(fd, record.slice(0, 1 + Math.floor(Math.random() * (record.length - 1))))
       report({ is: 'torn', bytes })
       for (;;) process.kill(process.pid, 'SIGKILL')

@@ -10,7 +10,9 @@ import { listArchive } from './archive.ts'
 import type { Layout } from './directory.ts'
 import { readFlags } from './directory.ts'
 import { breach } from './laws.ts'
+import { withoutDoubles } from './leftovers.ts'
 import { eachLine, endOfLines, seal, unseal, useNativeHash } from './record.ts'
+import { lostLogReason } from './restore.ts'
 import type { Retention } from './rotate.ts'
 import type { Position } from './segment.ts'
 import { gapBefore } from './segment.ts'
@@ -20,9 +22,6 @@ const maxFaults = 50
 
 /** Pieces in which segments are read, and how often progress is told, bytes. */
 const chunkBytes = 1 << 20
-
-/** First words of the `repair` record that opens a log made after the old one was lost: what lies between them is gone, and known to be. */
-export const lostLogReason = 'the log was lost'
 
 /**
  * Reads everything that the store keeps, oldest first, and believes none of it: each line's checksum, the chain through all segments,
@@ -73,20 +72,6 @@ function baseOf(disk: Disk, fd: number, size: number): number | null {
   const end = bytes.indexOf(0x0a)
   const read = end < 0 ? '' : unseal(bytes, 0, end)
   return typeof read === 'string' || read.record.op !== 'segment' ? null : read.record.base_seq
-}
-
-/**
- * A rotation that was stopped half-way leaves an archive's name on the file that is still in use; the next one gives it another name.
- * Of several with the same beginning the longest is the whole, and what the log begins with is the log.
- */
-export function withoutDoubles(archives: readonly Archived[], logBase: number | null): readonly Archived[] {
-  const longest = new Map<number, Archived>()
-  for (const archive of archives) {
-    if (logBase !== null && archive.first > logBase) continue
-    const known = longest.get(archive.first)
-    if (known === undefined || known.last < archive.last) longest.set(archive.first, archive)
-  }
-  return [...longest.values()]
 }
 
 /** What the first line of a segment promises. */

@@ -136,7 +136,7 @@ export async function addressed(context: Context, workspace: FileWorkspace) {
   const target = targetOf(workspace, text!)
   const caller = await callerOf(context, workspace)
   const flags = { token: textOption(context, 'token'), lease: textOption(context, 'lease') }
-  return { caller, target, presented: proofFor(workspace, target, flags, context.env, caller.holder.sessionId) }
+  return { caller, target, presented: proofFor(workspace, target, flags, context.env, caller.holder) }
 }
 
 /** `lh claim release` */
@@ -146,6 +146,8 @@ export const release: Run = async context => {
   const { caller, target, presented } = await addressed(context, workspace)
   const only = switchOption(context, 'only')
   const answer = await workspace.coordinator.release(caller, { target, presented, only, ...(reason === undefined ? {} : { reason }) })
+  const note = noteEnded(workspace, answer.ok ? answer.ended : [])
+  if (note !== null) context.output.warn(note)
   return endedAnswer(context, workspace, answer, caller.holder.agentId, 'released')
 }
 
@@ -162,8 +164,7 @@ export const evict: Run = async context => {
 
 function endedAnswer(context: Context, workspace: FileWorkspace, answer: Answer, actor: string, verb: string): number {
   const granted = orThrow(answer)
-  const note = noteEnded(workspace, granted.ended)
-  for (const warning of [...workspace.store.warnings, ...(note === null ? [] : [note])]) context.output.warn(warning)
+  for (const warning of workspace.store.warnings) context.output.warn(warning)
   const document = endedDocument(granted, actor, context.positionals[0]!)
   const lines = granted.ended.map(lease => `${verb} ${lease.resource}, held by ${lease.holder.agentId} with token ${lease.token}`)
   context.output.answer(document, lines.length === 0 ? [`${context.positionals[0]} was already released`] : lines)
@@ -206,7 +207,7 @@ export const list: Run = async context => {
   const workspace = await openWorkspace(context)
   if (switchOption(context, 'sweep')) {
     const caller = await workspace.identify().catch(() => workspace.system())
-    noteEnded(workspace, orThrow(await workspace.coordinator.sweep(caller)).ended)
+    orThrow(await workspace.coordinator.sweep(caller))
   }
   const view = await workspace.coordinator.view()
   for (const warning of view.warnings) context.output.warn(warning)

@@ -29,8 +29,13 @@ export const demo: Run = async context => {
     onMoment: (moment, elapsedMs) => say([timeline.row(moment, elapsedMs)]),
   })
   const failed = result.checks.filter(({ holds }) => !holds)
-  const kept = keep ? [`Kept: ${result.directory} (repository/, one worktree per agent, and agent.mjs: the whole agent)`, ''] : []
-  say([...timeline.foot(result.checks), '', ...kept, ...(failed.length === 0 ? whatNext(output.colour, keep ? result.directory : null) : [])])
+  const kept = keep ? [`Kept: ${result.directory} (repository/, the worktrees, and agent.mjs, which is a whole agent)`, ''] : []
+  say([
+    ...timeline.foot(result.checks),
+    '',
+    ...kept,
+    ...(failed.length === 0 ? whatNext(output.colour, keep ? result.directory : null) : []),
+  ])
   if (failed.length > 0) throw notProven(failed, result, keep)
   output.answer(documentOf(result, keep), [])
   return 0
@@ -38,7 +43,15 @@ export const demo: Run = async context => {
 
 const documentOf = ({ timeline, proven, directory }: Demonstrated, keep: boolean): Wire => ({
   ok: true,
-  timeline: timeline.map(({ at, elapsedMs, agent, event, ticket, token, detail }) => ({ at: new Date(at).toISOString(), elapsed_ms: elapsedMs, agent, event, ticket, token, detail })),
+  timeline: timeline.map(({ at, elapsedMs, agent, event, ticket, token, detail }) => ({
+    at: new Date(at).toISOString(),
+    elapsed_ms: elapsedMs,
+    agent,
+    event,
+    ticket,
+    token,
+    detail,
+  })),
   proven,
   directory: keep ? directory : null,
 })
@@ -75,7 +88,8 @@ class Timeline {
     return [
       '',
       `${this.#style(['bold'], 'lh demo')}: three processes share ${tickets.length} tickets of one Git repository. One gets killed.`,
-      this.#style(['dim'], `${directory}, one worktree each; a claim lasts ${ttlSecs} s unless renewed; #n is its token`),
+      this.#style(['dim'], `Each has its own worktree in ${directory}.`),
+      this.#style(['dim'], `A claim lasts ${ttlSecs} s unless renewed; #n: its token; ┃ held; ┊ held by the dead`),
       '',
       `${' '.repeat(timeWidth)}${agentHeads.join('').trimEnd()}`,
       this.#style(['dim'], rule),
@@ -84,7 +98,11 @@ class Timeline {
 
   row(moment: Moment, elapsedMs: number): string {
     const [style, text, lane] = depicted(moment)
-    const cells = agents.map(agent => (agent === moment.agent ? this.#style(style === 'agent' ? [agentStyles[agent]!] : style, text.padEnd(laneWidth)) : this.#between(agent)))
+    const cells = agents.map(agent =>
+      agent === moment.agent
+        ? this.#style(style === 'agent' ? [agentStyles[agent]!] : style, text.padEnd(laneWidth))
+        : this.#between(agent),
+    )
     // A ticket that is taken over is no longer the dead holder's.
     if (moment.event === 'takeover') for (const [agent, state] of this.#lanes) if (state === 'dead') this.#lanes.set(agent, 'off')
     if (lane !== null) this.#lanes.set(moment.agent, lane)
@@ -138,7 +156,7 @@ function depicted({ event, ticket, token, detail }: Moment): readonly [style: 'a
     case 'killed':
       return [['red', 'bold'], `✗ kill -9, holds ${ticket}`, 'dead']
     case 'back':
-      return [['yellow'], `↺ is back, goes on?`, 'off']
+      return [['yellow'], `↺ back, still has #${token}`, 'off']
     case 'refused':
       return [['red', 'bold'], `⊘ ${detail} #${token}: refused`, null]
     case 'accepted':
@@ -160,11 +178,15 @@ function wrapped(text: string, width: number): readonly string[] {
 
 function whatNext(colour: boolean, kept: string | null): readonly string[] {
   const rows = [
-    ...(kept === null ? [] : [[`cd ${kept}/repository && lh claim history`, 'what happened, from the log']]),
-    ['lh claim acquire fix-login --ttl 10m', 'in your own repository: take a ticket (or path:src/**)'],
-    ['lh why fix-login', 'who holds it, until when, what to do'],
-    ['lh selftest', 'the same proof under 8 processes and kill -9, on your disk'],
+    ...(kept === null ? [] : [['lh claim history', `what happened here (in ${kept}/repository)`]]),
+    ['lh claim acquire fix-login', 'take a ticket, in your own repository'],
+    ['lh why fix-login', 'who holds it, until when, what would free it'],
+    ['lh selftest', '8 processes and many more kills, on your own disk'],
   ]
   const width = Math.max(...rows.map(([command]) => command!.length))
-  return [paint(colour, 'bold', 'Next'), ...rows.map(([command, why]) => `  ${paint(colour, 'cyan', command!.padEnd(width))}  ${paint(colour, 'dim', why!)}`), '']
+  return [
+    paint(colour, 'bold', 'Next'),
+    ...rows.map(([command, why]) => `  ${paint(colour, 'cyan', command!.padEnd(width))}  ${paint(colour, 'dim', why!)}`),
+    '',
+  ]
 }

@@ -43,10 +43,14 @@ function conclude(report: SelftestReport, output: Output, agents: number, second
     return 0
   }
   if (!output.json && !output.quiet) output.raw(`${lines.join('\n')}\n`)
-  throw new Fault('internal', `the selftest FAILED on ${report.fileSystem} (${report.directory}): ${failed.map(({ name }) => name).join(', ')}`, {
-    hint: 'do not rely on Leasehold here; put the repository on a local disk, run it again there, and report both',
-    details: { pass: false, ...document },
-  })
+  throw new Fault(
+    'internal',
+    `the selftest FAILED on ${report.fileSystem} (${report.directory}): ${failed.map(({ name }) => name).join(', ')}`,
+    {
+      hint: 'do not rely on Leasehold here; put the repository on a local disk, run it again there, and report both',
+      details: { pass: false, ...document },
+    },
+  )
 }
 
 function numberOption(context: Context, name: string, fallback: number, least: number, most: number): number {
@@ -57,15 +61,25 @@ function numberOption(context: Context, name: string, fallback: number, least: n
   throw usage(`--${name} is a whole number from ${least} to ${most}, not "${text}"`)
 }
 
-function linesOf({ toll, checks, records, segments, exclusion, fileSystem, directory, keys }: SelftestReport, colour: boolean, agents: number, seconds: number): readonly string[] {
+function linesOf(
+  { toll, checks, records, segments, exclusion, fileSystem, directory, keys }: SelftestReport,
+  colour: boolean,
+  agents: number,
+  seconds: number,
+): readonly string[] {
   const rows = [
     ['operations', `${grouped(toll.acks.length)} acknowledged (${spread(toll)}), ${grouped(refusals(toll))} refused`],
     ['inflicted', `${toll.kills} × kill -9, ${toll.pauses} pauses of up to ${toll.longestPauseMs} ms, ${toll.torn} torn writes`],
     ['log', `${grouped(records)} records in ${segments} segment${segments === 1 ? '' : 's'}`],
-    ['lock', `longest wait ${Math.round(toll.longestWaitMs)} ms, pauses of its holder included; freed ${exclusion.freedAfterMs ?? 'never'} ms after kill -9`],
+    [
+      'lock',
+      `longest wait ${Math.round(toll.longestWaitMs)} ms, pauses of its holder included; freed ${exclusion.freedAfterMs ?? 'never'} ms after kill -9`,
+    ],
   ]
   const passed = checks.every(({ holds }) => holds)
-  const verdict = passed ? `${paint(colour, ['bold', 'green'], 'PASS')}  nobody held the same thing twice` : `${paint(colour, ['bold', 'red'], 'FAIL')}  do not rely on Leasehold on this file system`
+  const verdict = passed
+    ? `${paint(colour, ['bold', 'green'], 'PASS')}  nobody held the same thing twice`
+    : `${paint(colour, ['bold', 'red'], 'FAIL')}  do not rely on Leasehold on this file system`
   return [
     `${paint(colour, 'bold', 'lh selftest')}: ${agents} processes, ${keys} keys, ${seconds} s, on ${fileSystem}`,
     paint(colour, 'dim', `in a scratch directory of ${directory}; your own store was not touched`),
