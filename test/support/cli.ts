@@ -217,7 +217,9 @@ export class Agent {
     const before = this.repo.log()
     const result = await this.run(`--json ${words}`, ...more)
     const error = failure(result, code, `${words} ${more.join(' ')}`)
-    if (!this.repo.busy) expect(this.repo.log(), 'the log after a refusal').toBe(before)
+    // The first command that would write makes the store, whatever it is then told: an empty log with its header.
+    const after = this.repo.log()
+    if (!this.repo.busy && !(before === '' && this.repo.records().length === 0)) expect(after, 'the log after a refusal').toBe(before)
     return error
   }
 

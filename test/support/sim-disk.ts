@@ -396,6 +396,11 @@ export class SimProcess implements Disk {
     this.#troubles.push({ trouble, seen: 0, failed: 0 })
   }
 
+  /** Was there no call for this trouble to strike? */
+  untouched(trouble: Trouble): boolean {
+    return this.#troubles.every(each => each.trouble !== trouble || each.failed === 0)
+  }
+
   heal(): void {
     this.#troubles.length = 0
   }

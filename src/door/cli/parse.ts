@@ -66,7 +66,7 @@ function readOptions(
   )
   try {
     const { positionals, values } = parseArgs({
-      args: args.map(word => (optional.has(word) ? `${word}=` : word)),
+      args: withOptionalValues(args, optional),
       options,
       allowPositionals: true,
       strict: true,
@@ -75,6 +75,23 @@ function readOptions(
   } catch (error) {
     throw badOption(error as NodeJS.ErrnoException, specs, spec)
   }
+}
+
+/**
+ * `--wait` may stand alone, and `--wait=30s` has a value. In `--wait 30s` the value is what was meant: taken as a resource it would wait
+ * without limit, for a ticket that nobody has heard of. A plain number could be either, so it is refused.
+ */
+function withOptionalValues(args: readonly string[], optional: ReadonlySet<string>): readonly string[] {
+  const out: string[] = []
+  for (let at = 0; at < args.length; at++) {
+    const [word, next = ''] = [args[at]!, args[at + 1]]
+    if (!optional.has(word)) out.push(word)
+    else if (/^\d+$/.test(next))
+      throw usage(`${word} ${next} can mean two things`, `write ${word}=${next} for ${next} seconds, or put the resource before ${word}`)
+    else if (/^(?:\d+(?:ms|[smhd]))+$/.test(next)) out.push(`${word}=${args[++at]}`)
+    else out.push(`${word}=`)
+  }
+  return out
 }
 
 function badOption(error: NodeJS.ErrnoException, specs: readonly OptionSpec[], spec: CommandSpec): unknown {

@@ -34,7 +34,11 @@ export function heldByThisProcess<C extends Caller>(caller: C): C {
 
 /** Throws `usage` for a replay: what that command was granted is bound to its process, and a second one beside it would share the lease. */
 export function refuseReplay({ replay, opId }: Granted): void {
-  if (replay) throw usage(`the op_id "${opId}" was already used: a command that runs under a lease cannot be repeated by its id`, 'use a new one, or none')
+  if (replay)
+    throw usage(
+      `the op_id "${opId}" was already used: a command that runs under a lease cannot be repeated by its id`,
+      'use a new one, or none',
+    )
 }
 
 /** From the first SIGTERM to SIGKILL, milliseconds. */
@@ -185,7 +189,9 @@ class Keeper {
     } catch (error) {
       const left = this.#deadline - performance.now()
       const what = this.#leases.map(({ resource }) => resource).join(', ')
-      warn(`the lease on ${what} could not be renewed (${(error as Error).message}); the command is ended in ${Math.max(0, Math.round(left / 1000))} s unless that changes`)
+      warn(
+        `the lease on ${what} could not be renewed (${(error as Error).message}); the command is ended in ${Math.max(0, Math.round(left / 1000))} s unless that changes`,
+      )
       if (left <= 0) this.#lose(null)
       else this.#schedule(Math.min(1000, left))
     }
@@ -201,7 +207,13 @@ class Keeper {
     const { now } = this.#request.granted
     const lease = this.#leases[0]!
     const presented = { leaseId: lease.leaseId, token: lease.token }
-    return { ok: false, refusal: { kind: 'superseded', resource: lease.resource, lease: null, past: null, presented }, opId: '', now, lastSeq: 0 }
+    return {
+      ok: false,
+      refusal: { kind: 'superseded', resource: lease.resource, lease: null, past: null, presented },
+      opId: '',
+      now,
+      lastSeq: 0,
+    }
   }
 
   #end(): void {

@@ -27,13 +27,7 @@ export function parseToken(text: string): number {
 }
 
 /** The proof for a target. */
-export function proofFor(
-  workspace: Workspace,
-  target: Target,
-  flags: ProofFlags,
-  env: NodeJS.ProcessEnv,
-  sessionId: string | null,
-): Presented {
+export function proofFor(workspace: Workspace, target: Target, flags: ProofFlags, env: NodeJS.ProcessEnv, holder: Holder): Presented {
   if (flags.token !== undefined || flags.lease !== undefined) {
     return { leaseId: flags.lease?.toUpperCase() ?? null, token: flags.token === undefined ? null : parseToken(flags.token) }
   }
@@ -61,7 +55,7 @@ function fromEnvironment(target: Target, env: NodeJS.ProcessEnv): Presented | nu
 function fromNotes(workspace: Workspace, target: Target, holder: Holder): Presented {
   if ('leaseId' in target) return { leaseId: null, token: null }
   const entry = readHeld(workspace.repository).entries.get(target.resource)
-  return entry === undefined || entry.session !== sessionId
+  return entry === undefined || entry.agentId !== holder.agentId || entry.session !== holder.sessionId
     ? { leaseId: null, token: null }
     : { leaseId: entry.leaseId, token: entry.token }
 }
@@ -70,7 +64,13 @@ function fromNotes(workspace: Workspace, target: Target, holder: Holder): Presen
 export const noteHeld = (workspace: Workspace, leases: readonly Lease[]): string | null =>
   rememberHeld(
     workspace.repository,
-    leases.map(({ resource, leaseId, token, holder }) => ({ resource, leaseId, token, agentId: holder.agentId, session: holder.sessionId })),
+    leases.map(({ resource, leaseId, token, holder }) => ({
+      resource,
+      leaseId,
+      token,
+      agentId: holder.agentId,
+      session: holder.sessionId,
+    })),
   )
 
 /** Forgets what its holder has given away. */

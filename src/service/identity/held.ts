@@ -48,7 +48,13 @@ export function rememberHeld(repository: Repository, granted: readonly HeldEntry
   return change(repository, entries => {
     for (const entry of granted) {
       const known = entries.get(entry.resource)
-      if (known?.leaseId === entry.leaseId && known.token === entry.token && known.agentId === entry.agentId && known.session === entry.session) continue
+      if (
+        known?.leaseId === entry.leaseId &&
+        known.token === entry.token &&
+        known.agentId === entry.agentId &&
+        known.session === entry.session
+      )
+        continue
       // Deleting first moves the entry to the end: the order is the age.
       entries.delete(entry.resource)
       entries.set(entry.resource, entry)
@@ -96,7 +102,14 @@ function parseHeld(content: unknown): Map<string, HeldEntry> | null {
   const parsed = new Map<string, HeldEntry>()
   for (const [resource, value] of Object.entries(listed)) {
     const { lease_id: leaseId, token, agent_id: agentId, session } = recordOf(value) ?? {}
-    if (typeof leaseId !== 'string' || typeof agentId !== 'string' || typeof token !== 'number' || !Number.isSafeInteger(token) || token < 1) return null
+    if (
+      typeof leaseId !== 'string' ||
+      typeof agentId !== 'string' ||
+      typeof token !== 'number' ||
+      !Number.isSafeInteger(token) ||
+      token < 1
+    )
+      return null
     if (session !== null && typeof session !== 'string') return null
     parsed.set(resource, { resource, leaseId, token, agentId, session })
   }

@@ -1,5 +1,6 @@
 import { agentId, errorPart, failure, holder, lease, leasesWith, opId, resource, time, token, ulid, witness, worktreeId } from './parts.ts'
 import { operation } from './log.ts'
+import { compact, demo, doctor, recover, selftest, verify } from './maintenance.ts'
 import { about, always, count, either, flag, list, maybe, object, oneOf, text, type Schema } from './shape.ts'
 
 // What each command prints with `--json` when it succeeds. What it prints when it fails is the schema `error`.
@@ -119,6 +120,10 @@ export const answers: readonly (readonly [name: string, title: string, schema: S
   ['history', 'lh claim history', object({ ...ok, operations: list(operation), count: count() })],
   ['operation', 'a line of lh claim history --follow and of lh log export', operation],
   ['exec', 'lh exec', exec],
+  ['doctor', 'lh doctor', doctor],
+  ['recover', 'lh recover', recover],
+  ['verify', 'lh verify', verify],
+  ['compact', 'lh log compact', compact],
   ['config-list', 'lh config list', object({ ...ok, settings: list(object(setting, place)), count: count() })],
   ['config-get', 'lh config get', object({ ...ok, ...setting })],
   ['config-set', 'lh config set', object({ ...ok, key: text(), value: text(), previous: maybe(text()), file: text() })],
@@ -138,5 +143,7 @@ export const answers: readonly (readonly [name: string, title: string, schema: S
       object({ ...ok, name: text(), schema: { type: 'object' } }),
     ),
   ],
+  ['demo', 'lh demo', demo],
+  ['selftest', 'lh selftest', selftest],
   ['version', 'lh --version', object({ ...ok, version: text() })],
 ]

@@ -38,8 +38,8 @@ export type Report =
       readonly op: 'acquire' | 'renew' | 'release'
       readonly opId: string
       readonly seqs: readonly number[]
-      readonly resources: readonly string[]
-      readonly token: number
+      /** What it is about. One answer can have several tokens: some of the keys were held already. */
+      readonly leases: readonly { readonly resource: string; readonly token: number }[]
       readonly agentId: string
       /** When it was asked and when it was answered: milliseconds of the clock that all processes of this machine share. */
       readonly asked: number

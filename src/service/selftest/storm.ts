@@ -52,6 +52,12 @@ const blowEveryMs = { least: 60, most: 300 }
 /** Most pauses are short, since everybody waits when the paused one has the store's lock; some outlast the TTL, and then the paused holder has lost its lease when it goes on. */
 const pauseMs = { least: 20, usual: 200, long: 1400, longShare: 0.15 }
 
+/** How much longer a run may take to have one blow of each kind, on a machine that is slow to start processes. */
+const graceMs = 10_000
+
+/** After so many failures nobody is replaced any more: the verdict is clear, and processes that cannot even start would go on for ever. */
+const maxFaults = 300
+
 /** After the last blow a process finishes what it does; this is for one that hangs. */
 const endMs = 30_000
 
@@ -92,9 +98,9 @@ export class Storm {
     for (const place of this.#workers.keys()) this.#start(place)
     while (this.#workers.some(worker => worker?.state === 'starting')) await sleep(10)
     const until = performance.now() + seconds * 1000
-    for (let blow = 0; performance.now() < until; blow++) {
-      await sleep(Math.min(between(blowEveryMs.least, blowEveryMs.most), Math.max(until - performance.now(), 0)))
-      this.#strike(blow)
+    for (let blow = 0; performance.now() < until || (blow < 3 && performance.now() < until + graceMs);) {
+      await sleep(between(blowEveryMs.least, blowEveryMs.most))
+      if (this.#strike(blow)) blow++
     }
     await this.#finish()
     return this.toll
@@ -117,7 +123,7 @@ export class Storm {
   #buried(place: number, worker: Worker, how: string | number | null, complaint: string): void {
     if (worker.state !== 'doomed' && how !== 0) this.toll.faults.push(`a process ended with ${how} ${complaint.trim().slice(-300)}`)
     this.#workers[place] = null
-    if (!this.#isOver) this.#start(place)
+    if (!this.#isOver && this.toll.faults.length < maxFaults) this.#start(place)
   }
 
   #hear(worker: Worker, report: Report): void {
@@ -151,10 +157,10 @@ export class Storm {
   }
 
   /** The first three blows are one of each kind, so that even the shortest run has them all. */
-  #strike(blow: number): void {
+  #strike(blow: number): boolean {
     const working = this.#workers.filter(worker => worker?.state === 'working')
     const victim = working[Math.floor(Math.random() * working.length)]
-    if (victim === undefined || victim === null) return
+    if (victim === undefined || victim === null) return false
     const kind =
       blow < 3 ? (['kill', 'tear', 'pause'] as const)[blow] : (['kill', 'kill', 'tear', 'pause'] as const)[Math.floor(Math.random() * 4)]
     if (kind === 'pause') this.#pause(victim)
@@ -163,6 +169,7 @@ export class Storm {
       if (kind === 'tear') victim.child.stdin?.write('tear\n')
       else if (victim.child.kill('SIGKILL')) this.toll.kills++
     }
+    return true
   }
 
   #pause(worker: Worker): void {

@@ -35,8 +35,8 @@ export function toldTwice(acks: readonly Ack[]): readonly string[] {
 function holdsOf(acks: readonly Ack[]): ReadonlyMap<string, Hold> {
   const holds = new Map<string, Hold>()
   const deadlines = new Map<string, number>()
-  for (const { op, resources, token, agentId, asked, answered } of acks) {
-    for (const resource of resources) {
+  for (const { op, leases, agentId, asked, answered } of acks) {
+    for (const { resource, token } of leases) {
       const key = `${resource} ${token} ${agentId}`
       const hold = holds.get(key)
       if (op === 'release') {

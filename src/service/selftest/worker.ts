@@ -12,7 +12,7 @@ import type { CrashableStore, OpenStore, Order, Report } from './order.ts'
 import { breakVariable, settingsOf, ttlSecs } from './order.ts'
 
 /** How often a round does what. */
-const odds = { count: 0.15, several: 0.1, wait: 0.25, renew: 0.3, forget: 0.004 }
+const odds = { count: 0.15, several: 0.1, wait: 0.25, renew: 0.3, linger: 0.3, forget: 0.004 }
 
 /** After so many failures of the store a process stops: it has made its point. */
 const maxFaults = 10
@@ -137,7 +137,7 @@ class Hammer {
       return
     }
     const proof = { target: { resource: lease.resource }, presented: { leaseId: lease.leaseId, token: lease.token } }
-    await sleep(Math.random() * 4)
+    if (chance(odds.linger)) await sleep(Math.random() * 8)
     if (chance(odds.renew) && (await this.#noted('renew', () => this.#coordinator.renew(caller, proof))) === null) return
     if (!chance(odds.forget)) await this.#noted('release', () => this.#coordinator.release(caller, proof))
   }
@@ -155,20 +155,10 @@ class Hammer {
       return null
     }
     const leases = op === 'release' ? answer.ended : answer.leases
-    const [lease] = leases
     const { agentId } = this.#order
-    report({
-      is: 'ack',
-      op,
-      opId: answer.opId,
-      seqs: answer.seqs,
-      resources: leases.map(({ resource }) => resource),
-      token: lease?.token ?? 0,
-      agentId,
-      asked,
-      answered,
-    })
-    return lease ?? null
+    const told = leases.map(({ resource, token }) => ({ resource, token }))
+    report({ is: 'ack', op, opId: answer.opId, seqs: answer.seqs, leases: told, agentId, asked, answered })
+    return leases[0] ?? null
   }
 
   /** Adds one to a number in a file, in steps that only a lock makes safe, and looks whether anybody else was there meanwhile. */

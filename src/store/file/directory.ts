@@ -168,9 +168,23 @@ export function accessFault(error: unknown, directory: string): unknown {
         details,
       })
     default:
-      return error
+      return isSystemError(error)
+        ? new Fault('unavailable', `the disk failed (${code}): nothing was changed`, { hint: 'look after that disk; see: lh doctor', cause: error, details })
+        : error
   }
 }
+
+/** The same for what happens when records are in the log already: whether they count is unknown. */
+export function lateFault(error: unknown): unknown {
+  if (!isSystemError(error)) return error
+  return new Fault('unavailable', `the disk failed (${error.code}) after the command was written: whether it happened is unknown`, {
+    hint: 'ask again with the same --op-id: it happens once; then look after that disk',
+    cause: error,
+    details: { outcome: 'unknown' },
+  })
+}
+
+const isSystemError = (error: unknown): error is NodeJS.ErrnoException => error instanceof Error && 'syscall' in error && 'code' in error
 
 /** The `format` file, or null when there is none. Throws `unavailable` for one that cannot be understood. */
 export function readFormat(disk: Disk, layout: Layout): Format | null {

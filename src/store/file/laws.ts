@@ -30,7 +30,8 @@ export function breach(state: State, entry: Entry): string | null {
     case 'boot':
       return bootBreach(state, entry, operation)
     case 'repair':
-      if (operation.lastGoodSeq !== state.lastSeq) return `it repairs a log that ended at ${operation.lastGoodSeq}, and this one ended at ${state.lastSeq}`
+      if (operation.lastGoodSeq !== state.lastSeq)
+        return `it repairs a log that ended at ${operation.lastGoodSeq}, and this one ended at ${state.lastSeq}`
       return clockBreach(state, entry)
   }
 }
@@ -56,7 +57,8 @@ function grantBreach(state: State, entry: Entry, operation: OwnershipOperation):
     if (lease !== null) return `it grants ${resource}, which ${lease.holder.agentId} holds with token ${lease.token}`
     if (past !== null && past.token >= entry.seq) return `its token for ${resource} is not larger than the last one (${past.token})`
     const overlapping = isPath(resource) ? overlap(state, resource, operation.holder) : null
-    if (overlapping !== null) return `it grants ${resource}, and ${overlapping.holder.agentId} holds ${overlapping.resource} with token ${overlapping.token}`
+    if (overlapping !== null)
+      return `it grants ${resource}, and ${overlapping.holder.agentId} holds ${overlapping.resource} with token ${overlapping.token}`
   }
   return null
 }
@@ -79,7 +81,9 @@ function releaseBreach(state: State, operation: ReleaseOperation): string | null
   if (wrong !== null || remaining === null) return wrong
   const group = state.slot(resources[0]!).lease?.group?.resources ?? []
   const told = new Set([...resources, ...remaining])
-  return told.size === group.length && group.every(member => told.has(member)) ? null : 'what it releases and what it leaves are not the group'
+  return told.size === group.length && group.every(member => told.has(member))
+    ? null
+    : 'what it releases and what it leaves are not the group'
 }
 
 function evictBreach(state: State, entry: Entry, operation: EvictOperation): string | null {

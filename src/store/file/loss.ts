@@ -30,7 +30,14 @@ export function describeLoss(bytes: Buffer): Loss {
   const parts = [`${lines.length} lines${range}`, ...named('the grant of', grants), ...named('the end of', ends)]
   return {
     sentence: parts.join(', '),
-    details: { cut_lines: lines.length, cut_bytes: bytes.length, cut_first_seq: first, cut_last_seq: last, cut_grants: grants.slice(0, 100), cut_ends: ends.slice(0, 100) },
+    details: {
+      cut_lines: lines.length,
+      cut_bytes: bytes.length,
+      cut_first_seq: first,
+      cut_last_seq: last,
+      cut_grants: grants.slice(0, 100),
+      cut_ends: ends.slice(0, 100),
+    },
   }
 }
 
@@ -45,7 +52,9 @@ function guess(line: string): Entry | null {
   try {
     const record = JSON.parse(line)
     const entry = entryFromWire(record)
-    return entry !== null && (!('resources' in entry.operation) || entry.operation.resources.every(each => typeof each === 'string')) ? entry : null
+    return entry !== null && (!('resources' in entry.operation) || entry.operation.resources.every(each => typeof each === 'string'))
+      ? entry
+      : null
   } catch {
     return null
   }

@@ -1,21 +1,29 @@
 import path from 'node:path'
 import { Fault, isFault } from '../../core/fault.ts'
 import type { Instant } from '../../core/lease.ts'
-import { readFully, readIfPresent } from '../../host/disk.ts'
+import { readFully } from '../../host/disk.ts'
 import type { Recovered } from '../maintenance.ts'
 import type { Clocks } from '../state.ts'
 import { listArchive } from './archive.ts'
 import { spaceId } from './create.ts'
 import type { Format } from './directory.ts'
-import { formatVersion, lookAt, makeDirectories, readFlags, readFormat, refuseCopy, refuseNewerFormat, removeIfPresent, writeFormat } from './directory.ts'
-import { parseIndex } from './index-cache.ts'
+import {
+  formatVersion,
+  lookAt,
+  makeDirectories,
+  readFormat,
+  refuseCopy,
+  refuseNewerFormat,
+  removeIfPresent,
+  writeFormat,
+} from './directory.ts'
 import { rebuildIndex } from './index-file.ts'
 import { leftovers } from './leftovers.ts'
 import type { Loaded } from './load.ts'
 import { loadWhole } from './load.ts'
 import { describeLoss } from './loss.ts'
 import { cutTail, isPowerLoss, refuseForeign } from './repair.ts'
-import { countLines, findRemains, keepLog, lostLogJump, lostLogReason, spaceOf, writeNewLog } from './restore.ts'
+import { countLines, findRemains, keepLog, lostLogJump, lostLogReason, soundIndex, spaceOf, writeNewLog } from './restore.ts'
 import { Session, isPoisoned, logFlags, poison, settled, syncFault } from './session.ts'
 import type { FileStore } from './store.ts'
 
@@ -44,7 +52,7 @@ export async function recover(store: FileStore, cut: boolean): Promise<Recovered
     await store.exclusively('recover', (fd, loaded) => rebuildIndex(disk, store.layout, store.modes, fd, loaded.end))
     report.mended.push('the log was written anew, because the disk had failed to sync it')
   }
-  return { ...report, index: isIndexed(store) ? 'rebuilt' : 'none' }
+  return { ...report, index: soundIndex(disk, store.layout) === null ? 'none' : 'rebuilt' }
 }
 
 /** False when there is nothing that could be recovered: the store is still to be made. */
@@ -97,7 +105,16 @@ function isKnown({ layout, options: { disk } }: FileStore): boolean {
 export function newFormat({ layout, options: { disk, limits, allowUnsafeFs } }: FileStore, space: string): Format {
   const { dev, ino } = disk.lstatSync(layout.directory)
   const unsafe = allowUnsafeFs ? { unsafe_fs: true } : {}
-  return { format: formatVersion, min_reader: formatVersion, min_writer: formatVersion, space: space === '' ? spaceId() : space, limits, device: dev, inode: ino, ...unsafe }
+  return {
+    format: formatVersion,
+    min_reader: formatVersion,
+    min_writer: formatVersion,
+    space: space === '' ? spaceId() : space,
+    limits,
+    device: dev,
+    inode: ino,
+    ...unsafe,
+  }
 }
 
 /** The log, open and whole to its end. Throws `unavailable` when that would lose records and nobody said to. */
@@ -110,7 +127,8 @@ function openSoundLog(store: FileStore, cut: boolean, now: Instant, format: Form
     restore(store, now, format, report)
     return disk.openSync(layout.log, logFlags)
   }
-  if (!present.isFile()) throw new Fault('unavailable', `${layout.log} is not a file`, { hint: 'move it away, then: lh recover --cut', details: nothingChanged })
+  if (!present.isFile())
+    throw new Fault('unavailable', `${layout.log} is not a file`, { hint: 'move it away, then: lh recover --cut', details: nothingChanged })
   let fd = disk.openSync(layout.log, logFlags)
   try {
     const loaded = loadWhole(disk, fd, present.size)
@@ -132,7 +150,8 @@ function openSoundLog(store: FileStore, cut: boolean, now: Instant, format: Form
 const nothingChanged = { outcome: 'nothing_changed' }
 
 /** A repair stays on the log's own clock: deadlines are on it, until a `boot` record moves them. */
-const instantOf = (clocks: Clocks, now: Instant): Instant => (now.b === clocks.current.b ? settled(now, clocks) : { ...clocks.current, wall: now.wall })
+const instantOf = (clocks: Clocks, now: Instant): Instant =>
+  now.b === clocks.current.b ? settled(now, clocks) : { ...clocks.current, wall: now.wall }
 
 function cutDamage(store: FileStore, fd: number, loaded: Loaded, now: Instant, report: Report): void {
   const { layout, modes } = store
@@ -146,7 +165,11 @@ function cutDamage(store: FileStore, fd: number, loaded: Loaded, now: Instant, r
   if (session.position.seq < floor) {
     const lastGoodSeq = session.position.seq
     const reason = 'numbers that the lost records may have had are passed over'
-    session.append({ op: 'repair', actor: 'system', opId: null, reason, cutBytes: 0, cutLines: 0, quarantine: null, lastGoodSeq }, at, floor)
+    session.append(
+      { op: 'repair', actor: 'system', opId: null, reason, cutBytes: 0, cutLines: 0, quarantine: null, lastGoodSeq },
+      at,
+      floor,
+    )
   }
   const { error } = session.write()
   if (error !== null) throw error
@@ -154,7 +177,7 @@ function cutDamage(store: FileStore, fd: number, loaded: Loaded, now: Instant, r
   Object.assign(report, { cutBytes, cutLines, quarantine })
   const copy = `a copy is in quarantine/${quarantine}`
   report.mended.push(
-    cutLines === 0
+    loaded.damage === null
       ? `${cutBytes} bytes of an append that was cut short were removed from the end of the log; ${copy}`
       : `the log was cut after record ${loaded.position.seq}: ${cutLines} lines (${cutBytes} bytes) are gone; ${copy}`,
   )
@@ -166,8 +189,7 @@ function cutDamage(store: FileStore, fd: number, loaded: Loaded, now: Instant, r
  */
 function numbersBeyond({ layout, options: { disk } }: FileStore, cut: Buffer, cutLines: number): number {
   if (cutLines === 0) return 0
-  const bytes = readIfPresent(disk, layout.index, readFlags)
-  const indexed = bytes === null ? 0 : (parseIndex(bytes)?.header.position.seq ?? 0)
+  const indexed = soundIndex(disk, layout)?.header.position.seq ?? 0
   const lines = cut.toString('latin1').split('\n')
   const numbers = lines.map(line => Number(/^\{"schema_version":\d+,"seq":(\d{1,15}),/.exec(line)?.[1] ?? 0))
   const unreadable = lines.some((line, at) => line !== '' && numbers[at] === 0)
@@ -210,7 +232,9 @@ function restore(store: FileStore, now: Instant, format: Format | null, report: 
   let leases = 0
   for (const _ of state.leases()) leases++
   const copy = quarantine === null ? '' : `; what was left of it is in quarantine/${quarantine}`
-  report.mended.push(`the log was ${damaged === null ? 'gone' : 'unreadable'} and was ${source === 'nothing' ? 'made anew, without leases' : `${from} as it was at record ${position.seq}, with ${leases} leases`}${copy}`)
+  report.mended.push(
+    `the log was ${damaged === null ? 'gone' : 'unreadable'} and was ${source === 'nothing' ? 'made anew, without leases' : `${from} as it was at record ${position.seq}, with ${leases} leases`}${copy}`,
+  )
   report.mended.push(`the next records have numbers from ${firstSeq} on, so that no token is given twice`)
 }
 
@@ -219,7 +243,9 @@ function missingFault({ layout, options: { disk } }: FileStore): Fault {
   let leases = 0
   for (const _ of state.leases()) leases++
   const known =
-    source === 'nothing' ? 'nothing else is known of it' : `the ${source} has it up to record ${position.seq} with ${leases} leases, and everything after that is lost`
+    source === 'nothing'
+      ? 'nothing else is known of it'
+      : `the ${source} has it up to record ${position.seq} with ${leases} leases, and everything after that is lost`
   return new Fault('unavailable', `${layout.log} is gone; ${known}`, {
     hint: 'put it back from a backup, or go on with what is known: lh recover --cut',
     details: { ...nothingChanged, known_from: source, known_seq: position.seq, highest_seq: highest, leases },
@@ -232,11 +258,18 @@ function lossFault(store: FileStore, fd: number, loaded: Loaded): Fault {
   const loss = describeLoss(readFully(store.options.disk, fd, loaded.end, loaded.size - loaded.end))
   const { position } = loaded
   const remains = loaded.fold?.isOpen === true ? null : findRemains(store.options.disk, layout)
-  const kept = remains === null ? `what is kept ends at record ${position.seq}` : `it can only be made anew from ${remains.source === 'nothing' ? 'nothing' : `the ${remains.source} (record ${remains.position.seq})`}`
-  return new Fault('unavailable', `${layout.log} is damaged at line ${line} (byte ${offset}): ${reason}. To cut it there loses ${loss.sentence}; ${kept}`, {
-    hint: 'put it back from a backup, or cut it there and keep a copy in quarantine/: lh recover --cut',
-    details: { ...nothingChanged, line, offset, last_good_seq: position.seq, ...loss.details },
-  })
+  const kept =
+    remains === null
+      ? `what is kept ends at record ${position.seq}`
+      : `it can only be made anew from ${remains.source === 'nothing' ? 'nothing' : `the ${remains.source} (record ${remains.position.seq})`}`
+  return new Fault(
+    'unavailable',
+    `${layout.log} is damaged at line ${line} (byte ${offset}): ${reason}. To cut it there loses ${loss.sentence}; ${kept}`,
+    {
+      hint: 'put it back from a backup, or cut it there and keep a copy in quarantine/: lh recover --cut',
+      details: { ...nothingChanged, line, offset, last_good_seq: position.seq, ...loss.details },
+    },
+  )
 }
 
 function removeLeftovers(store: FileStore, loaded: Loaded, now: Instant, report: Report): void {
@@ -247,9 +280,4 @@ function removeLeftovers(store: FileStore, loaded: Loaded, now: Instant, report:
     removeIfPresent(disk, file)
     report.removed.push(path.relative(layout.directory, file))
   }
-}
-
-function isIndexed({ layout, options: { disk } }: FileStore): boolean {
-  const bytes = readIfPresent(disk, layout.index, readFlags)
-  return bytes !== null && parseIndex(bytes) !== null
 }

@@ -8,7 +8,8 @@ import { listArchive } from './archive.ts'
 import { spaceId } from './create.ts'
 import type { Layout, Modes } from './directory.ts'
 import { createFile, lookAt, readFlags, removeIfPresent } from './directory.ts'
-import { IndexDamage, IndexedState, parseIndex } from './index-cache.ts'
+import type { Index } from './index-cache.ts'
+import { IndexedState, parseIndex } from './index-cache.ts'
 import { loadWhole } from './load.ts'
 import { firstPrev } from './record.ts'
 import type { Position } from './segment.ts'
@@ -52,16 +53,20 @@ export function findRemains(disk: Disk, layout: Layout): Remains {
   return { source: 'nothing', state: new FullState(), position: { seq: 0, sum: firstPrev }, space: null, highest }
 }
 
-function readIndex(disk: Disk, layout: Layout): Omit<Remains, 'highest'> | null {
-  const bytes = readIfPresent(disk, layout.index, readFlags)
-  const index = bytes === null ? null : parseIndex(bytes)
-  if (index === null) return null
+/** The index, if every byte of it is sound; whatever else stands in its place is as good as none. */
+export function soundIndex(disk: Disk, layout: Layout): Index | null {
   try {
-    return { source: 'index', state: new IndexedState(index).complete(), position: index.header.position, space: index.header.space }
-  } catch (error) {
-    if (error instanceof IndexDamage) return null
-    throw error
+    const bytes = readIfPresent(disk, layout.index, readFlags)
+    return bytes === null ? null : parseIndex(bytes)
+  } catch {
+    return null
   }
+}
+
+function readIndex(disk: Disk, layout: Layout): Omit<Remains, 'highest'> | null {
+  const index = soundIndex(disk, layout)
+  if (index === null) return null
+  return { source: 'index', state: new IndexedState(index).complete(), position: index.header.position, space: index.header.space }
 }
 
 /** An archive is read as far as it is whole. */
@@ -105,7 +110,16 @@ export function writeNewLog(disk: Disk, layout: Layout, modes: Modes, now: Insta
   state.clocks = clocks
   const auditFrom = listArchive(disk, layout)[0]?.first ?? position.seq + 1
   const checkpoint = sealCheckpoint({ state, remembered: [], position, space: made.space, auditFrom, clk: clocks.current, at: now.wall })
-  const operation: RepairOperation = { op: 'repair', actor: 'system', opId: null, reason, cutBytes, cutLines, quarantine, lastGoodSeq: position.seq }
+  const operation: RepairOperation = {
+    op: 'repair',
+    actor: 'system',
+    opId: null,
+    reason,
+    cutBytes,
+    cutLines,
+    quarantine,
+    lastGoodSeq: position.seq,
+  }
   // On the log's own clock: deadlines are, until a `boot` record moves them.
   const repair = sealEntry({ seq: made.firstSeq, at: now.wall, clk: clocks.current, operation }, checkpoint.sum)
   removeIfPresent(disk, layout.newLog)

@@ -5,7 +5,7 @@ import type { BootOperation, Entry, Operation } from '../../core/operation.ts'
 import { writeFully } from '../../host/disk.ts'
 import type { Disk } from '../../host/disk.ts'
 import type { Clocks } from '../state.ts'
-import { removeIfPresent } from './directory.ts'
+import { lateFault, removeIfPresent } from './directory.ts'
 import type { Layout } from './directory.ts'
 import type { Loaded } from './load.ts'
 import type { Position } from './segment.ts'
@@ -107,13 +107,21 @@ export class Session {
 
   /** The file has to be what was read plus what was written, and still the one at its path; else somebody ignores the lock. */
   #refuseIntruder(end: number): void {
-    const { size, ino } = this.disk.fstatSync(this.fd)
-    const present = this.disk.lstatSync(this.layout.log, { throwIfNoEntry: false })
-    if (size === end && present?.ino === ino) return
+    if (this.#isAsExpected(end)) return
     throw new Fault('unavailable', `${this.layout.log} was changed by a program that ignores its lock`, {
       hint: 'find out which (an editor, a sync tool, a restore?), then: lh doctor',
       details: { outcome: 'unknown' },
     })
+  }
+
+  #isAsExpected(end: number): boolean {
+    try {
+      const { size, ino } = this.disk.fstatSync(this.fd)
+      const present = this.disk.lstatSync(this.layout.log, { throwIfNoEntry: false })
+      return size === end && present?.ino === ino
+    } catch (error) {
+      throw lateFault(error)
+    }
   }
 }
 

@@ -19,6 +19,7 @@ import type { FixedLimits, Format, Layout, Modes } from './directory.ts'
 import {
   accessFault,
   formatVersion,
+  lateFault,
   layoutOf,
   lookAt,
   makeDirectories,
@@ -321,7 +322,7 @@ export class FileStore implements Store {
     } catch (error) {
       this.#forget()
       for (const { live } of decided) live?.close()
-      throw error
+      throw lateFault(error)
     }
     for (const { request, decision, now, entries, leases, live, lastSeq } of decided)
       request.resolve({ decision, now, entries, leases, live, lastSeq })
@@ -365,7 +366,7 @@ export class FileStore implements Store {
       return session.write()
     } catch (error) {
       for (const { live } of decided) live?.close()
-      throw error
+      throw lateFault(error)
     }
   }
 
@@ -410,13 +411,20 @@ export class FileStore implements Store {
 
   /** Liveness locks whose leases are over: the file goes while the store is locked, before the lock itself does. */
   #dropEnded({ request, decision }: Decided): void {
-    const { unbind } = request.options
-    if (unbind !== undefined && decision.ok) {
-      removeLiveFile(this.options.disk, this.layout, unbind.live)
-      unbind.close()
-    }
     if (!decision.ok) return
-    for (const { binding } of decision.outcome.ended) if (binding !== null) removeLiveFile(this.options.disk, this.layout, binding.live)
+    const { unbind } = request.options
+    if (unbind !== undefined) this.#removeLeftover(unbind.live)
+    unbind?.close()
+    for (const { binding } of decision.outcome.ended) if (binding !== null) this.#removeLeftover(binding.live)
+  }
+
+  /** The records that end the lease are written: a file that stays says nothing, and is no reason to fail. */
+  #removeLeftover(live: string): void {
+    try {
+      removeLiveFile(this.options.disk, this.layout, live)
+    } catch {
+      // `recover` removes it.
+    }
   }
 
   /** Alone, waiting here costs less than a trip through the thread pool; in company, others can queue up meanwhile. */
@@ -462,11 +470,19 @@ export class FileStore implements Store {
     const stat = lookAt(disk, this.layout.directory)
     if (stat !== null) refuseStrangeDirectory(disk, this.layout.directory, stat)
     const where = stat === null ? path.dirname(this.layout.directory) : this.layout.directory
-    if (!allowUnsafeFs && (stat === null || readFormat(disk, this.layout)?.unsafe_fs !== true))
-      refuseUnsafeFileSystem(where, fileSystemType(where))
+    if (!allowUnsafeFs && !this.#wasAllowedUnsafe()) refuseUnsafeFileSystem(where, fileSystemType(where))
     if (stat === null || lookAt(disk, this.layout.locks) === null) makeDirectories(disk, this.layout, this.modes)
     else refuseStrangeDirectory(disk, this.layout.locks, disk.lstatSync(this.layout.locks))
     this.#entered = this.options.resident
+  }
+
+  /** Did somebody say so when the store was made? A damaged `format` says nothing here: recovery must come in to write it anew. */
+  #wasAllowedUnsafe(): boolean {
+    try {
+      return readFormat(this.options.disk, this.layout)?.unsafe_fs === true
+    } catch {
+      return false
+    }
   }
 
   /** Under the lock: the log, read to its end, repaired where that is allowed, rotated where that is due. */

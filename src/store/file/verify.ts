@@ -185,12 +185,16 @@ class Verifier {
       })
       position += end
       kept = filled - end
+      if (kept > 0) this.#carryOver(end, filled)
       this.#onProgress(this.#done + position, this.#total)
       if (position + kept >= size || filled < wanted) break
-      if (kept > 0) this.#carryOver(end, filled)
     }
     this.#done += size
-    return size - position
+    this.#line++
+    this.#offset = position
+    // An append that was cut short ends within its line. A whole record and then another byte than its newline is something else.
+    if (kept > 1 && typeof unseal(this.#buffer, 0, kept - 1) !== 'string') this.#blame('the newline after it is gone', null)
+    return kept
   }
 
   #fill(fd: number, at: number, length: number, position: number): number {
@@ -242,7 +246,10 @@ class Verifier {
     const continues = !first && this.#position !== null && record.base_seq === this.#lastSeq && record.prev === this.#position.sum
     if (!first && !continues) {
       const missing = record.base_seq - this.#lastSeq
-      const why = missing > 0 ? `records ${this.#lastSeq + 1} to ${record.base_seq} are missing before it` : 'it does not continue the segment before it'
+      const why =
+        missing > 0
+          ? `records ${this.#lastSeq + 1} to ${record.base_seq} are missing before it`
+          : 'it does not continue the segment before it'
       this.#seam.push(this.#fault(why, record.base_seq))
     }
     this.#head = { baseSeq: record.base_seq, auditFrom: record.audit_from, at: msFromIso(record.at) }
@@ -260,7 +267,8 @@ class Verifier {
   #takeCheckpointLine(record: any, sum: string): void {
     this.#checkpointLeft--
     this.#position = { seq: record.seq, sum }
-    const wrong = record.seq === this.#head!.baseSeq ? this.#checkpoint?.take(record) : 'it is not part of the checkpoint that the segment announces'
+    const wrong =
+      record.seq === this.#head!.baseSeq ? this.#checkpoint?.take(record) : 'it is not part of the checkpoint that the segment announces'
     if (wrong !== null && wrong !== undefined) this.#seam.push(this.#fault(wrong, record.seq))
     if (this.#checkpointLeft === 0) this.#closeCheckpoint()
   }
@@ -317,7 +325,13 @@ class Verifier {
 
   #fault(message: string, seq: unknown): VerifyFault {
     const known = this.#line > 0
-    return { file: this.#file, line: known ? this.#line : null, offset: known ? this.#offset : null, seq: typeof seq === 'number' ? seq : null, message }
+    return {
+      file: this.#file,
+      line: known ? this.#line : null,
+      offset: known ? this.#offset : null,
+      seq: typeof seq === 'number' ? seq : null,
+      message,
+    }
   }
 
   #blame(message: string, seq: unknown): void {
@@ -404,7 +418,9 @@ class Checkpoint {
         const known = this.#before?.slot(resource).lease
         if (known === undefined) return null
         if (known === null) return `the checkpoint has a lease on ${resource} that the records before it do not grant`
-        return JSON.stringify(leaseToStored(known)) === JSON.stringify(record.lease) ? null : `the checkpoint's lease on ${resource} is not the one that was granted`
+        return JSON.stringify(leaseToStored(known)) === JSON.stringify(record.lease)
+          ? null
+          : `the checkpoint's lease on ${resource} is not the one that was granted`
       }
       case 'past': {
         const past = pastFromStored(record.past)

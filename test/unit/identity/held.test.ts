@@ -25,6 +25,7 @@ const entry = (resource: string, token: number, session: string | null = null): 
   resource,
   leaseId: `L${token}`,
   token,
+  agentId: 'agent:a',
   session,
 })
 const held = (): readonly HeldEntry[] => [...readHeld(repository).entries.values()]
@@ -37,7 +38,7 @@ describe('held.json', () => {
     expect(held()).toEqual([entry('ticket:b', 1, 's1'), entry('ticket:a', 7)])
     expect(JSON.parse(readFileSync(file, 'utf8'))).toEqual({
       schema_version: 1,
-      entries: { 'ticket:b': { lease_id: 'L1', token: 1, session: 's1' }, 'ticket:a': { lease_id: 'L7', token: 7, session: null } },
+      entries: { 'ticket:b': { lease_id: 'L1', token: 1, agent_id: 'agent:a', session: 's1' }, 'ticket:a': { lease_id: 'L7', token: 7, agent_id: 'agent:a', session: null } },
     })
     expect(statSync(file).mode & 0o777).toBe(0o600)
     expect(forgetHeld(repository, ['L1', 'unknown'])).toBe(null)
@@ -79,7 +80,7 @@ describe('held.json', () => {
       'null',
       '{"schema_version":2,"entries":{}}',
       '{"schema_version":1,"entries":{"a:b":{"lease_id":"L"}}}',
-      '{"schema_version":1,"entries":{"a:b":{"lease_id":"L","token":1.5,"session":null}}}',
+      '{"schema_version":1,"entries":{"a:b":{"lease_id":"L","token":1.5,"agent_id":"agent:a","session":null}}}',
     ]
     for (const content of broken) {
       writeFileSync(file, content)

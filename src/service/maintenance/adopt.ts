@@ -1,0 +1,21 @@
+import type { Adoption, Maintenance } from '../../store/maintenance.ts'
+import type { Report } from './report.ts'
+import { fine } from './report.ts'
+
+/** `lh doctor --moved | --copied`. After a copy, `clearHeld` forgets what the original was granted; it returns warnings. */
+export async function adoptReport(
+  maintenance: Maintenance,
+  how: Adoption,
+  clearHeld: () => readonly string[] | Promise<readonly string[]> = () => [],
+): Promise<Report> {
+  const { changed, space, quarantine, lastSeq } = await maintenance.adopt(how)
+  const warnings = changed && how === 'copied' ? await clearHeld() : []
+  const document = { changed, adopted: changed ? how : null, space, quarantine, last_seq: lastSeq, findings: [], count: 0 }
+  return { ...fine(document, [sentence(changed, how, quarantine)]), warnings }
+}
+
+function sentence(changed: boolean, how: Adoption, quarantine: string | null): string {
+  if (!changed) return 'nothing to do: this is the directory that the store was made in'
+  if (how === 'moved') return 'the store was moved here; its leases go on'
+  return `the store is a copy: it begins a set of leases of its own, without any${quarantine === null ? '' : `; the copied log is ${quarantine}`}`
+}
