@@ -221,7 +221,13 @@ export class Coordinator {
     const view = await this.#store.view()
     const past = view.past(resource)
     const presented = { leaseId: refusal.leaseId, token: null }
-    const ended: Refusal = { kind: 'superseded', resource, lease: view.lease(resource), past: past?.leaseId === refusal.leaseId ? past : null, presented }
+    const ended: Refusal = {
+      kind: 'superseded',
+      resource,
+      lease: view.lease(resource),
+      past: past?.leaseId === refusal.leaseId ? past : null,
+      presented,
+    }
     return { ok: false, refusal: ended, opId, now, lastSeq: commit.lastSeq }
   }
 
@@ -279,7 +285,8 @@ export class Coordinator {
 const maxTimerMs = 2 ** 31 - 1
 
 /** Commands that are judged by what is presented. Of the others none may be turned from an ended lease to whoever holds the key now. */
-const takesProof = (command: Command): command is Extract<Command, { target: Target; presented: Presented }> => 'target' in command && 'presented' in command
+const takesProof = (command: Command): command is Extract<Command, { target: Target; presented: Presented }> =>
+  'target' in command && 'presented' in command
 
 /** The same command about a key, with the lease id as proof. */
 const about = (command: Command, resource: string, leaseId: string): Command =>

@@ -6,7 +6,8 @@ import type { FileStoreOptions } from './file/store.ts'
 import type { Maintenance } from './maintenance.ts'
 
 /** The maintenance of a file store; loaded on use. */
-export const openMaintenance = async (store: FileStore): Promise<Maintenance> => (await import('./file/maintenance.ts')).maintenanceOf(store)
+export const openMaintenance = async (store: FileStore): Promise<Maintenance> =>
+  (await import('./file/maintenance.ts')).maintenanceOf(store)
 
 export type { FileStoreOptions } from './file/store.ts'
 

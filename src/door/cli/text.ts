@@ -48,7 +48,10 @@ export const paintStanding = (colour: boolean, standing: string): string => pain
 /** Control characters in what somebody typed must not reach a terminal. */
 // oxlint-disable-next-line no-control-regex -- these are the ones meant
 export const printable = (text: string): string =>
-  text.replace(/[\u0000-\u001f\u007f-\u009f\u061c\u200e\u200f\u2028-\u202e\u2066-\u2069\ufeff]/g, found => `\\u{${found.codePointAt(0)!.toString(16)}}`)
+  text.replace(
+    /[\u0000-\u001f\u007f-\u009f\u061c\u200e\u200f\u2028-\u202e\u2066-\u2069\ufeff]/g,
+    found => `\\u{${found.codePointAt(0)!.toString(16)}}`,
+  )
 
 /** Columns, left-aligned; colour is added after the widths are known. */
 export function columns(

@@ -10,11 +10,6 @@ export async function historyDocument(store: Store, query: HistoryQuery): Promis
   return { ok: true, operations, count: operations.length }
 }
 
-/** Every record as a line of JSON. */
-export async function* exportEntries(store: Store, query: HistoryQuery): AsyncGenerator<string> {
-  for await (const entry of store.history(query)) yield `${JSON.stringify(entryToWire(entry))}\n`
-}
-
 /** How long to sleep at most before looking again, milliseconds; a change wakes it. */
 const followMs = 60_000
 

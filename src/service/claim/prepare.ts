@@ -20,13 +20,13 @@ const configTemplate = `# Settings of this repository for Leasehold. To see ever
 export async function prepareRepository(workspace: Workspace): Promise<Prepared> {
   const made: string[] = []
   const kept: string[] = []
-  const note = (isNew: boolean, what: string): void => void (isNew ? made : kept).push(what)
+  const note = (wasMade: boolean, what: string): void => void (wasMade ? made : kept).push(what)
   const { repository, store } = workspace
   const identity = await workspace.identify().catch(() => null)
-  const before = await workspace.coordinator.view()
+  const isNew = !fs.existsSync(path.join(store.location.slice(store.location.indexOf(':') + 1), 'format'))
   // A sweep decides nothing where nothing has expired, and opening the store for it makes what is missing and proves that it can be locked.
-  const swept = await workspace.coordinator.sweep(workspace.system())
-  note(before.lastSeq === 0 && swept.ok && swept.seqs.length === 0, store.location)
+  await workspace.coordinator.sweep(workspace.system())
+  note(isNew, store.location)
   if (repository.root !== null) {
     note(makeConfig(repository.root), path.join('.leasehold', 'config.yaml'))
     note(addAttributes(repository.root), '.gitattributes')

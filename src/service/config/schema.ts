@@ -38,6 +38,9 @@ export interface Setting<Value> {
   readonly parse: (text: string, where: string) => Value
 }
 
+/** Settings whose value is a duration: milliseconds in here, seconds on the wire. */
+export const durationKeys: ReadonlySet<Key> = new Set(['ttl', 'stale_after', 'lock_wait', 'log.retention'])
+
 const everywhere: readonly Layer[] = ['system', 'user', 'repository', 'environment', 'flag']
 
 const secondMs = 1000
@@ -115,13 +118,13 @@ export const settings: { readonly [K in Key]: Setting<Values[K]> } = {
     doc: 'how many leases with ttl 0 one agent may hold',
     default: '2',
     layers: everywhere,
-    parse: count(10_000),
+    parse: count(1000),
   },
   max_indefinite_leases_per_repo: {
     doc: 'how many leases with ttl 0 the whole repository may have',
     default: '10',
     layers: everywhere,
-    parse: count(100_000),
+    parse: count(1000),
   },
   store: {
     doc: 'where leases are kept: file: (beside the repository) or file:///absolute/directory (shared by clones)',

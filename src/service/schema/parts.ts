@@ -17,8 +17,8 @@ export const opId = text('the id under which the same command may be asked again
 
 export const lockHolder = object({
   pid: count(),
-  startTicks: maybe(number('clock ticks since boot; seconds since the epoch on macOS')),
-  pidNs: text('which numbering of processes the pid belongs to'),
+  start_ticks: maybe(number('clock ticks since boot; seconds since the epoch on macOS')),
+  pid_ns: text('which numbering of processes the pid belongs to'),
   label: text('what it was doing'),
   since: time,
 })

@@ -169,7 +169,11 @@ export function accessFault(error: unknown, directory: string): unknown {
       })
     default:
       return isSystemError(error)
-        ? new Fault('unavailable', `the disk failed (${code}): nothing was changed`, { hint: 'look after that disk; see: lh doctor', cause: error, details })
+        ? new Fault('unavailable', `the disk failed (${code}): nothing was changed`, {
+            hint: 'look after that disk; see: lh doctor',
+            cause: error,
+            details,
+          })
         : error
   }
 }

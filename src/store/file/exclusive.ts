@@ -9,11 +9,11 @@ import type { Layout, Modes } from './directory.ts'
 /** One line, always this long, so that a shorter one never leaves the end of a longer one behind. */
 const diagnosticBytes = 256
 
-/** Who has the lock, as the lock file says. For people: it never decides anything. */
+/** Who has the lock, as the lock file says, in its own words. For people: it never decides anything. */
 export interface LockHolder {
   readonly pid: number
-  readonly startTicks: number | null
-  readonly pidNs: string
+  readonly start_ticks: number | null
+  readonly pid_ns: string
   readonly label: string
   /** Wall clock, RFC 3339. */
   readonly since: string
@@ -116,8 +116,8 @@ export class Exclusive {
     this.#start ??= processStartTicks(process.pid)
     const holder: LockHolder = {
       pid: process.pid,
-      startTicks: this.#start,
-      pidNs: pidNamespace(),
+      start_ticks: this.#start,
+      pid_ns: pidNamespace(),
       label: label.slice(0, 40),
       since: new Date().toISOString(),
     }
@@ -143,7 +143,7 @@ export function readLockHolder(disk: Disk, layout: Layout): LockHolder | null {
 }
 
 const isSame = (holder: LockHolder): boolean =>
-  holder.pidNs === pidNamespace() && (holder.startTicks === null || processStartTicks(holder.pid) === holder.startTicks)
+  holder.pid_ns === pidNamespace() && (holder.start_ticks === null || processStartTicks(holder.pid) === holder.start_ticks)
 
 const isStopped = (holder: LockHolder): boolean => isSame(holder) && /[Tt]/.test(processState(holder.pid) ?? '')
 

@@ -377,7 +377,7 @@ async function lockHolder({ layout, options: { disk, lock, clock } }: FileStore)
   const holder = readLockHolder(disk, layout)
   if (holder === null)
     return [warning('lock-held', layout.lock, 'the store is locked by a process that did not sign', 'find it: fuser -v ' + layout.lock)]
-  const known = holder.pidNs === pidNamespace() && (holder.startTicks === null || processStartTicks(holder.pid) === holder.startTicks)
+  const known = holder.pid_ns === pidNamespace() && (holder.start_ticks === null || processStartTicks(holder.pid) === holder.start_ticks)
   const who = `pid ${holder.pid} (${holder.label})`
   if (known && /[Tt]/.test(processState(holder.pid) ?? '')) {
     return [

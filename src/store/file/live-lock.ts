@@ -63,11 +63,3 @@ export function isBoundDead(disk: Disk, lock: KernelLock, layout: Layout, lease:
   if (witness.bootId !== bootId()) return true
   return witness.pidNs === pidNamespace() && environmentHolder('LEASEHOLD_LEASE', lease.leaseId, witness.pidStartTicks) === 'absent'
 }
-
-/** Names of the liveness locks there are files for. */
-export function liveLocks(disk: Disk, layout: Layout): readonly string[] {
-  return disk
-    .readdirSync(layout.locks)
-    .map(name => /^live-([0-9a-f]{32})\.lock$/.exec(name)?.[1])
-    .filter((live): live is string => live !== undefined)
-}

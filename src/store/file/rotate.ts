@@ -86,14 +86,7 @@ export interface Rotated {
  * The order of steps was proven by enumerating crash states: without the sync of the archive directory, audit records can be lost; an
  * unlock before the last sync loses acknowledged records.
  */
-export function rotate(
-  disk: Disk,
-  layout: Layout,
-  modes: Modes,
-  fd: number,
-  now: Instant,
-  retention: Retention,
-): Rotated {
+export function rotate(disk: Disk, layout: Layout, modes: Modes, fd: number, now: Instant, retention: Retention): Rotated {
   const old = loadSound(disk, layout, fd)
   try {
     disk.fdatasyncSync(fd)
@@ -138,7 +131,8 @@ export function rewrite(disk: Disk, layout: Layout, modes: Modes, fd: number): R
 function loadSound(disk: Disk, layout: Layout, fd: number): Loaded & { readonly fold: SegmentFold; readonly bytes: Buffer } {
   const loaded = loadWhole(disk, fd, disk.fstatSync(fd).size)
   const { fold, bytes } = loaded
-  if (loaded.damage === null && loaded.foreign === null && loaded.tornBytes === 0 && fold !== null && bytes !== null) return { ...loaded, fold, bytes }
+  if (loaded.damage === null && loaded.foreign === null && loaded.tornBytes === 0 && fold !== null && bytes !== null)
+    return { ...loaded, fold, bytes }
   throw new Fault('unavailable', `${layout.log} is damaged at line ${loaded.damage?.line ?? '?'} and cannot be compacted`, {
     hint: 'see: lh doctor',
   })

@@ -390,7 +390,7 @@ export class FileStore implements Store {
       return { request, decision, now, entries, leases, live, lastSeq: state.lastSeq, recordsUntil: session.pending }
     } catch (error) {
       live?.close()
-      request.reject(error)
+      request.reject(accessFault(error, this.layout.directory))
       return null
     }
   }

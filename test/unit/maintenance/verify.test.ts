@@ -51,6 +51,7 @@ describe('a sound log', () => {
       for (let n = 0; !stop; n++) {
         await take(s, `t${n}`)
         await giveBack(s, `t${n}`)
+        await new Promise(setImmediate)
       }
     })()
     for (let round = 0; round < 40; round++) {

@@ -162,12 +162,18 @@ export const evict: Run = async context => {
   return endedAnswer(context, workspace, answer, caller.holder.agentId, 'evicted')
 }
 
+/** The canonical key of what was named, or the lease id. */
+function askedFor(workspace: FileWorkspace, text: string): string {
+  const target = targetOf(workspace, text)
+  return 'resource' in target ? target.resource : target.leaseId
+}
+
 function endedAnswer(context: Context, workspace: FileWorkspace, answer: Answer, actor: string, verb: string): number {
   const granted = orThrow(answer)
   for (const warning of workspace.store.warnings) context.output.warn(warning)
-  const document = endedDocument(granted, actor, context.positionals[0]!)
+  const document = endedDocument(granted, actor, askedFor(workspace, context.positionals[0]!))
   const lines = granted.ended.map(lease => `${verb} ${lease.resource}, held by ${lease.holder.agentId} with token ${lease.token}`)
-  context.output.answer(document, lines.length === 0 ? [`${context.positionals[0]} was already released`] : lines)
+  context.output.answer(document, lines.length === 0 ? [`${askedFor(workspace, context.positionals[0]!)} was already released`] : lines)
   return 0
 }
 

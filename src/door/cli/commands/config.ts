@@ -1,19 +1,30 @@
 import { usage } from '../../../core/fault.ts'
 import { knownKey } from '../../../service/config/layers.ts'
 import { setConfig } from '../../../service/config/edit.ts'
-import { keys } from '../../../service/config/schema.ts'
+import { durationKeys, keys } from '../../../service/config/schema.ts'
+import type { Key, Values } from '../../../service/config/schema.ts'
 import { openMaintenance } from '../../../store/open.ts'
 import type { Run } from '../command.ts'
 import { switchOption } from '../command.ts'
 import { openWorkspace } from '../open.ts'
 import { columns, paint } from '../text.ts'
 
+/** A setting's value on the wire: durations are seconds there. */
+const wireValue = (key: Key, value: Values[Key]): Values[Key] => (durationKeys.has(key) && typeof value === 'number' ? value / 1000 : value)
+
 /** `lh config list` */
 export const list: Run = async context => {
   const { config } = await openWorkspace(context)
   const settings = keys.map(key => {
     const { text, value, origin, file, line } = config.explain(key)
-    return { key, value, text, origin, ...(file === undefined ? {} : { file }), ...(line === undefined ? {} : { line }) }
+    return {
+      key,
+      value: wireValue(key, value),
+      text,
+      origin,
+      ...(file === undefined ? {} : { file }),
+      ...(line === undefined ? {} : { line }),
+    }
   })
   const rows = settings.map(({ key, text, origin }) => [key, text ?? '-', origin])
   context.output.answer(
@@ -28,7 +39,7 @@ export const get: Run = async context => {
   const { config } = await openWorkspace(context)
   const key = knownKey(context.positionals[0]!, `config ${context.spec.path.split(' ')[1]}`)
   const { text, value, origin } = config.explain(key)
-  context.output.answer({ ok: true, key, value, text, origin }, [text ?? ''])
+  context.output.answer({ ok: true, key, value: wireValue(key, value), text, origin }, [text ?? ''])
   return 0
 }
 
@@ -36,7 +47,7 @@ export const get: Run = async context => {
 export const explain: Run = async context => {
   const { config } = await openWorkspace(context)
   const found = config.explain(knownKey(context.positionals[0]!, `config ${context.spec.path.split(' ')[1]}`))
-  context.output.answer({ ok: true, ...found }, [
+  context.output.answer({ ok: true, ...found, value: wireValue(found.key, found.value) }, [
     `${paint(context.output.colour, 'bold', found.key)} = ${found.text ?? '(not set)'}`,
     `  ${found.doc}`,
     `  from ${found.origin}${found.file === undefined ? '' : ` ${found.file}${found.line === undefined ? '' : `:${found.line}`}`}; default ${found.default ?? 'none'}; environment ${found.variable}`,

@@ -1,6 +1,7 @@
 import { usage } from '../../../core/fault.ts'
 import type { Wire } from '../../../core/wire.ts'
 import { followHistory, historyDocument } from '../../../service/claim/past.ts'
+import { exportLines } from '../../../service/maintenance/compact.ts'
 import { parseDuration } from '../../../service/config/durations.ts'
 import type { Context, Run } from '../command.ts'
 import { switchOption, textOption } from '../command.ts'
@@ -43,8 +44,7 @@ export const history: Run = async context => {
 export const exportLog: Run = async context => {
   const workspace = await openWorkspace(context)
   const sinceMs = sinceOption(context)
-  const { exportEntries } = await import('../../../service/claim/past.ts')
-  for await (const line of exportEntries(workspace.store, sinceMs === undefined ? {} : { sinceMs })) context.output.raw(line)
+  for await (const line of exportLines(workspace.store, sinceMs === undefined ? {} : { sinceMs })) context.output.raw(`${line}\n`)
   return 0
 }
 

@@ -25,7 +25,8 @@ export const doctor: Run = async context => {
   if (moved && copied) throw usage('--moved and --copied exclude each other')
   const workspace = await openWorkspace(context)
   const maintenance = await openMaintenance(workspace.store)
-  if (moved || copied) return answer(context, await adoptReport(maintenance, moved ? 'moved' : 'copied', () => clearHeld(workspace.repository)))
+  if (moved || copied)
+    return answer(context, await adoptReport(maintenance, moved ? 'moved' : 'copied', () => clearHeld(workspace.repository)))
   const sweep = async (): Promise<number> => orThrow(await workspace.coordinator.sweep(workspace.system())).seqs.length
   const worktreeIds = worktreeIdsOf(workspace.repository)
   return answer(context, await doctorReport({ maintenance, worktreeIds, fix: switchOption(context, 'fix'), sweep, hooks: [] }))

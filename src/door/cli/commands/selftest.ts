@@ -43,6 +43,12 @@ function conclude(report: SelftestReport, output: Output, agents: number, second
     return 0
   }
   if (!output.json && !output.quiet) output.raw(`${lines.join('\n')}\n`)
+  if (failed.every(({ name }) => name === 'meaningful')) {
+    throw new Fault('internal', 'the selftest saw nothing wrong, but too little happened in that time to prove anything', {
+      hint: 'give it more time: lh selftest --seconds 10',
+      details: { pass: false, ...document },
+    })
+  }
   throw new Fault(
     'internal',
     `the selftest FAILED on ${report.fileSystem} (${report.directory}): ${failed.map(({ name }) => name).join(', ')}`,
