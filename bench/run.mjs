@@ -12,6 +12,10 @@ import { dist, executable, temporaryDirectory } from './stores.mjs'
 /** @type {Record<string, { title: string, load: () => Promise<(options: { quick: boolean }) => Promise<import('./report.mjs').Row[]>> }>} */
 const sections = {
   whole: { title: 'Whole processes, wall time against `node empty.cjs`', load: async () => (await import('./whole.mjs')).whole },
+  inprocess: { title: 'In one process that stays', load: async () => (await import('./inprocess.mjs')).inProcess },
+  contend: { title: 'Many processes on one store', load: async () => (await import('./contend.mjs')).contention },
+  history: { title: 'After a long history', load: async () => (await import('./history.mjs')).history },
+  replay: { title: 'Reading the log back', load: async () => (await import('./replay.mjs')).replay },
 }
 
 const asked = process.argv.slice(2).filter(word => !word.startsWith('--'))

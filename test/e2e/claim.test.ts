@@ -1,5 +1,5 @@
 import { describe, expect, it } from 'vitest'
-import { type Doc, repository, sleep, until } from '../support/cli.ts'
+import { type Doc, parse, repository, sleep, until } from '../support/cli.ts'
 
 // What each claim command answers, and with which code, in a real repository.
 
@@ -57,7 +57,10 @@ describe('acquire', () => {
     const first = await a.acquire('x --ttl 10m')
     await sleep(20)
     const again = await a.ok('claim acquire x')
-    expect(again).toMatchObject({ already_held: true, lease: { lease_id: first.lease_id, token: first.token, ttl_secs: 600, remaining_secs: 600 } })
+    expect(again).toMatchObject({
+      already_held: true,
+      lease: { lease_id: first.lease_id, token: first.token, ttl_secs: 600, remaining_secs: 600 },
+    })
     expect(again.lease.last_beat > first.last_beat).toBe(true)
     const longer = await a.ok('claim acquire TICKET:X --ttl 20m')
     expect(longer).toMatchObject({ already_held: true, lease: { lease_id: first.lease_id, ttl_secs: 1200 } })
@@ -131,8 +134,13 @@ describe('acquire', () => {
     expect(repo.story()).toEqual(['acquire ticket:old', 'auto-evict ticket:old', 'acquire ticket:old'])
     const evictions = (await a.history('ticket:old')).filter(({ op }) => op === 'auto-evict')
     expect(evictions).toHaveLength(1)
-    expect(evictions[0]).toMatchObject({ actor: 'agent:b', reason: 'ttl', previous_token: lease.token, previous_holder: { agent_id: 'agent:a' } })
-    expect((await a.refused('superseded', 'claim renew old')).message).toContain('agent:b')
+    expect(evictions[0]).toMatchObject({
+      actor: 'agent:b',
+      reason: 'ttl',
+      previous_token: lease.token,
+      previous_holder: { agent_id: 'agent:a' },
+    })
+    expect((await a.refused('superseded', 'claim renew', lease.lease_id)).message).toContain('agent:b')
   })
 
   it('says which agent may not have an indefinite lease, and why', async () => {
@@ -198,7 +206,11 @@ describe('an op_id', () => {
     const again = await a.ok('claim transfer x --to-agent agent:b --reason done --op-id t1')
     expect(again).toMatchObject({ replay: true, live: true, lease: { token: moved.lease.token } })
     await a.ok('claim evict x --reason stuck --op-id e1')
-    expect(await a.ok('claim evict x --reason stuck --op-id e1')).toMatchObject({ replay: true, resource: 'ticket:x', previous_holder: { agent_id: 'agent:b' } })
+    expect(await a.ok('claim evict x --reason stuck --op-id e1')).toMatchObject({
+      replay: true,
+      resource: 'ticket:x',
+      previous_holder: { agent_id: 'agent:b' },
+    })
     expect(repo.story()).toEqual(['acquire ticket:x', 'renew ticket:x', 'transfer ticket:x', 'force-evict ticket:x'])
     expect((await b.lease('ticket:x')) ?? null).toBeNull()
   })
@@ -211,7 +223,13 @@ describe('renew and heartbeat', () => {
     const lease = await a.acquire('x --ttl 1m')
     const renewed = await a.ok('claim renew x')
     expect(sorted(renewed)).toEqual(['lease', 'ok', 'op_id'])
-    expect(renewed.lease).toMatchObject({ lease_id: lease.lease_id, token: 1, ttl_secs: 60, remaining_secs: 60, acquired_at: lease.acquired_at })
+    expect(renewed.lease).toMatchObject({
+      lease_id: lease.lease_id,
+      token: 1,
+      ttl_secs: 60,
+      remaining_secs: 60,
+      acquired_at: lease.acquired_at,
+    })
     expect((await a.ok('claim renew x --ttl 10m')).lease).toMatchObject({ ttl_secs: 600, remaining_secs: 600 })
     const beaten = await a.ok('claim heartbeat', lease.lease_id, '--note', 'writing tests')
     expect(beaten.lease).toMatchObject({ token: 1, ttl_secs: 600, note: 'writing tests' })
@@ -285,7 +303,13 @@ describe('release', () => {
     const lease = await a.acquire('x')
     const document = await a.ok('claim release x --reason done')
     expect(sorted(document)).toEqual(['actor', 'lease_id', 'ok', 'op_id', 'previous_holder', 'resource', 'token'])
-    expect(document).toMatchObject({ lease_id: lease.lease_id, resource: 'ticket:x', actor: 'agent:a', token: 1, previous_holder: { agent_id: 'agent:a' } })
+    expect(document).toMatchObject({
+      lease_id: lease.lease_id,
+      resource: 'ticket:x',
+      actor: 'agent:a',
+      token: 1,
+      previous_holder: { agent_id: 'agent:a' },
+    })
     expect(repo.records().at(-1)).toMatchObject({ op: 'release', reason: 'done' })
     expect((await b.acquire('x')).token).toBeGreaterThan(1)
   })
@@ -296,7 +320,7 @@ describe('release', () => {
     const { lease_id, token } = await a.acquire('x')
     await a.ok('claim release x')
     const log = repo.log()
-    expect(await a.ok('claim release x')).toMatchObject({ already_released: true, resource: 'x', lease_id: null })
+    expect(await a.ok('claim release x')).toMatchObject({ already_released: true, resource: 'ticket:x', lease_id: null })
     expect(await a.ok('claim release x', '--lease', lease_id, '--token', String(token))).toMatchObject({ already_released: true })
     expect(repo.log()).toBe(log)
     await b.refused('not_found', 'claim release x')
@@ -366,7 +390,12 @@ describe('transfer', () => {
     const old = await a.acquire('x --ttl 10m --branch work/x')
     const { lease, ...rest } = await a.ok('claim transfer x --to-agent agent:b --reason handover')
     expect(sorted(rest)).toEqual(['ok', 'op_id'])
-    expect(lease).toMatchObject({ resource: 'ticket:x', ttl_secs: 600, branch: 'work/x', holder: { agent_id: 'agent:b', session_id: null } })
+    expect(lease).toMatchObject({
+      resource: 'ticket:x',
+      ttl_secs: 600,
+      branch: 'work/x',
+      holder: { agent_id: 'agent:b', session_id: null },
+    })
     expect(lease.token).toBeGreaterThan(old.token)
     await a.refused('superseded', 'claim renew x --token 1')
     await a.refused('superseded', 'claim renew', old.lease_id)
@@ -410,7 +439,13 @@ describe('evict', () => {
     const document = await b.ok('claim evict x --reason', 'a is stuck')
     expect(sorted(document)).toEqual(['actor', 'lease_id', 'ok', 'op_id', 'previous_holder', 'resource', 'token'])
     expect(document).toMatchObject({ lease_id: lease.lease_id, actor: 'agent:b', previous_holder: { agent_id: 'agent:a' } })
-    expect(repo.records().at(-1)).toMatchObject({ op: 'force-evict', actor: 'agent:b', reason: 'a is stuck', previous_holder: { agent_id: 'agent:a' }, previous_token: 1 })
+    expect(repo.records().at(-1)).toMatchObject({
+      op: 'force-evict',
+      actor: 'agent:b',
+      reason: 'a is stuck',
+      previous_holder: { agent_id: 'agent:a' },
+      previous_token: 1,
+    })
     const text = await a.run('claim history x')
     expect(text.stdout).toMatch(/force-evict +ticket:x +agent:b ended agent:a \(a is stuck\)/)
   })
@@ -486,7 +521,9 @@ describe('list, status, history and why', () => {
       ['port:5432', 'agent:b'],
       ['ticket:x', 'agent:a'],
     ])
-    expect((await a.ok('claim list --all')).ended).toMatchObject([{ resource: 'ticket:gone', ended_by: 'release', reason: 'finished', holder: { agent_id: 'agent:b' } }])
+    expect((await a.ok('claim list --all')).ended).toMatchObject([
+      { resource: 'ticket:gone', ended_by: 'release', reason: 'finished', holder: { agent_id: 'agent:b' } },
+    ])
   })
 
   it('status shows mine, one agent’s or one resource’s', async () => {
@@ -531,7 +568,12 @@ describe('list, status, history and why', () => {
     await until(() => follower.stdout.includes('\n'), 'it shows the past')
     await b.acquire('y')
     await until(() => follower.stdout.split('\n').length > 2, 'it shows what came')
-    expect(follower.stdout.trim().split('\n').map(line => (JSON.parse(line) as Doc).resource)).toEqual(['ticket:x', 'ticket:y'])
+    expect(
+      follower.stdout
+        .trim()
+        .split('\n')
+        .map(line => parse(line).resource),
+    ).toEqual(['ticket:x', 'ticket:y'])
     follower.kill('SIGTERM')
     await follower.ended
   })

@@ -100,44 +100,51 @@ for (const rotated of [false, true]) {
     })
 
     for (const reboot of [false, true]) {
-      it(`cut after any byte${reboot ? ', then a reboot' : ''}: whole lines stay, the rest is kept aside, tokens go on`, { timeout: 5 * minutes }, async () => {
-        const clock = reboot ? later(at.clock) : at.clock
-        const written = at.entries.map(entry => JSON.stringify(entry))
-        const step = reboot && scale < 3 ? 5 : 1
-        for (let length = 0; length < at.bytes.length; length += step) {
-          const cut = at.bytes.subarray(0, length)
-          lay(at, cut, length % 2 === 0 ? at.index : null)
-          const store = open({ disk: at.disk, clock })
-          if (length < at.firstRecord) {
-            // The checkpoint was durable before it got its name: no power loss can cut it, so nobody guesses.
-            const fault = await faultOf(run(store, acquire(eve, 'issue:new')))
-            expect(fault, `${length}`).toMatchObject({ code: 'unavailable', details: { outcome: 'nothing_changed' } })
-            expect(at.disk.content(log)!.equals(cut), `${length}`).toBe(true)
-            expect(await faultOf(store.view()), `${length}`).toMatchObject({ code: 'unavailable' })
-            continue
+      it(
+        `cut after any byte${reboot ? ', then a reboot' : ''}: whole lines stay, the rest is kept aside, tokens go on`,
+        { timeout: 5 * minutes },
+        async () => {
+          const clock = reboot ? later(at.clock) : at.clock
+          const written = at.entries.map(entry => JSON.stringify(entry))
+          const step = reboot && scale < 3 ? 5 : 1
+          for (let length = 0; length < at.bytes.length; length += step) {
+            const cut = at.bytes.subarray(0, length)
+            lay(at, cut, length % 2 === 0 ? at.index : null)
+            const store = open({ disk: at.disk, clock })
+            if (length < at.firstRecord) {
+              // The checkpoint was durable before it got its name: no power loss can cut it, so nobody guesses.
+              const fault = await faultOf(run(store, acquire(eve, 'issue:new')))
+              expect(fault, `${length}`).toMatchObject({ code: 'unavailable', details: { outcome: 'nothing_changed' } })
+              expect(at.disk.content(log)!.equals(cut), `${length}`).toBe(true)
+              expect(await faultOf(store.view()), `${length}`).toMatchObject({ code: 'unavailable' })
+              continue
+            }
+            const whole = cut.lastIndexOf(0x0a) + 1
+            const last = lastSeq(cut)
+            const kept = at.entries.findLastIndex(({ seq }) => seq <= last) + 1
+            const view = await store.view()
+            expect(view.lease('issue:held')?.holder.agentId ?? null, `${length}`).toBe(kept > 0 ? 'agent:ann' : null)
+            const commit = await run(store, acquire(eve, 'issue:new', { ttlSecs: 60 }))
+            expect(isOk(commit), `${length}`).toBe(true)
+            const after = await historyOf(store)
+            expect(
+              after.slice(0, kept).every((entry, place) => JSON.stringify(entry) === written[place]),
+              `${length}`,
+            ).toBe(true)
+            const repairs = after.filter(({ operation }) => operation.op === 'repair')
+            expect(repairs.length, `${length}`).toBe(whole === length ? 0 : 1)
+            if (repairs[0]?.operation.op === 'repair') {
+              const { quarantine, cutBytes } = repairs[0].operation
+              expect(cutBytes).toBe(length - whole)
+              expect(at.disk.content(`${directory}/quarantine/${quarantine}`)!.equals(cut.subarray(whole))).toBe(true)
+            }
+            expect(commit.leases[0]!.token).toBeGreaterThan(last)
+            expect(brokenHistory(after), `${length}`).toBeNull()
+            const second = await run(open({ disk: at.disk, clock }), acquire(bob, 'issue:new'))
+            expect(isOk(second), `${length}`).toBe(false)
           }
-          const whole = cut.lastIndexOf(0x0a) + 1
-          const last = lastSeq(cut)
-          const kept = at.entries.findLastIndex(({ seq }) => seq <= last) + 1
-          const view = await store.view()
-          expect(view.lease('issue:held')?.holder.agentId ?? null, `${length}`).toBe(kept > 0 ? 'agent:ann' : null)
-          const commit = await run(store, acquire(eve, 'issue:new', { ttlSecs: 60 }))
-          expect(isOk(commit), `${length}`).toBe(true)
-          const after = await historyOf(store)
-          expect(after.slice(0, kept).every((entry, place) => JSON.stringify(entry) === written[place]), `${length}`).toBe(true)
-          const repairs = after.filter(({ operation }) => operation.op === 'repair')
-          expect(repairs.length, `${length}`).toBe(whole === length ? 0 : 1)
-          if (repairs[0]?.operation.op === 'repair') {
-            const { quarantine, cutBytes } = repairs[0].operation
-            expect(cutBytes).toBe(length - whole)
-            expect(at.disk.content(`${directory}/quarantine/${quarantine}`)!.equals(cut.subarray(whole))).toBe(true)
-          }
-          expect(commit.leases[0]!.token).toBeGreaterThan(last)
-          expect(brokenHistory(after), `${length}`).toBeNull()
-          const second = await run(open({ disk: at.disk, clock }), acquire(bob, 'issue:new'))
-          expect(isOk(second), `${length}`).toBe(false)
-        }
-      })
+        },
+      )
     }
 
     for (const withIndex of ['no index', 'a sound index', 'an index of half the log'] as const) {
@@ -204,7 +211,8 @@ for (const rotated of [false, true]) {
         expect(isOk(await run(store, acquire(eve, 'issue:new', { ttlSecs: 60 }))), what).toBe(true)
       }
       await check(at.index, 'sound')
-      for (let position = 0; position < at.index.length; position += 16) await check(replaced(at.index, position, chance), `byte ${position}`)
+      for (let position = 0; position < at.index.length; position += 16)
+        await check(replaced(at.index, position, chance), `byte ${position}`)
       for (let length = 0; length < at.index.length; length += 97) await check(at.index.subarray(0, length), `cut at ${length}`)
       await check(await indexOfHalf(at), 'of half the log')
       await check(Buffer.from('garbage\n'), 'garbage')
@@ -227,15 +235,14 @@ describe('the same without checksums', () => {
       const lock = new SimLock(at.disk)
       const process = at.disk.process(lock)
       // Every line is sealed anew as it is read: whatever it says, its checksum holds.
-      const trusting: Disk = {
-        ...process,
+      const trusting = process.with({
         readSync: ((fd: number, buffer: Uint8Array, offset: number, length: number, from: number) => {
           if (at.disk.files.get(fd)?.path !== log) return process.readSync(fd, buffer, offset, length, from)
           const chunk = resealed(bytes, line => line).subarray(from, from + length)
           buffer.set(chunk, offset)
           return chunk.length
         }) as Disk['readSync'],
-      }
+      })
       const store = openOn({ directory, clock: at.clock, disk: trusting, lock })
       const commit = await run(store, acquire(eve, 'issue:held')).catch(() => null)
       if (commit !== null && isOk(commit)) intruders++

@@ -31,7 +31,13 @@ describe('a limit on the size of files', () => {
     await run(store, acquire(ann, 'issue:1', { ttlSecs: 600 }))
     await run(store, acquire(ann, 'issue:2', { ttlSecs: 600 }))
     const before = fs.readFileSync(log)
-    const script = { directory, steps: [{ do: 'acquire', who: 'agent:x', key: 'issue:3', opId: 'op-1' }, { do: 'acquire', who: 'agent:x', key: 'issue:4' }] as const }
+    const script = {
+      directory,
+      steps: [
+        { do: 'acquire', who: 'agent:x', key: 'issue:3', opId: 'op-1' },
+        { do: 'acquire', who: 'agent:x', key: 'issue:4' },
+      ] as const,
+    }
     // Room for a part of a record: a short write first, then the error.
     const partly = await runScript({ worker, through: withFileLimit(before.length + 1) }, script)
     expect(partly).toMatchObject({ code: 0, signal: null, results: [full, full] })
@@ -70,45 +76,52 @@ const mounts = (): boolean => {
   }
 }
 
-requires(mounts(), 'needs root and the right to mount a tmpfs').it('a file system that is really full: nothing changed, and later it works', async () => {
-  const place = path.join(folder, 'small')
-  fs.mkdirSync(place)
-  execFileSync('mount', ['-t', 'tmpfs', '-o', 'size=128k,nr_inodes=64', 'tmpfs', place])
-  const directory = path.join(place, 'leasehold')
-  const log = path.join(directory, 'claims.jsonl')
-  const store = openReal(directory)
-  try {
-    expect(isOk(await run(store, acquire(ann, 'issue:held', { ttlSecs: 600 })))).toBe(true)
-    const filler = fs.openSync(path.join(place, 'filler'), 'w')
-    expect(() => {
-      for (;;) fs.writeSync(filler, Buffer.alloc(4096))
-    }).toThrow(/ENOSPC/)
-    // The last page of the log has some room left; then it is over.
-    let refused: Awaited<ReturnType<typeof faultOf>> | null = null
-    let granted = 0
-    while (refused === null && granted < 50) {
-      const before = fs.readFileSync(log)
-      const answer = run(store, acquire(bob, `issue:${granted}`, { ttlSecs: 600 }))
-      if ((await answer.catch(() => null)) !== null) granted++
-      else {
-        refused = await faultOf(answer)
-        expect(fs.readFileSync(log).equals(before)).toBe(true)
+requires(mounts(), 'needs root and the right to mount a tmpfs').it(
+  'a file system that is really full: nothing changed, and later it works',
+  async () => {
+    const place = path.join(folder, 'small')
+    fs.mkdirSync(place)
+    execFileSync('mount', ['-t', 'tmpfs', '-o', 'size=128k,nr_inodes=64', 'tmpfs', place])
+    const directory = path.join(place, 'leasehold')
+    const log = path.join(directory, 'claims.jsonl')
+    const store = openReal(directory)
+    try {
+      expect(isOk(await run(store, acquire(ann, 'issue:held', { ttlSecs: 600 })))).toBe(true)
+      const filler = fs.openSync(path.join(place, 'filler'), 'w')
+      expect(() => {
+        for (;;) fs.writeSync(filler, Buffer.alloc(4096))
+      }).toThrow(/ENOSPC/)
+      // The last page of the log has some room left; then it is over.
+      let refused: Awaited<ReturnType<typeof faultOf>> | null = null
+      let granted = 0
+      while (refused === null && granted < 50) {
+        const before = fs.readFileSync(log)
+        const answer = run(store, acquire(bob, `issue:${granted}`, { ttlSecs: 600 }))
+        if ((await answer.catch(() => null)) !== null) granted++
+        else {
+          refused = await faultOf(answer)
+          expect(fs.readFileSync(log).equals(before)).toBe(true)
+        }
       }
+      expect(refused).toMatchObject({
+        code: 'unavailable',
+        message: expect.stringContaining('the disk is full'),
+        details: { outcome: 'nothing_changed' },
+      })
+      expect((await store.view()).lease('issue:held')?.holder.agentId).toBe('agent:ann')
+      expect(isOk(await run(store, acquire(eve, 'issue:held')))).toBe(false)
+      fs.closeSync(filler)
+      fs.unlinkSync(path.join(place, 'filler'))
+      expect(isOk(await run(store, acquire(bob, 'issue:later', { ttlSecs: 600 })))).toBe(true)
+      const entries = await historyOf(store)
+      expect(brokenHistory(entries)).toBeNull()
+      expect(entries.filter(({ operation }) => operation.op === 'acquire')).toHaveLength(granted + 2)
+    } finally {
+      store.close()
+      execFileSync('umount', ['--lazy', place])
     }
-    expect(refused).toMatchObject({ code: 'unavailable', message: expect.stringContaining('the disk is full'), details: { outcome: 'nothing_changed' } })
-    expect((await store.view()).lease('issue:held')?.holder.agentId).toBe('agent:ann')
-    expect(isOk(await run(store, acquire(eve, 'issue:held')))).toBe(false)
-    fs.closeSync(filler)
-    fs.unlinkSync(path.join(place, 'filler'))
-    expect(isOk(await run(store, acquire(bob, 'issue:later', { ttlSecs: 600 })))).toBe(true)
-    const entries = await historyOf(store)
-    expect(brokenHistory(entries)).toBeNull()
-    expect(entries.filter(({ operation }) => operation.op === 'acquire')).toHaveLength(granted + 2)
-  } finally {
-    store.close()
-    execFileSync('umount', ['--lazy', place])
-  }
-})
+  },
+)
 
 // ── failures at a chosen call, on the simulated disk ──
 
@@ -131,7 +144,10 @@ function rig(): Rig {
     clock,
     open(segmentBytes = 1 << 20, resident = false) {
       const process = disk.process(lock)
-      return { process, store: openOn({ directory, clock, disk: process, lock, resident, retention: { segmentBytes, maxAgeMs: 1e15, maxBytes: 1e15 } }) }
+      return {
+        process,
+        store: openOn({ directory, clock, disk: process, lock, resident, retention: { segmentBytes, maxAgeMs: 1e15, maxBytes: 1e15 } }),
+      }
     },
   }
 }
@@ -177,7 +193,13 @@ describe('an error at any call', () => {
             const at = rig()
             const segmentBytes = await prepare(at)
             const { store, process } = at.open(segmentBytes)
-            const trouble: Trouble = { call: '*', after, code, ...(lasting ? {} : { times: 1 }), ...(after % 2 === 0 ? { bytes: 100 } : {}) }
+            const trouble: Trouble = {
+              call: '*',
+              after,
+              code,
+              ...(lasting ? {} : { times: 1 }),
+              ...(after % 2 === 0 ? { bytes: 100 } : {}),
+            }
             process.fail(trouble)
             const command = acquire(bob, 'issue:new', { ttlSecs: 300, retry: true })
             const first = await run(store, command).then(
@@ -200,7 +222,10 @@ describe('an error at any call', () => {
             expect(isOk(again), what).toBe(true)
             expect(again.leases[0]!.holder.agentId).toBe('agent:bob')
             const entries = await historyOf(next.store)
-            expect(entries.filter(({ operation }) => operation.opId === command.opId), what).toHaveLength(1)
+            expect(
+              entries.filter(({ operation }) => operation.opId === command.opId),
+              what,
+            ).toHaveLength(1)
             expect(brokenHistory(entries), what).toBeNull()
             expect(brokenState(entries, (await next.store.view()).all()), what).toBeNull()
             expect(brokenChain(at.disk.content(log)!, 'log'), what).toBeNull()
@@ -228,7 +253,7 @@ describe('a sync that fails', () => {
         await settle()
         at.disk.pendingSyncs[0]!.finish(failure('EIO', 'fdatasync', log))
         const [first] = await both
-        fault = await faultOf(first!.status === 'rejected' ? Promise.reject(first!.reason as Error) : Promise.resolve())
+        fault = await faultOf(first.status === 'rejected' ? Promise.reject(first.reason as Error) : Promise.resolve())
       } else {
         process.fail({ call: 'fdatasync', times: 1, code: 'EIO' })
         fault = await faultOf(run(store, command))
@@ -276,7 +301,8 @@ describe('a sync that fails', () => {
     syncOfB.finish(null)
     for (const result of await second) {
       expect(result.status).toBe('rejected')
-      if (result.status === 'rejected') expect(await faultOf(Promise.reject(result.reason as Error))).toMatchObject({ details: { outcome: 'unknown' } })
+      if (result.status === 'rejected')
+        expect(await faultOf(Promise.reject(result.reason as Error))).toMatchObject({ details: { outcome: 'unknown' } })
     }
   })
 
@@ -284,10 +310,10 @@ describe('a sync that fails', () => {
     const at = rig()
     const lock = new SimLock(at.disk)
     const process = at.disk.process(lock)
-    const forgetful = {
-      ...process,
-      lstatSync: ((file: string, options: { throwIfNoEntry?: boolean }) => (file.endsWith('/poisoned') ? undefined : process.lstatSync(file, options))) as SimProcess['lstatSync'],
-    }
+    const forgetful = process.with({
+      lstatSync: ((file: string, options: { throwIfNoEntry?: boolean }) =>
+        file.endsWith('/poisoned') ? undefined : process.lstatSync(file, options)) as SimProcess['lstatSync'],
+    })
     const store = openOn({ directory, clock: at.clock, disk: forgetful, lock })
     await run(store, acquire(ann, 'issue:1', { ttlSecs: 600 }))
     process.fail({ call: 'fdatasync', times: 1, code: 'EIO' })

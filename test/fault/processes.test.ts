@@ -98,11 +98,14 @@ async function storm({ processes, seconds, seed, noLock = false, enough = () => 
       victim.stopped = true
       victim.child.kill('SIGSTOP')
       stops++
-      setTimeout(() => {
-        victim.child.kill('SIGCONT')
-        victim.stopped = false
-        // Whoever is stopped with the lock, or in line for it, stops everybody.
-      }, oneOf(chance, [20, 60, 150, 700]))
+      setTimeout(
+        () => {
+          victim.child.kill('SIGCONT')
+          victim.stopped = false
+          // Whoever is stopped with the lock, or in line for it, stops everybody.
+        },
+        oneOf(chance, [20, 60, 150, 700]),
+      )
     }
   }
   fs.writeFileSync(stop, '')
@@ -110,7 +113,13 @@ async function storm({ processes, seconds, seed, noLock = false, enough = () => 
   const results = await Promise.all(ends)
   const parsed = files.filter(file => fs.existsSync(file)).map(readAnswers)
   const operations = parsed.flatMap(({ operations }) => operations)
-  const counts: Record<string, number> = { started, kills, stops, operations: operations.length, lost: operations.filter(({ ret }) => ret === Number.POSITIVE_INFINITY).length }
+  const counts: Record<string, number> = {
+    started,
+    kills,
+    stops,
+    operations: operations.length,
+    lost: operations.filter(({ ret }) => ret === Number.POSITIVE_INFINITY).length,
+  }
   for (const { nothing } of parsed) for (const message of nothing) counts[message] = (counts[message] ?? 0) + 1
   return { directory, operations, acknowledged: parsed.flatMap(({ acknowledged }) => acknowledged), ends: results, counts }
 }
@@ -139,14 +148,24 @@ function readAnswers(file: string): { operations: (Operation & { key: string })[
       nothing.push(`lost: ${record.lost}`.replaceAll(folder, '').slice(0, 120))
       lost()
     } else if ('nothing' in record) {
-      nothing.push(String(record.nothing).replaceAll(folder, '').replaceAll(/\d{2,}/g, 'N').slice(0, 120))
+      nothing.push(
+        String(record.nothing)
+          .replaceAll(folder, '')
+          .replaceAll(/\d{2,}/g, 'N')
+          .slice(0, 120),
+      )
       asked = null
     } else if (asked !== null) {
       // A release that is repeated is told yes and writes nothing; it is no operation on the lease.
       const idle = asked.f === 'release' && record.out.ok === true && record.out.wrote === 0
       if (!idle) operations.push({ ...asked, ttl: asked.ttl - roundingMs, ret: record.ret, out: record.out })
       const seqs: number[] = record.seqs ?? []
-      if (seqs.length > 0) acknowledged.push({ seq: seqs.at(-1)!, op: asked.f === 'acquire' && record.out.again === true ? 'renew' : asked.f, opId: record.opId })
+      if (seqs.length > 0)
+        acknowledged.push({
+          seq: seqs.at(-1)!,
+          op: asked.f === 'acquire' && record.out.again === true ? 'renew' : asked.f,
+          opId: record.opId,
+        })
       asked = null
     }
   }
@@ -159,7 +178,10 @@ const segments = (directory: string): readonly string[] => [
   path.join(directory, 'claims.jsonl'),
 ]
 
-const allLogs = (directory: string): string => segments(directory).map(file => fs.readFileSync(file, 'utf8')).join('')
+const allLogs = (directory: string): string =>
+  segments(directory)
+    .map(file => fs.readFileSync(file, 'utf8'))
+    .join('')
 
 /** Everything that is wrong with what a storm left behind. */
 async function damageOf({ directory, operations, acknowledged }: Aftermath): Promise<readonly string[]> {
@@ -178,7 +200,10 @@ async function damageOf({ directory, operations, acknowledged }: Aftermath): Pro
   }
   const all = new Set(operations.map(({ key }) => key))
   for (const key of all) {
-    const verdict = checkLinearizable(leaseModel, operations.filter(operation => operation.key === key))
+    const verdict = checkLinearizable(
+      leaseModel,
+      operations.filter(operation => operation.key === key),
+    )
     if (verdict.ok === false) wrong.push(`${key} is not linearizable: stuck at ${JSON.stringify(verdict.stuck)}`)
     if (verdict.ok === null) wrong.push(`${key}: the checker ran out of time`)
   }
@@ -189,7 +214,10 @@ describe('many processes that are killed and stopped', () => {
   it('never hold one thing twice, and lose nothing they were told', { timeout: 300_000 * Math.max(1, scale) }, async () => {
     // A busy machine takes longer to get to what this is about.
     const enough = (place: string): boolean => {
-      const answers = fs.readdirSync(place).filter(name => name.startsWith('answers-')).map(name => fs.readFileSync(path.join(place, name), 'utf8'))
+      const answers = fs
+        .readdirSync(place)
+        .filter(name => name.startsWith('answers-'))
+        .map(name => fs.readFileSync(path.join(place, name), 'utf8'))
       const acknowledged = answers.reduce((sum, text) => sum + text.split('"wrote":1').length - 1, 0)
       const log = allLogs(path.join(place, 'leasehold'))
       return acknowledged > 400 * scale && log.includes('"op":"repair"') && answers.some(text => text.includes('disk is full'))
@@ -197,10 +225,14 @@ describe('many processes that are killed and stopped', () => {
     const after = await storm({ processes: 32, seconds: 15 * scale, seed: 1, enough })
     const entries = await historyOf(openReal(after.directory))
     const repairs = entries.filter(({ operation }) => operation.op === 'repair').length
-    console.log({ ...after.counts, acknowledged: after.acknowledged.length, records: entries.length, repairs, archives: fs.readdirSync(path.join(after.directory, 'archive')).length })
     expect((await damageOf(after)).slice(0, 5)).toEqual([])
     // A process ends by our hand, by its own torn write, or because its time is over.
-    expect(after.ends.filter(({ code, signal }) => code !== 0 && signal !== 'SIGKILL').map(({ err }) => err).slice(0, 2)).toEqual([])
+    expect(
+      after.ends
+        .filter(({ code, signal }) => code !== 0 && signal !== 'SIGKILL')
+        .map(({ err }) => err)
+        .slice(0, 2),
+    ).toEqual([])
     expect(after.counts['kills']).toBeGreaterThan(20 * scale)
     expect(repairs).toBeGreaterThan(0)
     expect(after.acknowledged.length).toBeGreaterThan(300 * scale)

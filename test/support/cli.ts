@@ -31,6 +31,8 @@ export type Code = keyof typeof exits
 // oxlint-disable-next-line typescript/no-explicit-any -- a test looks into it freely
 export type Doc = any
 
+export const parse = (text: string): Doc => JSON.parse(text)
+
 /** How a process ended, and what it said. */
 export interface Result {
   readonly code: number | null
@@ -42,15 +44,23 @@ export interface Result {
 /** A process that runs beside the test; killed after it. */
 export class Running {
   readonly child: ChildProcess
+  /** When it has ended and nobody can write to its output any more; children that inherited it count. */
   readonly ended: Promise<Result>
+  /** When it has ended, whatever its children do. */
+  readonly exited: Promise<void>
   stdout = ''
   stderr = ''
 
-  constructor(program: string, args: readonly string[], options: { readonly cwd: string; readonly env: NodeJS.ProcessEnv; readonly uid?: number }) {
+  constructor(
+    program: string,
+    args: readonly string[],
+    options: { readonly cwd: string; readonly env: NodeJS.ProcessEnv; readonly uid?: number },
+  ) {
     const user = options.uid === undefined ? {} : { uid: options.uid, gid: options.uid }
     this.child = spawn(program, args, { cwd: options.cwd, env: options.env, stdio: ['ignore', 'pipe', 'pipe'], ...user })
     this.child.stdout!.setEncoding('utf8').on('data', (text: string) => (this.stdout += text))
     this.child.stderr!.setEncoding('utf8').on('data', (text: string) => (this.stderr += text))
+    this.exited = new Promise(resolve => this.child.once('exit', () => resolve()))
     this.ended = new Promise((resolve, reject) => {
       this.child.once('error', reject)
       this.child.once('close', (code, signal) => resolve({ code, signal, stdout: this.stdout, stderr: this.stderr }))
@@ -75,7 +85,7 @@ afterEach(() => {
 
 /** Calls `look` until it gives something; fails after half a minute, which no test that passes comes near. */
 export async function until<T>(look: () => T | Promise<T>, what: string): Promise<NonNullable<T>> {
-  for (const start = performance.now(); performance.now() - start < 30_000; ) {
+  for (const start = performance.now(); performance.now() - start < 30_000;) {
     // oxlint-disable-next-line no-await-in-loop -- one look after the other
     const found = await look()
     if (found) return found
@@ -150,7 +160,7 @@ export class Repo {
     return this.log()
       .split('\n')
       .filter(line => line !== '')
-      .map(line => JSON.parse(line) as Doc)
+      .map(line => parse(line))
       .filter(record => record.op !== 'segment')
   }
 
@@ -241,7 +251,7 @@ export class Agent {
 /** The document of a success. */
 export function success({ stdout }: Result): Doc {
   expect(stdout.endsWith('\n') && stdout.indexOf('\n') === stdout.length - 1, `one line of JSON: ${stdout}`).toBe(true)
-  const document = JSON.parse(stdout) as Doc
+  const document = parse(stdout)
   expect(document.ok).toBe(true)
   return document
 }
@@ -250,7 +260,7 @@ export function success({ stdout }: Result): Doc {
 export function failure({ code, stdout, stderr }: Result, expected: Code, what = ''): Doc {
   expect({ code, stderr, stdout }, what).toMatchObject({ code: exits[expected], stderr: '' })
   expect(stdout.endsWith('\n') && stdout.indexOf('\n') === stdout.length - 1, `one line of JSON: ${stdout}`).toBe(true)
-  const document = JSON.parse(stdout) as Doc
+  const document = parse(stdout)
   expect(Object.keys(document)).toEqual(['ok', 'error'])
   expect(document.ok).toBe(false)
   const { error } = document

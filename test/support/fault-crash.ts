@@ -4,7 +4,19 @@ import type { Disk } from '../../src/host/disk.ts'
 import type { FileStore } from '../../src/store/file/store.ts'
 import { acquire, holder, on, release, renew, sweep, transfer } from './cast.ts'
 import type { Acknowledged } from './fault.ts'
-import { acknowledgedBy, brokenChain, brokenHistory, brokenState, historyOf, isOk, lostAcknowledgement, openOn, rawLines, run, settle } from './fault.ts'
+import {
+  acknowledgedBy,
+  brokenChain,
+  brokenHistory,
+  brokenState,
+  historyOf,
+  isOk,
+  lostAcknowledgement,
+  openOn,
+  rawLines,
+  run,
+  settle,
+} from './fault.ts'
 import type { Chance, SimProcess } from './sim-disk.ts'
 import { SimClock, SimDisk, SimLock, chanceOf, failure, oneOf } from './sim-disk.ts'
 
@@ -62,7 +74,16 @@ export interface Tally {
   readonly violations: Violation[]
 }
 
-export const emptyTally = (): Tally => ({ states: 0, steps: 0, acknowledged: 0, rotations: 0, kills: 0, repaired: 0, refused: 0, violations: [] })
+export const emptyTally = (): Tally => ({
+  states: 0,
+  steps: 0,
+  acknowledged: 0,
+  rotations: 0,
+  kills: 0,
+  repaired: 0,
+  refused: 0,
+  violations: [],
+})
 
 interface Writer {
   readonly index: number
@@ -96,7 +117,10 @@ export async function crashRun(seed: number, tally: Tally, options: CrashOptions
   }
   const start = (index: number): Pick<Writer, 'process' | 'store'> => {
     const process = sim.process(lock)
-    return { process, store: openOn({ directory, clock, disk: variant.wrap?.(process) ?? process, lock, retention, resident: index === 0 }) }
+    return {
+      process,
+      store: openOn({ directory, clock, disk: variant.wrap?.(process) ?? process, lock, retention, resident: index === 0 }),
+    }
   }
   const writers: Writer[] = [0, 1, 2].map(index => ({ index, ...start(index), busy: false }))
   const running: Promise<unknown>[] = []
@@ -108,7 +132,8 @@ export async function crashRun(seed: number, tally: Tally, options: CrashOptions
     } catch (error) {
       // Nothing else than this may stop a writer here: its death, or a sync that we made fail.
       const unknown = failingSyncs > 0 && (error as { details?: { outcome?: string } }).details?.outcome === 'unknown'
-      if (!process.dead && !unknown) tally.violations.push({ seed, at: `step ${sim.steps}`, what: `a writer was refused: ${(error as Error).message}` })
+      if (!process.dead && !unknown)
+        tally.violations.push({ seed, at: `step ${sim.steps}`, what: `a writer was refused: ${(error as Error).message}` })
     }
   }
   const work = async (writer: Writer): Promise<void> => {
@@ -130,7 +155,8 @@ export async function crashRun(seed: number, tally: Tally, options: CrashOptions
   const fails = (): boolean => failingSyncs > 0 && chance() < failingSyncs
   for (let action = 0; action < actions; action++) {
     const idle = writers.filter(({ busy }) => !busy)
-    if (sim.pendingSyncs.length > 0 && (idle.length === 0 || chance() < 0.4)) oneOf(chance, sim.pendingSyncs).finish(fails() ? failure('EIO', 'fdatasync', log) : null)
+    if (sim.pendingSyncs.length > 0 && (idle.length === 0 || chance() < 0.4))
+      oneOf(chance, sim.pendingSyncs).finish(fails() ? failure('EIO', 'fdatasync', log) : null)
     else if (idle.length > 0) running.push(work(oneOf(chance, idle)))
     if (chance() < 0.12) oneOf(chance, writers).process.killAfter = Math.floor(chance() * 30)
     if (fails()) oneOf(chance, writers).process.fail({ call: 'fdatasync', path: log, times: 1, code: 'EIO' })
@@ -220,18 +246,16 @@ async function inspect(disk: SimDisk, clock: SimClock, acknowledged: readonly Ac
   const entries = await historyOf(store)
   const view = await store.view()
   if (entries.some(({ operation }) => operation.op === 'repair')) tally.repaired++
-  return (
-    lostAcknowledgement(acknowledged, entries) ??
-    brokenHistory(entries) ??
-    brokenState(entries, view.all()) ??
-    brokenFiles(disk)
-  )
+  return lostAcknowledgement(acknowledged, entries) ?? brokenHistory(entries) ?? brokenState(entries, view.all()) ?? brokenFiles(disk)
 }
 
 /** The chain of every segment, and of the segments among each other. */
 function brokenFiles(disk: SimDisk): string | null {
   const archive = `${directory}/archive`
-  const files = disk.names(archive).filter(name => name.startsWith('claims-')).map(name => `${archive}/${name}`)
+  const files = disk
+    .names(archive)
+    .filter(name => name.startsWith('claims-'))
+    .map(name => `${archive}/${name}`)
   const sums = new Map<number, string>()
   for (const file of [...files, log]) {
     const bytes = disk.content(file)!
@@ -291,8 +315,7 @@ const logSync = (file: string): boolean => file === log
 /** A disk on which a torn tail cannot be seen: its owner appends right behind it. */
 function hidingTails(process: SimProcess): Disk {
   const hidden = new Map<number, number>()
-  return {
-    ...process,
+  return process.with({
     openSync: ((file: string, ...rest: [number, number?]) => {
       const fd = process.openSync(file, ...rest)
       if (file === log) {
@@ -303,12 +326,12 @@ function hidingTails(process: SimProcess): Disk {
     }) as Disk['openSync'],
     fstatSync: ((fd: number) => {
       const stat = process.fstatSync(fd)
-      return { ...stat, size: stat.size - (hidden.get(fd) ?? 0) }
+      return Object.assign(stat, { size: stat.size - (hidden.get(fd) ?? 0) })
     }) as Disk['fstatSync'],
-  }
+  })
 }
 
-export const variants: Readonly<Record<string, { readonly variant: Variant; readonly finds: RegExp }>> = {
+export const variants: Readonly<Record<string, { readonly variant: Variant; readonly finds: RegExp; readonly failingSyncs?: number }>> = {
   'without the sync of the archive directory (R5b)': {
     variant: { ignoreSync: file => file === `${directory}/archive` },
     finds: /acknowledged record \d+ .* is lost|follows/,
@@ -338,20 +361,30 @@ export const variants: Readonly<Record<string, { readonly variant: Variant; read
     variant: {
       wrap: process => {
         let renamed = false
-        return {
-          ...process,
+        return process.with({
           renameSync: ((from: string, to: string) => {
             process.renameSync(from, to)
             renamed = true
           }) as Disk['renameSync'],
-          fsyncSync: ((fd: number) => {
+          fsyncSync: (fd: number) => {
             const isStore = process.sim.files.get(fd)?.path === directory
             if (!isStore || renamed) process.fsyncSync(fd)
             if (isStore) renamed = false
-          }) as Disk['fsyncSync'],
-        }
+          },
+        })
       },
     },
     finds: /acknowledged record \d+|first token|format is missing/,
+  },
+  'go on in a segment whose sync failed': {
+    variant: {
+      wrap: process =>
+        process.with({
+          lstatSync: ((file: string, options?: { throwIfNoEntry?: boolean }) =>
+            file.endsWith('/poisoned') ? undefined : process.lstatSync(file, options)) as Disk['lstatSync'],
+        }),
+    },
+    failingSyncs: 0.06,
+    finds: /acknowledged record \d+|first token/,
   },
 }

@@ -15,7 +15,15 @@ const root = path.resolve(import.meta.dirname, '../..')
 /** Bundles the worker into a folder; the lock addon is found through a link, as in an installation. */
 export async function bundleWorker(folder: string): Promise<string> {
   const file = path.join(folder, 'worker.mjs')
-  await build({ entryPoints: [path.join(root, 'test/support/worker.ts')], outfile: file, bundle: true, platform: 'node', format: 'esm', target: 'node20', logLevel: 'error' })
+  await build({
+    entryPoints: [path.join(root, 'test/support/worker.ts')],
+    outfile: file,
+    bundle: true,
+    platform: 'node',
+    format: 'esm',
+    target: 'node20',
+    logLevel: 'error',
+  })
   fs.mkdirSync(path.join(folder, 'node_modules'), { recursive: true })
   fs.symlinkSync(path.join(root, 'node_modules/fs-native-extensions'), path.join(folder, 'node_modules/fs-native-extensions'))
   return file
@@ -30,7 +38,7 @@ export interface Launch {
 
 export function launch({ worker, through = [], env }: Launch, task: LoopTask | ScriptTask): ChildProcess {
   const [program, ...args] = [...through, process.execPath, worker, JSON.stringify(task)]
-  return spawn(program!, args, { stdio: ['ignore', 'pipe', 'pipe'], env: { ...process.env, ...env } })
+  return spawn(program, args, { stdio: ['ignore', 'pipe', 'pipe'], env: { ...process.env, ...env } })
 }
 
 /** How a process ended, and all that it said. */
@@ -53,16 +61,39 @@ export function ended(child: ChildProcess): Promise<Ended> {
 }
 
 /** Carries out a script in a process of its own. A process that died has fewer results than steps. */
-export async function runScript(how: Launch, task: Omit<ScriptTask, 'mode'>): Promise<Ended & { readonly results: readonly ScriptResult[] }> {
+export async function runScript(
+  how: Launch,
+  task: Omit<ScriptTask, 'mode'>,
+): Promise<Ended & { readonly results: readonly ScriptResult[] }> {
   const end = await ended(launch(how, { mode: 'script', ...task }))
-  return { ...end, results: end.out.split('\n').filter(Boolean).map(line => JSON.parse(line) as ScriptResult) }
+  return {
+    ...end,
+    results: end.out
+      .split('\n')
+      .filter(Boolean)
+      .map(line => JSON.parse(line) as ScriptResult),
+  }
 }
 
 /** `ulimit -f` in blocks of 512 bytes, as POSIX has it. */
-export const withFileLimit = (bytes: number): readonly string[] => ['/bin/sh', '-c', `ulimit -f ${Math.ceil(bytes / 512)} && exec "$@"`, 'sh']
+export const withFileLimit = (bytes: number): readonly string[] => [
+  '/bin/sh',
+  '-c',
+  `ulimit -f ${Math.ceil(bytes / 512)} && exec "$@"`,
+  'sh',
+]
 
 /** A store on the real file system, in this process. */
-export const openReal = (directory: string, options: { readonly segmentBytes?: number; readonly lockWaitMs?: number; readonly resident?: boolean; readonly fileSystemType?: number; readonly allowUnsafeFs?: boolean } = {}): FileStore =>
+export const openReal = (
+  directory: string,
+  options: {
+    readonly segmentBytes?: number
+    readonly lockWaitMs?: number
+    readonly resident?: boolean
+    readonly fileSystemType?: number
+    readonly allowUnsafeFs?: boolean
+  } = {},
+): FileStore =>
   new FileStore({
     directory,
     disk: fs,

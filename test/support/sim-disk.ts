@@ -396,6 +396,11 @@ export class SimProcess implements Disk {
     this.#troubles.push({ trouble, seen: 0, failed: 0 })
   }
 
+  /** This process with some of its calls replaced. */
+  with(calls: Partial<Disk>): Disk {
+    return Object.assign(Object.create(this) as Disk, calls)
+  }
+
   /** Was there no call for this trouble to strike? */
   untouched(trouble: Trouble): boolean {
     return this.#troubles.every(each => each.trouble !== trouble || each.failed === 0)

@@ -45,7 +45,13 @@ type AcquireStep = {
   readonly waitMs?: number
 }
 
-type HolderStep = { readonly do: 'renew' | 'release'; readonly who: string; readonly key: string; readonly opId?: string; readonly note?: string }
+type HolderStep = {
+  readonly do: 'renew' | 'release'
+  readonly who: string
+  readonly key: string
+  readonly opId?: string
+  readonly note?: string
+}
 
 export type ScriptStep =
   | AcquireStep
@@ -56,14 +62,33 @@ export type ScriptStep =
 
 /** What a script's step came to. */
 export type ScriptResult =
-  | { readonly ok: true; readonly tokens: readonly number[]; readonly seqs: readonly number[]; readonly replay: boolean; readonly leases: readonly string[] }
-  | { readonly ok: false; readonly kind?: string; readonly by?: string | null; readonly code?: string; readonly message?: string; readonly hint?: string; readonly outcome?: unknown; readonly warnings?: readonly string[] }
+  | {
+      readonly ok: true
+      readonly tokens: readonly number[]
+      readonly seqs: readonly number[]
+      readonly replay: boolean
+      readonly leases: readonly string[]
+    }
+  | {
+      readonly ok: false
+      readonly kind?: string
+      readonly by?: string | null
+      readonly code?: string
+      readonly message?: string
+      readonly hint?: string
+      readonly outcome?: unknown
+      readonly warnings?: readonly string[]
+    }
 
 const milliseconds = (): number => Number(process.hrtime.bigint()) / 1e6
 const policy = { ttlSecs: 1, staleSecs: 20, maxIndefinitePerAgent: 1000, maxIndefinitePerRepo: 1000 }
 const holderNamed = (agentId: string): Caller['holder'] => ({ agentId, worktreeId: 'wt:00000001', sessionId: 's', witness: null })
 
-function storeAt(directory: string, disk: Disk, options: { readonly segmentBytes: number; readonly resident?: boolean; readonly noLock?: boolean; readonly lockWaitMs?: number }): FileStore {
+function storeAt(
+  directory: string,
+  disk: Disk,
+  options: { readonly segmentBytes: number; readonly resident?: boolean; readonly noLock?: boolean; readonly lockWaitMs?: number },
+): FileStore {
   return new FileStore({
     directory,
     disk,
@@ -105,7 +130,13 @@ async function loop(task: LoopTask): Promise<void> {
     // What it holds it soon gives back, so that others have something to do.
     const mine: boolean = held !== null && pick < 0.8
     const key: string = mine ? held! : oneOf(chance, task.keys)
-    const f = mine ? (pick < 0.3 ? 'renew' : 'release') : pick < 0.9 ? 'acquire' : oneOf(chance, ['read', 'read', 'renew', 'release'] as const)
+    const f = mine
+      ? pick < 0.3
+        ? 'renew'
+        : 'release'
+      : pick < 0.9
+        ? 'acquire'
+        : oneOf(chance, ['read', 'read', 'renew', 'release'] as const)
     const ttlSecs = chance() < 0.7 ? 1 : 2
     write({ f, key, holder: name, ttl: ttlSecs * 1000, call: milliseconds() })
     try {
@@ -188,7 +219,10 @@ async function script(task: ScriptTask): Promise<void> {
       }
     },
   }) as Disk
-  const store = storeAt(task.directory, mortal, { segmentBytes: task.segmentBytes ?? 1 << 20, ...(task.lockWaitMs === undefined ? {} : { lockWaitMs: task.lockWaitMs }) })
+  const store = storeAt(task.directory, mortal, {
+    segmentBytes: task.segmentBytes ?? 1 << 20,
+    ...(task.lockWaitMs === undefined ? {} : { lockWaitMs: task.lockWaitMs }),
+  })
   const coordinator = new Coordinator(store, policy, 'script')
   for (const step of task.steps) {
     if (step.do === 'die-after') deathAt = step
@@ -197,7 +231,11 @@ async function script(task: ScriptTask): Promise<void> {
   store.close()
 }
 
-async function carryOut(step: Exclude<ScriptStep, { readonly do: 'die-after' }>, store: FileStore, coordinator: Coordinator): Promise<ScriptResult> {
+async function carryOut(
+  step: Exclude<ScriptStep, { readonly do: 'die-after' }>,
+  store: FileStore,
+  coordinator: Coordinator,
+): Promise<ScriptResult> {
   try {
     if (step.do === 'list') {
       let leases: readonly string[] = []
@@ -222,12 +260,19 @@ async function carryOut(step: Exclude<ScriptStep, { readonly do: 'die-after' }>,
     return { ok: false, kind: refusal.kind, by: 'lease' in refusal ? (refusal.lease?.holder.agentId ?? null) : null }
   } catch (error) {
     const { code, message, hint, details } = error as { code?: string; message: string; hint?: string; details?: { outcome?: unknown } }
-    return { ok: false, ...(code === undefined ? {} : { code }), message, ...(hint === undefined ? {} : { hint }), outcome: details?.outcome }
+    return {
+      ok: false,
+      ...(code === undefined ? {} : { code }),
+      message,
+      ...(hint === undefined ? {} : { hint }),
+      outcome: details?.outcome,
+    }
   }
 }
 
 function change(step: AcquireStep | HolderStep, caller: Caller, coordinator: Coordinator): Promise<Answer> {
-  if (step.do === 'renew') return coordinator.renew(caller, { target: { resource: step.key }, ...(step.note === undefined ? {} : { note: step.note }) })
+  if (step.do === 'renew')
+    return coordinator.renew(caller, { target: { resource: step.key }, ...(step.note === undefined ? {} : { note: step.note }) })
   if (step.do === 'release') return coordinator.release(caller, { target: { resource: step.key } })
   const { key, ttlSecs, reason, waitMs } = step as AcquireStep
   const request: AcquireRequest = {

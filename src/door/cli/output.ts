@@ -3,6 +3,7 @@ import type { ErrorCode } from '../../core/fault.ts'
 import { isFault } from '../../core/fault.ts'
 import type { Wire } from '../../core/wire.ts'
 import type { Output } from './command.ts'
+import { printable } from './text.ts'
 
 /** The one table of exit codes. */
 export const exitCodes: Readonly<Record<ErrorCode, number>> = {
@@ -48,7 +49,7 @@ export function makeOutput(json: boolean, quiet: boolean, env: NodeJS.ProcessEnv
       if (!quiet && !json) writeText(2, `${text}\n`)
     },
     warn(text) {
-      if (!quiet) writeText(2, `lh: warning: ${text}\n`)
+      if (!quiet) writeText(2, `lh: warning: ${printable(text)}\n`)
     },
     raw: text => writeText(1, text),
   }
@@ -56,7 +57,7 @@ export function makeOutput(json: boolean, quiet: boolean, env: NodeJS.ProcessEnv
 
 /** Says what went wrong and returns the exit code: a document on standard output with `--json`, else text on standard error. */
 export function fail(error: unknown, json: boolean): number {
-  const { code, message, hint, details, holder } = described(error)
+  const { code, message, hint, details, holder, trace } = described(error)
   const exit = exitCodes[code]
   if (json) {
     const document: Wire = {
@@ -65,7 +66,8 @@ export function fail(error: unknown, json: boolean): number {
     }
     writeText(1, `${JSON.stringify(document)}\n`)
   } else {
-    writeText(2, `lh: ${message}\n${hint === '' ? '' : `    ${hint}\n`}`)
+    // A message may quote a file or a name that somebody else wrote.
+    writeText(2, `lh: ${printable(message)}\n${hint === '' ? '' : `    ${printable(hint)}\n`}${trace ?? ''}`)
     const opId = code === 'unavailable' ? details?.['op_id'] : undefined
     if (typeof opId === 'string' && details?.['outcome'] === 'unknown') writeText(2, `    to ask again: --op-id ${opId}\n`)
   }
@@ -78,6 +80,8 @@ interface Described {
   readonly hint: string
   readonly details?: Wire
   readonly holder?: unknown
+  /** For those who work on Leasehold itself. */
+  readonly trace?: string
 }
 
 function described(error: unknown): Described {
@@ -92,10 +96,11 @@ function described(error: unknown): Described {
     }
   }
   const message = error instanceof Error ? error.message : String(error)
-  const trace = process.env['LEASEHOLD_TEST_TRACE'] === undefined || !(error instanceof Error) ? '' : `\n${error.stack}`
+  const traced = process.env['LEASEHOLD_TEST_TRACE'] !== undefined && error instanceof Error
   return {
     code: 'internal',
-    message: `unexpected: ${message}${trace}`,
+    message: `unexpected: ${message}`,
     hint: 'nothing was acknowledged; please report this, with the command',
+    ...(traced ? { trace: `${error.stack}\n` } : {}),
   }
 }

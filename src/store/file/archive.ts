@@ -71,38 +71,42 @@ const chunkBytes = 1 << 20
 export function* readLines(disk: Disk, file: string): Generator<ReadLine> {
   const fd = disk.openSync(file, readFlags)
   try {
-    let line = 0
-    for (let position = 0; ;) {
-      let bytes = readFully(disk, fd, position, chunkBytes)
-      let end = endOfLines(bytes)
-      // A line longer than a piece is damaged, but it has an end all the same.
-      for (let size = chunkBytes; end === 0 && bytes.length === size; end = endOfLines(bytes))
-        bytes = readFully(disk, fd, position, (size *= 2))
-      if (end === 0) return
-      const lines: ReadLine[] = []
-      eachLine(bytes.subarray(0, end), 0, (start, stop) => {
-        const read = unseal(bytes, start, stop)
-        const damaged = typeof read === 'string'
-        lines.push({
-          record: damaged ? null : read.record,
-          sum: damaged ? '' : read.sum,
-          line: ++line,
-          offset: position + start,
-          fault: damaged ? read : null,
-        })
-        return true
-      })
-      yield* lines
-      position += end
-    }
+    yield* linesOf(disk, fd)
   } finally {
     disk.closeSync(fd)
   }
 }
 
-/** The records of a segment without its checkpoint; damaged lines and operations of a newer version are passed over. */
-export function* readEntries(disk: Disk, file: string): Generator<Entry> {
-  for (const { record } of readLines(disk, file)) {
+function* linesOf(disk: Disk, fd: number): Generator<ReadLine> {
+  let line = 0
+  for (let position = 0; ;) {
+    let bytes = readFully(disk, fd, position, chunkBytes)
+    let end = endOfLines(bytes)
+    // A line longer than a piece is damaged, but it has an end all the same.
+    for (let size = chunkBytes; end === 0 && bytes.length === size; end = endOfLines(bytes))
+      bytes = readFully(disk, fd, position, (size *= 2))
+    if (end === 0) return
+    const lines: ReadLine[] = []
+    eachLine(bytes.subarray(0, end), 0, (start, stop) => {
+      const read = unseal(bytes, start, stop)
+      const damaged = typeof read === 'string'
+      lines.push({
+        record: damaged ? null : read.record,
+        sum: damaged ? '' : read.sum,
+        line: ++line,
+        offset: position + start,
+        fault: damaged ? read : null,
+      })
+      return true
+    })
+    yield* lines
+    position += end
+  }
+}
+
+/** The records of an open segment without its checkpoint; damaged lines and operations of a newer version are passed over. */
+export function* readEntries(disk: Disk, fd: number): Generator<Entry> {
+  for (const { record } of linesOf(disk, fd)) {
     if (record === null || record.op === 'segment' || record.op === 'live' || record.op === 'past' || record.op === 'ops') continue
     const entry = entryFromWire(record)
     if (entry !== null) yield entry

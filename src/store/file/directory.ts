@@ -4,10 +4,10 @@ import { Fault } from '../../core/fault.ts'
 import type { Disk } from '../../host/disk.ts'
 import { readIfPresent, syncDirectory, writeFully } from '../../host/disk.ts'
 
-const { O_CREAT, O_EXCL, O_NOFOLLOW, O_RDONLY, O_RDWR, O_WRONLY } = fs.constants
+const { O_CREAT, O_EXCL, O_NOFOLLOW, O_NONBLOCK, O_RDONLY, O_RDWR, O_WRONLY } = fs.constants
 
-/** Never through a symbolic link: a repository unpacked from an archive may contain a hostile directory. */
-export const readFlags = O_RDONLY | O_NOFOLLOW
+/** Never through a symbolic link, and never waiting at a pipe: a repository unpacked from an archive may contain a hostile directory. */
+export const readFlags = O_RDONLY | O_NOFOLLOW | O_NONBLOCK
 export const createFlags = O_WRONLY | O_CREAT | O_EXCL | O_NOFOLLOW
 export const lockFlags = O_RDWR | O_CREAT | O_NOFOLLOW
 

@@ -141,7 +141,8 @@ export function writeNewLog(disk: Disk, layout: Layout, modes: Modes, now: Insta
 
 /** Gives the present log a second name in `quarantine/`, and returns it. */
 export function keepLog(disk: Disk, layout: Layout, now: Instant): string {
-  const name = `claims-${now.wall}-${process.pid}.jsonl`
+  // With the monotonic clock in it: whoever is stopped and tries again may have the same pid and wall clock.
+  const name = `claims-${now.wall}-${process.pid}-${process.hrtime().join('')}.jsonl`
   disk.linkSync(layout.log, path.join(layout.quarantine, name))
   syncDirectory(disk, layout.quarantine)
   return name

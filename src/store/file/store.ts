@@ -163,15 +163,25 @@ export class FileStore implements Store {
   // oxlint-disable-next-line typescript/require-await -- the interface is asynchronous, reading files is not
   async *history(query: HistoryQuery = {}): AsyncGenerator<Entry> {
     const { disk } = this.options
-    const files = listArchive(disk, this.layout).map(({ file }) => file)
-    if (lookAt(disk, this.layout.log) !== null) files.push(this.layout.log)
-    let last = 0
-    for (const file of files) {
-      for (const entry of readEntries(disk, file)) {
-        // A segment that is archived while we read appears in both places.
-        if (entry.seq > last && matches(entry, query)) yield entry
-        last = Math.max(last, entry.seq)
+    // The log is opened before the archive is listed: a rotation in between moves it there, and the descriptor still reads it.
+    const log = openIfPresent(disk, this.layout.log)
+    try {
+      let last = 0
+      for (const { file } of [...listArchive(disk, this.layout), { file: null }]) {
+        const fd = file === null ? log : openIfPresent(disk, file)
+        if (fd === null) continue
+        try {
+          for (const entry of readEntries(disk, fd)) {
+            // A segment that is archived while we read appears in both places.
+            if (entry.seq > last && matches(entry, query)) yield entry
+            last = Math.max(last, entry.seq)
+          }
+        } finally {
+          if (fd !== log) disk.closeSync(fd)
+        }
       }
+    } finally {
+      if (log !== null) disk.closeSync(log)
     }
   }
 
@@ -471,8 +481,9 @@ export class FileStore implements Store {
     if (stat !== null) refuseStrangeDirectory(disk, this.layout.directory, stat)
     const where = stat === null ? path.dirname(this.layout.directory) : this.layout.directory
     if (!allowUnsafeFs && !this.#wasAllowedUnsafe()) refuseUnsafeFileSystem(where, fileSystemType(where))
-    if (stat === null || lookAt(disk, this.layout.locks) === null) makeDirectories(disk, this.layout, this.modes)
-    else refuseStrangeDirectory(disk, this.layout.locks, disk.lstatSync(this.layout.locks))
+    const parts = [this.layout.locks, this.layout.archive, this.layout.quarantine].map(part => [part, lookAt(disk, part)] as const)
+    if (stat === null || parts.some(([, seen]) => seen === null)) makeDirectories(disk, this.layout, this.modes)
+    else for (const [part, seen] of parts) refuseStrangeDirectory(disk, part, seen!)
     this.#entered = this.options.resident
   }
 
@@ -604,6 +615,15 @@ export class FileStore implements Store {
     }
     writeFormat(disk, this.layout, format, this.modes)
     return format
+  }
+}
+
+function openIfPresent(disk: Disk, file: string): number | null {
+  try {
+    return disk.openSync(file, readFlags)
+  } catch (error) {
+    if ((error as NodeJS.ErrnoException).code === 'ENOENT') return null
+    throw error
   }
 }
 

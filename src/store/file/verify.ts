@@ -218,8 +218,7 @@ class Verifier {
     const read = unseal(bytes, start, stop)
     if (typeof read === 'string') {
       this.#blame(read, null)
-      this.#position = null
-      this.#sound = false
+      this.#lose()
       if (this.#checkpointLeft > 0) this.#checkpointLeft--
       return
     }
@@ -228,16 +227,21 @@ class Verifier {
       if (record.op === 'segment') return this.#open(record, sum)
       this.#blame('a segment begins with another line', record.seq)
       this.#head = { baseSeq: record.seq - 1, auditFrom: 0, at: 0 }
-      this.#position = null
-      this.#sound = false
+      this.#lose()
     }
     if (this.#position !== null && record.prev !== this.#position.sum) {
       this.#blame('it does not continue the line before it', record.seq)
-      this.#position = null
-      this.#sound = false
+      this.#lose()
     }
     if (this.#checkpointLeft > 0) this.#takeCheckpointLine(record, sum)
     else this.#takeRecord(record, sum)
+  }
+
+  /** The thread is lost: what comes next is judged by itself, until a checkpoint says what is held. */
+  #lose(): void {
+    this.#position = null
+    this.#sound = false
+    this.#trail.clear()
   }
 
   // oxlint-disable-next-line typescript/no-explicit-any -- parsed JSON
@@ -251,6 +255,7 @@ class Verifier {
           ? `records ${this.#lastSeq + 1} to ${record.base_seq} are missing before it`
           : 'it does not continue the segment before it'
       this.#seam.push(this.#fault(why, record.base_seq))
+      this.#lose()
     }
     this.#head = { baseSeq: record.base_seq, auditFrom: record.audit_from, at: msFromIso(record.at) }
     this.#firstHead ??= this.#head
@@ -361,6 +366,12 @@ class Trail {
       this.#prevs = this.#prevs.slice(-Trail.#kept)
       this.#sums = this.#sums.slice(-Trail.#kept)
     }
+  }
+
+  clear(): void {
+    this.#seqs = []
+    this.#prevs = []
+    this.#sums = []
   }
 
   /** Is this the record that stood in the log? A record that is older than the trail is believed. */

@@ -27,7 +27,10 @@ export interface Stage {
   records(...names: readonly string[]): any[]
 }
 
-export async function stage(more: Partial<OpenFileOptions> = {}, root = fs.mkdtempSync(path.join(os.tmpdir(), 'lh-maintain-'))): Promise<Stage> {
+export async function stage(
+  more: Partial<OpenFileOptions> = {},
+  root = fs.mkdtempSync(path.join(os.tmpdir(), 'lh-maintain-')),
+): Promise<Stage> {
   const directory = path.join(root, 'leasehold')
   const clock = new StillClock()
   const open = (again: Partial<OpenFileOptions> = {}): FileStore =>

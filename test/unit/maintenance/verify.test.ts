@@ -1,7 +1,10 @@
 import fs from 'node:fs'
 import path from 'node:path'
 import { describe, expect, it } from 'vitest'
+import type { Disk } from '../../../src/host/disk.ts'
 import { verifyReport } from '../../../src/service/maintenance/verify.ts'
+import { rotate } from '../../../src/store/file/rotate.ts'
+import { verifyLog } from '../../../src/store/file/verify.ts'
 import type { Stage } from './stage.ts'
 import { flip, forge, giveBack, linesOf, stage, take } from './stage.ts'
 
@@ -18,14 +21,29 @@ async function threeSegments(): Promise<Stage & { readonly archives: readonly st
   return { ...s, archives: fs.readdirSync(s.file('archive')).toSorted() }
 }
 
-const messages = async ({ maintenance }: Stage): Promise<readonly string[]> => (await maintenance.verify()).faults.map(({ message }) => message)
+const messages = async ({ maintenance }: Stage): Promise<readonly string[]> =>
+  (await maintenance.verify()).faults.map(({ message }) => message)
 
 describe('a sound log', () => {
   it('has nothing wrong', async () => {
     const s = await threeSegments()
-    expect(await s.maintenance.verify()).toMatchObject({ records: 8, segments: 3, firstSeq: 1, lastSeq: 8, leases: 4, tornBytes: 0, foreign: null, faults: [], moreFaults: 0 })
+    expect(await s.maintenance.verify()).toMatchObject({
+      records: 8,
+      segments: 3,
+      firstSeq: 1,
+      lastSeq: 8,
+      leases: 4,
+      tornBytes: 0,
+      foreign: null,
+      faults: [],
+      moreFaults: 0,
+    })
     const report = await verifyReport(s.maintenance)
-    expect(report).toMatchObject({ exit: 0, document: { ok: true, records: 8, segments: 3, findings: [] }, lines: ['8 records in 3 segments, the last one is 8; 4 leases'] })
+    expect(report).toMatchObject({
+      exit: 0,
+      document: { ok: true, records: 8, segments: 3, findings: [] },
+      lines: ['8 records in 3 segments, the last one is 8; 4 leases'],
+    })
   })
 
   it('is empty before the first claim, and nothing is made by looking', async () => {
@@ -44,23 +62,38 @@ describe('a sound log', () => {
     expect(told).toEqual(told.toSorted((a, b) => a - b))
   })
 
-  it('stays sound while others write and rotate', async () => {
-    const s = await stage({ retention: { segmentBytes: 4096, maxAgeMs: 1e12, maxBytes: 1e12 } })
-    let stop = false
-    const writing = (async () => {
-      for (let n = 0; !stop; n++) {
-        await take(s, `t${n}`)
-        await giveBack(s, `t${n}`)
-        await new Promise(setImmediate)
-      }
-    })()
-    for (let round = 0; round < 40; round++) {
-      expect((await s.maintenance.verify()).faults).toEqual([])
-      await new Promise(resolve => setTimeout(resolve, 2))
+  it('stays sound when it is rotated, and the oldest archive deleted, while it is read', async () => {
+    const s = await threeSegments()
+    const { layout, modes } = s.store
+    const rotateNow = (maxBytes: number): void => {
+      const fd = fs.openSync(layout.log, 'r+')
+      fs.closeSync(rotate(fs, layout, modes, fd, s.clock.now(), { segmentBytes: 1, maxAgeMs: 1e12, maxBytes }).fd)
+      fs.closeSync(fd)
     }
-    stop = true
-    await writing
-    expect((await s.maintenance.verify()).segments).toBeGreaterThan(3)
+    for (const maxBytes of [1e12, 1]) {
+      let rotated = false
+      const once = (): void => {
+        if (!rotated) rotateNow(maxBytes)
+        rotated = true
+      }
+      const disk: Disk = {
+        ...fs,
+        readdirSync: ((directory: string) => {
+          if (maxBytes !== 1) once()
+          return fs.readdirSync(directory)
+        }) as Disk['readdirSync'],
+        openSync: ((file: string, flags: number) => {
+          if (path.dirname(file) === layout.archive) once()
+          return fs.openSync(file, flags)
+        }) as Disk['openSync'],
+      }
+      expect(verifyLog(disk, layout, { segmentBytes: 1 << 20, maxAgeMs: 1e12, maxBytes })).toMatchObject({
+        faults: [],
+        lastSeq: maxBytes === 1 ? 9 : 8,
+      })
+      expect(rotated).toBe(true)
+      await take(s, 'later')
+    }
   })
 
   it('may have an archive name that a stopped rotation left on the log in use', async () => {
@@ -118,7 +151,13 @@ describe('damage that checksums tell', () => {
     expect(faults).toMatchObject([{ file, line: 3, offset }])
     const report = await verifyReport(s.maintenance)
     expect(report.exit).toBe(7)
-    expect(report.document).toMatchObject({ ok: false, error: { code: 'unavailable', exit: 7 }, records: 7, findings: [{ severity: 'error', file, line: 3 }], count: 1 })
+    expect(report.document).toMatchObject({
+      ok: false,
+      error: { code: 'unavailable', exit: 7 },
+      records: 7,
+      findings: [{ severity: 'error', file, line: 3 }],
+      count: 1,
+    })
   })
 
   it('swapped lines', async () => {
@@ -183,7 +222,10 @@ describe('archives', () => {
   it('one was replaced by another of the same numbers', async () => {
     const s = await threeSegments()
     const file = s.file('archive', s.archives[0]!)
-    forge(file, s.records('archive', s.archives[0]!).map(record => (record.seq === 2 ? { ...record, actor: 'agent:eve' } : record)))
+    forge(
+      file,
+      s.records('archive', s.archives[0]!).map(record => (record.seq === 2 ? { ...record, actor: 'agent:eve' } : record)),
+    )
     expect(await messages(s)).toContain('it does not continue the segment before it')
   })
 })
@@ -200,39 +242,135 @@ describe('lies with valid checksums', () => {
   }
 
   const cases: readonly (readonly [string, Change, RegExp])[] = [
-    ['a checkpoint without a lease', all => [{ ...all[0], live: all[0].live - 1 }, ...all.slice(1).filter(r => r.lease?.resource !== 'ticket:a')], /lacks the lease on ticket:a/],
-    ['a checkpoint with another holder', all => all.map(r => (r.lease?.resource === 'ticket:a' ? { ...r, lease: { ...r.lease, holder: { ...r.lease.holder, agent_id: 'agent:eve' } } } : r)), /lease on ticket:a is not the one/],
-    ['a checkpoint with another deadline', all => all.map(r => (r.lease?.resource === 'ticket:c' ? { ...r, lease: { ...r.lease, deadline_m: 9e15 } } : r)), /lease on ticket:c is not the one/],
-    ['a checkpoint with a lease that nobody granted', all => [{ ...all[0], live: all[0].live + 1 }, { ...all[1], lease: { ...all[1].lease, resource: 'ticket:x' } }, ...all.slice(1)], /lease on ticket:x that the records before it do not grant/],
-    ['a checkpoint that forgets an outcome', all => [{ ...all[0], past: all[0].past - 1 }, ...all.slice(1).filter(r => r.past?.resource !== 'ticket:b')], /forgets that ticket:b ended as done/],
-    ['a checkpoint with another outcome', all => all.map(r => (r.past?.resource === 'ticket:b' ? { ...r, past: { ...r.past, outcome: null } } : r)), /ticket:b that it ended otherwise/],
+    [
+      'a checkpoint without a lease',
+      all => [{ ...all[0], live: all[0].live - 1 }, ...all.slice(1).filter(r => r.lease?.resource !== 'ticket:a')],
+      /lacks the lease on ticket:a/,
+    ],
+    [
+      'a checkpoint with another holder',
+      all =>
+        all.map(r =>
+          r.lease?.resource === 'ticket:a' ? { ...r, lease: { ...r.lease, holder: { ...r.lease.holder, agent_id: 'agent:eve' } } } : r,
+        ),
+      /lease on ticket:a is not the one/,
+    ],
+    [
+      'a checkpoint with another deadline',
+      all => all.map(r => (r.lease?.resource === 'ticket:c' ? { ...r, lease: { ...r.lease, deadline_m: 9e15 } } : r)),
+      /lease on ticket:c is not the one/,
+    ],
+    [
+      'a checkpoint with a lease that nobody granted',
+      all => [{ ...all[0], live: all[0].live + 1 }, { ...all[1], lease: { ...all[1].lease, resource: 'ticket:x' } }, ...all.slice(1)],
+      /lease on ticket:x that the records before it do not grant/,
+    ],
+    [
+      'a checkpoint that forgets an outcome',
+      all => [{ ...all[0], past: all[0].past - 1 }, ...all.slice(1).filter(r => r.past?.resource !== 'ticket:b')],
+      /forgets that ticket:b ended as done/,
+    ],
+    [
+      'a checkpoint with another outcome',
+      all => all.map(r => (r.past?.resource === 'ticket:b' ? { ...r, past: { ...r.past, outcome: null } } : r)),
+      /ticket:b that it ended otherwise/,
+    ],
     ['a checkpoint with another clock', all => [{ ...all[0], clk: { b: 'boot1.ns1', m: 5 } }, ...all.slice(1)], /other clocks/],
-    ['a checkpoint with another command', all => all.map(r => (r.op === 'ops' ? { ...r, records: r.records.map((each: any) => (each.seq === 5 ? { ...each, actor: 'agent:eve' } : each)) } : r)), /another command than record 5/], // oxlint-disable-line typescript/no-explicit-any
-    ['a checkpoint that announces more than it has', all => [{ ...all[0], live: all[0].live + 1 }, ...all.slice(1)], /not part of the checkpoint/],
-    ['a checkpoint alone that announces more than it has', all => [{ ...all[0], live: all[0].live + 1 }, ...all.slice(1, -1)], /its checkpoint lacks 1 lines/],
+    [
+      'a checkpoint with another command',
+      all =>
+        all.map(r =>
+          r.op === 'ops'
+            ? { ...r, records: r.records.map((each: { seq: number }) => (each.seq === 5 ? { ...each, actor: 'agent:eve' } : each)) }
+            : r,
+        ),
+      /another command than record 5/,
+    ], // oxlint-disable-line typescript/no-explicit-any
+    [
+      'a checkpoint that announces more than it has',
+      all => [{ ...all[0], live: all[0].live + 1 }, ...all.slice(1)],
+      /not part of the checkpoint/,
+    ],
+    [
+      'a checkpoint alone that announces more than it has',
+      all => [{ ...all[0], live: all[0].live + 1 }, ...all.slice(1, -1)],
+      /its checkpoint lacks 1 lines/,
+    ],
     ['no checkpoint at all', all => all.slice(1), /begins with another line/],
     ['a second grant', all => [...all, { ...all.at(-1), seq: 9, token: 9 }], /grants ticket:f, which agent:ann holds with token 8/],
     ['a number left out', all => [...all.slice(0, -1), { ...all.at(-1), seq: 10 }], /its seq is 10 where 8 is expected/],
     ['a number twice', all => [...all, { ...all.at(-1), resource: 'ticket:z' }], /its seq is 8 where 9 is expected/],
     ['a repair that hides a number', all => [...all, repair(all, 20, 7)], /its seq is 20 where 9 is expected/],
     ['time that goes back', all => [...all.slice(0, -1), { ...all.at(-1), clk: { b: 'boot1.ns1', m: 0 } }], /before the last record's/],
-    ['another clock without a boot record', all => [...all.slice(0, -1), { ...all.at(-1), clk: { b: 'boot2.ns1', m: 9e9 } }], /another clock/],
+    [
+      'another clock without a boot record',
+      all => [...all.slice(0, -1), { ...all.at(-1), clk: { b: 'boot2.ns1', m: 9e9 } }],
+      /another clock/,
+    ],
     ['a release of what is not held', all => [...all, release(all, 'ticket:q', 3)], /ticket:q is not held/],
-    ['a release with an old token', all => [...all, release(all, 'ticket:f', 3)], /its token for ticket:f is 3, and the one that holds is 8/],
+    [
+      'a release with an old token',
+      all => [...all, release(all, 'ticket:f', 3)],
+      /its token for ticket:f is 3, and the one that holds is 8/,
+    ],
     ['an eviction before its time', all => [...all, evict(all, 'ttl')], /before its time/],
   ]
 
   // oxlint-disable-next-line typescript/no-explicit-any -- parsed JSON
-  const repair = (all: any[], seq: number, lastGood: number) => ({ schema_version: 1, seq, prev: '', at: all[0].at, clk: all.at(-1).clk, op: 'repair', op_id: null, actor: 'system', reason: 'x', cut_bytes: 1, cut_lines: 1, quarantine: null, last_good_seq: lastGood })
+  const repair = (all: any[], seq: number, lastGood: number) => ({
+    schema_version: 1,
+    seq,
+    prev: '',
+    at: all[0].at,
+    clk: all.at(-1).clk,
+    op: 'repair',
+    op_id: null,
+    actor: 'system',
+    reason: 'x',
+    cut_bytes: 1,
+    cut_lines: 1,
+    quarantine: null,
+    last_good_seq: lastGood,
+  })
   // oxlint-disable-next-line typescript/no-explicit-any -- parsed JSON
   const release = (all: any[], resource: string, token: number) => {
     const { at, clk, lease_id, holder } = all.at(-1)
-    return { schema_version: 1, seq: 9, prev: '', at, clk, op: 'release', op_id: null, actor: 'agent:ann', resource, lease_id, token, holder, reason: null, outcome: null, remaining: null }
+    return {
+      schema_version: 1,
+      seq: 9,
+      prev: '',
+      at,
+      clk,
+      op: 'release',
+      op_id: null,
+      actor: 'agent:ann',
+      resource,
+      lease_id,
+      token,
+      holder,
+      reason: null,
+      outcome: null,
+      remaining: null,
+    }
   }
   // oxlint-disable-next-line typescript/no-explicit-any -- parsed JSON
   const evict = (all: any[], reason: string) => {
     const { at, clk, lease_id, holder, resource } = all.at(-1)
-    return { schema_version: 1, seq: 9, prev: '', at, clk, op: 'auto-evict', op_id: null, actor: 'agent:eve', resource, lease_id, previous_holder: holder, previous_token: 8, reason }
+    return {
+      schema_version: 1,
+      seq: 9,
+      prev: '',
+      at,
+      clk,
+      op: 'auto-evict',
+      op_id: null,
+      actor: 'agent:eve',
+      resource,
+      lease_id,
+      previous_holder: holder,
+      previous_token: 8,
+      reason,
+    }
   }
 
   it('the forger changes nothing and is not noticed', async () => {

@@ -1,0 +1,99 @@
+// @ts-check
+// Sixteen processes on one store, each with its own resource: what the lock costs when everybody wants it.
+import { execFileSync, fork } from 'node:child_process'
+import fs from 'node:fs'
+import path from 'node:path'
+import { median, plainEnvironment } from './measure.mjs'
+import { plain } from './report.mjs'
+import { repository } from './stores.mjs'
+
+const processes = 16
+const peers = path.join(import.meta.dirname, 'peers')
+
+/** Installs what we are compared with, pinned by its own lock; says why not. */
+function installPeers() {
+  if (fs.existsSync(path.join(peers, 'node_modules', '.package-lock.json'))) return null
+  try {
+    execFileSync('npm', ['ci', '--no-audit', '--no-fund'], { cwd: peers, stdio: ['ignore', 'ignore', 'pipe'], timeout: 180_000 })
+    return null
+  } catch (error) {
+    return String(/** @type {{ stderr?: Buffer }} */ (error).stderr ?? error).trim().split('\n').at(-1) ?? 'npm ci failed'
+  }
+}
+
+/** Why a peer cannot run here, or null. @param {string} name */
+function missing(name) {
+  try {
+    execFileSync(process.execPath, ['-e', `const it = require('${name}'); if (typeof it === 'function') new it(':memory:')`], { cwd: peers, stdio: ['ignore', 'ignore', 'pipe'] })
+    return null
+  } catch (error) {
+    const said = String(/** @type {{ stderr?: Buffer }} */ (error).stderr ?? error)
+    return /(Error: .*)/.exec(said)?.[1] ?? 'it does not load'
+  }
+}
+
+/** @param {string} kind @param {number} seconds @returns {Promise<{ rate: number, longest: number, share: number }>} */
+async function contend(kind, seconds) {
+  const directory = repository(`contend-${kind}`)
+  const env = { ...plainEnvironment, ...pick(['LEASEHOLD_TEST_DIST', 'LEASEHOLD_TEST_TMP']) }
+  const children = Array.from({ length: processes }, (_, number) =>
+    fork(path.join(import.meta.dirname, 'contender.mjs'), [kind, directory, String(seconds), String(number)], { env }),
+  )
+  /** @param {import('node:child_process').ChildProcess} child */
+  const message = child =>
+    new Promise((resolve, reject) => child.once('message', resolve).once('exit', code => reject(new Error(`a contender (${kind}) ended with ${code}`))))
+  await Promise.all(children.map(message))
+  for (const child of children) child.removeAllListeners('exit')
+  const results = children.map(message)
+  for (const child of children) child.send('go')
+  const said = /** @type {{ count: number, longest: number }[]} */ (await Promise.all(results))
+  const counts = said.map(({ count }) => count)
+  return { rate: counts.reduce((sum, count) => sum + count, 0) / seconds, longest: Math.max(...said.map(({ longest }) => longest)), share: Math.min(...counts) / Math.max(...counts) }
+}
+
+/** @param {readonly string[]} names @returns {Record<string, string>} */
+const pick = names => Object.fromEntries(names.flatMap(name => (process.env[name] === undefined ? [] : [[name, process.env[name] ?? '']])))
+
+/** @param {{ quick: boolean }} options @returns {Promise<import('./report.mjs').Row[]>} */
+export async function contention({ quick }) {
+  const why = installPeers()
+  const kinds = ['leasehold']
+  for (const [kind, name] of [
+    ['proper-lockfile', 'proper-lockfile'],
+    ['sqlite', 'better-sqlite3'],
+  ]) {
+    const reason = why ?? missing(name ?? '')
+    if (reason === null) kinds.push(kind ?? '')
+    else console.log(`skipped: ${name}: ${reason}`)
+  }
+  /** @type {Map<string, { rate: number, longest: number, share: number }[]>} */
+  const found = new Map(kinds.map(kind => [kind, []]))
+  for (let run = 0; run < (quick ? 1 : 3); run++) for (const kind of kinds) found.get(kind)?.push(await contend(kind, quick ? 2 : 4))
+  /** @param {string} kind @param {'rate' | 'longest' | 'share'} what */
+  const of = (kind, what) => median((found.get(kind) ?? []).map(each => each[what]))
+  const longest = Math.max(...(found.get('leasehold') ?? []).map(each => each.longest))
+  /** @param {string} kind @param {string} label @param {number} atLeast */
+  const against = (kind, label, atLeast) =>
+    kinds.includes(kind)
+      ? [
+          {
+            what: `${processes} processes against ${label}`,
+            value: of('leasehold', 'rate') / of(kind, 'rate'),
+            unit: 'x',
+            target: { atLeast },
+            note: `${plain(of('leasehold', 'rate'))}/s against ${plain(of(kind, 'rate'))}/s; its longest wait ${plain(of(kind, 'longest'))} ms`,
+          },
+        ]
+      : []
+  return [
+    ...against('proper-lockfile', 'proper-lockfile around the same append', 10),
+    ...against('sqlite', 'SQLite, BEGIN IMMEDIATE, synchronous=FULL', 2),
+    {
+      what: 'longest wait of any of them',
+      value: longest,
+      unit: 'ms',
+      target: { atMost: 1000 },
+      note: `the slowest process did ${plain(100 * of('leasehold', 'share'))} % of what the fastest did`,
+    },
+  ]
+}

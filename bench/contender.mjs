@@ -1,0 +1,66 @@
+// @ts-check
+/**
+ * One of many processes on one store: waits for the word, then appends durable records as fast as it is let, and tells how many and how
+ * long its longest wait was. Started by contend.mjs with: KIND DIRECTORY SECONDS NUMBER.
+ */
+import fs from 'node:fs'
+import { createRequire } from 'node:module'
+import path from 'node:path'
+import { agent, expectYes, openResident } from './stores.mjs'
+
+const [, , kind = '', directory = '', seconds = '', number = ''] = process.argv
+const peers = createRequire(path.join(import.meta.dirname, 'peers', 'package.json'))
+const line = Buffer.from(`${'x'.repeat(479)}\n`)
+
+/** @type {Record<string, () => Promise<() => unknown>>} */
+const kinds = {
+  leasehold: async () => {
+    const { coordinator } = await openResident(directory)
+    const resource = `ticket:contender-${number}`
+    const caller = agent(Number(number))
+    let holds = false
+    return async () => {
+      if (holds) expectYes(await coordinator.release(caller, { target: { resource } }))
+      else expectYes(await coordinator.acquire(caller, { resources: [resource], ttlSecs: 3600 }))
+      holds = !holds
+    }
+  },
+  'proper-lockfile': async () => {
+    const lockfile = peers('proper-lockfile')
+    const file = path.join(directory, 'log')
+    fs.closeSync(fs.openSync(file, 'a'))
+    const fd = fs.openSync(file, 'a')
+    return async () => {
+      const release = await lockfile.lock(file, { retries: { retries: 1000, factor: 1, minTimeout: 1, maxTimeout: 2 } })
+      fs.writeSync(fd, line)
+      fs.fdatasyncSync(fd)
+      await release()
+    }
+  },
+  sqlite: async () => {
+    const Database = peers('better-sqlite3')
+    const database = new Database(path.join(directory, 'log.db'), { timeout: 60_000 })
+    database.pragma('journal_mode = WAL')
+    database.pragma('synchronous = FULL')
+    database.exec('CREATE TABLE IF NOT EXISTS log (seq INTEGER PRIMARY KEY, line BLOB NOT NULL)')
+    const insert = database.prepare('INSERT INTO log (line) VALUES (?)')
+    const append = database.transaction(() => insert.run(line))
+    return () => append.immediate()
+  },
+}
+
+const step = await kinds[kind]?.()
+if (step === undefined) throw new Error(`no such kind: ${kind}`)
+process.once('message', async () => {
+  const end = performance.now() + Number(seconds) * 1000
+  let count = 0
+  let longest = 0
+  for (let now = performance.now(); now < end; count++) {
+    await step()
+    const after = performance.now()
+    longest = Math.max(longest, after - now)
+    now = after
+  }
+  process.send?.({ count, longest }, () => process.exit(0))
+})
+process.send?.('ready')

@@ -1,0 +1,173 @@
+import fs from 'node:fs'
+import path from 'node:path'
+import { describe, expect, it } from 'vitest'
+import { type Agent, folder, repository } from '../support/cli.ts'
+
+// Settings, as far as commands behave by them.
+
+/** An agent with a home of its own. */
+function withHome(): { readonly a: Agent; readonly userFile: string; readonly repositoryFile: string } {
+  const repo = repository()
+  const home = folder('home-')
+  return {
+    a: repo.as('agent:a', { HOME: home }),
+    userFile: path.join(home, '.config', 'leasehold', 'config.yaml'),
+    repositoryFile: path.join(repo.dir, '.leasehold', 'config.yaml'),
+  }
+}
+
+function write(file: string, text: string): void {
+  fs.mkdirSync(path.dirname(file), { recursive: true })
+  fs.writeFileSync(file, text)
+}
+
+describe('ttl', () => {
+  it('comes from the strongest layer that says it, and changes the lease', async () => {
+    const { a, userFile, repositoryFile } = withHome()
+    expect((await a.acquire('default')).ttl_secs).toBe(1800)
+    write(userFile, 'ttl: 20m\n')
+    expect((await a.acquire('user')).ttl_secs).toBe(1200)
+    write(repositoryFile, 'ttl: 15m\n')
+    expect((await a.acquire('repository')).ttl_secs).toBe(900)
+    const env = a.with({ LEASEHOLD_TTL: '5m' })
+    expect((await env.acquire('environment')).ttl_secs).toBe(300)
+    expect((await env.acquire('flag --ttl 90s')).ttl_secs).toBe(90)
+    expect(await env.ok('config get ttl')).toMatchObject({ key: 'ttl', value: 300, origin: 'environment LEASEHOLD_TTL' })
+    expect(await a.ok('config explain ttl')).toMatchObject({
+      origin: 'repository file',
+      line: 1,
+      shadowed: [{ origin: 'user file' }, { origin: 'default' }],
+    })
+    write(repositoryFile, 'ttl: 16m\n')
+    expect((await a.acquire('changed')).ttl_secs).toBe(960)
+    fs.rmSync(repositoryFile)
+    expect((await a.acquire('removed')).ttl_secs).toBe(1200)
+  })
+})
+
+describe('a mistake', () => {
+  it('in a file is refused by every command, naming file, line and what was meant; nothing is written', async () => {
+    const { a, repositoryFile } = withHome()
+    await a.acquire('x')
+    for (const [text, message, hint] of [
+      ['ttl: 10m\nttll: 5m\n', /config\.yaml:2: there is no setting "ttll"/, 'Did you mean ttl?'],
+      ['\nttl: often\n', /config\.yaml:2: ttl: "often" is no duration/, '10m'],
+      ['ttl: 40d\n', /config\.yaml:1: ttl: 40d is outside 1s to 30d/, ''],
+      ['max_indefinite_leases_per_agent: -1\n', /"-1" is no whole number/, ''],
+      ['agent:\n  id: agent:all\n', /config\.yaml:2: agent\.id cannot be set for the whole repository/, '--user'],
+      ['store: etcd://host\n', /no `etcd:` store/, 'file:'],
+      ['ttl: [1\n', /config\.yaml/, ''],
+      ['- ttl\n', /config\.yaml/, ''],
+    ] as const) {
+      write(repositoryFile, text)
+      for (const words of ['claim acquire y', 'claim list', 'config list']) {
+        // oxlint-disable-next-line no-await-in-loop -- each in turn
+        const error = await a.refused('usage', words)
+        expect(error.message, text).toMatch(message)
+        expect(error.hint, text).toContain(hint)
+      }
+    }
+  })
+
+  it('in a variable is refused with what was meant', async () => {
+    const { a } = withHome()
+    for (const [name, hint] of [
+      ['LEASEHOLD_TLL', 'LEASEHOLD_TTL'],
+      ['LEASEHOLD_AGENT', 'LEASEHOLD_AGENT_ID'],
+      ['LEASEHOLD_LOCKWAIT', 'LEASEHOLD_LOCK_WAIT'],
+      ['LEASEHOLD_XYZZY_PLUGH', 'unset LEASEHOLD_XYZZY_PLUGH'],
+    ] as const) {
+      // oxlint-disable-next-line no-await-in-loop -- each in turn
+      const error = await a.with({ [name]: '1' }).refused('usage', 'claim acquire x')
+      expect(error.message).toContain(name)
+      expect(error.hint).toContain(hint)
+    }
+    expect((await a.with({ LEASEHOLD_TTL: 'soon' }).refused('usage', 'claim acquire x')).message).toContain('LEASEHOLD_TTL: "soon"')
+    expect((await a.with({ LEASEHOLD_TTL: '' }).acquire('x')).ttl_secs).toBe(1800)
+  })
+
+  it('in a config command is refused with what was meant', async () => {
+    const { a, repositoryFile } = withHome()
+    for (const words of ['config get tll', 'config explain tll', 'config set tll 5m']) {
+      // oxlint-disable-next-line no-await-in-loop -- each in turn
+      expect((await a.refused('usage', words)).hint).toContain('Did you mean ttl?')
+    }
+    await a.refused('usage', 'config set ttl often')
+    await a.refused('usage', 'config set agent.id agent:all')
+    expect(fs.existsSync(repositoryFile)).toBe(false)
+  })
+})
+
+describe('config set', () => {
+  it('writes the repository’s file and keeps what a person wrote there; --user the user’s', async () => {
+    const { a, userFile, repositoryFile } = withHome()
+    write(repositoryFile, '# ours\nttl: 5m # short\n\nlog:\n  retention: 30d\n')
+    expect(await a.ok('config set ttl 7m')).toMatchObject({ key: 'ttl', value: '7m', previous: '5m', file: repositoryFile })
+    await a.ok('config set log.segment_size 128KiB')
+    expect(fs.readFileSync(repositoryFile, 'utf8')).toBe('# ours\nttl: 7m # short\n\nlog:\n  retention: 30d\n  segment_size: 128KiB\n')
+    await a.ok('config set --user agent.id human:ann')
+    expect(fs.readFileSync(userFile, 'utf8')).toBe('agent:\n  id: human:ann\n')
+    expect((await a.acquire('x')).ttl_secs).toBe(420)
+    expect((await a.repo.as(null, { HOME: a.env['HOME'] }).ok('whoami')).agent_id).toBe('human:ann')
+  })
+})
+
+describe('a limit', () => {
+  it('is the store’s: a file that differs is refused, naming both; config set raises it', async () => {
+    const { a, repositoryFile } = withHome()
+    await a.ok('claim acquire one --ttl 0 --reason r')
+    await a.ok('claim acquire two --ttl 0 --reason r')
+    await a.refused('policy', 'claim acquire three --ttl 0 --reason r')
+    write(repositoryFile, 'max_indefinite_leases_per_agent: 9\n')
+    const error = await a.refused('usage', 'claim acquire three --ttl 0 --reason r')
+    expect(error.message).toMatch(/\b9\b/)
+    expect(error.message).toMatch(/\b2\b/)
+    expect(error.hint).toContain('lh config set max_indefinite_leases_per_agent')
+    await a.with({ LEASEHOLD_MAX_INDEFINITE_LEASES_PER_AGENT: '7' }).refused('usage', 'claim acquire three')
+    await a.ok('config set max_indefinite_leases_per_agent 5')
+    for (const name of ['three', 'four', 'five']) {
+      // oxlint-disable-next-line no-await-in-loop -- one after the other
+      await a.ok(`claim acquire ${name} --ttl 0 --reason r`)
+    }
+    expect((await a.refused('policy', 'claim acquire six --ttl 0 --reason r')).message).toContain('the limit is 5')
+    await a.refused('usage', 'config set --user max_indefinite_leases_per_agent 9')
+  })
+
+  it('of the first write is the store’s from then on', async () => {
+    const { a, repositoryFile } = withHome()
+    write(repositoryFile, 'max_indefinite_leases_per_repo: 1\n')
+    await a.ok('claim acquire one --ttl 0 --reason r')
+    const error = await a.with({ LEASEHOLD_AGENT_ID: 'agent:b' }).refused('policy', 'claim acquire two --ttl 0 --reason r')
+    expect(error.message).toMatch(/this repository already has 1 indefinite leases.*the limit is 1/)
+    fs.rmSync(repositoryFile)
+    await a.with({ LEASEHOLD_AGENT_ID: 'agent:b' }).refused('policy', 'claim acquire two --ttl 0 --reason r')
+  })
+})
+
+it('store: file:///dir lets two clones share one store', async () => {
+  const [one, two] = [repository(), repository()]
+  const env = { LEASEHOLD_STORE: `file://${path.join(folder(), 'shared')}` }
+  await one.as('agent:a', env).acquire('x')
+  await two.as('agent:b', env).refused('held', 'claim acquire x')
+  expect(fs.existsSync(one.logFile)).toBe(false)
+  expect((await two.as('agent:b').ok('claim list')).count).toBe(0)
+})
+
+it('lock_wait bounds how long a busy store is waited for', async () => {
+  const repo = repository()
+  const a = repo.as('agent:a')
+  await a.acquire('x')
+  const lock = path.join(repo.store, 'locks', 'claims.lock')
+  const addon = path.resolve(import.meta.dirname, '../../node_modules/fs-native-extensions')
+  const script = `const fd = require('fs').openSync(${JSON.stringify(lock)}, 'r+'); require(${JSON.stringify(addon)}).waitForLock(fd).then(() => { console.log('locked'); setInterval(() => {}, 1000) })`
+  const { Running, until } = await import('../support/cli.ts')
+  const holder = new Running(process.execPath, ['-e', script], { cwd: repo.dir, env: process.env })
+  await until(() => holder.stdout, 'the lock is taken')
+  const error = await a.with({ LEASEHOLD_LOCK_WAIT: '200ms' }).refused('unavailable', 'claim renew x')
+  expect(error.message).toMatch(/the store is busy: .* for more than 0.2 s/)
+  expect(error.details).toMatchObject({ outcome: 'nothing_changed', op_id: expect.any(String) })
+  expect((await a.ok('claim list')).count).toBe(1)
+  holder.kill('SIGKILL')
+  await holder.ended
+  await a.ok('claim renew x')
+})

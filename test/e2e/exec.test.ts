@@ -1,0 +1,290 @@
+import fs from 'node:fs'
+import os from 'node:os'
+import path from 'node:path'
+import { describe, expect, it } from 'vitest'
+import { exits, executable, failure, folder, isRunning, parse, repository, type Running, signal, success, until } from '../support/cli.ts'
+
+// `lh exec`: a lease that lives as long as a command.
+
+/** Prints its pid, then sleeps: the child of most tests. */
+const sleeper = ['sh', '-c', 'echo $$; exec sleep 60']
+const childOf = async (holder: Running): Promise<number> => Number(await until(() => holder.stdout.trim(), 'the command runs'))
+
+describe('a command under a lease', () => {
+  it('finds lease, token and resources in its environment, and is held for while it runs', async () => {
+    const repo = repository()
+    const a = repo.as('agent:a')
+    const { code, stdout, stderr } = await a.run(
+      'exec ticket:x env:y --ttl 1m --reason tests --',
+      'sh',
+      '-c',
+      `printf '%s|%s|%s\\n' "$LEASEHOLD_LEASE" "$LEASEHOLD_TOKEN" "$LEASEHOLD_RESOURCES"; "${process.execPath}" "${executable}" claim list --json`,
+    )
+    expect({ code, stderr }).toEqual({ code: 0, stderr: '' })
+    const [lease, token, rest] = stdout.split('|')
+    const [one, other, list] = rest!.trim().split('\n')
+    expect([one, other]).toEqual(['env:y', 'ticket:x'])
+    const { leases } = parse(list!)
+    expect(
+      leases.map(({ resource, bound, standing, ttl_secs, reason }: Record<string, unknown>) => [
+        resource,
+        bound,
+        standing,
+        ttl_secs,
+        reason,
+      ]),
+    ).toEqual([
+      ['env:y', true, 'live', 60, 'tests'],
+      ['ticket:x', true, 'live', 60, 'tests'],
+    ])
+    expect(leases[0]).toMatchObject({
+      lease_id: lease,
+      token: Number(token),
+      holder: { agent_id: 'agent:a', witness: { pid: expect.any(Number) } },
+    })
+    expect((await a.ok('claim list')).count).toBe(0)
+    expect(repo.story()).toEqual(['acquire env:y+ticket:x', 'release env:y+ticket:x'])
+  })
+
+  it('may use them: lh below it acts as the holder, and check needs no token', async () => {
+    const repo = repository()
+    const a = repo.as('agent:a')
+    const lh = `"${process.execPath}" "${executable}"`
+    const result = await a.run(
+      'exec x --',
+      'sh',
+      '-c',
+      `${lh} claim check x && LEASEHOLD_AGENT_ID=agent:other ${lh} claim renew x --note busy`,
+    )
+    expect(result).toMatchObject({ code: 0, stderr: '' })
+    expect(repo.records().map(({ op }) => op)).toEqual(['acquire', 'renew', 'release'])
+  })
+
+  it('passes its exit code through, and 128 + n for a signal', async () => {
+    const a = repository().as('agent:a')
+    for (const code of [0, 1, 3, 7, 42, 255]) expect((await a.run('exec x --', 'sh', '-c', `exit ${code}`)).code).toBe(code)
+    for (const name of ['SIGTERM', 'SIGKILL', 'SIGSEGV'] as const) {
+      expect((await a.run('exec x --', 'sh', '-c', `kill -${name.slice(3)} $$`)).code).toBe(128 + os.constants.signals[name])
+    }
+    expect((await a.ok('claim list')).count).toBe(0)
+  })
+
+  it('keeps standard output for the one document with --json', async () => {
+    const a = repository().as('agent:a')
+    const result = await a.run('--json exec x --', 'sh', '-c', 'echo out; echo err >&2; exit 5')
+    expect(result.code).toBe(5)
+    expect(result.stderr.split('\n').toSorted()).toEqual(['', 'err', 'out'])
+    const document = success(result)
+    expect(document).toMatchObject({ exit_code: 5, released: true, lease: { resource: 'ticket:x', bound: true } })
+    expect(Object.keys(document).toSorted()).toEqual(['exit_code', 'lease', 'ok', 'op_id', 'released'])
+  })
+
+  it('takes its own options: what follows -- is not ours', async () => {
+    const a = repository().as('agent:a')
+    const result = await a.run('exec x --', 'echo', '--json', '--help', '--')
+    expect(result).toEqual({ code: 0, signal: null, stdout: '--json --help --\n', stderr: '' })
+  })
+
+  it('that does not exist is a usage error, and nothing is held', async () => {
+    const repo = repository()
+    const a = repo.as('agent:a')
+    repo.busy = true
+    expect((await a.refused('usage', 'exec x --', 'no-such-program')).message).toContain('"no-such-program" could not be started')
+    const file = path.join(folder(), 'script')
+    fs.writeFileSync(file, '#!/bin/sh\n', { mode: 0o600 })
+    await a.refused('usage', 'exec x --', file)
+    await a.refused('usage', 'exec x')
+    await a.refused('usage', 'exec --', 'true')
+    await a.refused('usage', 'exec x --ttl 0 --reason r --', 'true')
+    expect((await a.ok('claim list')).count).toBe(0)
+    expect(fs.readdirSync(path.join(repo.store, 'locks'))).toEqual(['claims.lock'])
+  })
+
+  it('is not started when another holds it', async () => {
+    const repo = repository()
+    await repo.as('agent:a').acquire('x')
+    const file = path.join(folder(), 'ran')
+    expect((await repo.as('agent:b').run('exec x --', 'touch', file)).code).toBe(exits.held)
+    expect((await repo.as('agent:b').run('exec x --wait=200ms --', 'touch', file)).code).toBe(exits.timeout)
+    expect(fs.existsSync(file)).toBe(false)
+  })
+
+  it('gets the signals that lh gets, and decides itself', async () => {
+    const repo = repository()
+    for (const [name, code] of [
+      ['SIGINT', 7],
+      ['SIGTERM', 8],
+    ] as const) {
+      const holder = repo
+        .as('agent:a')
+        .start('exec x --', 'sh', '-c', 'trap "exit 7" INT; trap "exit 8" TERM; echo ready; while :; do sleep 0.05; done')
+      // oxlint-disable-next-line no-await-in-loop -- one signal after the other
+      await until(() => holder.stdout, 'the command runs')
+      holder.kill(name)
+      // oxlint-disable-next-line no-await-in-loop -- one signal after the other
+      expect((await holder.ended).code).toBe(code)
+    }
+    expect(repo.records().map(({ op }) => op)).toEqual(['acquire', 'release', 'acquire', 'release'])
+  })
+})
+
+describe('a lease that its holder had before', () => {
+  it('is still held after the command', async () => {
+    const repo = repository()
+    const a = repo.as('agent:a')
+    const before = await a.acquire('x --ttl 5m')
+    const document = success(await a.run('--json exec x --', 'true'))
+    expect(document).toMatchObject({ already_held: true, released: false, lease: { lease_id: before.lease_id } })
+    expect(await a.lease('ticket:x')).toMatchObject({ lease_id: before.lease_id, token: before.token })
+  })
+
+  it('stays when only the others were taken for the command', async () => {
+    const repo = repository()
+    const a = repo.as('agent:a')
+    const before = await a.acquire('x')
+    const result = await a.run('exec ticket:x ticket:y --', 'sh', '-c', 'printf "%s %s" "$LEASEHOLD_TOKEN" "$LEASEHOLD_RESOURCES"')
+    expect(result).toMatchObject({ code: 0, stdout: '3 ticket:y' })
+    const { leases } = await a.ok('claim list')
+    expect(leases).toMatchObject([{ resource: 'ticket:x', lease_id: before.lease_id, bound: false }])
+  })
+})
+
+describe('a lost lease', () => {
+  it('ends the command with SIGTERM, and lh with 6', async () => {
+    const repo = repository()
+    const [a, b] = [repo.as('agent:a'), repo.as('agent:b')]
+    const holder = a.start('exec x --ttl 1s --', 'sh', '-c', 'trap "echo told; exit 0" TERM; echo $$; while :; do sleep 0.05; done')
+    const child = await childOf(holder)
+    await b.ok('claim evict x --reason', 'needed elsewhere')
+    await b.acquire('x')
+    const { code, stdout, stderr } = await holder.ended
+    expect(code).toBe(exits.superseded)
+    expect(stdout).toContain('told')
+    expect(stderr).toMatch(/the lease was lost while the command ran: .*agent:b/)
+    expect(isRunning(child)).toBe(false)
+    expect((await b.lease('ticket:x')).holder.agent_id).toBe('agent:b')
+  })
+
+  it('is an error document with --json, with what became of the command', async () => {
+    const repo = repository()
+    const holder = repo.as('agent:a').start('--json exec x --ttl 1s --', 'sh', '-c', 'echo $$ >&2; exec sleep 60')
+    await until(() => holder.stderr, 'the command runs')
+    await repo.as('agent:b').ok('claim evict x --reason r')
+    const result = await holder.ended
+    const error = failure({ ...result, stderr: '' }, 'superseded')
+    expect(error.details).toMatchObject({ command_exit_code: 128 + os.constants.signals.SIGTERM })
+  })
+
+  it('does not come from time: a command outlives its TTL', async () => {
+    const repo = repository()
+    const result = await repo.as('agent:a').run('exec x --ttl 1s --', 'sleep', '2.5')
+    expect(result).toMatchObject({ code: 0, stderr: '' })
+    expect(
+      repo
+        .records()
+        .map(({ op }) => op)
+        .filter(op => op !== 'renew'),
+    ).toEqual(['acquire', 'release'])
+  })
+})
+
+describe('kill -9', () => {
+  it('of lh alone frees nothing while its command lives, and at once when that ends', async () => {
+    const repo = repository()
+    const b = repo.as('agent:b')
+    const holder = repo.as('agent:a').start('exec x --', ...sleeper)
+    const child = await childOf(holder)
+    holder.kill('SIGKILL')
+    await holder.exited
+    const error = await b.refused('held', 'claim acquire x')
+    expect(error.holder.agent_id).toBe('agent:a')
+    expect((await b.ok('why x')).standing).toBe('live')
+    signal(child, 'SIGKILL')
+    await until(() => !isRunning(child), 'it is gone')
+    expect(await b.ok('why x')).toMatchObject({ standing: 'dead', next: 'lh claim acquire ticket:x' })
+    expect((await b.acquire('x')).holder.agent_id).toBe('agent:b')
+    expect(repo.records().at(-2)).toMatchObject({
+      op: 'auto-evict',
+      reason: 'holder-dead',
+      actor: 'agent:b',
+      previous_holder: { agent_id: 'agent:a' },
+    })
+  })
+
+  it('of lh and its command frees at once, whatever the TTL', async () => {
+    const repo = repository()
+    const holder = repo.as('agent:a').start('exec x y --ttl 30d --', ...sleeper)
+    const child = await childOf(holder)
+    signal(child, 'SIGKILL')
+    holder.kill('SIGKILL')
+    await until(() => !isRunning(child), 'it is gone')
+    await holder.ended
+    await repo.as('agent:b').acquire('y')
+    expect(repo.story().slice(1)).toEqual(['auto-evict ticket:x+ticket:y', 'acquire ticket:y'])
+  })
+
+  it('of a child that is not the last frees nothing: a grandchild still works', async () => {
+    const repo = repository()
+    const holder = repo.as('agent:a').start('exec x --', 'sh', '-c', 'sleep 60 & echo $!; wait')
+    const grandchild = await childOf(holder)
+    holder.kill('SIGKILL')
+    await holder.exited
+    const shell = Number(/^PPid:\s+(\d+)/m.exec(fs.readFileSync(`/proc/${grandchild}/status`, 'utf8'))![1])
+    signal(shell, 'SIGKILL')
+    await until(() => !isRunning(shell), 'the shell is gone')
+    await repo.as('agent:b').refused('held', 'claim acquire x')
+    signal(grandchild, 'SIGKILL')
+    await until(() => !isRunning(grandchild), 'the last is gone')
+    await repo.as('agent:b').acquire('x')
+  })
+
+  it('of lh frees nothing either when its command closed what it inherited, for any of its resources', async () => {
+    const repo = repository()
+    const holder = repo
+      .as('agent:a')
+      .start(
+        'exec x y --',
+        'bash',
+        '-c',
+        'for fd in /proc/self/fd/*; do fd=${fd##*/}; [ "$fd" -gt 2 ] && eval "exec $fd>&-"; done; echo $$; exec sleep 60',
+      )
+    const child = await childOf(holder)
+    holder.kill('SIGKILL')
+    await holder.exited
+    await repo.as('agent:b').refused('held', 'claim acquire x')
+    await repo.as('agent:b').refused('held', 'claim acquire y')
+    signal(child, 'SIGKILL')
+    await until(() => !isRunning(child), 'it is gone')
+    await repo.as('agent:b').acquire('y')
+  })
+})
+
+describe('a second exec', () => {
+  it('by the same holder is refused while the first lives, with or without its op_id', async () => {
+    const repo = repository()
+    const a = repo.as('agent:a')
+    const holder = a.start('exec x --op-id once --', ...sleeper)
+    const child = await childOf(holder)
+    const error = await a.refused('held', 'exec x --', 'true')
+    expect(error.details.kind).toBe('other-instance')
+    expect(error.message).toContain(`process ${holder.pid}`)
+    expect((await a.refused('usage', 'exec x --op-id once --', 'true')).message).toContain('"once" was already used')
+    signal(child, 'SIGTERM')
+    expect((await holder.ended).code).toBe(143)
+    expect((await a.run('exec x --', 'true')).code).toBe(0)
+  })
+
+  it('takes over when the first is dead, with a new token', async () => {
+    const repo = repository()
+    const a = repo.as('agent:a')
+    const holder = a.start('exec x --', ...sleeper)
+    const child = await childOf(holder)
+    holder.kill('SIGKILL')
+    signal(child, 'SIGKILL')
+    await holder.ended
+    await until(() => !isRunning(child), 'it is gone')
+    const document = success(await a.run('--json exec x --', 'true'))
+    expect(document).toMatchObject({ lease: { token: 3 }, released: true })
+    expect(document.already_held).toBeUndefined()
+  })
+})

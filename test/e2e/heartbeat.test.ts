@@ -1,0 +1,109 @@
+import { type ChildProcess, spawn } from 'node:child_process'
+import { afterEach, describe, expect, it } from 'vitest'
+import { exits, failure, isRunning, repository, success, until } from '../support/cli.ts'
+
+// `lh claim heartbeat --every`: the background heartbeat.
+
+const started: ChildProcess[] = []
+afterEach(() => {
+  for (const child of started.splice(0)) child.kill('SIGKILL')
+})
+
+/** A process to watch. */
+function watched(): ChildProcess & { readonly pid: number } {
+  const child = spawn('sleep', ['60'], { stdio: 'ignore' })
+  started.push(child)
+  return child as ChildProcess & { readonly pid: number }
+}
+
+describe('claim heartbeat --every', () => {
+  it('keeps a lease alive beyond its TTL until the process it watches ends', async () => {
+    const repo = repository()
+    repo.busy = true
+    const [a, b] = [repo.as('agent:a'), repo.as('agent:b')]
+    await a.acquire('x --ttl 1s')
+    const work = watched()
+    const beating = a.start('--json claim heartbeat x --every 200ms --while-pid', String(work.pid))
+    await until(() => repo.records().length > 8, 'it has beaten for more than a TTL')
+    expect((await b.refused('held', 'claim acquire x')).holder.agent_id).toBe('agent:a')
+    const files = Object.keys(repo.snapshot())
+    work.kill('SIGKILL')
+    const document = success(await beating.ended)
+    expect(document).toMatchObject({ ended_by: 'the process it watched has ended', lease: { resource: 'ticket:x', token: 1 } })
+    expect(document.beats).toBeGreaterThanOrEqual(8)
+    expect((await beating.ended).code).toBe(0)
+    expect(isRunning(beating.pid)).toBe(false)
+    expect(Object.keys(repo.snapshot())).toEqual(files)
+    expect(
+      new Set(
+        repo
+          .records()
+          .slice(1)
+          .map(({ op, late }) => `${op} ${late}`),
+      ),
+    ).toEqual(new Set(['heartbeat false']))
+    await b.ok('claim acquire x --wait=60s')
+  })
+
+  it('ends with 6 when the lease is evicted', async () => {
+    const repo = repository()
+    const a = repo.as('agent:a')
+    await a.acquire('x --ttl 1m')
+    const beating = a.start('--json claim heartbeat x --every 200ms')
+    await until(() => repo.records().length > 2, 'it beats')
+    await repo.as('agent:b').ok('claim evict x --reason stuck')
+    const error = failure(await beating.ended, 'superseded')
+    expect(error.message).toContain('ticket:x')
+  })
+
+  it('ends with 6 when another has taken it, and does not keep a later lease of its own agent alive', async () => {
+    const repo = repository()
+    const a = repo.as('agent:a')
+    await a.acquire('x --ttl 1m')
+    await a.acquire('y --ttl 1m')
+    const [one, other] = ['x', 'y'].map(name => a.start(`claim heartbeat ${name} --every 200ms`))
+    await until(() => repo.records().length > 5, 'both beat')
+    await repo.as('agent:b').ok('claim evict x --reason stuck')
+    await repo.as('agent:b').acquire('x')
+    await a.ok('claim release y')
+    await a.acquire('y')
+    expect(await one!.ended).toMatchObject({ code: exits.superseded, stdout: '', stderr: expect.stringContaining('agent:b') })
+    expect((await other!.ended).code).toBe(exits.superseded)
+  })
+
+  it('stops when it is told to, and leaves nothing behind', async () => {
+    const repo = repository()
+    const a = repo.as('agent:a')
+    await a.acquire('x --ttl 1m')
+    const before = Object.keys(repo.snapshot())
+    for (const name of ['SIGTERM', 'SIGINT', 'SIGHUP'] as const) {
+      const records = repo.records().length
+      const beating = a.start('claim heartbeat x --every 30s --note', name)
+      // oxlint-disable-next-line no-await-in-loop -- one signal after the other
+      await until(() => repo.records().length > records, 'it has beaten')
+      beating.kill(name)
+      // oxlint-disable-next-line no-await-in-loop -- one signal after the other
+      expect(await beating.ended).toEqual({ code: 0, signal: null, stdout: `1 heartbeats; ended because ${name} told it to\n`, stderr: '' })
+    }
+    expect(Object.keys(repo.snapshot())).toEqual(before)
+    expect((await a.lease('ticket:x')).note).toBe('SIGHUP')
+  })
+
+  it('refuses what is not there, not yours, or makes no sense', async () => {
+    const repo = repository()
+    const a = repo.as('agent:a')
+    await a.refused('not_found', 'claim heartbeat x --every 1s')
+    await a.acquire('x')
+    await repo.as('agent:b').refused('not_owner', 'claim heartbeat x --every 1s')
+    const gone = watched()
+    gone.kill('SIGKILL')
+    await until(() => !isRunning(gone.pid), 'it is gone')
+    expect((await a.refused('usage', 'claim heartbeat x --every 1s --while-pid', String(gone.pid))).message).toContain(
+      `there is no process ${gone.pid}`,
+    )
+    for (const words of ['--while-pid 1', '--every 10ms', '--every soon', '--every 1s --while-pid me', '--every 1s --while-pid -1']) {
+      // oxlint-disable-next-line no-await-in-loop -- each in turn
+      await a.refused('usage', `claim heartbeat x ${words}`)
+    }
+  })
+})

@@ -1,0 +1,225 @@
+import fs from 'node:fs'
+import path from 'node:path'
+import { describe, expect, it } from 'vitest'
+import { executable, failure, folder, git, Repo, repository, Running, success } from '../support/cli.ts'
+import { requires } from '../support/skip.ts'
+
+// Where there is no repository, where it has an unusual shape, and where it may not be written.
+
+const isRoot = process.platform === 'linux' && process.getuid?.() === 0
+const needsRoot = requires(isRoot, 'needs root on Linux, to act as another user and to mount read-only')
+
+describe('outside Git', () => {
+  it('every command that needs a repository is refused, names Git, and makes no file', async () => {
+    const repo = new Repo(folder())
+    const a = repo.as('agent:a')
+    for (const words of [
+      'claim acquire x',
+      'claim renew x',
+      'claim list',
+      'claim list --sweep',
+      'claim history',
+      'init',
+      'status',
+      'why x',
+      'whoami',
+      'config list',
+      'config set ttl 5m',
+    ]) {
+      // oxlint-disable-next-line no-await-in-loop -- each in turn
+      const error = await a.refused('usage', words)
+      expect(error.message, words).toContain('not inside a Git repository')
+      expect(error.hint, words).toContain('git init')
+    }
+    await a.refused('usage', 'exec x --', 'true')
+    expect(fs.readdirSync(repo.dir)).toEqual([])
+  })
+
+  it('a .git file that leads nowhere is a clear refusal', async () => {
+    const repo = new Repo(folder())
+    fs.writeFileSync(path.join(repo.dir, '.git'), 'gitdir: /nowhere\n')
+    expect((await repo.as('agent:a').refused('usage', 'claim acquire x')).message).toContain('/nowhere')
+    expect(fs.readdirSync(repo.dir)).toEqual(['.git'])
+  })
+
+  it('help, version and completion need no repository', async () => {
+    const a = new Repo(folder()).as('agent:a')
+    for (const words of ['--help', 'claim acquire --help', '--version', 'completion bash', 'schema']) {
+      // oxlint-disable-next-line no-await-in-loop -- each in turn
+      expect(await a.run(words), words).toMatchObject({ code: 0, stderr: '' })
+    }
+  })
+})
+
+describe('one store', () => {
+  it('is shared by all linked worktrees and subdirectories of a repository', async () => {
+    const repo = repository()
+    git(repo.dir, 'commit', '-q', '--allow-empty', '-m', 'first')
+    git(repo.dir, 'worktree', 'add', '-q', '../linked-of-' + path.basename(repo.dir))
+    const linked = path.join(path.dirname(repo.dir), `linked-of-${path.basename(repo.dir)}`)
+    fs.mkdirSync(path.join(linked, 'deep', 'down'), { recursive: true })
+    await repo.as('agent:a').acquire('x')
+    await repo
+      .as('agent:b')
+      .in(path.join(linked, 'deep', 'down'))
+      .refused('held', 'claim acquire x')
+    await repo.as('agent:b').in(linked).acquire('y')
+    expect((await repo.as('agent:a').ok('claim list')).count).toBe(2)
+  })
+
+  it('belongs to a bare repository, its linked worktrees included', async () => {
+    const dir = folder()
+    git(dir, 'init', '-q', '--bare', 'bare.git')
+    const bare = path.join(dir, 'bare.git')
+    const tree = git(bare, 'hash-object', '-t', 'tree', '-w', '/dev/null')
+    git(bare, 'update-ref', 'refs/heads/main', git(bare, 'commit-tree', '-m', 'first', tree))
+    git(bare, 'worktree', 'add', '-q', '../work', 'main')
+    const repo = new Repo(dir, path.join(bare, 'leasehold'))
+    await repo.as('agent:a').in(bare).acquire('x')
+    await repo.as('agent:b').in(path.join(dir, 'work')).refused('held', 'claim acquire x')
+    expect((await repo.as('agent:b').in(path.join(dir, 'work')).ok('whoami')).repository.kind).toBe('linked')
+    expect((await repo.as('agent:a').in(bare).ok('whoami')).repository).toMatchObject({ kind: 'bare', root: null })
+  })
+
+  it('is a submodule’s own', async () => {
+    const inner = repository()
+    git(inner.dir, 'commit', '-q', '--allow-empty', '-m', 'first')
+    const outer = repository()
+    git(outer.dir, '-c', 'protocol.file.allow=always', 'submodule', 'add', '-q', inner.dir, 'sub')
+    await outer.as('agent:a').acquire('x')
+    const sub = new Repo(path.join(outer.dir, 'sub'), path.join(outer.dir, '.git', 'modules', 'sub', 'leasehold'))
+    await sub.as('agent:b').acquire('x')
+    expect(sub.story()).toEqual(['acquire ticket:x'])
+    expect((await sub.as('agent:b').ok('whoami')).repository.kind).toBe('submodule')
+  })
+
+  it('lies in a separate git directory where there is one', async () => {
+    const dir = folder()
+    git(dir, 'init', '-q', '--separate-git-dir', path.join(dir, 'elsewhere'), path.join(dir, 'work'))
+    const repo = new Repo(path.join(dir, 'work'), path.join(dir, 'elsewhere', 'leasehold'))
+    await repo.as('agent:a').acquire('x')
+    expect(repo.story()).toEqual(['acquire ticket:x'])
+    expect(fs.readdirSync(repo.dir)).toEqual(['.git'])
+  })
+
+  it('is that of GIT_DIR where it is set', async () => {
+    const repo = repository()
+    const outside = repo.as('agent:a', { GIT_DIR: path.join(repo.dir, '.git'), GIT_WORK_TREE: repo.dir }).in(folder())
+    await outside.acquire('x')
+    await repo.as('agent:b').refused('held', 'claim acquire x')
+    expect((await repo.as('agent:a').ok('claim release x')).resource).toBe('ticket:x')
+    expect((await repo.as('agent:a', { GIT_DIR: '/nowhere' }).run('claim list --json')).code).toBe(2)
+  })
+})
+
+describe('reading', () => {
+  it('makes nothing in a repository that has no store', async () => {
+    const repo = repository()
+    const before = fs.readdirSync(path.join(repo.dir, '.git'))
+    for (const words of ['claim list', 'claim status', 'claim history', 'status', 'why x', 'whoami', 'config list', 'config get ttl']) {
+      // oxlint-disable-next-line no-await-in-loop -- each in turn
+      await repo.as('agent:a').ok(words)
+    }
+    await repo.as('agent:a').refused('superseded', 'claim check x --token 1')
+    expect(fs.readdirSync(path.join(repo.dir, '.git'))).toEqual(before)
+    expect(fs.readdirSync(repo.dir)).toEqual(['.git'])
+  })
+})
+
+describe('a repository that may not be written', () => {
+  const stranger = 65_534
+
+  needsRoot.it('by this user: 7, with what to allow; reading goes on', async () => {
+    const repo = repository()
+    fs.chmodSync(path.dirname(repo.dir), 0o755)
+    fs.chmodSync(repo.dir, 0o755)
+    await repo.as('agent:a').acquire('x')
+    const asStranger = (words: string) =>
+      new Running(process.execPath, [executable, '--json', ...words.split(' ')], {
+        cwd: repo.dir,
+        env: { ...process.env, HOME: '/', GIT_CONFIG_GLOBAL: '/dev/null', LEASEHOLD_AGENT_ID: 'agent:b' },
+        uid: stranger,
+      }).ended
+    const before = repo.snapshot()
+    for (const words of ['claim acquire y', 'claim release x', 'claim list --sweep', 'claim list']) {
+      // oxlint-disable-next-line no-await-in-loop -- each in turn
+      const error = failure(await asStranger(words), 'unavailable', words)
+      expect(error.message, words).toContain(path.join('.git', 'leasehold'))
+    }
+    expect(repo.snapshot()).toEqual(before)
+  })
+
+  needsRoot.it('because it is mounted read-only (a sandbox): 7 with the exact line; list and why still answer', async () => {
+    const repo = repository()
+    const a = repo.as('agent:a')
+    await a.acquire('x')
+    const before = repo.snapshot()
+    const wrapper = ['unshare', '-m', 'sh', '-c', 'mount --bind .git .git && mount -o remount,bind,ro .git && exec "$@"', 'sh']
+    for (const words of ['claim acquire y', 'claim renew x', 'claim release x']) {
+      // oxlint-disable-next-line no-await-in-loop -- each in turn
+      const error = failure(await a.startWith(wrapper, `--json ${words}`).ended, 'unavailable', words)
+      expect(error.message).toMatch(/cannot be written.*EROFS|EROFS/)
+      expect(error.hint).toMatch(/writable_roots ?= ?\["/)
+      expect(error.details).toMatchObject({ outcome: 'nothing_changed' })
+    }
+    expect(success(await a.startWith(wrapper, '--json claim list').ended).count).toBe(1)
+    expect(success(await a.startWith(wrapper, '--json why x').ended).standing).toBe('live')
+    expect(success(await a.startWith(wrapper, '--json claim check x --token 1').ended).current).toBe(true)
+    expect(repo.snapshot()).toEqual(before)
+    const fresh = repository()
+    const error = failure(await fresh.as('agent:a').startWith(wrapper, '--json claim acquire y').ended, 'unavailable')
+    expect(error.hint).toMatch(/writable_roots ?= ?\["/)
+  })
+
+  needsRoot.it('because its state directory belongs to a stranger, or is a link, or open to all: 7, nothing changed', async () => {
+    const repo = repository()
+    const a = repo.as('agent:a')
+    await a.acquire('x')
+    const before = repo.snapshot()
+    fs.chownSync(repo.store, stranger, stranger)
+    for (const words of ['claim acquire y', 'claim list']) {
+      // oxlint-disable-next-line no-await-in-loop -- each in turn
+      const error = await a.refused('unavailable', words)
+      expect(error.message).toContain(`belongs to user ${stranger}`)
+      expect(error.hint).toContain('chown')
+    }
+    fs.chownSync(repo.store, 0, 0)
+    fs.chmodSync(repo.store, 0o777)
+    expect((await a.refused('unavailable', 'claim acquire y')).hint).toContain('chmod o-w')
+    fs.chmodSync(repo.store, 0o700)
+    fs.renameSync(repo.store, `${repo.store}-elsewhere`)
+    fs.symlinkSync(`${repo.store}-elsewhere`, repo.store)
+    const linked = failure(await a.run('--json claim acquire y'), 'unavailable')
+    expect(linked.message).toContain('symbolic link')
+    fs.rmSync(repo.store)
+    fs.renameSync(`${repo.store}-elsewhere`, repo.store)
+    expect(repo.snapshot()).toEqual(before)
+    await a.ok('claim renew x')
+  })
+})
+
+it('a store that was copied with its repository is refused until somebody says what it is', async () => {
+  const repo = repository()
+  await repo.as('agent:a').acquire('x')
+  const copy = folder()
+  fs.cpSync(repo.dir, copy, { recursive: true })
+  const other = new Repo(copy)
+  const error = await other.as('agent:a').refused('unavailable', 'claim acquire y')
+  expect(error.message).toContain('was copied or moved')
+  expect(error.hint).toContain('lh doctor --copied')
+})
+
+it('init makes what a repository needs, keeps what is there, and may be repeated', async () => {
+  const repo = repository()
+  const a = repo.as('agent:a')
+  fs.writeFileSync(path.join(repo.dir, '.gitattributes'), '*.png binary')
+  const first = await a.ok('init')
+  expect(first).toMatchObject({ agent: 'agent:a', next: expect.arrayContaining(['lh claim acquire <resource>']) })
+  expect(first.made).toHaveLength(3)
+  expect(fs.readFileSync(path.join(repo.dir, '.gitattributes'), 'utf8')).toBe(
+    '*.png binary\n.leasehold/tickets/**/events.jsonl merge=union\n',
+  )
+  const before = repo.snapshot()
+  expect(await a.ok('init')).toMatchObject({ made: [], kept: first.made })
+  expect(repo.snapshot()).toEqual(before)
+})
