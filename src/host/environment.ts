@@ -4,6 +4,7 @@ export const otherVariables: readonly string[] = [
   'LEASEHOLD_LEASE',
   'LEASEHOLD_TOKEN',
   'LEASEHOLD_RESOURCES',
+  'LEASEHOLD_LIVE',
   'LEASEHOLD_LAUNCH_ID',
   'LEASEHOLD_READY_FD',
   'LEASEHOLD_PID',

@@ -1,9 +1,13 @@
+import { spawnSync } from 'node:child_process'
 import fs from 'node:fs'
 import path from 'node:path'
 import { describe, expect, it } from 'vitest'
 import { exits, failure, folder, repository, success } from '../support/cli.ts'
+import { requires } from '../support/skip.ts'
 
 // The door itself: where output goes, what the options do, and how a mistyped command is answered.
+
+const needsScript = requires(spawnSync('script', ['--version']).status === 0, 'needs the program script (util-linux), for a terminal')
 
 describe('output', () => {
   it('for people is on standard output, refusals on standard error, never both', async () => {
@@ -62,7 +66,7 @@ describe('output', () => {
     }
   })
 
-  it('has colour on a terminal, unless NO_COLOR is set', async () => {
+  needsScript.it('has colour on a terminal, unless NO_COLOR is set', async () => {
     const repo = repository()
     const a = repo.as('agent:a')
     await a.acquire('x')

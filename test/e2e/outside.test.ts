@@ -204,7 +204,10 @@ it('a store that was copied with its repository is refused until somebody says w
   const copy = folder()
   fs.cpSync(repo.dir, copy, { recursive: true })
   const other = new Repo(copy)
-  const error = await other.as('agent:a').refused('unavailable', 'claim acquire y')
+  const result = await other.as('agent:a').run('--json claim acquire y')
+  expect(result.stderr).toMatch(/^lh: warning: This worktree is a copy of /)
+  const error = failure({ ...result, stderr: '' }, 'unavailable')
+  expect(other.log()).toBe(repo.log())
   expect(error.message).toContain('was copied or moved')
   expect(error.hint).toContain('lh doctor --copied')
 })
@@ -219,7 +222,7 @@ it('init makes what a repository needs, keeps what is there, and may be repeated
   expect(fs.readFileSync(path.join(repo.dir, '.gitattributes'), 'utf8')).toBe(
     '*.png binary\n.leasehold/tickets/**/events.jsonl merge=union\n',
   )
-  const before = repo.snapshot()
+  const before = repo.log()
   expect(await a.ok('init')).toMatchObject({ made: [], kept: first.made })
-  expect(repo.snapshot()).toEqual(before)
+  expect(repo.log()).toBe(before)
 })

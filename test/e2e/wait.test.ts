@@ -1,7 +1,11 @@
+import { existsSync } from 'node:fs'
 import { expect, it } from 'vitest'
 import { exits, failure, parse, repository, success, until } from '../support/cli.ts'
+import { requires } from '../support/skip.ts'
 
 // Waiting for what another holds. Each waiter has a deadline of a minute, which is far from being reached: it is woken.
+
+const needsProc = requires(existsSync('/proc/self/environ'), 'needs /proc, where it can be proven that a process and its children are gone')
 
 /** A waiter says that it waits (on standard error, without --json). */
 const waits = (waiter: { readonly stderr: string }): boolean => waiter.stderr.includes('waiting')
@@ -49,7 +53,7 @@ it('a waiter is woken when the lease in its way expires', async () => {
   expect(repo.story()).toEqual(['acquire ticket:x', 'auto-evict ticket:x', 'acquire ticket:x'])
 })
 
-it('a waiter is woken when a holder that runs a command is killed with it', async () => {
+needsProc.it('a waiter is woken when a holder that runs a command is killed with it', async () => {
   const repo = repository()
   const holder = repo.as('agent:a').start('exec x --', 'sh', '-c', 'echo $$; exec sleep 60')
   const child = Number(await until(() => holder.stdout.trim(), 'the command runs'))

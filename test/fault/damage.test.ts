@@ -106,7 +106,7 @@ for (const rotated of [false, true]) {
         async () => {
           const clock = reboot ? later(at.clock) : at.clock
           const written = at.entries.map(entry => JSON.stringify(entry))
-          const step = reboot && scale < 3 ? 5 : 1
+          const step = scale >= 3 ? 1 : reboot ? 5 : rotated ? 3 : 1
           for (let length = 0; length < at.bytes.length; length += step) {
             const cut = at.bytes.subarray(0, length)
             lay(at, cut, length % 2 === 0 ? at.index : null)

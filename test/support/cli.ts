@@ -101,7 +101,7 @@ export const sleep = (ms: number): Promise<void> => new Promise(resolve => setTi
 export function isRunning(pid: number): boolean {
   try {
     process.kill(pid, 0)
-    return !/\) [ZX] /.test(fs.readFileSync(`/proc/${pid}/stat`, 'latin1'))
+    return !fs.existsSync('/proc/self/stat') || !/\) [ZX] /.test(fs.readFileSync(`/proc/${pid}/stat`, 'latin1'))
   } catch (error) {
     return (error as NodeJS.ErrnoException).code === 'EPERM'
   }

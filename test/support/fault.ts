@@ -37,7 +37,7 @@ export const openOn = (options: FaultStoreOptions): FileStore =>
   new FileStore({
     fileSystemType: () => ext4,
     shared: false,
-    lockWaitMs: 10_000,
+    lockWaitMs: 2_000,
     retention: { segmentBytes: 1 << 20, maxAgeMs: forever, maxBytes: forever },
     limits: { max_indefinite_leases_per_agent: 100, max_indefinite_leases_per_repo: 100 },
     limitsChosen: false,

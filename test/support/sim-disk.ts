@@ -605,7 +605,7 @@ export class SimProcess implements Disk {
       if (each.seen++ < (trouble.after ?? 0)) continue
       if (each.failed >= (trouble.times ?? Number.POSITIVE_INFINITY)) continue
       each.failed++
-      if (trouble.bytes !== undefined && each.failed === 1) return trouble.bytes
+      if (trouble.bytes !== undefined && each.failed === 1 && call === 'writeSync') return trouble.bytes
       throw failure(trouble.code, call, file)
     }
     return null

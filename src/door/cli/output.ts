@@ -34,13 +34,24 @@ export function writeText(fd: number, text: string): void {
   }
 }
 
+/** Only a character device can be a terminal; for anything else Node's own answer would load its streams first (3 to 6 ms). */
+function isTerminal(fd: number): boolean {
+  try {
+    return fs.fstatSync(fd).isCharacterDevice() && process.stdout.isTTY
+  } catch {
+    return false
+  }
+}
+
 /** The output of one run. */
 export function makeOutput(json: boolean, quiet: boolean, env: NodeJS.ProcessEnv): Output {
-  const colour = !json && (env['NO_COLOR'] ?? '') === '' && env['TERM'] !== 'dumb' && process.stdout.isTTY
+  const wanted = !json && (env['NO_COLOR'] ?? '') === '' && env['TERM'] !== 'dumb'
   return {
     json,
     quiet,
-    colour,
+    get colour() {
+      return wanted && isTerminal(1)
+    },
     answer(document, lines) {
       if (json) writeText(1, `${JSON.stringify(document)}\n`)
       else if (!quiet && lines.length > 0) writeText(1, `${lines.join('\n')}\n`)

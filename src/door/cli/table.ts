@@ -177,7 +177,7 @@ export const commands: readonly CommandSpec[] = [
     summary: 'hold while a command runs: renewed meanwhile, released after, freed at once if everything is killed',
     options: [ttl, reason, wait, opId],
     details:
-      'The command gets LEASEHOLD_LEASE, LEASEHOLD_TOKEN and LEASEHOLD_RESOURCES. Its exit code is passed through (128 + n for a signal). ' +
+      'The command gets LEASEHOLD_LEASE, LEASEHOLD_TOKEN, LEASEHOLD_RESOURCES and LEASEHOLD_LIVE. Its exit code is passed through (128 + n for a signal). ' +
       'If the lease is lost it gets SIGTERM, ten seconds later SIGKILL, and the exit code is 6. With --json its standard output goes to standard error.',
     examples: ['lh exec port:5432 -- npm test', 'lh exec env:staging --wait=5m -- ./deploy.sh'],
     load: async () => (await import('./commands/exec.ts')).exec,

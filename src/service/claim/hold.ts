@@ -103,6 +103,8 @@ export function holdEnvironment(granted: Granted): Record<string, string> {
     LEASEHOLD_LEASE: first.leaseId,
     LEASEHOLD_TOKEN: String(first.token),
     LEASEHOLD_RESOURCES: same.map(({ resource }) => resource).join('\n'),
+    // By this the store finds a child that closed what it inherited: whatever carries it still works under these leases.
+    ...(granted.liveLock === null ? {} : { LEASEHOLD_LIVE: granted.liveLock.live }),
   }
 }
 

@@ -48,7 +48,7 @@ export class Exclusive {
     for (;;) {
       const fd = this.#open()
       if (!this.#lock.tryExclusive(fd)) await this.#wait(fd)
-      if (this.#isCurrent(fd)) break
+      if (this.#isStillCurrent(fd)) break
       // Somebody replaced the lock file. What is locked now is a file that nobody else will ever open.
       this.close()
     }
@@ -67,6 +67,16 @@ export class Exclusive {
   #open(): number {
     this.#fd ??= this.#disk.openSync(this.#layout.lock, lockFlags, this.#modes.file)
     return this.#fd
+  }
+
+  /** Who cannot tell must not keep the lock: nobody would release it while this process lives. */
+  #isStillCurrent(fd: number): boolean {
+    try {
+      return this.#isCurrent(fd)
+    } catch (error) {
+      this.close()
+      throw error
+    }
   }
 
   #isCurrent(fd: number): boolean {

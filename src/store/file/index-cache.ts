@@ -13,13 +13,16 @@ import type { Position } from './segment.ts'
 // `claims.index.jsonl` is a cache of the state at one offset of the log: a header line, then one line for each key, in 64 buckets by
 // hash and one for all `path:` keys, so that a command about one key reads one bucket. Wrong or missing, it is ignored and made anew.
 
-const version = 1
+const version = 2
 const hashBuckets = 64
 const pathBucket = hashBuckets
 const bucketCount = hashBuckets + 1
 
-/** Up to this much log in front of the index is compared with its fingerprint, so that damage anywhere in it is seen at once. */
-export const fingerprintedBytes = 2_097_152
+/**
+ * Up to this much log in front of the index is kept in it once more and compared, so that damage anywhere in it is seen at once. Comparing is
+ * the kernel of the C library and takes microseconds; any digest of so much takes a fresh process milliseconds.
+ */
+export const copiedBytes = 262_144
 
 interface Bucket {
   readonly offset: number
@@ -32,25 +35,28 @@ export interface IndexHeader {
   /** Bytes of the log that the index covers. */
   readonly offset: number
   readonly position: Position
-  /** Of those bytes, or null when they were too many. */
-  readonly print: number | null
+  /** Those bytes follow the buckets; not when they are too many. */
+  readonly copied: boolean
   readonly checkpointBytes: number
   readonly clocks: Clocks
   readonly leases: number
+  readonly pasts: number
   readonly indefinite: readonly Indefinite[]
   readonly space: string
 }
 
-/** An index whose every byte was checked. */
+/** An index whose header was checked; its buckets are, when they are read. */
 export interface Index {
   readonly header: IndexHeader
   readonly buckets: readonly Bucket[]
   readonly bytes: Buffer
   readonly bodyAt: number
+  /** The log up to the index's offset as it was, or null when it is not kept. */
+  readonly log: Buffer | null
 }
 
-/** Reads an index file's bytes; null when any of them is not what was written: an absence in a doubtful index must never mean "free". */
-export function parseIndex(bytes: Buffer): Index | null {
+/** Reads the header of an index; null when it is not what was written. */
+export function parseHeader(bytes: Buffer): Index | null {
   const end = bytes.indexOf(0x0a)
   if (end < 10) return null
   const print = bytes.toString('latin1', 0, 8)
@@ -60,14 +66,20 @@ export function parseIndex(bytes: Buffer): Index | null {
     const { v, buckets, ...rest } = JSON.parse(headerBytes.toString('utf8'))
     if (v !== version || buckets.length !== bucketCount) return null
     const list = buckets.map(([offset, length, bucketPrint]: [number, number, number]) => ({ offset, length, print: bucketPrint }))
-    if (!list.every((bucket: Bucket) => isIntact(bytes, end + 1, bucket))) return null
-    return { header: rest, buckets: list, bytes, bodyAt: end + 1 }
+    const bodyEnd = list.reduce((at: number, { length }: Bucket) => at + length, end + 1)
+    return { header: rest, buckets: list, bytes, bodyAt: end + 1, log: rest.copied ? bytes.subarray(bodyEnd, bodyEnd + rest.offset) : null }
   } catch {
     return null
   }
 }
 
-function isIntact(bytes: Buffer, bodyAt: number, { offset, length, print }: Bucket): boolean {
+/** Reads an index whose every byte is what was written, or null. */
+export function parseIndex(bytes: Buffer): Index | null {
+  const index = parseHeader(bytes)
+  return index?.buckets.every(bucket => isIntact(index, bucket)) === true ? index : null
+}
+
+function isIntact({ bytes, bodyAt }: Index, { offset, length, print }: Bucket): boolean {
   const start = bodyAt + offset
   return start + length <= bytes.length && fingerprint(bytes.subarray(start, start + length)) === print
 }
@@ -82,19 +94,43 @@ function bucketOf(resource: string): number {
   return (hash >>> 0) % hashBuckets
 }
 
-/** The state of the log, looked up in the index and carried forward by the records after it. */
+/** What `encodeIndex` is told; the rest of a header is the state's. */
+type Described = Omit<IndexHeader, 'copied' | 'clocks' | 'leases' | 'pasts' | 'indefinite'>
+
+/** With more ended ownerships than this, some have to be forgotten, which takes all of the state. */
+const maxPastsCopied = 11_000
+
+const neverDamaged = (): FullState => {
+  throw new Error('an index that was checked as a whole is damaged')
+}
+
+/**
+ * The state of the log, looked up in the index and carried forward by the records after it. A bucket is checked when it is first read: an
+ * absence in a doubtful one must never mean "free", so then the log is folded up to where the index stands (`refold`).
+ */
 export class IndexedState implements State {
   lastSeq: number
   clocks: Clocks
   readonly #index: Index
+  readonly #refold: () => FullState
+  readonly #intact = new Map<number, boolean>()
+  /** The state at the index's position, once a bucket was found damaged. */
+  #folded: FullState | null = null
   /** Every key that was looked at, carried forward. */
   readonly #slots = new Map<string, Slot>()
   readonly #entries: Entry[] = []
 
-  constructor(index: Index) {
+  constructor(index: Index, refold: () => FullState = neverDamaged) {
     this.#index = index
+    this.#refold = refold
     this.lastSeq = index.header.position.seq
     this.clocks = index.header.clocks
+  }
+
+  /** Size of the index: leases and ended ownerships in it. */
+  get indexedKeys(): number {
+    const { leases, pasts } = this.#index.header
+    return leases + pasts
   }
 
   slot(resource: string): Slot {
@@ -125,12 +161,19 @@ export class IndexedState implements State {
       const lease = at >= 0 && 'resources' in operation ? this.slot(operation.resources[at]!).lease : null
       if (lease?.leaseId === leaseId) return lease
     }
-    const { bytes, bodyAt } = this.#index
-    const found = bytes.indexOf(`"lease_id":${JSON.stringify(leaseId)},"state"`, bodyAt)
-    if (found < 0) return null
-    const start = bytes.lastIndexOf(0x0a, found) + 1
-    const lease = this.slot(parseSlot(bytes, start, bytes.indexOf(0x0a, found)).resource).lease
+    const resource = this.#resourceOf(leaseId)
+    const lease = resource === null ? null : this.slot(resource).lease
     return lease?.leaseId === leaseId ? lease : null
+  }
+
+  /** The key of a lease in the index. */
+  #resourceOf(leaseId: string): string | null {
+    const { bytes, bodyAt, buckets } = this.#index
+    const found = bytes.indexOf(`"lease_id":${JSON.stringify(leaseId)},"state"`, bodyAt)
+    const bucket = found < 0 ? -1 : buckets.findIndex(({ offset, length }) => found < bodyAt + offset + length)
+    const sound = bucket < 0 ? buckets.every((_, at) => this.#isIntact(at)) : this.#isIntact(bucket)
+    if (!sound) return this.#fold().byLeaseId(leaseId)?.resource ?? null
+    return bucket < 0 ? null : parseSlot(bytes, bytes.lastIndexOf(0x0a, found) + 1, bytes.indexOf(0x0a, found)).resource
   }
 
   *paths(): Generator<Lease> {
@@ -171,29 +214,79 @@ export class IndexedState implements State {
     return state
   }
 
-  #lookUp(resource: string): Slot {
-    const { start, end } = this.#bucket(bucketOf(resource))
-    const { bytes } = this.#index
-    const wanted = Buffer.from(linePrefix(resource))
-    // A match inside a line is impossible: within a line every quote of a user's text is escaped.
-    const found = bytes.subarray(start, end).indexOf(wanted)
-    return found < 0 ? emptySlot : parseSlot(bytes, start + found, bytes.indexOf(0x0a, start + found)).slot
+  /** The bytes of an index of this state. A bucket that no record touched is copied as it is. `log`: as for `encodeIndex`. */
+  encode(described: Described, log: Buffer | null): Buffer {
+    const touched = this.#touched()
+    let { leases, pasts } = this.#index.header
+    const bodies = this.#index.buckets.map((bucket, at): Body => {
+      const keys = touched?.get(at)
+      if (keys === undefined) return { bytes: this.#bytesOf(at), print: bucket.print }
+      const slots = new Map(this.#bucketSlots(at).map(({ resource, slot }) => [resource, slot]))
+      for (const resource of keys) {
+        const before = slots.get(resource) ?? emptySlot
+        const after = this.slot(resource)
+        leases += Number(after.lease !== null) - Number(before.lease !== null)
+        pasts += Number(after.past !== null) - Number(before.past !== null)
+        if (after.lease === null && after.past === null) slots.delete(resource)
+        else slots.set(resource, after)
+      }
+      return bodyOf([...slots].map(([resource, slot]) => encodeSlot(resource, slot)))
+    })
+    if (touched === null || this.#folded !== null || pasts > maxPastsCopied) return encodeIndex(this.complete(), described, log)
+    return assemble({ ...described, copied: log !== null, clocks: this.clocks, leases, pasts, indefinite: this.indefinite() }, bodies, log)
   }
 
-  #bucketSlots(bucket: number): readonly { readonly resource: string; readonly slot: Slot }[] {
-    const { start, end } = this.#bucket(bucket)
+  /** Keys that records after the index touch, by bucket; null when one touches all there are. */
+  #touched(): Map<number, Set<string>> | null {
+    const keys = new Map<number, Set<string>>()
+    for (const { operation } of this.#entries) {
+      const touched = touches(operation)
+      if (touched === null) return null
+      for (const resource of touched) {
+        const at = bucketOf(resource)
+        keys.set(at, (keys.get(at) ?? new Set()).add(resource))
+      }
+    }
+    return keys
+  }
+
+  #lookUp(resource: string): Slot {
+    const at = bucketOf(resource)
+    if (!this.#isIntact(at)) return this.#fold().slot(resource)
+    const bytes = this.#bytesOf(at)
+    // A match inside a line is impossible: within a line every quote of a user's text is escaped.
+    const found = bytes.indexOf(linePrefix(resource))
+    return found < 0 ? emptySlot : parseSlot(bytes, found, bytes.indexOf(0x0a, found)).slot
+  }
+
+  #bucketSlots(at: number): readonly { readonly resource: string; readonly slot: Slot }[] {
+    if (!this.#isIntact(at))
+      return [...keysOf(this.#fold())].filter(key => bucketOf(key) === at).map(key => ({ resource: key, slot: this.#fold().slot(key) }))
     const slots: { resource: string; slot: Slot }[] = []
-    eachLine(this.#index.bytes.subarray(0, end), start, (from, to) => {
-      slots.push(parseSlot(this.#index.bytes, from, to))
+    const bytes = this.#bytesOf(at)
+    eachLine(bytes, 0, (from, to) => {
+      slots.push(parseSlot(bytes, from, to))
       return true
     })
     return slots
   }
 
-  #bucket(bucket: number): { readonly start: number; readonly end: number } {
-    const { offset, length } = this.#index.buckets[bucket]!
-    const start = this.#index.bodyAt + offset
-    return { start, end: start + length }
+  #bytesOf(at: number): Buffer {
+    const { offset, length } = this.#index.buckets[at]!
+    return this.#index.bytes.subarray(this.#index.bodyAt + offset, this.#index.bodyAt + offset + length)
+  }
+
+  #isIntact(at: number): boolean {
+    const known = this.#intact.get(at)
+    if (known !== undefined) return known
+    const intact = isIntact(this.#index, this.#index.buckets[at]!)
+    this.#intact.set(at, intact)
+    return intact
+  }
+
+  #fold(): FullState {
+    this.#folded ??= this.#refold()
+    return this.#folded
   }
 }
 
@@ -210,32 +303,47 @@ function parseSlot(bytes: Buffer, start: number, end: number): { readonly resour
 const encodeSlot = (resource: string, { lease, past }: Slot): string =>
   `${linePrefix(resource)}"lease":${JSON.stringify(lease === null ? null : leaseToStored(lease))},"past":${JSON.stringify(past === null ? null : pastToStored(past))}}\n`
 
-/** The bytes of an index of `state`. */
-export function encodeIndex(state: FullState, header: Omit<IndexHeader, 'clocks' | 'leases' | 'indefinite'>): Buffer {
-  const lines: string[][] = Array.from({ length: bucketCount }, () => [])
+/** Every key that a state says something of. */
+function keysOf(state: FullState): Set<string> {
   const keys = new Set<string>()
-  let leases = 0
-  for (const { resource } of state.leases()) {
-    keys.add(resource)
-    leases++
-  }
+  for (const { resource } of state.leases()) keys.add(resource)
   for (const { resource } of state.pasts()) keys.add(resource)
-  for (const resource of keys) lines[bucketOf(resource)]!.push(encodeSlot(resource, state.slot(resource)))
-  const bodies = lines.map(bucket => Buffer.from(bucket.join('')))
+  return keys
+}
+
+/** A bucket's bytes and their fingerprint. */
+interface Body {
+  readonly bytes: Buffer
+  readonly print: number
+}
+
+function bodyOf(lines: readonly string[]): Body {
+  const bytes = Buffer.from(lines.join(''))
+  return { bytes, print: fingerprint(bytes) }
+}
+
+/** The bytes of an index of `state`; `log` is what it covers, or null when that is too much to keep. */
+export function encodeIndex(state: FullState, described: Described, log: Buffer | null): Buffer {
+  const lines: string[][] = Array.from({ length: bucketCount }, () => [])
+  let [leases, pasts] = [0, 0]
+  for (const resource of keysOf(state)) {
+    const slot = state.slot(resource)
+    lines[bucketOf(resource)]!.push(encodeSlot(resource, slot))
+    leases += Number(slot.lease !== null)
+    pasts += Number(slot.past !== null)
+  }
+  const header = { ...described, copied: log !== null, clocks: state.clocks, leases, pasts, indefinite: state.indefinite() }
+  return assemble(header, lines.map(bodyOf), log)
+}
+
+function assemble(header: IndexHeader, bodies: readonly Body[], log: Buffer | null): Buffer {
   let offset = 0
-  const buckets = bodies.map(body => {
-    const entry = [offset, body.length, fingerprint(body)]
-    offset += body.length
+  const buckets = bodies.map(({ bytes, print }) => {
+    const entry = [offset, bytes.length, print]
+    offset += bytes.length
     return entry
   })
-  const full: IndexHeader & { v: number; buckets: number[][] } = {
-    v: version,
-    ...header,
-    clocks: state.clocks,
-    leases,
-    indefinite: state.indefinite(),
-    buckets,
-  }
-  const headerBytes = Buffer.from(JSON.stringify(full))
-  return Buffer.concat([Buffer.from(`${hex(fingerprint(headerBytes))} `), headerBytes, Buffer.from('\n'), ...bodies])
+  const headerBytes = Buffer.from(JSON.stringify({ v: version, ...header, buckets }))
+  const pieces = [Buffer.from(`${hex(fingerprint(headerBytes))} `), headerBytes, Buffer.from('\n'), ...bodies.map(({ bytes }) => bytes)]
+  return Buffer.concat(log === null ? pieces : [...pieces, log])
 }

@@ -54,12 +54,12 @@ export function liveLockState(disk: Disk, lock: KernelLock, layout: Layout, live
 
 /**
  * Is the process that this lease is bound to proven dead, and every process it started for it? The lock being free is the first proof.
- * A child may have closed the descriptor, so the second is that no process carries the lease in its environment. Unknown is no.
+ * A child may have closed the descriptor, so the second is that no process carries the lock's name in its environment. Unknown is no.
  */
 export function isBoundDead(disk: Disk, lock: KernelLock, layout: Layout, lease: Lease): boolean {
   if (lease.binding === null || liveLockState(disk, lock, layout, lease.binding.live) !== 'free') return false
   const { witness } = lease.holder
   if (witness === null) return false
   if (witness.bootId !== bootId()) return true
-  return witness.pidNs === pidNamespace() && environmentHolder('LEASEHOLD_LEASE', lease.leaseId, witness.pidStartTicks) === 'absent'
+  return witness.pidNs === pidNamespace() && environmentHolder('LEASEHOLD_LIVE', lease.binding.live, witness.pidStartTicks) === 'absent'
 }

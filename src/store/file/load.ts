@@ -1,3 +1,4 @@
+import { Fault } from '../../core/fault.ts'
 import type { Disk } from '../../host/disk.ts'
 import { readFully, readIfPresent } from '../../host/disk.ts'
 import type { Entry } from '../../core/operation.ts'
@@ -7,8 +8,8 @@ import type { State } from '../state.ts'
 import { readFlags } from './directory.ts'
 import type { Layout } from './directory.ts'
 import type { Index } from './index-cache.ts'
-import { IndexedState, parseIndex } from './index-cache.ts'
-import { eachLine, endOfLines, fingerprint, firstPrev, maxLineBytes, unseal, useNativeHash } from './record.ts'
+import { IndexedState, parseHeader } from './index-cache.ts'
+import { eachLine, endOfLines, firstPrev, maxLineBytes, unseal, useNativeHash } from './record.ts'
 import type { Foreign, Position } from './segment.ts'
 import { SegmentFold, gapBefore } from './segment.ts'
 
@@ -48,17 +49,17 @@ export interface Loaded {
 
 /** Reads the segment behind `fd`: through the index when that is sound, else from its first line. */
 export function load(disk: Disk, fd: number, layout: Layout): Loaded {
-  const { size } = disk.fstatSync(fd)
+  const { size, ino } = disk.fstatSync(fd)
   const index = readIndex(disk, layout)
-  const loaded = index !== null && index.header.offset <= size ? loadThroughIndex(disk, fd, size, index) : null
-  return loaded ?? loadWhole(disk, fd, size)
+  if (index === null || index.header.offset > size) return loadWhole(disk, fd, size)
+  return loadThroughIndex(disk, fd, size, index, () => refold(disk, layout, ino, index.header.offset)) ?? loadWhole(disk, fd, size)
 }
 
 /** It is a cache: one that cannot be read, whatever stands in its place, is as good as none. */
 function readIndex(disk: Disk, layout: Layout): Index | null {
   try {
     const bytes = readIfPresent(disk, layout.index, readFlags)
-    return bytes === null ? null : parseIndex(bytes)
+    return bytes === null ? null : parseHeader(bytes)
   } catch {
     return null
   }
@@ -96,15 +97,16 @@ export function loadWhole(disk: Disk, fd: number, size: number): Loaded {
   }
 }
 
-function loadThroughIndex(disk: Disk, fd: number, size: number, index: Index): Loaded | null {
+function loadThroughIndex(disk: Disk, fd: number, size: number, index: Index, refolded: () => FullState): Loaded | null {
   const { header } = index
-  const whole = header.print !== null
+  const whole = index.log !== null
   const from = whole ? 0 : Math.max(0, header.offset - maxLineBytes)
   const bytes = readFully(disk, fd, from, size - from)
   const offset = header.offset - from
-  if (whole && fingerprint(bytes.subarray(0, offset)) !== header.print) return null
-  if (!endsWithRecord(bytes, offset, header.position)) return null
-  const state = new IndexedState(index)
+  // When all of it is the same there is nothing left to ask of its last record.
+  const same = index.log?.equals(bytes.subarray(0, offset)) ?? endsWithRecord(bytes, offset, header.position)
+  if (!same) return null
+  const state = new IndexedState(index, refolded)
   const tail = new Tail(state, header.position)
   const scan = scanLines(bytes, offset, (record, sum) => tail.take(record, sum))
   // Where exactly the damage is, and what follows it, only the whole segment can tell.
@@ -123,6 +125,21 @@ function loadThroughIndex(disk: Disk, fd: number, size: number, index: Index): L
     space: header.space,
     fold: null,
   }
+}
+
+/** The state after the first `end` bytes of the segment, for a reader whose index turned out to be damaged. */
+function refold(disk: Disk, layout: Layout, ino: number, end: number): FullState {
+  const fd = disk.openSync(layout.log, readFlags)
+  try {
+    const { state, damage } = loadWhole(disk, fd, end)
+    if (damage === null && state instanceof FullState && disk.fstatSync(fd).ino === ino) return state
+  } finally {
+    disk.closeSync(fd)
+  }
+  throw new Fault('unavailable', `${layout.index} is damaged, and ${layout.log} cannot stand in for it`, {
+    hint: 'try again; if it stays so, see: lh doctor',
+    details: { outcome: 'nothing_changed' },
+  })
 }
 
 /** Carries an existing state forward over records, for a process that stays. Null when the segment is not the one it was. */

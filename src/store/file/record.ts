@@ -11,8 +11,8 @@ export const firstPrev = '0000000000000000'
 export const maxLineBytes = 65_536
 
 const newline = 0x0a
-const sumTail = ',"sum":"0123456789abcdef"}'.length
-const sumPrefix = Buffer.from(',"sum":"')
+const sumPrefix = ',"sum":"'
+const sumTail = `${sumPrefix}0123456789abcdef"}`.length
 const brace = 0x7d
 const comma = 0x2c
 
@@ -59,10 +59,10 @@ export function unseal(bytes: Buffer, start: number, end: number): Unsealed | st
   const length = end - start
   if (length > maxLineBytes) return 'the line is longer than 64 KiB'
   const cut = end - sumTail
-  if (length <= sumTail || bytes.compare(sumPrefix, 0, sumPrefix.length, cut, cut + sumPrefix.length) !== 0)
-    return 'the line has no checksum at its end'
-  if (bytes[end - 1] !== brace || bytes[end - 2] !== 0x22) return 'the line is cut off'
-  const sum = bytes.toString('latin1', end - 18, end - 2)
+  const tail = length <= sumTail ? '' : bytes.toString('latin1', cut, end)
+  if (!tail.startsWith(sumPrefix)) return 'the line has no checksum at its end'
+  if (!tail.endsWith('"}')) return 'the line is cut off'
+  const sum = tail.slice(sumPrefix.length, -2)
   // The checksum covers the line as it was before `sum` was added, which ended with a brace where the comma is now.
   bytes[cut] = brace
   const actual = checksum(bytes.subarray(start, cut + 1))
