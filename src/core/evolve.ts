@@ -88,7 +88,12 @@ function rebased(lease: Lease, entry: Entry, operation: BootOperation): Lease {
   return {
     ...lease,
     beat: { b: entry.clk.b, m: entry.clk.m - silentMs },
-    deadlineM: lease.ttlSecs === 0 ? null : entry.clk.m + Math.max(0, ttlMs - silentMs) + operation.graceMs,
+    // Two clocks may take turns for ever, so there the grace counts from the last beat and not from each turn.
+    deadlineM:
+      lease.ttlSecs === 0
+        ? null
+        : entry.clk.m +
+          (operation.twoClocks ? Math.max(0, ttlMs + operation.graceMs - silentMs) : Math.max(0, ttlMs - silentMs) + operation.graceMs),
   }
 }
 

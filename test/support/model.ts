@@ -179,6 +179,7 @@ export class Model {
         if (owner.token !== command.token) return no('superseded')
         if (command.reason === null) return no('reason-required')
         if (this.#wouldCollide(owner, command.holder)) return no('held')
+        if (this.#overLimit(command.holder.agentId, 1, new Set([owner])) !== null) return no('limit')
         return this.#handOver('reclaim', owner, command.holder, command.leaseId, 0, now, null, command.reason)
       }
       case 'force-evict': {

@@ -34,8 +34,10 @@ export function listArchive(disk: Disk, layout: Layout): readonly Archived[] {
     const match = /^claims-(\d+)-(\d+)\.jsonl$/.exec(name)
     if (match === null) continue
     const file = path.join(layout.archive, name)
-    const stat = disk.lstatSync(file)
-    if (stat.isFile()) found.push({ file, first: Number(match[1]), last: Number(match[2]), bytes: stat.size, modifiedMs: stat.mtimeMs })
+    // Another process's retention may have taken it since the listing.
+    const stat = disk.lstatSync(file, { throwIfNoEntry: false })
+    if (stat?.isFile() === true)
+      found.push({ file, first: Number(match[1]), last: Number(match[2]), bytes: stat.size, modifiedMs: stat.mtimeMs })
   }
   return found.toSorted((a, b) => a.first - b.first)
 }

@@ -134,6 +134,9 @@ export function refuseStrangeDirectory(disk: Disk, directory: string, stat: fs.S
     )
 }
 
+/** Is this the system's way to say that there is no room? */
+export const isDiskFull = (error: unknown): boolean => ['ENOSPC', 'EDQUOT', 'EFBIG'].includes((error as NodeJS.ErrnoException).code ?? '')
+
 /** Translates what the operating system says when it will not let us in. */
 export function accessFault(error: unknown, directory: string): unknown {
   const { code } = error as NodeJS.ErrnoException

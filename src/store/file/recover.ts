@@ -3,7 +3,6 @@ import { Fault, isFault } from '../../core/fault.ts'
 import type { Instant } from '../../core/lease.ts'
 import { readFully } from '../../host/disk.ts'
 import type { Recovered } from '../maintenance.ts'
-import type { Clocks } from '../state.ts'
 import { listArchive } from './archive.ts'
 import { spaceId } from './create.ts'
 import type { Format } from './directory.ts'
@@ -24,7 +23,7 @@ import { loadWhole } from './load.ts'
 import { describeLoss } from './loss.ts'
 import { cutTail, isPowerLoss, refuseForeign } from './repair.ts'
 import { countLines, findRemains, keepLog, lostLogJump, lostLogReason, soundIndex, spaceOf, writeNewLog } from './restore.ts'
-import { Session, isPoisoned, logFlags, poison, settled, syncFault } from './session.ts'
+import { Session, isPoisoned, logFlags, onLogClock, poison, syncFault } from './session.ts'
 import type { FileStore } from './store.ts'
 
 /** What was done, while it is being done. */
@@ -149,15 +148,11 @@ function openSoundLog(store: FileStore, cut: boolean, now: Instant, format: Form
 
 const nothingChanged = { outcome: 'nothing_changed' }
 
-/** A repair stays on the log's own clock: deadlines are on it, until a `boot` record moves them. */
-const instantOf = (clocks: Clocks, now: Instant): Instant =>
-  now.b === clocks.current.b ? settled(now, clocks) : { ...clocks.current, wall: now.wall }
-
 function cutDamage(store: FileStore, fd: number, loaded: Loaded, now: Instant, report: Report): void {
   const { layout, modes } = store
   const { disk } = store.options
   const session = new Session(disk, layout, fd, loaded)
-  const at = instantOf(loaded.state.clocks, now)
+  const at = onLogClock(now, loaded.state.clocks)
   const why = loaded.damage === null ? 'torn tail' : `damaged: ${loaded.damage.reason}`
   const before = readFully(disk, fd, loaded.end, loaded.size - loaded.end)
   const { cutBytes, cutLines, quarantine } = cutTail(session, modes, at, why)

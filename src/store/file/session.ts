@@ -26,6 +26,10 @@ const twoClocksGraceMs = 30_000
 export const settled = (now: Instant, clocks: Clocks): Instant =>
   now.b === clocks.current.b && now.m < clocks.current.m ? { ...now, m: clocks.current.m } : now
 
+/** `now` for a record that must not move the log to another clock: deadlines stay on the log's own until a `boot` record moves them. */
+export const onLogClock = (now: Instant, clocks: Clocks): Instant =>
+  now.b === clocks.current.b ? settled(now, clocks) : { ...clocks.current, wall: now.wall }
+
 /** The record that has to come first when another clock than this one wrote last. */
 export function bootOperation(clocks: Clocks, now: Instant): BootOperation | null {
   if (clocks.current.b === now.b) return null

@@ -18,6 +18,7 @@ import { spaceId } from './create.ts'
 import type { FixedLimits, Format, Layout, Modes } from './directory.ts'
 import {
   accessFault,
+  isDiskFull,
   formatVersion,
   lateFault,
   layoutOf,
@@ -40,7 +41,7 @@ import { completeState, load, loadMore, recall } from './load.ts'
 import { cutTail, damageFault, isPowerLoss, refuseForeign } from './repair.ts'
 import type { Retention, Rotated } from './rotate.ts'
 import { createFirstSegment, isFull, rewrite, rotate } from './rotate.ts'
-import { Session, bootOperation, isPoisoned, logFlags, poison, settled, syncFault, unpoison } from './session.ts'
+import { Session, bootOperation, isPoisoned, logFlags, onLogClock, poison, settled, syncFault, unpoison } from './session.ts'
 import { changeIn } from './watch.ts'
 
 export interface FileStoreOptions {
@@ -514,10 +515,7 @@ export class FileStore implements Store {
       ;({ fd, loaded } = this.#replace(fd, rewrite(disk, this.layout, this.modes, fd)))
       unpoison(disk, this.layout)
     }
-    if (isFull(loaded, retention)) {
-      const now = settled(reading, loaded.state.clocks)
-      ;({ fd, loaded } = this.#replace(fd, rotate(disk, this.layout, this.modes, fd, now, retention)))
-    }
+    if (isFull(loaded, retention)) ({ fd, loaded } = this.#rotated(fd, loaded, settled(reading, loaded.state.clocks)))
     return { fd, loaded, now: settled(reading, loaded.state.clocks), format }
   }
 
@@ -542,6 +540,16 @@ export class FileStore implements Store {
     this.#inode = this.options.disk.fstatSync(fd).ino
   }
 
+  /** A new segment is only tidier: where the disk has no room for one, a short record may still fit into the old. */
+  #rotated(fd: number, loaded: Loaded, now: Instant): { fd: number; loaded: Loaded } {
+    try {
+      return this.#replace(fd, rotate(this.options.disk, this.layout, this.modes, fd, now, this.options.retention))
+    } catch (error) {
+      if (!isDiskFull(error)) throw error
+      return { fd, loaded }
+    }
+  }
+
   #openSegment(): { fd: number; loaded: Loaded } {
     const { disk } = this.options
     const present = lookAt(disk, this.layout.log)
@@ -561,7 +569,7 @@ export class FileStore implements Store {
   #mend(fd: number, loaded: Loaded, reading: Instant): void {
     const session = new Session(this.options.disk, this.layout, fd, loaded)
     const reason = loaded.damage === null ? 'torn tail' : `damaged by a power loss: ${loaded.damage.reason}`
-    const { cutBytes, cutLines, quarantine } = cutTail(session, this.modes, settled(reading, loaded.state.clocks), reason)
+    const { cutBytes, cutLines, quarantine } = cutTail(session, this.modes, onLogClock(reading, loaded.state.clocks), reason)
     const { error } = session.write()
     if (error !== null) throw error
     this.#known = null

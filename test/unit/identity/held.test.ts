@@ -38,7 +38,10 @@ describe('held.json', () => {
     expect(held()).toEqual([entry('ticket:b', 1, 's1'), entry('ticket:a', 7)])
     expect(JSON.parse(readFileSync(file, 'utf8'))).toEqual({
       schema_version: 1,
-      entries: { 'ticket:b': { lease_id: 'L1', token: 1, agent_id: 'agent:a', session: 's1' }, 'ticket:a': { lease_id: 'L7', token: 7, agent_id: 'agent:a', session: null } },
+      entries: {
+        'ticket:b': { lease_id: 'L1', token: 1, agent_id: 'agent:a', session: 's1' },
+        'ticket:a': { lease_id: 'L7', token: 7, agent_id: 'agent:a', session: null },
+      },
     })
     expect(statSync(file).mode & 0o777).toBe(0o600)
     expect(forgetHeld(repository, ['L1', 'unknown'])).toBe(null)

@@ -3,6 +3,7 @@ import { orThrow } from '../../../service/claim/answer.ts'
 import { adoptReport } from '../../../service/maintenance/adopt.ts'
 import { compactReport } from '../../../service/maintenance/compact.ts'
 import { doctorReport } from '../../../service/maintenance/doctor.ts'
+import { heldFindings } from '../../../service/maintenance/held.ts'
 import { recoverReport } from '../../../service/maintenance/recover.ts'
 import type { Report } from '../../../service/maintenance/report.ts'
 import { verifyReport } from '../../../service/maintenance/verify.ts'
@@ -29,7 +30,16 @@ export const doctor: Run = async context => {
     return answer(context, await adoptReport(maintenance, moved ? 'moved' : 'copied', () => clearHeld(workspace.repository)))
   const sweep = async (): Promise<number> => orThrow(await workspace.coordinator.sweep(workspace.system())).seqs.length
   const worktreeIds = worktreeIdsOf(workspace.repository)
-  return answer(context, await doctorReport({ maintenance, worktreeIds, fix: switchOption(context, 'fix'), sweep, hooks: [] }))
+  return answer(
+    context,
+    await doctorReport({
+      maintenance,
+      worktreeIds,
+      fix: switchOption(context, 'fix'),
+      sweep,
+      hooks: [() => heldFindings(workspace.repository)],
+    }),
+  )
 }
 
 /** `lh recover` */
