@@ -17,14 +17,22 @@ function installPeers() {
     execFileSync('npm', ['ci', '--no-audit', '--no-fund'], { cwd: peers, stdio: ['ignore', 'ignore', 'pipe'], timeout: 180_000 })
     return null
   } catch (error) {
-    return String(/** @type {{ stderr?: Buffer }} */ (error).stderr ?? error).trim().split('\n').at(-1) ?? 'npm ci failed'
+    return (
+      String(/** @type {{ stderr?: Buffer }} */ (error).stderr ?? error)
+        .trim()
+        .split('\n')
+        .at(-1) ?? 'npm ci failed'
+    )
   }
 }
 
 /** Why a peer cannot run here, or null. @param {string} name */
 function missing(name) {
   try {
-    execFileSync(process.execPath, ['-e', `const it = require('${name}'); if (typeof it === 'function') new it(':memory:')`], { cwd: peers, stdio: ['ignore', 'ignore', 'pipe'] })
+    execFileSync(process.execPath, ['-e', `const it = require('${name}'); if (typeof it === 'function') new it(':memory:')`], {
+      cwd: peers,
+      stdio: ['ignore', 'ignore', 'pipe'],
+    })
     return null
   } catch (error) {
     const said = String(/** @type {{ stderr?: Buffer }} */ (error).stderr ?? error)
@@ -41,14 +49,20 @@ async function contend(kind, seconds) {
   )
   /** @param {import('node:child_process').ChildProcess} child */
   const message = child =>
-    new Promise((resolve, reject) => child.once('message', resolve).once('exit', code => reject(new Error(`a contender (${kind}) ended with ${code}`))))
+    new Promise((resolve, reject) =>
+      child.once('message', resolve).once('exit', code => reject(new Error(`a contender (${kind}) ended with ${code}`))),
+    )
   await Promise.all(children.map(message))
   for (const child of children) child.removeAllListeners('exit')
   const results = children.map(message)
   for (const child of children) child.send('go')
   const said = /** @type {{ count: number, longest: number }[]} */ (await Promise.all(results))
   const counts = said.map(({ count }) => count)
-  return { rate: counts.reduce((sum, count) => sum + count, 0) / seconds, longest: Math.max(...said.map(({ longest }) => longest)), share: Math.min(...counts) / Math.max(...counts) }
+  return {
+    rate: counts.reduce((sum, count) => sum + count, 0) / seconds,
+    longest: Math.max(...said.map(({ longest }) => longest)),
+    share: Math.min(...counts) / Math.max(...counts),
+  }
 }
 
 /** @param {readonly string[]} names @returns {Record<string, string>} */

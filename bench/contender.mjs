@@ -51,7 +51,9 @@ const kinds = {
 
 const step = await kinds[kind]?.()
 if (step === undefined) throw new Error(`no such kind: ${kind}`)
-process.once('message', async () => {
+
+/** Goes round for as long as it was told and says how often, and what the longest round was. */
+async function contend() {
   const end = performance.now() + Number(seconds) * 1000
   let count = 0
   let longest = 0
@@ -62,5 +64,7 @@ process.once('message', async () => {
     now = after
   }
   process.send?.({ count, longest }, () => process.exit(0))
-})
+}
+
+process.once('message', () => void contend())
 process.send?.('ready')

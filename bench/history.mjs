@@ -23,8 +23,18 @@ export async function history({ quick }) {
   const cut = { LEASEHOLD_LOG_RETENTION_SIZE: '64GiB' }
   /** @param {'short' | 'long'} which */
   const life = which => [
-    { name: `acquire ${which}`, cwd: stores[which], env: cut, args: /** @param {number} round */ round => [executable, 'claim', 'acquire', `bench-${round}`] },
-    { name: `release ${which}`, cwd: stores[which], env: cut, args: /** @param {number} round */ round => [executable, 'claim', 'release', `bench-${round}`] },
+    {
+      name: `acquire ${which}`,
+      cwd: stores[which],
+      env: cut,
+      args: /** @param {number} round */ round => [executable, 'claim', 'acquire', `bench-${round}`],
+    },
+    {
+      name: `release ${which}`,
+      cwd: stores[which],
+      env: cut,
+      args: /** @param {number} round */ round => [executable, 'claim', 'release', `bench-${round}`],
+    },
   ]
   const found = inTurns([life('short'), life('long')], quick ? { rounds: 10, usageRounds: 8 } : { rounds: 32, usageRounds: 12 })
   return ['acquire', 'release'].map(verb => {
@@ -45,7 +55,8 @@ const storeOf = /** @param {string} directory */ directory => path.join(director
 /** @param {string} directory @param {number} bytes */
 async function fillSegment(directory, bytes) {
   const log = path.join(storeOf(directory), 'claims.jsonl')
-  for (let left = bytes - fs.statSync(log).size; left > 0; left = bytes - fs.statSync(log).size) await makeHistory(directory, Math.ceil(left / 600))
+  for (let left = bytes - fs.statSync(log).size; left > 0; left = bytes - fs.statSync(log).size)
+    await makeHistory(directory, Math.ceil(left / 600))
 }
 
 /** @param {string} directory */

@@ -69,13 +69,22 @@ async function verified(quick) {
     const directory = repository('verify')
     await makeHistory(directory, records)
     const start = performance.now()
-    const done = spawnSync(process.execPath, ['--require', path.join(import.meta.dirname, 'usage-at-exit.cjs'), executable, 'verify', '--json'], {
-      cwd: directory,
-      env: plainEnvironment,
-      stdio: ['ignore', 'pipe', 'pipe', 'pipe'],
+    const done = spawnSync(
+      process.execPath,
+      ['--require', path.join(import.meta.dirname, 'usage-at-exit.cjs'), executable, 'verify', '--json'],
+      {
+        cwd: directory,
+        env: plainEnvironment,
+        stdio: ['ignore', 'pipe', 'pipe', 'pipe'],
+      },
+    )
+    if (done.status !== 0)
+      return [{ what: `lh verify of ${plain(records)} records`, value: Number.NaN, unit: '', note: `did not work: exit ${done.status}` }]
+    peaks.push({
+      records,
+      secs: (performance.now() - start) / 1000,
+      peak: /** @type {{ peak: number }} */ (JSON.parse(done.output[3]?.toString() ?? '')).peak,
     })
-    if (done.status !== 0) return [{ what: `lh verify of ${plain(records)} records`, value: Number.NaN, unit: '', note: `did not work: exit ${done.status}` }]
-    peaks.push({ records, secs: (performance.now() - start) / 1000, peak: /** @type {{ peak: number }} */ (JSON.parse(done.output[3]?.toString() ?? '')).peak })
   }
   const [few, many] = peaks
   if (few === undefined || many === undefined) return []

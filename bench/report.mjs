@@ -11,7 +11,8 @@
  */
 
 /** @param {number} value */
-export const plain = value => (value >= 1000 ? Math.round(value).toLocaleString('en-US') : value.toFixed(value >= 100 ? 0 : value >= 10 ? 1 : 2))
+export const plain = value =>
+  value >= 1000 ? Math.round(value).toLocaleString('en-US') : value.toFixed(value >= 100 ? 0 : value >= 10 ? 1 : 2)
 
 /** @param {Row} row */
 function verdict({ value, target }) {

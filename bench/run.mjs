@@ -40,7 +40,9 @@ function fileSystem() {
 }
 
 const cpus = os.cpus()
-console.log(`${new Date().toISOString()}  Node ${process.version}  ${cpus.length} × ${cpus[0]?.model.trim() ?? 'unknown'}  ${fileSystem()} at ${os.tmpdir()}  load ${os.loadavg()[0]?.toFixed(2)}`)
+console.log(
+  `${new Date().toISOString()}  Node ${process.version}  ${cpus.length} × ${cpus[0]?.model.trim() ?? 'unknown'}  ${fileSystem()} at ${os.tmpdir()}  load ${os.loadavg()[0]?.toFixed(2)}`,
+)
 console.log(`${dist}: lh.cjs ${(fs.statSync(executable).size / 1024).toFixed(1)} KiB`)
 for (const name of asked.length > 0 ? asked : Object.keys(sections)) {
   const { title, load } = /** @type {(typeof sections)[string]} */ (sections[name])

@@ -52,7 +52,12 @@ export async function openResident(directory, more = {}) {
 
 /** Many agents in many worktrees; nobody's process is alive or dead. @param {number} number */
 export const agent = number => ({
-  holder: { agentId: `agent:worker-${number % 40}`, worktreeId: `wt:${(number % 40).toString(16).padStart(8, '0')}`, sessionId: `session-${number % 40}`, witness: null },
+  holder: {
+    agentId: `agent:worker-${number % 40}`,
+    worktreeId: `wt:${(number % 40).toString(16).padStart(8, '0')}`,
+    sessionId: `session-${number % 40}`,
+    witness: null,
+  },
 })
 
 const ttlSecs = 30 * 86_400
@@ -60,7 +65,9 @@ const ttlSecs = 30 * 86_400
 /** Acquires `count` tickets that stay. @param {string} directory @param {number} count */
 export async function fill(directory, count) {
   const { store, coordinator } = await openResident(directory)
-  await concurrently(count, 64, async number => expectYes(await coordinator.acquire(agent(number), { resources: [`ticket:seed-${number}`], ttlSecs, reason: 'filling the store' })))
+  await concurrently(count, 64, async number =>
+    expectYes(await coordinator.acquire(agent(number), { resources: [`ticket:seed-${number}`], ttlSecs, reason: 'filling the store' })),
+  )
   store.close()
 }
 
