@@ -49,8 +49,9 @@ const kinds = {
   },
 }
 
-const step = await kinds[kind]?.()
-if (step === undefined) throw new Error(`no such kind: ${kind}`)
+const made = await kinds[kind]?.()
+if (made === undefined) throw new Error(`no such kind: ${kind}`)
+const step = made
 
 /** Goes round for as long as it was told and says how often, and what the longest round was. */
 async function contend() {
