@@ -46,6 +46,9 @@ function install(): { readonly dir: string; readonly error: string | null } {
   return { dir, error: done.status === 0 ? null : done.stderr }
 }
 
+/** What our own program said: npm comments on its own settings there. */
+const ours = (stderr: string): string => stderr.replace(/^npm (?:warn|notice).*\n/gm, '')
+
 const { dir, error } = install()
 const isReachable = error === null || !/ENOTFOUND|ETIMEDOUT|ECONNREFUSED|EAI_AGAIN|ENOTCACHED|network|timeout/i.test(error)
 const needsRegistry = requires(isReachable, 'needs the npm registry, or a cache that has the dependencies')
@@ -59,8 +62,10 @@ needsRegistry.it('the package installs into an empty folder', () => {
 
 needsRegistry.it('both names run from there', () => {
   const { version } = parse(fs.readFileSync(path.join(root, 'package.json'), 'utf8'))
-  for (const name of ['lh', 'leasehold'])
-    expect(run(dir, 'npx', name, '--version')).toMatchObject({ status: 0, stdout: `${version}\n`, stderr: '' })
+  for (const name of ['lh', 'leasehold']) {
+    const { status, stdout, stderr } = run(dir, 'npx', name, '--version')
+    expect({ status, stdout, stderr: ours(stderr) }).toEqual({ status: 0, stdout: `${version}\n`, stderr: '' })
+  }
 })
 
 needsRegistry.it('it claims, from there', () => {
@@ -82,7 +87,7 @@ needsRegistry.it(
   'lh demo runs there and proves what it shows',
   () => {
     const { status, stdout, stderr } = run(dir, 'npx', 'lh', 'demo', '--json')
-    expect({ status, stderr }).toEqual({ status: 0, stderr: '' })
+    expect({ status, stderr: ours(stderr) }).toEqual({ status: 0, stderr: '' })
     expect(parse(stdout).ok).toBe(true)
   },
   120_000,
