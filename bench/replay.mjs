@@ -31,7 +31,7 @@ export async function replay({ quick }) {
   const { loadWhole } = await libraryModule('store/file/load')
   const directory = repository('replay')
   // All of it in one segment.
-  await makeHistory(directory, quick ? 40_000 : 100_000, { retention: { segmentBytes: 2 ** 40, maxAgeMs: 2 ** 50, maxBytes: 2 ** 50 } })
+  await makeHistory(directory, 20_000, { retention: { segmentBytes: 2 ** 40, maxAgeMs: 2 ** 50, maxBytes: 2 ** 50 } })
   const log = path.join(directory, '.git', 'leasehold', 'claims.jsonl')
   const fd = fs.openSync(log, 'r')
   const { size } = fs.fstatSync(fd)
@@ -44,7 +44,7 @@ export async function replay({ quick }) {
   const bare = []
   /** @type {number[]} */
   const folded = []
-  for (let run = 0; run < (quick ? 3 : 7); run++) {
+  for (let run = 0; run < (quick ? 5 : 15); run++) {
     bare.push(timed(() => bareParse(log)))
     folded.push(timed(fold))
   }

@@ -86,6 +86,9 @@ interface RunOptions {
 
 let minted = 0
 
+/** Four bytes that count, then six that tell this process from every other. */
+let unique: Buffer | undefined
+
 /**
  * The one impure loop between those who ask and the rules: gather what the rules need, let the store run `decide` where nobody can come
  * between, and turn what happened into an answer. It grants nothing itself, and it does not know which store it works on.
@@ -276,8 +279,9 @@ export class Coordinator {
 
   /** A fresh ULID. Not random: boot, process, clock and a counter make it unique, and loading randomness would cost more than the claim. */
   #mint(): string {
-    const unique = sha256Hex(Buffer.from(`${this.#origin}/${process.pid}/${process.hrtime().join('.')}/${++minted}`), 24)
-    return ulid(Date.now(), Buffer.from(unique.slice(0, 20), 'hex'))
+    unique ??= Buffer.from(sha256Hex(Buffer.from(`${this.#origin}/${process.pid}/${process.hrtime().join('.')}`), 24).slice(0, 20), 'hex')
+    unique.writeUInt32BE(++minted >>> 0)
+    return ulid(Date.now(), unique)
   }
 }
 

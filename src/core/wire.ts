@@ -25,9 +25,40 @@ export const holderToWire = (holder: Holder): Wire => ({
   witness: holder.witness === null ? null : witnessToWire(holder.witness),
 })
 
-/** What an operation says, without its place in the log. */
-export function operationToWire(operation: Operation): Wire {
-  const signed = { op: operation.op, op_id: operation.opId, actor: operation.actor }
+/**
+ * A record as people and scripts get it, and, with `prev`, as the log has it; `token` is the fence that an ownership record made. Members
+ * are added one by one and not spread: this is most of what an acknowledged record costs in a process that stays.
+ */
+export function entryToWire({ seq, at, clk, operation }: Entry, prev?: string): Wire {
+  const wire: Wire = { schema_version: schemaVersion, seq }
+  if (prev !== undefined) wire['prev'] = prev
+  wire['at'] = isoFromMs(at)
+  wire['clk'] = clk
+  wire['op'] = operation.op
+  wire['op_id'] = operation.opId
+  wire['actor'] = operation.actor
+  if ('from' in operation) wire['token'] = seq
+  if ('leaseIds' in operation) addSubject(wire, operation)
+  addParticulars(wire, operation)
+  return wire
+}
+
+/** One resource is written as a word, several as lists: most records are about one, and people read them. */
+function addSubject(
+  wire: Wire,
+  { resources, leaseIds }: { readonly resources: readonly string[]; readonly leaseIds: readonly string[] },
+): void {
+  if (resources.length === 1) {
+    wire['resource'] = resources[0]
+    wire['lease_id'] = leaseIds[0]
+    return
+  }
+  wire['resources'] = resources
+  wire['lease_ids'] = leaseIds
+  wire['group'] = leaseIds[0]
+}
+
+function addParticulars(wire: Wire, operation: Operation): void {
   switch (operation.op) {
     case 'acquire':
     case 'reserve':
@@ -35,73 +66,50 @@ export function operationToWire(operation: Operation): Wire {
     case 'transfer':
     case 'resume':
     case 'reclaim':
-      return {
-        ...signed,
-        ...subjectToWire(operation),
-        holder: holderToWire(operation.holder),
-        ttl_secs: operation.ttlSecs,
-        stale_secs: operation.staleSecs,
-        branch: operation.branch,
-        reason: operation.reason,
-        binding: operation.binding === null ? null : { live: operation.binding.live },
-        from:
-          operation.from === null
-            ? null
-            : { holder: holderToWire(operation.from.holder), token: operation.from.token, lease_ids: operation.from.leaseIds },
-      }
+      wire['holder'] = holderToWire(operation.holder)
+      wire['ttl_secs'] = operation.ttlSecs
+      wire['stale_secs'] = operation.staleSecs
+      wire['branch'] = operation.branch
+      wire['reason'] = operation.reason
+      wire['binding'] = operation.binding === null ? null : { live: operation.binding.live }
+      wire['from'] =
+        operation.from === null
+          ? null
+          : { holder: holderToWire(operation.from.holder), token: operation.from.token, lease_ids: operation.from.leaseIds }
+      return
     case 'renew':
     case 'heartbeat':
-      return {
-        ...signed,
-        ...subjectToWire(operation),
-        token: operation.token,
-        holder: holderToWire(operation.holder),
-        ttl_secs: operation.ttlSecs,
-        late: operation.late,
-        note: operation.note,
-      }
+      wire['token'] = operation.token
+      wire['holder'] = holderToWire(operation.holder)
+      wire['ttl_secs'] = operation.ttlSecs
+      wire['late'] = operation.late
+      wire['note'] = operation.note
+      return
     case 'release':
-      return {
-        ...signed,
-        ...subjectToWire(operation),
-        token: operation.token,
-        holder: holderToWire(operation.holder),
-        reason: operation.reason,
-        outcome: operation.outcome,
-        remaining: operation.remaining,
-      }
+      wire['token'] = operation.token
+      wire['holder'] = holderToWire(operation.holder)
+      wire['reason'] = operation.reason
+      wire['outcome'] = operation.outcome
+      wire['remaining'] = operation.remaining
+      return
     case 'auto-evict':
     case 'force-evict':
-      return {
-        ...signed,
-        ...subjectToWire(operation),
-        previous_holder: holderToWire(operation.previousHolder),
-        previous_token: operation.previousToken,
-        reason: operation.reason,
-      }
+      wire['previous_holder'] = holderToWire(operation.previousHolder)
+      wire['previous_token'] = operation.previousToken
+      wire['reason'] = operation.reason
+      return
     case 'boot':
-      return { ...signed, previous: operation.previous, grace_ms: operation.graceMs, two_clocks: operation.twoClocks }
+      wire['previous'] = operation.previous
+      wire['grace_ms'] = operation.graceMs
+      wire['two_clocks'] = operation.twoClocks
+      return
     case 'repair':
-      return {
-        ...signed,
-        reason: operation.reason,
-        cut_bytes: operation.cutBytes,
-        cut_lines: operation.cutLines,
-        quarantine: operation.quarantine,
-        last_good_seq: operation.lastGoodSeq,
-      }
+      wire['reason'] = operation.reason
+      wire['cut_bytes'] = operation.cutBytes
+      wire['cut_lines'] = operation.cutLines
+      wire['quarantine'] = operation.quarantine
+      wire['last_good_seq'] = operation.lastGoodSeq
   }
-}
-
-/** One resource is written as a word, several as lists: most records are about one, and people read them. */
-const subjectToWire = ({ resources, leaseIds }: { readonly resources: readonly string[]; readonly leaseIds: readonly string[] }): Wire =>
-  resources.length === 1 ? { resource: resources[0], lease_id: leaseIds[0] } : { resources, lease_ids: leaseIds, group: leaseIds[0] }
-
-/** A record as people and scripts get it; `token` is the fence that an ownership record made. */
-export function entryToWire(entry: Entry): Wire {
-  const { op, op_id, actor, ...rest } = operationToWire(entry.operation)
-  const token = 'from' in entry.operation ? { token: entry.seq } : {}
-  return { schema_version: schemaVersion, seq: entry.seq, at: isoFromMs(entry.at), clk: entry.clk, op, op_id, actor, ...token, ...rest }
 }
 
 /** A lease as every command shows it. `remaining_secs` is null for an indefinite one and negative once expired. */

@@ -53,7 +53,7 @@ function refuseFalseClock(m: number): void {
 
 function readFirstNumber(file: string): number | null {
   try {
-    return Number.parseFloat(fs.readFileSync(file, 'latin1'))
+    return Number.parseFloat(fs.readFileSync(file, 'utf8'))
   } catch {
     return null
   }

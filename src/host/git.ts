@@ -240,7 +240,7 @@ function plainValue(text: string): string {
   return value.slice(0, kept)
 }
 
-const isTrue = (text: string): boolean => /^(true|yes|on|[1-9][0-9]*)$/i.test(text)
+const isTrue = (text: string): boolean => ['true', 'yes', 'on'].includes(text.toLowerCase()) || /^[1-9][0-9]*$/.test(text)
 
 /** Null when there is nothing, or nothing that we may see. */
 function statOf(path: string): Stats | null {

@@ -1,4 +1,5 @@
 import { Fault } from '../../core/fault.ts'
+import { isoFromMs } from '../../core/time.ts'
 import type { Disk } from '../../host/disk.ts'
 import { readIfPresent } from '../../host/disk.ts'
 import type { KernelLock } from '../../host/kernel-lock.ts'
@@ -34,6 +35,7 @@ export class Exclusive {
   readonly #waitMs: number
   #fd: number | null = null
   #start: number | null = null
+  #pidNs: string | null = null
 
   constructor(disk: Disk, lock: KernelLock, layout: Layout, modes: Modes, waitMs: number) {
     this.#disk = disk
@@ -124,12 +126,13 @@ export class Exclusive {
 
   #sign(label: string): void {
     this.#start ??= processStartTicks(process.pid)
+    this.#pidNs ??= pidNamespace()
     const holder: LockHolder = {
       pid: process.pid,
       start_ticks: this.#start,
-      pid_ns: pidNamespace(),
+      pid_ns: this.#pidNs,
       label: label.slice(0, 40),
-      since: new Date().toISOString(),
+      since: isoFromMs(Date.now()),
     }
     const line = Buffer.alloc(diagnosticBytes, 0x20)
     line.write(JSON.stringify(holder))

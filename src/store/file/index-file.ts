@@ -15,10 +15,16 @@ export function isIndexDue({ state, behindIndex }: Loaded): boolean {
   return behindIndex >= Math.max(recordsBehind, keys / keysPerRecordBehind)
 }
 
-/** Reads the segment once more, every checksum, and writes its index; for a process that keeps the state and not the bytes. */
+/** Reads the segment once more, every checksum, and writes its index. */
 export function rebuildIndex(disk: Disk, layout: Layout, modes: Modes, fd: number, end: number): void {
   const loaded = loadWhole(disk, fd, end)
   if (loaded.damage === null && loaded.tornBytes === 0) refreshIndex(disk, layout, modes, loaded, loaded.bytes)
+}
+
+/** Writes the index of a process that keeps the state and not the bytes: a short log is read for it, a long one need not be. */
+export function updateIndex(disk: Disk, layout: Layout, modes: Modes, fd: number, known: Loaded): void {
+  if (known.end > copiedBytes) refreshIndex(disk, layout, modes, known, null)
+  else rebuildIndex(disk, layout, modes, fd, known.end)
 }
 
 /**

@@ -19,19 +19,19 @@ const comma = 0x2c
 /** Plain arithmetic is faster than loading the native module until about this many lines. */
 const nativeAfterLines = 10
 let hashed = 0
-let native: ((bytes: Uint8Array) => string) | undefined
+let native: ((data: Uint8Array | string) => string) | undefined
 
-/** 16 hexadecimal digits of the SHA-256. */
-export function checksum(bytes: Uint8Array): string {
-  if (native !== undefined) return native(bytes)
+/** 16 hexadecimal digits of the SHA-256 of bytes, or of a text in UTF-8. */
+export function checksum(data: Uint8Array | string): string {
+  if (native !== undefined) return native(data)
   if (++hashed > nativeAfterLines) useNativeHash()
-  return sha256Hex(bytes, 16)
+  return sha256Hex(typeof data === 'string' ? Buffer.from(data) : data, 16)
 }
 
 /** Loads the native hash now: the caller knows that many lines are coming. */
 export function useNativeHash(): void {
   const { hash } = process.getBuiltinModule('node:crypto')
-  native ??= bytes => hash('sha256', bytes, 'hex').slice(0, 16)
+  native ??= data => hash('sha256', data, 'hex').slice(0, 16)
 }
 
 /** A line and the sum that the next one will carry as `prev`. */
@@ -43,7 +43,7 @@ export interface Sealed {
 /** Turns a record without `sum` into its line, newline included. */
 export function seal(record: Wire): Sealed {
   const body = JSON.stringify(record)
-  const sum = checksum(Buffer.from(body))
+  const sum = checksum(body)
   return { line: `${body.slice(0, -1)},"sum":"${sum}"}\n`, sum }
 }
 

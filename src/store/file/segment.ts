@@ -133,8 +133,7 @@ export function gapBefore(
 
 /** A record's line, chained to `prev`. */
 export function sealEntry(entry: Entry, prev: string): { readonly line: string; readonly sum: string } {
-  const { schema_version, seq, ...rest } = entryToWire(entry)
-  return seal({ schema_version, seq, prev, ...rest })
+  return seal(entryToWire(entry, prev))
 }
 
 export interface CheckpointInput {
@@ -156,7 +155,7 @@ export function sealCheckpoint(input: CheckpointInput): { readonly lines: readon
   const { state, remembered, position } = input
   const leases = [...state.leases()]
   const pasts = [...state.pasts()]
-  const chunks = chunked(remembered.map(entryToWire))
+  const chunks = chunked(remembered.map(entry => entryToWire(entry)))
   const common = { schema_version: schemaVersion, seq: position.seq }
   const stamped = { at: isoFromMs(input.at), clk: input.clk }
   const lines: string[] = []

@@ -51,7 +51,7 @@ export class Session {
   readonly fd: number
   readonly loaded: Loaded
   position: Position
-  readonly #lines: { readonly entry: Entry; readonly bytes: Buffer }[] = []
+  readonly #lines: { readonly entry: Entry; readonly line: string }[] = []
 
   constructor(disk: Disk, layout: Layout, fd: number, loaded: Loaded) {
     this.disk = disk
@@ -65,7 +65,7 @@ export class Session {
   append(operation: Operation, now: Instant, seq = this.position.seq + 1): Entry {
     const entry = { seq, at: now.wall, clk: { b: now.b, m: now.m }, operation }
     const { line, sum } = sealEntry(entry, this.position.sum)
-    this.#lines.push({ entry, bytes: Buffer.from(line) })
+    this.#lines.push({ entry, line })
     this.position = { seq, sum }
     this.loaded.state.apply(entry)
     return entry
@@ -82,7 +82,7 @@ export class Session {
 
   /** The bytes of what was appended. */
   bytes(): Buffer {
-    return Buffer.concat(this.#lines.map(({ bytes }) => bytes))
+    return Buffer.from(this.#lines.map(({ line }) => line).join(''))
   }
 
   /**
@@ -90,15 +90,24 @@ export class Session {
    * since each prefix of a valid history is one, and a part of a line is cut off again.
    */
   write(): { readonly arrived: number; readonly end: number; readonly error: NodeJS.ErrnoException | null } {
-    const { written, error } = writeFully(this.disk, this.fd, this.bytes())
-    let arrived = 0
-    let whole = 0
-    while (arrived < this.#lines.length && whole + this.#lines[arrived]!.bytes.length <= written)
-      whole += this.#lines[arrived++]!.bytes.length
+    const bytes = this.bytes()
+    const { written, error } = writeFully(this.disk, this.fd, bytes)
+    const { arrived, whole } = written === bytes.length ? { arrived: this.#lines.length, whole: written } : this.#wholeLines(written)
     const end = this.loaded.end + whole
     if (written > whole) this.#cutBack(end)
     if (error === null) this.#refuseIntruder(end)
     return { arrived, end, error }
+  }
+
+  /** How many lines the first `written` bytes hold whole. */
+  #wholeLines(written: number): { readonly arrived: number; readonly whole: number } {
+    let whole = 0
+    for (const [arrived, { line }] of this.#lines.entries()) {
+      const length = Buffer.byteLength(line)
+      if (whole + length > written) return { arrived, whole }
+      whole += length
+    }
+    return { arrived: this.#lines.length, whole }
   }
 
   #cutBack(end: number): void {

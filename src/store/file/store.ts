@@ -34,7 +34,7 @@ import {
   writeFormat,
 } from './directory.ts'
 import { Exclusive } from './exclusive.ts'
-import { isIndexDue, rebuildIndex, refreshIndex } from './index-file.ts'
+import { isIndexDue, refreshIndex, updateIndex } from './index-file.ts'
 import { isBoundDead, makeLiveLock, removeLiveFile } from './live-lock.ts'
 import type { Loaded } from './load.ts'
 import { completeState, load, loadMore, recall } from './load.ts'
@@ -102,6 +102,15 @@ interface Written {
 /** How often a process that stays makes the index anew, milliseconds. */
 const residentIndexMs = 1000
 
+/** It works this many times as long as that takes, before it does so again: only others need the index. */
+const residentIndexShare = 20
+
+/** Changes with every rewrite of a file. */
+function markOf(disk: Disk, file: string): string {
+  const stat = lookAt(disk, file)
+  return stat === null ? '' : `${stat.ino} ${stat.mtimeMs} ${stat.size}`
+}
+
 /** Requests that share one lock, one write and one sync; bounds how long the lock is held. */
 const maxBatch = 512
 
@@ -121,12 +130,14 @@ export class FileStore implements Store {
   readonly #exclusive: Exclusive
   #queue: (Request | Maintenance)[] = []
   #pumping = false
-  #indexedAt = 0
+  #indexAgainAt = residentIndexMs
   /** The log of a resident store. */
   #fd: number | null = null
   #inode = 0
   #known: Loaded | null = null
   #entered = false
+  /** The `format` file of a resident store, judged, and what it looked like then. */
+  #format: { readonly format: Format; readonly mark: string } | null = null
 
   constructor(options: FileStoreOptions) {
     this.options = options
@@ -460,9 +471,11 @@ export class FileStore implements Store {
     } else if (!resident) {
       refreshIndex(disk, this.layout, this.modes, loaded, bytes)
       this.#forget()
-    } else if (performance.now() - this.#indexedAt > residentIndexMs) {
-      this.#indexedAt = performance.now()
-      rebuildIndex(disk, this.layout, this.modes, fd, loaded.end)
+    } else if (performance.now() > this.#indexAgainAt) {
+      const start = performance.now()
+      updateIndex(disk, this.layout, this.modes, fd, loaded)
+      const end = performance.now()
+      this.#indexAgainAt = end + Math.max(residentIndexMs, (end - start) * residentIndexShare)
     }
   }
 
@@ -502,7 +515,7 @@ export class FileStore implements Store {
     const { disk, clock, retention } = this.options
     const reading = clock.now()
     const format = this.#openFormat(reading)
-    if (lookAt(disk, this.layout.newLog) !== null) disk.unlinkSync(this.layout.newLog)
+    if (this.#known === null && lookAt(disk, this.layout.newLog) !== null) disk.unlinkSync(this.layout.newLog)
     let { fd, loaded } = this.#openSegment()
     if (loaded.damage !== null && !isPowerLoss(loaded, loaded.damage, reading)) throw damageFault(this.layout, loaded.damage)
     refuseForeign(loaded, this.layout)
@@ -582,10 +595,12 @@ export class FileStore implements Store {
   /** The `format` file; makes the store when there is nothing yet. */
   #openFormat(now: Instant): Format {
     const { disk, limits, limitsChosen } = this.options
+    if (this.#known !== null && this.#format !== null && this.#format.mark === markOf(disk, this.layout.format)) return this.#format.format
     const format = readFormat(disk, this.layout) ?? this.#create(now)
     refuseNewerFormat(format, true)
     refuseCopy(format, this.layout, disk.lstatSync(this.layout.directory))
     if (limitsChosen) refuseOtherLimits(format.limits, limits, this.layout)
+    this.#format = { format, mark: markOf(disk, this.layout.format) }
     return format
   }
 
