@@ -41,17 +41,18 @@ export function parseCommandLine(argv: readonly string[], table: readonly Comman
   return { spec, positionals, options: values, rest }
 }
 
-/** The leading words, which name the command, and everything from the first option on. Global options may come first. */
+/** The leading words, which name the command, and the rest. The options that every command takes may stand before and between them. */
 function split(own: readonly string[]): { readonly words: readonly string[]; readonly others: readonly string[] } {
-  const leading: string[] = []
-  let at = 0
-  for (; at < own.length && own[at]!.startsWith('-'); at++) {
-    leading.push(own[at]!)
-    if ((own[at] === '--repo' || own[at] === '--agent') && at + 1 < own.length) leading.push(own[++at]!)
+  const words: string[] = []
+  const others: string[] = []
+  for (let at = 0; at < own.length; at++) {
+    const word = own[at]!
+    const option = globalOptions.find(({ name }) => `--${name}` === word || word.startsWith(`--${name}=`))
+    if (!word.startsWith('-')) words.push(word)
+    else if (option === undefined) return { words, others: [...own.slice(at), ...others] }
+    else others.push(...own.slice(at, option.value === undefined || word.includes('=') ? at + 1 : ++at + 1))
   }
-  const first = own.findIndex((word, index) => index >= at && word.startsWith('-'))
-  const stop = first < 0 ? own.length : first
-  return { words: own.slice(at, stop), others: [...own.slice(stop), ...leading] }
+  return { words, others }
 }
 
 interface Options {
