@@ -123,10 +123,10 @@ export function environmentHolder(name: string, value: string, startedSince = 0)
   let unclear = new Set<number>()
   // A process may hand its environment to a child and end between the listing and the look, and one that is just starting or ending
   // cannot be read for a moment: look again until nothing is new and nothing unclear.
-  for (let round = 0; round < 4; round++) {
+  for (let round = 0; round < looks; round++) {
     const fresh = listProcesses().filter(pid => !seen.has(pid) || unclear.has(pid))
     if (fresh.length === 0) return 'absent'
-    if (unclear.size > 0) Atomics.wait(new Int32Array(new SharedArrayBuffer(4)), 0, 0, 2)
+    if (unclear.size > 0) Atomics.wait(new Int32Array(new SharedArrayBuffer(4)), 0, 0, lookEveryMs)
     unclear = new Set()
     for (const pid of fresh) {
       seen.add(pid)
@@ -137,6 +137,10 @@ export function environmentHolder(name: string, value: string, startedSince = 0)
   }
   return unclear.size > 0 ? 'unknown' : 'absent'
 }
+
+/** How often, and how far apart in milliseconds, a process that cannot be read is looked at before that says something. */
+const looks = 15
+const lookEveryMs = 5
 
 /** Null when it cannot be told. */
 function carries(pid: number, entry: string): boolean | null {
