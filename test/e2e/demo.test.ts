@@ -31,10 +31,12 @@ async function demo({ args = [], env = {}, lh = executable, signal }: Options): 
   mkdirSync(temporary)
   const child = spawn(process.execPath, [lh, 'demo', ...args], { cwd, env: { ...process.env, TMPDIR: temporary, ...env } })
   let [stdout, stderr] = ['', '']
+  let isTold = false
   child.stderr.setEncoding('utf8').on('data', (text: string) => (stderr += text))
   child.stdout.setEncoding('utf8').on('data', (text: string) => {
     stdout += text
-    if (signal !== undefined && stdout.includes(signal[1])) child.kill(signal[0])
+    // Once: a second one would meet a process that is already on its way out and has no handlers any more.
+    if (signal !== undefined && !isTold && stdout.includes(signal[1])) isTold = child.kill(signal[0])
   })
   const code = await new Promise<number | null>(resolve => child.on('close', resolve))
   return { code, stdout, stderr, left: [...readdirSync(temporary), ...readdirSync(cwd)], processes: await processesIn(folder) }
