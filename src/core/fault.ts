@@ -43,3 +43,9 @@ export const isFault = (error: unknown): error is Fault => error instanceof Erro
 
 /** Bad arguments, bad configuration or a bad input file (exit 2). */
 export const usage = (message: string, hint?: string): Fault => new Fault('usage', message, hint === undefined ? {} : { hint })
+
+/** A rule says no, whoever asks (exit 8). */
+export const policy = (message: string, hint?: string): Fault => new Fault('policy', message, hint === undefined ? {} : { hint })
+
+/** There is no such thing (exit 4). */
+export const notFound = (message: string, hint?: string): Fault => new Fault('not_found', message, hint === undefined ? {} : { hint })
