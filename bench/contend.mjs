@@ -29,10 +29,9 @@ function installPeers() {
 /** Why a peer cannot run here, or null. @param {string} name */
 function missing(name) {
   try {
-    execFileSync(process.execPath, ['-e', `const it = require('${name}'); if (typeof it === 'function') new it(':memory:')`], {
-      cwd: peers,
-      stdio: ['ignore', 'ignore', 'pipe'],
-    })
+    // better-sqlite3 looks for its addon only when a database is opened.
+    const open = name === 'better-sqlite3' ? `new (require('${name}'))(':memory:')` : `require('${name}')`
+    execFileSync(process.execPath, ['-e', open], { cwd: peers, stdio: ['ignore', 'ignore', 'pipe'] })
     return null
   } catch (error) {
     const said = String(/** @type {{ stderr?: Buffer }} */ (error).stderr ?? error)

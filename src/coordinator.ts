@@ -1,4 +1,4 @@
-import type { Command, Decision, Target } from './core/decide.ts'
+import type { Command, Decision, Outcome, Target } from './core/decide.ts'
 import { decide } from './core/decide.ts'
 import { evolve } from './core/evolve.ts'
 import { Fault } from './core/fault.ts'
@@ -59,6 +59,8 @@ export interface AcquireRequest {
   readonly reason?: string
   readonly branch?: string
   readonly presented?: Presented
+  /** Also what its last holder finished. */
+  readonly finishedToo?: boolean
   /** End the lease with this process and the children that inherit its liveness lock. */
   readonly bind?: boolean
   /** Wait until it is free: milliseconds, or Infinity. */
@@ -81,6 +83,7 @@ const nothingPresented: Presented = { leaseId: null, token: null }
 interface RunOptions {
   readonly bind?: boolean
   readonly unbind?: LiveLock
+  readonly effect?: (outcome: Outcome) => void
   readonly label: string
 }
 
@@ -121,10 +124,36 @@ export class Coordinator {
       reason: request.reason ?? null,
       binding,
       presented: request.presented ?? nothingPresented,
+      finishedToo: request.finishedToo === true,
     })
     const attempt = (): Promise<Answer> =>
       this.#run(command, opId, { bind: request.bind === true, label: `acquire ${request.resources[0] ?? ''}` })
     return request.waitMs === undefined ? attempt() : this.#waitFor(attempt, request.waitMs, request.onWait)
+  }
+
+  /** Takes the first of the candidates that nobody holds, in one step: two callers never get the same one. */
+  acquireFirst(
+    caller: Caller,
+    request: Pick<AcquireRequest, 'ttlSecs' | 'reason' | 'branch'> & { readonly candidates: readonly string[] },
+  ): Promise<Answer> {
+    return this.#ask(caller, asked => ({
+      ...asked,
+      type: 'acquire-first',
+      candidates: request.candidates,
+      leaseId: this.#mint(),
+      ttlSecs: request.ttlSecs ?? null,
+      branch: request.branch ?? null,
+      reason: request.reason ?? null,
+      binding: null,
+      presented: nothingPresented,
+    }))
+  }
+
+  /** Runs an effect while the caller's lease is proven current and nobody can take it; renews late. Nothing happens on a refusal. */
+  guard(caller: Caller, request: TargetRequest & { readonly effect: () => void }): Promise<Answer> {
+    const { target, presented = nothingPresented, effect } = request
+    // Not under the caller's op_id: proof is asked for each time.
+    return this.#ask({ holder: caller.holder }, asked => ({ ...asked, type: 'guard', target, presented }), { effect })
   }
 
   /** Moves the deadline: now + TTL. Also late, as long as nobody has evicted the lease. */
@@ -146,9 +175,16 @@ export class Coordinator {
   /** Gives back; a group as a whole unless `only`. A holder that repeats its own release is told that it is done. */
   release(
     caller: Caller,
-    request: TargetRequest & { readonly only?: boolean; readonly reason?: string; readonly outcome?: string; readonly unbind?: LiveLock },
+    request: TargetRequest & {
+      readonly only?: boolean
+      readonly reason?: string
+      readonly outcome?: string
+      readonly unbind?: LiveLock
+      /** Runs in the same step, before the lease ends; what it throws leaves the lease as it is. */
+      readonly effect?: () => void
+    },
   ): Promise<Answer> {
-    const { unbind } = request
+    const { unbind, effect } = request
     return this.#ask(
       caller,
       asked => ({
@@ -160,7 +196,11 @@ export class Coordinator {
         reason: request.reason ?? null,
         outcome: request.outcome ?? null,
       }),
-      unbind === undefined ? {} : { unbind },
+      {
+        ...(unbind === undefined ? {} : { unbind }),
+        // A release that is repeated has nothing left to protect the effect with.
+        ...(effect === undefined ? {} : { effect: ({ ended }: Outcome) => (ended.length > 0 ? effect() : undefined) }),
+      },
     )
   }
 
@@ -205,7 +245,7 @@ export class Coordinator {
   #ask(
     caller: Caller,
     build: (asked: { readonly holder: Holder; readonly opId: string; readonly retry: boolean }) => Command,
-    options: { readonly unbind?: LiveLock } = {},
+    options: { readonly unbind?: LiveLock; readonly effect?: (outcome: Outcome) => void } = {},
   ): Promise<Answer> {
     const opId = caller.opId ?? this.#mint()
     const command = build({ holder: caller.holder, opId, retry: caller.opId !== undefined })

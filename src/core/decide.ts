@@ -1,5 +1,5 @@
 import type { Binding, Holder, Lease } from './lease.ts'
-import { isExpired, isStale, sameHolder } from './lease.ts'
+import { isExpired, isFinal, isStale, sameHolder } from './lease.ts'
 import type { BeatOperation, Entry, EvictOperation, Operation, OwnershipOperation } from './operation.ts'
 import type { Policy } from './policy.ts'
 import { bounds, isTtl } from './policy.ts'
@@ -31,6 +31,22 @@ export interface Acquire extends Asked {
   readonly branch: string | null
   readonly reason: string | null
   readonly binding: Binding | null
+  readonly presented: Presented
+  /** Also what its last holder finished: to close it, to reopen it or to correct its text. */
+  readonly finishedToo?: boolean
+}
+
+/** Take the first of several that nobody holds; one that the caller holds is not given to it a second time. */
+export interface AcquireFirst extends Omit<Acquire, 'type' | 'resources'> {
+  readonly type: 'acquire-first'
+  /** In order of preference. */
+  readonly candidates: readonly string[]
+}
+
+/** Show that the lease is still the caller's, for an effect in the same locked step; renews it when its deadline has passed. */
+export interface Guard extends Asked {
+  readonly type: 'guard'
+  readonly target: Target
   readonly presented: Presented
 }
 
@@ -111,7 +127,7 @@ export interface Sweep extends Asked {
   readonly resource: string | null
 }
 
-export type Command = Acquire | Confirm | Beat | Release | Transfer | Resume | Reclaim | ForceEvict | Sweep
+export type Command = Acquire | AcquireFirst | Guard | Confirm | Beat | Release | Transfer | Resume | Reclaim | ForceEvict | Sweep
 
 /** What a command did, apart from the leases it leaves behind. */
 export interface Outcome {
@@ -145,6 +161,10 @@ export function decide(command: Command, view: View, chosen: Policy): Decision {
     case 'acquire':
     case 'reserve':
       return acquire(command, view, policy)
+    case 'acquire-first':
+      return acquireFirst(command, view, policy)
+    case 'guard':
+      return guard(command, view)
     case 'confirm':
       return confirm(command, view, policy)
     case 'renew':
@@ -206,7 +226,9 @@ function isSameCommand(
   operation: Operation & { readonly resources: readonly string[]; readonly leaseIds: readonly string[] },
   view: View,
 ): boolean {
-  if (command.type === 'sweep') return false
+  if (command.type === 'sweep' || command.type === 'guard') return false
+  // The candidates may be others by now; what was given then is the answer.
+  if (command.type === 'acquire-first') return operation.op === 'acquire' && operation.resources.length === 1
   if ('resources' in command) {
     const others = command.resources.filter(key => !operation.resources.includes(key))
     // A renewal is of the whole group, whichever of its members were asked for.
@@ -257,6 +279,19 @@ function acquire(command: Acquire, view: View, policy: Policy): Decision {
   })
 }
 
+/** Refusals that are about one candidate, and say nothing of the next. */
+const passingOver: ReadonlySet<Refusal['kind']> = new Set(['held', 'reserved', 'lapsing', 'other-instance', 'pending', 'finished'])
+
+function acquireFirst({ candidates, ...command }: AcquireFirst, view: View, policy: Policy): Decision {
+  for (const key of candidates) {
+    const lease = view.lease(key)
+    if (lease !== null && !('reason' in endOfTime(lease, view))) continue
+    const decision = acquire({ ...command, type: 'acquire', resources: [key] }, view, policy)
+    if (decision.ok || !passingOver.has(decision.refusal.kind)) return decision
+  }
+  return refuse({ kind: 'none-free', candidates: candidates.length })
+}
+
 /** Only the last record carries the op_id: it is the one that completes the command. */
 const underOpId = (operations: readonly Operation[], opId: string): readonly Operation[] =>
   operations.map((operation, index) => (index === operations.length - 1 ? { ...operation, opId } : operation))
@@ -296,6 +331,8 @@ function surveyAll(command: Acquire, view: View): Survey | { readonly refusal: R
       mine.push(own)
       continue
     }
+    const past = view.past(key)
+    if (command.finishedToo !== true && isFinal(past)) return { refusal: { kind: 'finished', past } }
     wanted.push(key)
     const reservation = view.reservation(key)
     if (reservation !== null) return { refusal: { kind: 'reserved', reservation } }
@@ -488,6 +525,15 @@ function beat(command: Beat, view: View, policy: Policy): Decision {
   }
   const operation = beatOn(lease, command.type, command.holder.agentId, command.ttlSecs, command.note, command.opId, view)
   return accept([operation], { resources: operation.resources, late: operation.late })
+}
+
+function guard(command: Guard, view: View): Decision {
+  const found = ownLease(command, view)
+  if ('refusal' in found) return refuse(found.refusal)
+  const { lease } = found
+  if (!isExpired(lease, view.now)) return accept([], { resources: [lease.resource] })
+  const operation = beatOn(lease, 'renew', command.holder.agentId, null, null, command.opId, view)
+  return accept([operation], { resources: operation.resources, late: true })
 }
 
 function release(command: Release, view: View): Decision {

@@ -1,4 +1,5 @@
 import type { Group, Lease, Past, Slot } from './lease.ts'
+import { isFinal } from './lease.ts'
 import { endedBy } from './operation.ts'
 import type { BeatOperation, BootOperation, Entry, OwnershipOperation, ReleaseOperation } from './operation.ts'
 
@@ -102,6 +103,9 @@ function endOf(slot: Slot, entry: Entry): Past | null {
   const how = endedBy(entry.operation)
   if (lease === null || how === null) return slot.past
   const { operation } = entry
+  const outcome = operation.op === 'release' ? operation.outcome : null
+  // Who holds finished work for a moment, to close it or to correct its text, and crashes there has not reopened it.
+  const stays = outcome === null && isFinal(slot.past) ? slot.past : null
   return {
     resource: lease.resource,
     token: lease.token,
@@ -109,7 +113,8 @@ function endOf(slot: Slot, entry: Entry): Past | null {
     holder: lease.holder,
     endedBy: how,
     reason: 'reason' in operation ? operation.reason : null,
-    outcome: operation.op === 'release' ? operation.outcome : null,
+    outcome: stays?.outcome ?? outcome,
+    branch: stays === null ? lease.branch : stays.branch,
     endedAt: entry.at,
     endedSeq: entry.seq,
   }

@@ -90,6 +90,8 @@ export interface Past {
   readonly reason: string | null
   /** `done`, `closed`, `abandoned`, `reopened`, or null. */
   readonly outcome: string | null
+  /** The branch that the work was done on, as the lease named it. */
+  readonly branch: string | null
   /** Wall clock, milliseconds since the epoch. */
   readonly endedAt: number
   /** Position of the record that ended it. */
@@ -101,6 +103,9 @@ export interface Slot {
   readonly lease: Lease | null
   readonly past: Past | null
 }
+
+/** Was the work on this key finished by whoever held it last, and not reopened since? Then it is not handed out again. */
+export const isFinal = (past: Past | null): past is Past => past?.outcome === 'done' || past?.outcome === 'closed'
 
 export const emptySlot: Slot = { lease: null, past: null }
 

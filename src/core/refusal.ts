@@ -2,7 +2,7 @@ import type { ErrorCode } from './fault.ts'
 import type { Instant, Lease, Past } from './lease.ts'
 import { isStale, remainingMs } from './lease.ts'
 import { bounds, ttlRange } from './policy.ts'
-import { printable, show } from './resource.ts'
+import { nameOf, printable, show } from './resource.ts'
 
 /** A launch in flight: a hold that is not in the log and dies with the process that made it. */
 export interface Reservation {
@@ -45,6 +45,8 @@ export type Refusal =
       readonly held: readonly string[]
     }
   | { readonly kind: 'not-stale'; readonly lease: Lease }
+  | { readonly kind: 'finished'; readonly past: Past }
+  | { readonly kind: 'none-free'; readonly candidates: number }
 
 /** What a caller showed to prove that a lease is theirs. */
 export interface Presented {
@@ -79,6 +81,8 @@ export function refusalCode(refusal: Refusal): ErrorCode {
     case 'reason-required':
     case 'limit':
     case 'not-stale':
+    case 'finished':
+    case 'none-free':
       return 'policy'
   }
 }
@@ -180,6 +184,18 @@ function wordingOf(refusal: Refusal, now: Instant): Wording {
         message: `${refusal.lease.resource} is not stale: ${holderInWords(refusal.lease)} gave a sign of life ${inWords(now.m - refusal.lease.beat.m)} ago`,
         hint: `see: lh why ${refusal.lease.resource}`,
       }
+    case 'finished':
+      return wordFinished(refusal.past)
+    case 'none-free':
+      return { message: `all ${refusal.candidates} candidates are taken`, hint: 'see: lh claim list' }
+  }
+}
+
+function wordFinished({ resource, outcome, branch, holder }: Past): Wording {
+  const where = branch === null ? '' : ` on ${branch}`
+  return {
+    message: `${resource} is ${outcome}: ${holder.agentId} finished it${where}, so it is not handed out again`,
+    hint: `to work on it once more: lh ticket reopen ${nameOf(resource)} --reason "…"`,
   }
 }
 

@@ -166,6 +166,7 @@ export const pastToStored = (past: Past): Wire => ({
   ended_by: past.endedBy,
   reason: past.reason,
   outcome: past.outcome,
+  branch: past.branch,
   ended_at: past.endedAt,
   ended_seq: past.endedSeq,
 })
@@ -215,6 +216,7 @@ export const pastFromStored = (w: any): Past => ({
   endedBy: w.ended_by,
   reason: w.reason,
   outcome: w.outcome,
+  branch: w.branch ?? null,
   endedAt: w.ended_at,
   endedSeq: w.ended_seq,
 })

@@ -41,6 +41,7 @@ export class MemoryStore implements Store {
     const now = this.#instant()
     const live = options.bind === true ? this.#bind() : null
     const decision = decide(this.#view(now), live)
+    if (decision.ok) this.#run(() => options.effect?.(decision.outcome), live)
     const entries = decision.ok ? decision.operations.map(operation => this.#append(operation, now)) : []
     const kept = entries.some(({ operation }) => 'binding' in operation && operation.binding?.live === live?.live) ? live : null
     if (kept === null) live?.close()
@@ -80,6 +81,15 @@ export class MemoryStore implements Store {
   #instant(): Instant {
     const now = this.#now()
     return { ...now, m: Math.max(now.m, this.#state.clocks.current.m) }
+  }
+
+  #run(effect: () => void, live: LiveLock | null): void {
+    try {
+      effect()
+    } catch (error) {
+      live?.close()
+      throw error
+    }
   }
 
   #bind(): LiveLock {

@@ -1,4 +1,4 @@
-import type { Decision } from '../core/decide.ts'
+import type { Decision, Outcome } from '../core/decide.ts'
 import type { Binding, Instant, Lease } from '../core/lease.ts'
 import type { Entry } from '../core/operation.ts'
 import type { View } from '../core/view.ts'
@@ -31,6 +31,12 @@ export interface TransactOptions {
   readonly bind?: boolean
   /** Drop this liveness lock together with the record that ends its lease. */
   readonly unbind?: LiveLock
+  /**
+   * Runs once after the decision said yes and before its records are written, while no other transaction on this machine can come
+   * between: for a change of a file that only the holder may make. What it throws is the answer, and then nothing is written. It is
+   * not undone when the records cannot be written after it.
+   */
+  readonly effect?: (outcome: Outcome) => void
   /** Shown to whoever finds the store locked: a short name of what is being done. */
   readonly label?: string
 }

@@ -6,12 +6,14 @@ import type { Capabilities, Store } from '../../src/store/store.ts'
 import { Bench, collect } from '../support/bench.ts'
 import {
   acquire,
+  acquireFirst,
   ann,
   annAgain,
   bob,
   confirm,
   eve,
   evict,
+  guard,
   holder,
   on,
   proofOf,
@@ -98,13 +100,13 @@ export function conformance(name: string, open: () => Promise<Opened>, capabilit
         await bench.does(renew(ann, on(a), { type: 'heartbeat', note: 'at work' }))
         const moved = await bench.does(transfer(ann, on(a), bob))
         const resumed = await bench.does(resume(holder('agent:bob', 's-bob-2'), on(a)))
-        await bench.does(release(bob, on(a), { presented: proofOf(resumed.lease), outcome: 'done' }))
+        await bench.does(release(bob, on(a), { presented: proofOf(resumed.lease), outcome: 'abandoned' }))
         const last = await bench.does(acquire(eve, a))
         expect(await told()).toEqual(['acquire', 'heartbeat', 'transfer', 'resume', 'release', 'acquire'].map(op => `${op} ${a}`))
         const tokens = [first, moved, resumed, last].map(({ lease }) => lease.token)
         expect(tokens).toEqual([...new Set(tokens)].sort((x, y) => x - y))
         expect(tokens).toEqual([first, moved, resumed, last].map(({ entries }) => entries[0]!.seq))
-        expect((await opened.store.view()).past(a)).toMatchObject({ endedBy: 'release', outcome: 'done', token: resumed.lease.token })
+        expect((await opened.store.view()).past(a)).toMatchObject({ endedBy: 'release', outcome: 'abandoned', token: resumed.lease.token })
       })
 
       it('answers with the leases as they are after the command', async () => {
@@ -177,6 +179,114 @@ export function conformance(name: string, open: () => Promise<Opened>, capabilit
         await bench.does(release(ann, on('path:src/**')))
         expect(await bench.refuses(acquire(bob, 'path:src/**'))).toMatchObject({ kind: 'held', lease: { resource: 'path:src/x' } })
         expect([...(await opened.store.view()).paths()].map(({ resource }) => resource)).toEqual(['path:src/x'])
+      })
+    })
+
+    describe('the first of several candidates', () => {
+      const [c, d] = ['ticket:c', 'ticket:d']
+
+      it('is the first that nobody holds, not even the caller', async () => {
+        await bench.does(acquire(ann, a))
+        expect((await bench.does(acquireFirst(ann, [a, b, c]))).lease).toMatchObject({ resource: b, holder: { agentId: ann.agentId } })
+        expect((await bench.does(acquireFirst(bob, [a, b, c]))).lease).toMatchObject({ resource: c, holder: { agentId: bob.agentId } })
+        expect(await bench.refuses(acquireFirst(eve, [a, b, c]))).toEqual({ kind: 'none-free', candidates: 3 })
+      })
+
+      it('may be one whose lease has expired, which is evicted in the same step', async () => {
+        await bench.does(acquire(ann, a, { ttlSecs: 5 }))
+        advance(5)
+        const { ops, lease } = await bench.does(acquireFirst(bob, [a, b]))
+        expect([ops, lease.holder.agentId]).toEqual([['auto-evict', 'acquire'], bob.agentId])
+      })
+
+      it('is another for each of 32 who ask at once', async () => {
+        const candidates = Array.from({ length: 32 }, (_, n) => `ticket:n${n}`)
+        const got = await Promise.all(candidates.map((_, n) => bench.does(acquireFirst(holder(`agent:${n}`), candidates))))
+        expect(new Set(got.map(({ lease }) => lease.resource)).size).toBe(32)
+      })
+
+      it('is the same one again under the same op_id', async () => {
+        const first = await bench.does(acquireFirst(ann, [a, b], { opId: 'once' }))
+        const again = await bench.does(acquireFirst(ann, [b, d], { opId: 'once', retry: true }))
+        expect([first.lease.resource, again.outcome.replayOf?.seq]).toEqual([a, first.lease.token])
+      })
+    })
+
+    describe('finished work', () => {
+      const finish = async (outcome: string): Promise<void> => {
+        await bench.does(acquire(ann, a, { branch: 'work/a' }))
+        await bench.does(release(ann, on(a), { outcome }))
+      }
+
+      it.each(['done', 'closed'])('is not given out again once it is %s', async outcome => {
+        await finish(outcome)
+        const refusal = await bench.refuses(acquire(bob, a))
+        expect(refusal).toMatchObject({ kind: 'finished', past: { outcome, branch: 'work/a', holder: { agentId: ann.agentId } } })
+        expect(await bench.refuses(acquire(bob, [b, a]))).toMatchObject({ kind: 'finished' })
+        expect((await bench.does(acquireFirst(bob, [a, b]))).lease.resource).toBe(b)
+      })
+
+      it('can be taken by whoever says that they know, and stays finished unless they say otherwise', async () => {
+        await finish('done')
+        await bench.does(acquire(bob, a, { finishedToo: true, ttlSecs: 5 }))
+        advance(5)
+        await bench.does(sweep(eve))
+        expect(await bench.refuses(acquire(eve, a))).toMatchObject({ kind: 'finished', past: { outcome: 'done', branch: 'work/a' } })
+      })
+
+      it('is given out again once it was reopened', async () => {
+        await finish('closed')
+        await bench.does(acquire(bob, a, { finishedToo: true }))
+        await bench.does(release(bob, on(a), { outcome: 'reopened' }))
+        await bench.does(acquire(eve, a))
+      })
+    })
+
+    describe('an effect', () => {
+      const happened: string[] = []
+      const effect = (): void => void happened.push('it')
+      beforeEach(() => void happened.splice(0))
+
+      it('happens only while the lease is the caller’s', async () => {
+        const { lease } = await bench.does(acquire(ann, a))
+        expect((await bench.does(guard(ann, on(a)), { effect })).ops).toEqual([])
+        expect(await bench.refuses(guard(bob, on(a)), { effect })).toMatchObject({ kind: 'not-owner' })
+        await bench.does(evict(eve, on(a)))
+        await bench.does(acquire(bob, a))
+        expect(await bench.refuses(guard(ann, on(a), { presented: proofOf(lease) }), { effect })).toMatchObject({ kind: 'superseded' })
+        expect(happened).toEqual(['it'])
+      })
+
+      it('renews a lease whose time is over, when nobody has taken it', async () => {
+        await bench.does(acquire(ann, a, { ttlSecs: 5 }))
+        advance(6)
+        const { ops, outcome } = await bench.does(guard(ann, on(a)), { effect })
+        expect([ops, outcome.late, happened]).toEqual([['renew'], true, ['it']])
+      })
+
+      it('that fails leaves no record, and others go on', async () => {
+        await bench.does(acquire(ann, a))
+        const broken = bench.run(release(ann, on(a)), {
+          effect: () => {
+            throw new Error('the file was changed by an editor')
+          },
+        })
+        const others = [bench.does(acquire(bob, b)), bench.does(guard(ann, on(a)), { effect })]
+        await expect(broken).rejects.toThrow('changed by an editor')
+        await Promise.all(others)
+        expect([await told(), happened]).toEqual([['acquire ticket:a', 'acquire ticket:b'], ['it']])
+      })
+
+      it('is over before anybody else decides', async () => {
+        await bench.does(acquire(ann, a))
+        const seen: string[] = []
+        const releasing = bench.does(release(ann, on(a)), { effect: () => void seen.push('effect') })
+        const next = opened.store.transact(view => {
+          seen.push(view.lease(a) === null ? 'free' : 'held')
+          return { ok: true, operations: [], outcome: { resources: [], ended: [], alreadyHeld: false, late: false, replayOf: null } }
+        })
+        await Promise.all([releasing, next])
+        expect(seen).toEqual(['effect', 'free'])
       })
     })
 

@@ -1,4 +1,17 @@
-import type { Acquire, Beat, Confirm, ForceEvict, Reclaim, Release, Resume, Sweep, Target, Transfer } from '../../src/core/decide.ts'
+import type {
+  Acquire,
+  AcquireFirst,
+  Beat,
+  Confirm,
+  ForceEvict,
+  Guard,
+  Reclaim,
+  Release,
+  Resume,
+  Sweep,
+  Target,
+  Transfer,
+} from '../../src/core/decide.ts'
 import type { Holder, Instant, Lease } from '../../src/core/lease.ts'
 import type { Policy } from '../../src/core/policy.ts'
 import type { Presented } from '../../src/core/refusal.ts'
@@ -72,6 +85,20 @@ export const renew = (who: Holder, target: Target, chosen: Partial<Beat> = {}): 
   ttlSecs: null,
   note: null,
   reason: null,
+  ...chosen,
+})
+
+/** A candidate list is taken like one resource. */
+export const acquireFirst = (who: Holder, candidates: readonly string[], chosen: Partial<AcquireFirst> = {}): AcquireFirst => {
+  const { type: _type, resources: _resources, ...terms } = acquire(who, [])
+  return { ...terms, type: 'acquire-first', candidates, ...chosen }
+}
+
+export const guard = (who: Holder, target: Target, chosen: Partial<Guard> = {}): Guard => ({
+  ...asked(who),
+  type: 'guard',
+  target,
+  presented: noProof,
   ...chosen,
 })
 

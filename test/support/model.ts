@@ -1,4 +1,4 @@
-import type { Acquire, Beat, Command, Confirm, Release, Target } from '../../src/core/decide.ts'
+import type { Acquire, AcquireFirst, Beat, Command, Confirm, Release, Target } from '../../src/core/decide.ts'
 import type { Holder } from '../../src/core/lease.ts'
 import type { Operation } from '../../src/core/operation.ts'
 import type { Policy } from '../../src/core/policy.ts'
@@ -26,6 +26,8 @@ export interface Ended {
   readonly id: string
   readonly holder: Holder
   readonly how: string
+  /** What became of the work; `done` and `closed` stay until somebody says otherwise. */
+  readonly outcome: string | null
 }
 
 interface Remembered {
@@ -118,6 +120,8 @@ export class Model {
       late: false,
       replay: true,
     })
+    // Which of the candidates it was cannot be told from what is asked now; and proof is asked for anew each time.
+    if (['acquire-first', 'guard'].some(type => type === command.type || type === known.type)) return { ok: null }
     if (command.type !== known.type) return known.keys.some(key => this.#names(command, key, known)) ? { ok: null } : no('op-id-reused')
     if ('resources' in command) {
       if (!command.resources.some(key => known.keys.includes(key))) return no('op-id-reused')
@@ -142,6 +146,16 @@ export class Model {
       case 'acquire':
       case 'reserve':
         return this.#acquire(command, now)
+      case 'acquire-first':
+        return this.#acquireFirst(command, now)
+      case 'guard': {
+        const found = this.#own(command.target, command.presented, command.holder)
+        if (!('owner' in found)) return found
+        const late = this.#isExpired(found.owner, now)
+        if (!late) return this.#yes([found.key])
+        this.#beatOn('renew', found.owner, null, now)
+        return this.#yes([...found.owner.ids.keys()], { late })
+      }
       case 'confirm':
         return this.#confirm(command, now)
       case 'renew':
@@ -221,6 +235,7 @@ export class Model {
         mine.add(owner)
         continue
       }
+      if (this.#isFinished(key) && command.finishedToo !== true) return no('finished')
       wanted.push(key)
       for (const other of this.#inTheWay(command.holder, key, owner)) {
         const over = this.#over(other, now)
@@ -243,6 +258,21 @@ export class Model {
     if (wanted.length > 0)
       this.#begin(command.type, wanted, command.holder, command.leaseId, ttl, now, command.binding?.live ?? null, command.reason)
     return this.#yes(command.resources, { alreadyHeld: wanted.length === 0, late })
+  }
+
+  #acquireFirst({ candidates, ...command }: AcquireFirst, now: number): Answer {
+    for (const key of candidates) {
+      const owner = this.owners.get(key)
+      if (owner !== undefined && this.#over(owner, now) !== true) continue
+      const answer = this.#acquire({ ...command, type: 'acquire', resources: [key] }, now)
+      const next = answer.ok === false && ['held', 'lapsing', 'other-instance', 'pending', 'finished'].includes(answer.kind)
+      if (!next) return answer
+    }
+    return no('none-free')
+  }
+
+  #isFinished(key: string): boolean {
+    return ['done', 'closed'].includes(this.ended.get(key)?.outcome ?? '')
   }
 
   *#inTheWay(holder: Holder, key: string, owner: Ownership | undefined): Generator<Ownership> {
@@ -297,7 +327,7 @@ export class Model {
       return repeats ? this.#yes([command.target.resource]) : found
     }
     const keys = command.only ? [found.key] : [...found.owner.ids.keys()]
-    this.#end(found.owner, keys, 'release')
+    this.#end(found.owner, keys, 'release', command.outcome)
     return this.#yes(keys)
   }
 
@@ -382,16 +412,20 @@ export class Model {
     reason: string | null,
   ): Answer {
     const keys = [...owner.ids.keys()]
-    if (op !== 'resume')
-      for (const key of keys) this.ended.set(key, { token: owner.token, id: owner.ids.get(key)!, holder: owner.holder, how: op })
+    if (op !== 'resume') for (const key of keys) this.#remember(owner, key, op, null)
     this.#begin(op, keys, to, leaseId ?? owner.ids, ttl, now, live, reason)
     return this.#yes(keys)
   }
 
-  #end(owner: Ownership, keys: readonly string[], how: 'release' | 'auto-evict' | 'force-evict'): void {
+  #remember(owner: Ownership, key: string, how: string, outcome: string | null): void {
+    const stays = outcome === null && this.#isFinished(key) ? this.ended.get(key)!.outcome : null
+    this.ended.set(key, { token: owner.token, id: owner.ids.get(key)!, holder: owner.holder, how, outcome: outcome ?? stays })
+  }
+
+  #end(owner: Ownership, keys: readonly string[], how: 'release' | 'auto-evict' | 'force-evict', outcome: string | null = null): void {
     this.#write(how, keys, owner.token)
     for (const key of keys) {
-      this.ended.set(key, { token: owner.token, id: owner.ids.get(key)!, holder: owner.holder, how })
+      this.#remember(owner, key, how, outcome)
       owner.ids.delete(key)
       this.owners.delete(key)
     }

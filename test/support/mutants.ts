@@ -222,6 +222,20 @@ export const mutants: readonly Mutant[] = [
   { name: 'an eviction ends one member of a group', breaks: [5], staging: { decide: tornGroups } },
   { name: 'an eviction names the wrong token', breaks: [15], staging: { decide: wrongPreviousToken } },
   { name: 'limits of indefinite leases are not counted', breaks: [], staging: { decide: seeing(() => ({ indefinite: () => [] })) } },
+  {
+    name: 'finished work is handed out again',
+    breaks: [],
+    staging: { decide: hearing(command => ('finishedToo' in command ? { ...command, finishedToo: true } : command)) },
+  },
+  {
+    name: 'the first candidate is taken from its holder’s own hands',
+    breaks: [],
+    staging: {
+      decide: hearing(command =>
+        command.type === 'acquire-first' ? { ...command, type: 'acquire', resources: command.candidates.slice(0, 1) } : command,
+      ),
+    },
+  },
   { name: 'a dead process keeps its lease', breaks: [], staging: { decide: seeing(() => ({ boundDead: () => false })) } },
   { name: 'an acknowledged record is missing from the log', breaks: [2], staging: { open: open(Forgetful) } },
   { name: 'the deciding clock is set back', breaks: [], staging: { open: clockSetBack } },

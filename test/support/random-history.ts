@@ -10,6 +10,7 @@ import type { Commit, LiveLock, Store } from '../../src/store/store.ts'
 import {
   StillClock,
   acquire,
+  acquireFirst,
   ann,
   annAgain,
   bob,
@@ -17,6 +18,7 @@ import {
   eve,
   evict,
   freshId,
+  guard,
   noProof,
   proofOf,
   reclaim,
@@ -49,6 +51,8 @@ const people: readonly Holder[] = [ann, annAgain, bob, eve]
 
 const verbs = [
   'acquire',
+  'acquire-first',
+  'guard',
   'reserve',
   'confirm',
   'renew',
@@ -299,7 +303,8 @@ class Show {
         throw differs(`byLeaseId of ${key}`, key, view.byLeaseId(lease.leaseId))
       const past = view.past(key)
       const last = this.#model.ended.get(key)
-      const ended = past === null ? null : { token: past.token, id: past.leaseId, holder: past.holder, how: past.endedBy }
+      const ended =
+        past === null ? null : { token: past.token, id: past.leaseId, holder: past.holder, how: past.endedBy, outcome: past.outcome }
       if (JSON.stringify(ended) !== JSON.stringify(last ?? null)) throw differs(`the past of ${key}`, last, ended)
     }
   }
@@ -328,6 +333,7 @@ class Show {
 /** Ids are fresh each time, so a command is told by the keys it names. */
 function aboutOf(command: Command): string {
   if ('resources' in command) return command.resources.join('+')
+  if ('candidates' in command) return command.candidates.join(' or ')
   if (!('target' in command)) return command.resource ?? 'all'
   return 'resource' in command.target ? command.target.resource : 'a lease id'
 }
@@ -368,7 +374,7 @@ function commandOf(step: Planned, view: View): Command {
         note: step.verb === 'heartbeat' ? 'at work' : null,
       })
     case 'release':
-      return release(who, target, { presented, only: step.special, outcome: step.reason ? null : 'done' })
+      return release(who, target, { presented, only: step.special, outcome: step.reason ? null : step.special ? 'reopened' : 'done' })
     case 'transfer':
       return transfer(who, target, people[step.to]!, { presented, ttlSecs: step.ttl })
     case 'resume':
@@ -385,8 +391,16 @@ function commandOf(step: Planned, view: View): Command {
       return acquire(
         who,
         step.keys.map(each => keys[each]!),
-        { ttlSecs: step.ttl, reason, presented } satisfies Partial<Acquire>,
+        { ttlSecs: step.ttl, reason, presented, finishedToo: step.byId || !step.reason } satisfies Partial<Acquire>,
       )
+    case 'acquire-first':
+      return acquireFirst(
+        who,
+        step.keys.map(each => keys[each]!),
+        { ttlSecs: step.ttl, reason, finishedToo: step.byId },
+      )
+    case 'guard':
+      return guard(who, target, { presented })
   }
 }
 

@@ -309,7 +309,9 @@ export class FileStore implements Store {
       this.#queue.shift()
       return first
     }
-    const next = this.#queue.findIndex(item => 'alone' in item)
+    // An effect is not undone when the records before it in the batch do not arrive, so nothing goes before it.
+    if (first !== undefined && first.options.effect !== undefined) return [this.#queue.shift() as Request]
+    const next = this.#queue.findIndex(item => 'alone' in item || item.options.effect !== undefined)
     return this.#queue.splice(0, Math.min(maxBatch, next < 0 ? maxBatch : next)) as Request[]
   }
 
@@ -399,6 +401,7 @@ export class FileStore implements Store {
       live = request.options.bind === true ? makeLiveLock(disk, lock, this.layout, this.modes) : null
       const view = this.#viewOf(session.loaded.state, now, format, opId => session.recall(opId) ?? this.#recall(session, opId))
       const decision = request.decide(view, live)
+      if (decision.ok) request.options.effect?.(decision.outcome)
       const entries = decision.ok ? decision.operations.map(operation => session.append(operation, now)) : []
       const bound = entries.some(({ operation }) => 'binding' in operation && operation.binding?.live === live?.live)
       if (live !== null && !bound) {
@@ -411,8 +414,9 @@ export class FileStore implements Store {
       const leases = resources.map(resource => state.slot(resource).lease).filter((lease): lease is Lease => lease !== null)
       return { request, decision, now, entries, leases, live, lastSeq: state.lastSeq, recordsUntil: session.pending }
     } catch (error) {
+      if (live !== null) this.#removeLeftover(live.live)
       live?.close()
-      request.reject(accessFault(error, this.layout.directory))
+      request.reject(request.options.effect === undefined ? accessFault(error, this.layout.directory) : error)
       return null
     }
   }

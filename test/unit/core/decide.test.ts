@@ -345,7 +345,7 @@ describe('release', () => {
     const gone = await bench.does(release(ann, on(a), { reason: 'merged', outcome: 'done' }))
     expect(gone).toMatchObject({ ops: ['release'], leases: [], outcome: { ended: [lease] } })
     expect((await bench.store.view()).past(a)).toMatchObject({ token: lease.token, endedBy: 'release', reason: 'merged', outcome: 'done' })
-    await bench.does(acquire(bob, a))
+    expect(await bench.refuses(acquire(bob, a))).toMatchObject({ kind: 'finished', past: { reason: 'merged' } })
   })
 
   it('repeated by its holder is fine and writes nothing', async () => {

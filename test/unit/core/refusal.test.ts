@@ -33,6 +33,7 @@ const past = {
   endedBy: 'force-evict' as const,
   reason: 'went home',
   outcome: null,
+  branch: null,
   endedAt: now.wall - 90_000,
   endedSeq: 15,
 }
@@ -73,6 +74,12 @@ const samples: { readonly [K in Refusal['kind']]: { refusal: Extract<Refusal, { 
     names: 'env:a, env:b',
     code: 'policy',
   },
+  finished: {
+    refusal: { kind: 'finished', past: { ...past, endedBy: 'release', outcome: 'done', branch: 'work/login' } },
+    names: 'work/login',
+    code: 'policy',
+  },
+  'none-free': { refusal: { kind: 'none-free', candidates: 3 }, names: '3', code: 'policy' },
   'not-stale': { refusal: { kind: 'not-stale', lease }, names: 'ticket:login', code: 'policy' },
 }
 

@@ -216,6 +216,7 @@ const past: fc.Arbitrary<Past> = fc.record({
   endedBy: fc.constantFrom('release', 'transfer', 'reclaim', 'confirm', 'auto-evict', 'force-evict'),
   reason: maybe(text),
   outcome: maybe(text),
+  branch: maybe(text),
   endedAt: fc.nat(),
   endedSeq: seq,
 })
