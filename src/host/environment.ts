@@ -5,6 +5,8 @@ export const otherVariables: readonly string[] = [
   'LEASEHOLD_TOKEN',
   'LEASEHOLD_RESOURCES',
   'LEASEHOLD_LIVE',
+  'LEASEHOLD_TICKET',
+  'LEASEHOLD_GATE',
   'LEASEHOLD_LAUNCH_ID',
   'LEASEHOLD_READY_FD',
   'LEASEHOLD_PID',

@@ -20,6 +20,7 @@ interface ProcessFacts {
   readonly comm: string
   readonly state: string
   readonly parent: number
+  readonly group: number
   readonly threads: number
   readonly startTicks: number
 }
@@ -138,6 +139,26 @@ export function environmentHolder(name: string, value: string, startedSince = 0)
   return unclear.size > 0 ? 'unknown' : 'absent'
 }
 
+/** Does anything still run in a process group? Corpses that nobody buries do not count where /proc tells them apart. */
+export function groupRuns(group: number): boolean {
+  try {
+    process.kill(-group, 0)
+  } catch (error) {
+    return (error as NodeJS.ErrnoException).code === 'EPERM'
+  }
+  if (isDarwin || !procIsOurs()) return true
+  return listProcesses().some(pid => factsOf(pid)?.group === group && !isCorpse(pid))
+}
+
+/** Sends a signal to everything in a process group; one that is gone is no error. */
+export function signalGroup(group: number, signal: NodeJS.Signals): void {
+  try {
+    process.kill(-group, signal)
+  } catch {
+    // It is gone, or none of it is ours any more.
+  }
+}
+
 /** How often, and how far apart in milliseconds, a process that cannot be read is looked at before that says something. */
 const looks = 15
 const lookEveryMs = 5
@@ -229,6 +250,7 @@ function factsOf(pid: number): ProcessFacts | null {
     comm: text.slice(text.indexOf('(') + 1, close),
     state: fields[0] ?? '?',
     parent: Number(fields[1]),
+    group: Number(fields[2]),
     threads: Number(fields[17]),
     startTicks,
   }

@@ -1,0 +1,117 @@
+import { runGit } from '../../host/git.ts'
+import type { TicketEvent } from '../ticket/events.ts'
+import type { Ticket } from '../ticket/ticket.ts'
+import type { Definition, Mode, Stage } from './definition.ts'
+
+// What the events of a ticket say about its gates.
+
+/** `stale`: it passed, for other code or another command. `undefined`: the ticket names it, and nothing defines it. */
+export type State = 'passed' | 'failed' | 'missing' | 'stale' | 'undefined'
+
+export interface GateState {
+  readonly key: string
+  readonly stage: Stage
+  /** Null when nothing defines it. */
+  readonly mode: Mode | null
+  readonly state: State
+  /** Its newest result. */
+  readonly event: TicketEvent | null
+}
+
+/** Where a definition is found by its key: a `Map`, or `Definitions`. */
+export interface Lookup {
+  get(key: string): Definition | null | undefined
+}
+
+/** Is this event the result of a gate? */
+export const isResult = (event: TicketEvent): boolean => event.type === 'gate' && typeof event['gate'] === 'string'
+
+/** The state of each gate of a ticket, in the ticket's order. `worktreeRoot` tells which code is there now; null where there is none. */
+export function gateStates(
+  definitions: Lookup,
+  { gates }: Pick<Ticket, 'gates'>,
+  events: readonly TicketEvent[],
+  worktreeRoot: string | null,
+): readonly GateState[] {
+  const newest = new Map<string, TicketEvent>()
+  for (const event of events) if (isResult(event)) newest.set(event['gate'] as string, event)
+  const code = worktreeRoot === null ? null : new Code(worktreeRoot)
+  return [...new Set(gates)].map(key => {
+    const definition = definitions.get(key) ?? null
+    const event = newest.get(key) ?? null
+    return {
+      key,
+      stage: definition?.stage ?? (event?.['stage'] === 'pre' ? 'pre' : 'post'),
+      mode: definition?.mode ?? null,
+      state: stateOf(definition, event, code),
+      event,
+    }
+  })
+}
+
+function stateOf(definition: Definition | null, event: TicketEvent | null, code: Code | null): State {
+  if (definition === null) return 'undefined'
+  if (event === null) return 'missing'
+  if (event['result'] !== 'passed') return 'failed'
+  // What a person decided stands, whatever the code is now.
+  if (definition.mode === 'manual' || event['override'] === true) return 'passed'
+  const { command, commit } = event
+  if (typeof command === 'string' && command !== definition.command) return 'stale'
+  return code === null || code.isStill(typeof commit === 'string' ? commit : null) ? 'passed' : 'stale'
+}
+
+/** The gates of a stage that are not passed. */
+export const unmetGates = (states: readonly GateState[], stage: Stage): readonly GateState[] =>
+  states.filter(gate => gate.stage === stage && gate.state !== 'passed')
+
+/** Why a gate is not passed, and the command that changes that. */
+export function gateAdvice({ key, mode, state }: GateState, ticketId: string): { readonly why: string; readonly command: string } {
+  const why = {
+    passed: 'passed',
+    failed: 'failed',
+    missing: mode === 'manual' ? 'not decided yet' : 'not run yet',
+    stale: 'passed for other code than this',
+    undefined: 'not defined',
+  }[state]
+  if (state === 'undefined') return { why, command: `lh gate define ${key} --command "…" (or --manual)` }
+  return { why, command: mode === 'manual' ? `lh gate pass ${ticketId} ${key}` : `lh gate run ${ticketId} ${key}` }
+}
+
+/** What Git says of the code that a gate judges: everything but our own files, which the gate's own result changes. */
+export class Code {
+  readonly #root: string
+  readonly #same = new Map<string, boolean>()
+  #head: string | null | undefined
+
+  constructor(root: string) {
+    this.#root = root
+  }
+
+  /** Commit that is checked out; null before the first one. */
+  get head(): string | null {
+    if (this.#head === undefined) {
+      const { status, stdout } = runGit(this.#root, ['rev-parse', '--quiet', '--verify', 'HEAD^{commit}'])
+      this.#head = status === 0 ? stdout.trim() : null
+    }
+    return this.#head
+  }
+
+  /** Are there changes that no commit has? Files that Git does not know count, those that it ignores do not. */
+  isDirty(): boolean {
+    const { status, stdout } = runGit(this.#root, ['--no-optional-locks', 'status', '--porcelain', '-z', '--', '.', ':(exclude).leasehold'])
+    return status !== 0 || stdout !== ''
+  }
+
+  /** Is the code of this commit what is checked out now? Not when Git does not know the commit. */
+  isStill(commit: string | null): boolean {
+    if (commit === this.head) return true
+    // A name that could be an option or a branch is no commit of ours.
+    if (commit === null || this.head === null || !/^[0-9a-f]{40,64}$/.test(commit)) return false
+    let same = this.#same.get(commit)
+    if (same === undefined) {
+      const args = ['diff', '--quiet', '--no-ext-diff', '--no-textconv', commit, this.head, '--', '.', ':(exclude).leasehold']
+      this.#same.set(commit, (same = runGit(this.#root, args).status === 0))
+    }
+    return same
+  }
+}
