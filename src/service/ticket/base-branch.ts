@@ -1,0 +1,166 @@
+import { join } from 'node:path'
+import { existsSync } from 'node:fs'
+import { writeFileAtomic } from '../../host/files.ts'
+import type { Repository } from '../../host/git.ts'
+import { commitOf, filesInCommit, readBlobs, symbolicTarget } from '../../host/git-objects.ts'
+import { storeDirectory } from '../../host/paths.ts'
+import { readRegular } from './files.ts'
+import { findFrontMatter } from './scan.ts'
+import { idPattern } from './ticket.ts'
+
+// The tickets as the base branch has them. Git is asked once for each commit of it; what it said is kept in a file beside the store,
+// which is named after the commit inside and can therefore be missing, but never wrong.
+
+/** Bigger than this, reading the file costs more than asking Git. Bytes. */
+const maxCacheBytes = 256 * 1024 * 1024
+
+/** Names that a base branch goes by where nobody says. */
+const usualNames = ['main', 'master', 'trunk']
+
+/** The tickets of the base branch. Reads nothing before it is asked, and each thing once. */
+export class BaseBranch {
+  readonly #repository: Repository
+  readonly #configured: string | null
+  #name: string | null | undefined
+  #records: Buffer | undefined
+  #index: Map<string, number> | undefined
+  #lookups = 0
+
+  constructor(repository: Repository, configured: string | null) {
+    this.#repository = repository
+    this.#configured = configured
+  }
+
+  /** Its name; null in a repository without a branch that could be it. */
+  get name(): string | null {
+    this.#name ??= this.#configured ?? this.#guess()
+    return this.#name
+  }
+
+  #guess(): string | null {
+    const { commonDir } = this.#repository
+    const exists = (name: string): boolean => commitOf(commonDir, `refs/heads/${name}`) !== null
+    const remote = symbolicTarget(commonDir, 'refs/remotes/origin/HEAD')
+    const namesake = remote?.startsWith('refs/remotes/origin/') === true ? remote.slice('refs/remotes/origin/'.length) : null
+    if (namesake !== null && exists(namesake)) return namesake
+    return usualNames.find(exists) ?? branchOf(commonDir)
+  }
+
+  #commit(): string | null {
+    const { commonDir } = this.#repository
+    const { name } = this
+    if (name === null) return null
+    for (const reference of [`refs/heads/${name}`, `refs/remotes/${name}`, `refs/remotes/origin/${name}`]) {
+      const commit = commitOf(commonDir, reference)
+      if (commit !== null) return commit
+    }
+    return null
+  }
+
+  /** Ids of all its tickets. */
+  ids(): readonly string[] {
+    return [...this.#all().keys()]
+  }
+
+  has(id: string): boolean {
+    return this.#record(id) !== null
+  }
+
+  /** The front matter of a ticket, with the lines around it; null when it has no such ticket. */
+  head(id: string): string | null {
+    const record = this.#record(id)
+    return record === null ? null : (JSON.parse(record.slice(record.indexOf('"'))) as string)
+  }
+
+  /** The whole text of a ticket. */
+  text(id: string): string | null {
+    const record = this.#record(id)
+    if (record === null) return null
+    const blob = record.split(' ', 2)[1]!
+    return readBlobs(this.#repository.commonDir, [blob])[0]!.toString('utf8')
+  }
+
+  /** `<id> <blob> <front matter as JSON>`. */
+  #record(id: string): string | null {
+    const records = this.#load()
+    // Searching is quicker than an index for the few tickets that most commands ask for.
+    const at = this.#index === undefined && this.#lookups++ < 16 ? records.indexOf(`\n${id} `) + 1 : (this.#all().get(id) ?? 0)
+    return at === 0 ? null : records.toString('utf8', at, records.indexOf(10, at))
+  }
+
+  /** Where each ticket's record begins. */
+  #all(): ReadonlyMap<string, number> {
+    if (this.#index !== undefined) return this.#index
+    const records = this.#load()
+    const index = new Map<string, number>()
+    for (let at = records.indexOf(10) + 1; at < records.length; at = records.indexOf(10, at) + 1) {
+      const space = records.indexOf(32, at)
+      const end = records.indexOf(10, at)
+      if (space > 0 && space < end) index.set(records.toString('latin1', at, space), at)
+    }
+    this.#index = index
+    return index
+  }
+
+  /** Lines: a heading with the commit, then a record for each ticket, then an end. */
+  #load(): Buffer {
+    this.#records ??= this.#read()
+    return this.#records
+  }
+
+  #read(): Buffer {
+    const commit = this.#commit()
+    if (commit === null) return Buffer.from('\n')
+    const file = join(storeDirectory(this.#repository.commonDir), 'tickets.base')
+    const found = readRegular(file, maxCacheBytes)
+    const known = typeof found === 'string' || !isWhole(found) ? null : found
+    if (known !== null && known.toString('latin1', 0, known.indexOf(10)) === heading(commit)) return known
+    const fresh = this.#ask(commit, known)
+    this.#keep(file, fresh)
+    return fresh
+  }
+
+  /** What the commit has. What it shares with an earlier one is taken from there. */
+  #ask(commit: string, earlier: Buffer | null): Buffer {
+    const { commonDir } = this.#repository
+    const known = new Map<string, string>()
+    for (const line of earlier === null ? [] : earlier.toString('utf8').split('\n')) {
+      const json = line.indexOf('"')
+      if (json > 0) known.set(line.split(' ', 2)[1]!, line.slice(json))
+    }
+    const tickets: { id: string; blob: string }[] = []
+    for (const { path, blob } of filesInCommit(commonDir, commit, '.leasehold/tickets')) {
+      const id = /^\.leasehold\/tickets\/([^/]+)\/ticket\.md$/.exec(path)?.[1]
+      if (id !== undefined && idPattern.test(id)) tickets.push({ id, blob })
+    }
+    const unknown = [...new Set(tickets.map(({ blob }) => blob))].filter(blob => !known.has(blob))
+    const contents = readBlobs(commonDir, unknown)
+    for (const [number, blob] of unknown.entries()) known.set(blob, JSON.stringify(headOf(contents[number]!.toString('utf8'))))
+    return Buffer.from(`${heading(commit)}\n${tickets.map(({ id, blob }) => `${id} ${blob} ${known.get(blob)!}\n`).join('')}end\n`)
+  }
+
+  /** A place that cannot be written makes the next command slower, nothing else. Reading commands do not make the store either. */
+  #keep(file: string, content: Buffer): void {
+    if (!existsSync(storeDirectory(this.#repository.commonDir))) return
+    try {
+      writeFileAtomic(file, content, this.#repository.shared ? 0o660 : 0o600)
+    } catch {
+      // As said.
+    }
+  }
+}
+
+const heading = (commit: string): string => `leasehold tickets 1 ${commit}`
+const isWhole = (cache: Buffer): boolean => cache.subarray(-5).toString('latin1') === '\nend\n'
+
+/** The text up to the end of its front matter; all of it when there is none. */
+function headOf(text: string): string {
+  const place = findFrontMatter(text)
+  return place === null || place === 'unclosed' ? text : text.slice(0, place.after)
+}
+
+/** The branch that is checked out in the worktree of this git directory; null when it is none (detached). */
+export function branchOf(gitDir: string): string | null {
+  const target = symbolicTarget(gitDir, 'HEAD')
+  return target?.startsWith('refs/heads/') === true ? target.slice('refs/heads/'.length) : target
+}

@@ -1,0 +1,403 @@
+import { closeSync, lstatSync, opendirSync, readdirSync, readSync, type Dirent } from 'node:fs'
+import { join } from 'node:path'
+import { Fault, notFound, usage } from '../../core/fault.ts'
+import { findRepository, type Repository } from '../../host/git.ts'
+import { BaseBranch, branchOf } from './base-branch.ts'
+import { checkDirectory, maxTicketBytes, openForReading, readRegular, ticketsDirectory } from './files.ts'
+import type { Problem } from './front-matter.ts'
+import { slugInId } from './identify.ts'
+import { findFrontMatter, scanTicket } from './scan.ts'
+import { idPattern, isFinished, type Ticket } from './ticket.ts'
+
+// Where tickets are: in the files of this worktree, in those of the main worktree (committed or not), and on the base branch.
+
+/** Which copy of a ticket. */
+export type Source = 'here' | 'main' | 'base'
+
+/** One copy of a ticket. */
+export interface Located {
+  readonly id: string
+  readonly source: Source
+  /** Null on the base branch. */
+  readonly directory: string | null
+  /** Read when asked for. Throws `unavailable` when it cannot be. */
+  readonly text: string
+}
+
+/** A ticket and where it was read. */
+export interface Listed {
+  readonly ticket: Ticket
+  readonly located: Located
+}
+
+/** A ticket, with its body and what is wrong with its front matter. */
+export interface Read extends Listed {
+  readonly body: string
+  readonly problems: readonly Problem[]
+}
+
+/** A copy that counts when somebody wants to claim the ticket. */
+export interface Copy {
+  readonly source: Source
+  /** Null: detached. */
+  readonly branch: string | null
+  readonly ticket: Ticket
+}
+
+/** Shorter spellings match too much. */
+const shortestPrefix = 4
+
+/** The tickets that one worktree sees. Looks at the disk when asked; only the base branch is remembered. */
+export class Catalogue {
+  readonly #repository: Repository
+  readonly #base: BaseBranch
+  readonly #here: string | null
+  readonly #warnings = new Set<string>()
+  #main: string | null | undefined
+
+  private constructor(repository: Repository, baseBranch: string | null) {
+    this.#repository = repository
+    this.#base = new BaseBranch(repository, baseBranch)
+    this.#here = repository.root === null ? null : ticketsDirectory(repository.root)
+    if (repository.gitDir === repository.commonDir) this.#main = null
+  }
+
+  /** The tickets of a worktree. Reads nothing yet. `baseBranch` is what the configuration says, null for nothing. */
+  static open(repository: Repository, baseBranch: string | null): Catalogue {
+    return new Catalogue(repository, baseBranch)
+  }
+
+  /** Its name; null where no branch could be it. */
+  get baseBranch(): string | null {
+    return this.#base.name
+  }
+
+  /** What was passed over so far, and why. */
+  get warnings(): readonly string[] {
+    return [...this.#warnings]
+  }
+
+  /** The main worktree's tickets; null when this is it, or there is none. */
+  #mainTickets(): string | null {
+    if (this.#main === undefined) {
+      const root = mainRoot(this.#repository)
+      this.#main = root === null || root === this.#repository.root ? null : ticketsDirectory(root)
+    }
+    return this.#main
+  }
+
+  /** The directories that hold tickets, this worktree's first. */
+  #places(): readonly { readonly source: 'here' | 'main'; readonly tickets: string }[] {
+    const main = this.#mainTickets()
+    return [
+      ...(this.#here === null ? [] : [{ source: 'here' as const, tickets: this.#here }]),
+      ...(main === null ? [] : [{ source: 'main' as const, tickets: main }]),
+    ]
+  }
+
+  /** Is there any ticket? */
+  get present(): boolean {
+    return this.#places().some(({ tickets }) => holdsTicket(tickets)) || this.#base.ids().length > 0
+  }
+
+  /** Ids of all tickets, sorted. */
+  ids(): readonly string[] {
+    return [...this.#sources().keys()].sort()
+  }
+
+  /** The first place of each ticket. */
+  #sources(): Map<string, Source> {
+    const sources = new Map<string, Source>()
+    for (const { source, tickets } of this.#places()) {
+      for (const id of this.#idsIn(tickets)) if (!sources.has(id)) sources.set(id, source)
+    }
+    for (const id of this.#base.ids()) if (!sources.has(id)) sources.set(id, 'base')
+    return sources
+  }
+
+  #idsIn(tickets: string): readonly string[] {
+    const ids: string[] = []
+    for (const entry of entriesOf(tickets)) {
+      if (entry.name.startsWith('.')) continue
+      if (entry.isSymbolicLink()) this.#warnings.add(`${join(tickets, entry.name)} is a symbolic link; it is not followed.`)
+      else if (!entry.isDirectory()) continue
+      else if (idPattern.test(entry.name)) ids.push(entry.name)
+      else this.#warnings.add(`${join(tickets, entry.name)} is not named like a ticket; see: lh ticket doctor`)
+    }
+    return ids
+  }
+
+  /** The directory of a ticket in this worktree, whether it exists or not. Throws `usage` where there are no files. */
+  directoryHere(id: string): string {
+    if (this.#here === null) {
+      throw usage(`${this.#repository.gitDir} is bare: it has no files for tickets.`, 'Run this in a worktree.')
+    }
+    return join(this.#here, id)
+  }
+
+  /** The directories that hold a copy: this worktree's, the main worktree's. */
+  directories(id: string): readonly string[] {
+    return this.#places()
+      .map(({ tickets }) => join(tickets, id))
+      .filter(isTicketDirectory)
+  }
+
+  /** The copy that counts: this worktree's, else the main worktree's, else the base branch's; null when there is none. */
+  locate(id: string): Located | null {
+    if (!idPattern.test(id)) return null
+    for (const { source, tickets } of this.#places()) {
+      const directory = join(tickets, id)
+      if (isTicketDirectory(directory)) return new FileCopy(id, source, directory)
+    }
+    return this.#base.has(id) ? new BaseCopy(id, this.#base) : null
+  }
+
+  /** A ticket as a whole. Throws `not_found`; what is wrong in its front matter is in `problems`. */
+  async read(id: string): Promise<Read> {
+    const located = this.locate(id)
+    if (located === null) throw missing(id)
+    const { text } = located
+    const scanned = scanTicket(text)
+    if (scanned?.id === id) return { ticket: scanned, body: bodyOf(text), located, problems: [] }
+    const { parseTicket } = await import('./front-matter.ts')
+    const { ticket, body, problems } = parseTicket(text, id)
+    return { ticket, body, located, problems }
+  }
+
+  /** All tickets in the order of their ids, one at a time. What cannot be read is passed over with a warning. */
+  async *list(): AsyncGenerator<Listed> {
+    const sources = this.#sources()
+    for (const id of [...sources.keys()].sort()) {
+      let located = this.#copyAt(id, sources.get(id)!)
+      let ticket = await this.#ticketOf(located)
+      if (ticket === null) {
+        // A directory without a ticket does not hide the ticket elsewhere.
+        const other = this.locate(id)
+        if (other === null || other.directory === located.directory) continue
+        located = other
+        ticket = await this.#ticketOf(other)
+      }
+      if (ticket !== null) yield { ticket, located }
+    }
+  }
+
+  #copyAt(id: string, source: Source): Located {
+    if (source === 'base') return new BaseCopy(id, this.#base)
+    return new FileCopy(id, source, join(source === 'here' ? this.#here! : this.#mainTickets()!, id))
+  }
+
+  /** Null when there is none, or none that can be read; the latter with a warning. */
+  async #ticketOf(located: Located): Promise<Ticket | null> {
+    const { id } = located
+    const head = located.source === 'base' ? this.#base.head(id) : headOf(join(located.directory!, 'ticket.md'))
+    if (head === null) return null
+    const scanned = scanTicket(head)
+    if (scanned?.id === id) return scanned
+    let text = typeof head === 'string' ? head : ''
+    if (located.source !== 'base') {
+      const found = readRegular(join(located.directory!, 'ticket.md'), maxTicketBytes)
+      if (found === 'missing') return null
+      if (typeof found === 'string') {
+        this.#warnings.add(`${join(located.directory!, 'ticket.md')} cannot be read: ${found}.`)
+        return null
+      }
+      text = found.toString('utf8')
+    }
+    const { parseTicket } = await import('./front-matter.ts')
+    return parseTicket(text, id).ticket
+  }
+
+  /**
+   * The id that a spelling means: an id, a slug, the beginning of either (4 characters or more), or what it was called where it was
+   * imported from. Throws `not_found`, or `usage` with `details.candidates` when it could be several.
+   */
+  async resolve(spelling: string): Promise<string> {
+    const wanted = spelling.trim().toLowerCase()
+    if (idPattern.test(wanted) && this.directories(wanted).length > 0) return wanted
+    const ids = this.ids()
+    if (ids.includes(wanted)) return wanted
+    const long = wanted.length >= shortestPrefix
+    const found =
+      one(ids.filter(id => slugInId(id) === wanted)) ??
+      one(long ? ids.filter(id => id.startsWith(wanted) || slugInId(id).startsWith(wanted)) : []) ??
+      (wanted === '' ? null : await this.#searchInside(wanted, long))
+    if (found === null) throw missing(spelling)
+    if (found.length === 1) return found[0]!
+    throw new Fault(
+      'usage',
+      `${JSON.stringify(spelling)} could be ${found.length} tickets: ${found.slice(0, 10).join(', ')}${found.length > 10 ? ', …' : ''}`,
+      {
+        hint: 'Write more of the id.',
+        details: { candidates: found },
+      },
+    )
+  }
+
+  /** Reads all tickets for one that says of itself that it is called so. */
+  async #searchInside(wanted: string, long: boolean): Promise<readonly string[] | null> {
+    const exact: string[] = []
+    const beginning: string[] = []
+    for await (const { ticket } of this.list()) {
+      const own = [ticket.slug.toLowerCase(), ticket.legacyTicket?.toLowerCase() ?? '']
+      if (own.includes(wanted)) exact.push(ticket.id)
+      else if (long && own.some(name => name.startsWith(wanted))) beginning.push(ticket.id)
+    }
+    return one(exact) ?? one(beginning)
+  }
+
+  /** Every copy that counts when somebody wants to claim it. */
+  async copies(id: string): Promise<readonly Copy[]> {
+    const copies: Copy[] = []
+    for (const { source, tickets } of this.#places()) {
+      const directory = join(tickets, id)
+      const ticket = isTicketDirectory(directory) ? await this.#ticketOf(new FileCopy(id, source, directory)) : null
+      if (ticket !== null) copies.push({ source, branch: this.#branch(source), ticket })
+    }
+    const ticket = await this.#baseTicket(id)
+    if (ticket !== null) copies.push({ source: 'base', branch: this.baseBranch, ticket })
+    return copies
+  }
+
+  async #baseTicket(id: string): Promise<Ticket | null> {
+    return idPattern.test(id) && this.#base.has(id) ? this.#ticketOf(new BaseCopy(id, this.#base)) : null
+  }
+
+  #branch(source: 'here' | 'main'): string | null {
+    return branchOf(source === 'here' ? this.#repository.gitDir : this.#repository.commonDir)
+  }
+
+  /**
+   * Is the work of a ticket over, as far as this worktree's files or the base branch say? `elsewhere` is the branch of the main worktree
+   * when only its copy says so (`HEAD` when it has none).
+   */
+  async isDone(id: string): Promise<{ readonly done: boolean; readonly where: 'here' | 'base' | null; readonly elsewhere: string | null }> {
+    let elsewhere: string | null = null
+    for (const { source, tickets } of this.#places()) {
+      const directory = join(tickets, id)
+      const ticket = isTicketDirectory(directory) ? await this.#ticketOf(new FileCopy(id, source, directory)) : null
+      if (ticket === null || !isFinished(ticket)) continue
+      if (source === 'here') return { done: true, where: 'here', elsewhere: null }
+      elsewhere = this.#branch(source) ?? 'HEAD'
+    }
+    const ticket = await this.#baseTicket(id)
+    if (ticket !== null && isFinished(ticket)) return { done: true, where: 'base', elsewhere: null }
+    return { done: false, where: null, elsewhere }
+  }
+}
+
+/** A copy in a worktree. */
+class FileCopy implements Located {
+  readonly id: string
+  readonly source: 'here' | 'main'
+  readonly directory: string
+
+  constructor(id: string, source: 'here' | 'main', directory: string) {
+    this.id = id
+    this.source = source
+    this.directory = directory
+  }
+
+  get text(): string {
+    const path = join(this.directory, 'ticket.md')
+    const found = readRegular(path, maxTicketBytes)
+    if (found === 'missing') throw missing(this.id)
+    if (typeof found !== 'string') return found.toString('utf8')
+    const why = found === 'too large' ? `it is larger than ${maxTicketBytes} bytes` : found
+    throw new Fault('unavailable', `${path} cannot be read: ${why}.`, { hint: `Look at it: ls -l ${path}` })
+  }
+}
+
+/** A copy on the base branch. */
+class BaseCopy implements Located {
+  readonly id: string
+  readonly source = 'base'
+  readonly directory = null
+  readonly #base: BaseBranch
+
+  constructor(id: string, base: BaseBranch) {
+    this.id = id
+    this.#base = base
+  }
+
+  get text(): string {
+    const text = this.#base.text(this.id)
+    if (text === null) throw missing(this.id)
+    return text
+  }
+}
+
+const missing = (spelling: string): Fault => notFound(`There is no ticket ${JSON.stringify(spelling)}.`, 'See: lh ticket list')
+
+/** Null for nothing, so that `??` goes on. */
+const one = (ids: readonly string[]): readonly string[] | null => (ids.length === 0 ? null : ids)
+
+function bodyOf(text: string): string {
+  const place = findFrontMatter(text)
+  if (place === null || place === 'unclosed') return text
+  const blank = text.startsWith('\r\n', place.after) ? 2 : text.startsWith('\n', place.after) ? 1 : 0
+  return text.slice(place.after + blank)
+}
+
+/** Front matter that does not fit is read with the rest of its file. */
+const window = Buffer.allocUnsafeSlow(16 * 1024)
+
+/** The beginning of a file, as far as it fits the window, which the next call uses again; null when there is none. */
+function headOf(path: string): Buffer | null {
+  const descriptor = openForReading(path)
+  if (typeof descriptor === 'string') return descriptor === 'missing' ? null : window.subarray(0, 0)
+  try {
+    return window.subarray(0, readSync(descriptor, window, 0, window.length, 0))
+  } catch {
+    // A directory or a pipe: reading it as a whole says so.
+    return window.subarray(0, 0)
+  } finally {
+    closeSync(descriptor)
+  }
+}
+
+/** The top of the main worktree; null where there is none. */
+function mainRoot(repository: Repository): string | null {
+  if (repository.gitDir === repository.commonDir) return repository.root
+  try {
+    return findRepository(repository.commonDir, {}).root
+  } catch {
+    return null
+  }
+}
+
+function isTicketDirectory(directory: string): boolean {
+  return isDirectory(directory) && lstatSync(join(directory, 'ticket.md'), { throwIfNoEntry: false }) !== undefined
+}
+
+function isDirectory(path: string): boolean {
+  try {
+    return lstatSync(path, { throwIfNoEntry: false })?.isDirectory() === true
+  } catch {
+    return false
+  }
+}
+
+function entriesOf(tickets: string): readonly Dirent[] {
+  try {
+    checkDirectory(join(tickets, '..'))
+    checkDirectory(tickets)
+    return readdirSync(tickets, { withFileTypes: true })
+  } catch (error) {
+    const { code } = error as NodeJS.ErrnoException
+    if (code === 'ENOENT' || code === 'ENOTDIR') return []
+    throw error
+  }
+}
+
+function holdsTicket(tickets: string): boolean {
+  if (!isDirectory(tickets)) return false
+  const directory = opendirSync(tickets)
+  try {
+    for (let entry = directory.readSync(); entry !== null; entry = directory.readSync()) {
+      if (entry.isDirectory() && !entry.name.startsWith('.')) return true
+    }
+    return false
+  } finally {
+    directory.closeSync()
+  }
+}

@@ -1,0 +1,223 @@
+import {
+  closeSync,
+  constants,
+  existsSync,
+  fstatSync,
+  fsyncSync,
+  lstatSync,
+  mkdirSync,
+  openSync,
+  readSync,
+  renameSync,
+  rmSync,
+  writeFileSync,
+} from 'node:fs'
+import { dirname, join, relative } from 'node:path'
+import { Fault, isFault, policy, usage } from '../../core/fault.ts'
+import { sha256Hex } from '../../core/sha256.ts'
+import { remove, writeTemporary } from '../../host/files.ts'
+import { idPattern } from './ticket.ts'
+
+/** More than a person writes into one ticket. Bytes. */
+export const maxTicketBytes = 1024 * 1024
+
+/** Where the tickets of a worktree are; `root` is its top. */
+export const ticketsDirectory = (root: string): string => join(root, '.leasehold', 'tickets')
+
+/** What identifies the content of a file that is to be replaced. */
+export const hashOf = (content: string | Uint8Array): string => sha256Hex(typeof content === 'string' ? Buffer.from(content) : content, 64)
+
+/** Why a file of ours cannot be read. */
+export type Unreadable = 'missing' | 'symbolic link' | 'not a regular file' | 'too large' | 'no permission'
+
+/**
+ * The content of a regular file of at most `limit` bytes; a word when it cannot be had. Neither follows a symbolic link nor waits for
+ * the other end of a pipe.
+ */
+export function readRegular(path: string, limit: number): Buffer | Unreadable {
+  const descriptor = openForReading(path)
+  if (typeof descriptor === 'string') return descriptor
+  try {
+    const stats = fstatSync(descriptor)
+    if (!stats.isFile()) return 'not a regular file'
+    if (stats.size > limit) return 'too large'
+    const bytes = Buffer.allocUnsafe(stats.size)
+    let length = 0
+    for (let got = -1; length < bytes.length && got !== 0; length += got)
+      got = readSync(descriptor, bytes, length, bytes.length - length, null)
+    return bytes.subarray(0, length)
+  } finally {
+    closeSync(descriptor)
+  }
+}
+
+/** An open descriptor, or why there is none. */
+export function openForReading(path: string): number | Unreadable {
+  try {
+    return openSync(path, constants.O_RDONLY | constants.O_NOFOLLOW | constants.O_NONBLOCK)
+  } catch (error) {
+    switch ((error as NodeJS.ErrnoException).code) {
+      case 'ENOENT':
+      case 'ENOTDIR':
+        return 'missing'
+      case 'ELOOP':
+      case 'EMLINK':
+        return 'symbolic link'
+      case 'EACCES':
+      case 'EPERM':
+        return 'no permission'
+      // A socket, or a device without a driver.
+      case 'ENXIO':
+      case 'ENODEV':
+      case 'EOPNOTSUPP':
+        return 'not a regular file'
+      default:
+        throw new Fault('unavailable', `${path} cannot be read: ${(error as Error).message}`, { cause: error })
+    }
+  }
+}
+
+/**
+ * Makes the directory of a ticket with these files, all of them or none: it is built beside and moved into place. `root` is the top of
+ * the worktree; paths are relative to the ticket's directory. Throws `policy` when there is one already.
+ */
+export function createTicketDirectory(root: string, id: string, files: Readonly<Record<string, string | Uint8Array>>): void {
+  if (!idPattern.test(id)) throw usage(`${JSON.stringify(id)} cannot be the name of a ticket's directory.`)
+  const parent = ticketsDirectory(root)
+  makeTicketsDirectory(root)
+  const target = join(parent, id)
+  refuseExisting(target, id)
+  const temporary = join(parent, `.tmp-${id}.${process.pid}.${process.hrtime.bigint()}`)
+  try {
+    mkdirSync(temporary)
+    const folders = new Set([temporary])
+    for (const [name, content] of Object.entries(files)) {
+      const path = join(temporary, name)
+      if (relative(temporary, path).startsWith('..') || path === temporary)
+        throw usage(`${JSON.stringify(name)} is outside the ticket's directory.`)
+      const folder = dirname(path)
+      mkdirSync(folder, { recursive: true })
+      folders.add(folder)
+      writeFileSync(path, content, { flag: 'wx', flush: true })
+    }
+    for (const folder of folders) syncDirectory(folder)
+    refuseExisting(target, id)
+    renameSync(temporary, target)
+  } catch (error) {
+    rmSync(temporary, { recursive: true, force: true })
+    const code = (error as NodeJS.ErrnoException).code
+    if (code === 'ENOTEMPTY' || code === 'EEXIST' || code === 'ENOTDIR') throw taken(target, id)
+    throw unwritable(target, error)
+  }
+  syncDirectory(parent)
+}
+
+const taken = (target: string, id: string): Fault =>
+  policy(`There is a ticket ${id} already: ${target}`, `Look at it: lh ticket show ${id}`)
+
+function refuseExisting(target: string, id: string): void {
+  if (lstatSync(target, { throwIfNoEntry: false }) !== undefined) throw taken(target, id)
+}
+
+/** Makes `.leasehold/tickets` where it is missing; nothing of it may be a symbolic link. */
+function makeTicketsDirectory(root: string): void {
+  for (const path of [join(root, '.leasehold'), ticketsDirectory(root)]) {
+    try {
+      mkdirSync(path)
+    } catch (error) {
+      if ((error as NodeJS.ErrnoException).code !== 'EEXIST') throw unwritable(path, error)
+      checkDirectory(path)
+    }
+  }
+}
+
+/** Throws `unavailable` unless this is a directory itself. */
+export function checkDirectory(path: string): void {
+  const stats = lstatSync(path, { throwIfNoEntry: false })
+  if (stats?.isDirectory() !== false) return
+  throw new Fault(
+    'unavailable',
+    `${path} is ${stats.isSymbolicLink() ? 'a symbolic link' : 'not a directory'}; Leasehold does not follow it.`,
+    {
+      hint: `Look at it: ls -ld ${path}`,
+    },
+  )
+}
+
+const isOurs = (error: unknown): boolean => error instanceof Error && error.name === 'Fault'
+
+const unwritable = (path: string, error: unknown): unknown =>
+  isOurs(error)
+    ? error
+    : new Fault('unavailable', `${path} cannot be written: ${(error as Error).message}`, {
+        hint: 'Nothing was changed. See to the disk and its permissions, and run the command again.',
+        details: { outcome: 'nothing_changed' },
+        cause: error,
+      })
+
+/** A new content for a file, on the disk but not in its place yet. */
+export interface Replacement {
+  /** Puts it in place if the file still has the content with this hash (null: is missing). Throws `policy` when it was changed. */
+  commit(expectedHash: string | null): void
+  /** Forgets it. */
+  discard(): void
+}
+
+/** Writes and syncs a new content beside `path`, so that putting it in place takes no time. Throws `unavailable`. */
+export function prepareReplacement(path: string, content: string | Uint8Array): Replacement {
+  let temporary: string
+  try {
+    const mode = existsSync(path) ? lstatSync(path).mode & 0o777 : 0o644
+    temporary = writeTemporary(path, content, mode, true)
+  } catch (error) {
+    throw unwritable(path, error)
+  }
+  return {
+    commit(expectedHash) {
+      try {
+        const found = readRegular(path, maxTicketBytes)
+        const hash = typeof found === 'string' ? (found === 'missing' ? null : found) : hashOf(found)
+        if (hash !== expectedHash) {
+          throw changedMeanwhile(path)
+        }
+        renameSync(temporary, path)
+      } catch (error) {
+        remove(temporary)
+        throw unwritable(path, error)
+      }
+      syncDirectory(dirname(path))
+    },
+    discard: () => remove(temporary),
+  }
+}
+
+const changedMeanwhile = (path: string): Fault =>
+  new Fault('policy', `${path} was changed by somebody else in the meantime; nothing was written.`, {
+    hint: 'Run the command again.',
+    details: { kind: 'changed-meanwhile' },
+  })
+
+/** Was a file not written because an editor, or somebody else, was there first? Then reading it again and asking anew is right. */
+export const isChangedMeanwhile = (error: unknown): boolean => isFault(error) && error.details?.['kind'] === 'changed-meanwhile'
+
+/** Replaces a file in one step, durably; `policy` when it is no longer the one whose hash is given. */
+export function replaceFile(path: string, content: string | Uint8Array, expectedHash: string | null): void {
+  prepareReplacement(path, content).commit(expectedHash)
+}
+
+/** Makes a renaming in this directory durable, where the file system can. */
+export function syncDirectory(path: string): void {
+  let descriptor: number
+  try {
+    descriptor = openSync(path, constants.O_RDONLY | constants.O_DIRECTORY)
+  } catch {
+    return
+  }
+  try {
+    fsyncSync(descriptor)
+  } catch {
+    // Some network file systems cannot; the renaming itself is done.
+  } finally {
+    closeSync(descriptor)
+  }
+}
