@@ -156,6 +156,12 @@ export class Coordinator {
     return this.#ask({ holder: caller.holder }, asked => ({ ...asked, type: 'guard', target, presented }), { effect })
   }
 
+  /** Runs an effect while no transaction of anybody on this machine can come between. It needs no lease, and leaves no record. */
+  async exclusively(label: string, effect: () => void): Promise<void> {
+    const outcome: Outcome = { resources: [], ended: [], alreadyHeld: false, late: false, replayOf: null }
+    await this.#store.transact(() => ({ ok: true, operations: [], outcome }), { effect, label })
+  }
+
   /** Moves the deadline: now + TTL. Also late, as long as nobody has evicted the lease. */
   renew(
     caller: Caller,

@@ -1,5 +1,5 @@
 import type { Group, Lease, Past, Slot } from './lease.ts'
-import { isFinal } from './lease.ts'
+import { isLasting } from './lease.ts'
 import { endedBy } from './operation.ts'
 import type { BeatOperation, BootOperation, Entry, OwnershipOperation, ReleaseOperation } from './operation.ts'
 
@@ -104,8 +104,9 @@ function endOf(slot: Slot, entry: Entry): Past | null {
   if (lease === null || how === null) return slot.past
   const { operation } = entry
   const outcome = operation.op === 'release' ? operation.outcome : null
-  // Who holds finished work for a moment, to close it or to correct its text, and crashes there has not reopened it.
-  const stays = outcome === null && isFinal(slot.past) ? slot.past : null
+  // Who holds finished work for a moment, to close it or to correct its text, and crashes there has not reopened it; and what was
+  // reopened stays so until it is finished again, whatever older copies of the ticket say.
+  const stays = outcome === null && isLasting(slot.past) ? slot.past : null
   return {
     resource: lease.resource,
     token: lease.token,

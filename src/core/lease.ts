@@ -107,6 +107,9 @@ export interface Slot {
 /** Was the work on this key finished by whoever held it last, and not reopened since? Then it is not handed out again. */
 export const isFinal = (past: Past | null): past is Past => past?.outcome === 'done' || past?.outcome === 'closed'
 
+/** An outcome that holds until another one is said. */
+export const isLasting = (past: Past | null): past is Past => past !== null && (past.outcome === 'reopened' || isFinal(past))
+
 export const emptySlot: Slot = { lease: null, past: null }
 
 /** What a lease looks like to somebody who asks now. */

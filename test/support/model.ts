@@ -418,7 +418,8 @@ export class Model {
   }
 
   #remember(owner: Ownership, key: string, how: string, outcome: string | null): void {
-    const stays = outcome === null && this.#isFinished(key) ? this.ended.get(key)!.outcome : null
+    const before = this.ended.get(key)?.outcome ?? null
+    const stays = outcome === null && ['done', 'closed', 'reopened'].includes(before ?? '') ? before : null
     this.ended.set(key, { token: owner.token, id: owner.ids.get(key)!, holder: owner.holder, how, outcome: outcome ?? stays })
   }
 

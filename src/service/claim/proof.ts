@@ -9,10 +9,8 @@ import type { Workspace } from './workspace.ts'
 // What a caller shows to prove that a lease is theirs, in this order: flags, the environment that `exec` and `launch` set, then what this
 // worktree noted when its lease was granted. Whatever is found first has to match; identity does not rescue an old token.
 
-/** A command's `<lease|resource>` argument. */
-export function targetOf(workspace: Workspace, text: string): Target {
-  return isUlid(text.toUpperCase()) ? { leaseId: text.toUpperCase() } : { resource: workspace.resource(text) }
-}
+/** The lease id that a text is, in either case; null when it names a resource. */
+export const leaseIdIn = (text: string): string | null => (isUlid(text.toUpperCase()) ? text.toUpperCase() : null)
 
 export interface ProofFlags {
   readonly token?: string | undefined

@@ -1,3 +1,5 @@
+import { existsSync } from 'node:fs'
+import { basename, dirname, join } from 'node:path'
 import type { Caller } from '../../coordinator.ts'
 import { Coordinator } from '../../coordinator.ts'
 import type { Holder } from '../../core/lease.ts'
@@ -75,6 +77,14 @@ export class Workspace<S extends Store = Store> {
   /** The canonical key of a spelling. */
   resource(text: string): string {
     return parseResource(text, this.repository)
+  }
+
+  /** Could there be tickets? No is certain; yes is for whoever knows tickets to look at. */
+  get mayHaveTickets(): boolean {
+    const { kind, root, commonDir } = this.repository
+    if (root !== null && existsSync(join(root, '.leasehold', 'tickets'))) return true
+    // The main worktree's tickets are seen from here; where it cannot be told at once, there may be some.
+    return kind !== 'main' && (basename(commonDir) !== '.git' || existsSync(join(dirname(commonDir), '.leasehold', 'tickets')))
   }
 
   /** Who asks; writes the worktree's identity if it is new (`whoami` only looks). Throws `policy` when nobody can be named. */

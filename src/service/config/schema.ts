@@ -14,6 +14,7 @@ export interface Values {
   max_indefinite_leases_per_repo: number
   /** `file:`, or `file:///absolute/directory`. */
   store: string
+  base_branch: string | null
   'log.segment_size': number
   'log.retention': number
   'log.retention_size': number
@@ -87,6 +88,12 @@ function store(text: string, where: string): string {
   return `file://${posix.normalize(directory).replace(/(?<=.)\/$/, '')}`
 }
 
+function branchName(text: string, where: string): string {
+  // What Git refuses in a ref name; the rest is for Git to know.
+  if (text !== '' && !/[\0-\u0020~^:?*[\\\u007f]|\.\.|@\{|^[-/]|\/$|\.lock$/.test(text)) return text
+  throw usage(`${where}: ${JSON.stringify(text)} is no branch name.`, 'Write it as `git branch` shows it, for example main.')
+}
+
 /** The table of settings. Everything that configuration can say is here. */
 export const settings: { readonly [K in Key]: Setting<Values[K]> } = {
   'agent.id': {
@@ -131,6 +138,12 @@ export const settings: { readonly [K in Key]: Setting<Values[K]> } = {
     default: 'file:',
     layers: everywhere,
     parse: store,
+  },
+  base_branch: {
+    doc: 'the branch that finished work is merged into; unset: the branch of origin/HEAD, else main, master or trunk',
+    default: null,
+    layers: everywhere,
+    parse: branchName,
   },
   'log.segment_size': {
     doc: 'size at which the log begins a new segment',

@@ -1,4 +1,4 @@
-import { closeSync, lstatSync, opendirSync, readdirSync, readSync, type Dirent } from 'node:fs'
+import { closeSync, lstatSync, readdirSync, readSync, type Dirent } from 'node:fs'
 import { join } from 'node:path'
 import { Fault, notFound, usage } from '../../core/fault.ts'
 import { findRepository, type Repository } from '../../host/git.ts'
@@ -389,15 +389,5 @@ function entriesOf(tickets: string): readonly Dirent[] {
   }
 }
 
-function holdsTicket(tickets: string): boolean {
-  if (!isDirectory(tickets)) return false
-  const directory = opendirSync(tickets)
-  try {
-    for (let entry = directory.readSync(); entry !== null; entry = directory.readSync()) {
-      if (entry.isDirectory() && !entry.name.startsWith('.')) return true
-    }
-    return false
-  } finally {
-    directory.closeSync()
-  }
-}
+// Not opendir: in Node it loads more than all the names cost.
+const holdsTicket = (tickets: string): boolean => entriesOf(tickets).some(entry => entry.isDirectory() && !entry.name.startsWith('.'))

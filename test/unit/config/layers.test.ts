@@ -115,6 +115,7 @@ const samples: { readonly [K in Key]: readonly (readonly [text: string, value: u
     ['file:///e//f', 'file:///e/f'],
     ['file:///g h', 'file:///g h'],
   ],
+  base_branch: ['main', 'trunk', 'release/1.0', 'develop', 'x'].map(name => [name, name] as const),
   'log.segment_size': [
     ['64KiB', 65_536],
     ['131072', 131_072],
@@ -145,6 +146,7 @@ const defaults: { readonly [K in Key]: unknown } = {
   max_indefinite_leases_per_agent: 2,
   max_indefinite_leases_per_repo: 10,
   store: 'file:',
+  base_branch: null,
   'log.segment_size': 1_048_576,
   'log.retention': 7_776_000_000,
   'log.retention_size': 268_435_456,

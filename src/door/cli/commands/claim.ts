@@ -1,14 +1,16 @@
 import type { Answer, Granted } from '../../../coordinator.ts'
+import type { Target } from '../../../core/decide.ts'
 import { usage } from '../../../core/fault.ts'
 import type { Wire } from '../../../core/wire.ts'
 import { endedDocument, grantedDocument, orThrow } from '../../../service/claim/answer.ts'
 import { checkDocument, listDocument, statusDocument } from '../../../service/claim/reports.ts'
-import { noteEnded, noteHeld, parseToken, proofFor, targetOf } from '../../../service/claim/proof.ts'
+import { noteEnded, noteHeld, parseToken, proofFor } from '../../../service/claim/proof.ts'
 import { parseDuration } from '../../../service/config/durations.ts'
 import type { Context, Run } from '../command.ts'
 import { switchOption, textOption } from '../command.ts'
 import type { FileWorkspace } from '../open.ts'
 import { openWorkspace } from '../open.ts'
+import { claimedResources, resourceOf, targetOf } from '../resource.ts'
 import { holderInWords, leaseTable, printable, untilInWords } from '../text.ts'
 
 /** The command's caller, and the warning that finding it may have caused. */
@@ -48,18 +50,14 @@ function requiredReason(context: Context, what: string): string {
   return reason
 }
 
-/** Resources of a command line, each once. */
-export const resourcesOf = (context: Context, workspace: FileWorkspace): readonly string[] => [
-  ...new Set(context.positionals.map(text => workspace.resource(text))),
-]
-
 export const tellWaiting = (context: Context) => (_refusal: unknown) => context.output.note('waiting…')
 
 /** `lh claim acquire` */
 export const acquire: Run = async context => {
   const workspace = await openWorkspace(context)
-  const resources = resourcesOf(context, workspace)
-  const [ttlSecs, waitMs, reason, branch] = [ttlOption(context), waitOption(context), reasonOption(context), branchOption(context)]
+  const [ttlSecs, waitMs, reason, named] = [ttlOption(context), waitOption(context), reasonOption(context), branchOption(context)]
+  const { resources, branch: checkedOut } = await claimedResources(workspace, context.positionals)
+  const branch = named ?? checkedOut ?? undefined
   const caller = await callerOf(context, workspace)
   const { LEASEHOLD_LEASE: leaseId, LEASEHOLD_TOKEN: token } = context.env
   const presented = leaseId !== undefined && token !== undefined ? { presented: { leaseId, token: parseToken(token) } } : {}
@@ -133,7 +131,7 @@ export const heartbeat = beat(true)
 /** Who asks, about which lease, with what proof. */
 export async function addressed(context: Context, workspace: FileWorkspace) {
   const [text] = context.positionals
-  const target = targetOf(workspace, text!)
+  const target = await targetOf(workspace, text!)
   const caller = await callerOf(context, workspace)
   const flags = { token: textOption(context, 'token'), lease: textOption(context, 'lease') }
   return { caller, target, presented: proofFor(workspace, target, flags, context.env, caller.holder) }
@@ -148,32 +146,29 @@ export const release: Run = async context => {
   const answer = await workspace.coordinator.release(caller, { target, presented, only, ...(reason === undefined ? {} : { reason }) })
   const note = noteEnded(workspace, answer.ok ? answer.ended : [])
   if (note !== null) context.output.warn(note)
-  return endedAnswer(context, workspace, answer, caller.holder.agentId, 'released')
+  return endedAnswer(context, workspace, target, answer, caller.holder.agentId, 'released')
 }
 
 /** `lh claim evict` */
 export const evict: Run = async context => {
   const workspace = await openWorkspace(context)
   const reason = requiredReason(context, 'an eviction')
-  const target = targetOf(workspace, context.positionals[0]!)
+  const target = await targetOf(workspace, context.positionals[0]!)
   const token = textOption(context, 'token')
   const caller = await callerOf(context, workspace)
   const answer = await workspace.coordinator.evict(caller, { target, reason, ...(token === undefined ? {} : { token: parseToken(token) }) })
-  return endedAnswer(context, workspace, answer, caller.holder.agentId, 'evicted')
+  return endedAnswer(context, workspace, target, answer, caller.holder.agentId, 'evicted')
 }
 
 /** The canonical key of what was named, or the lease id. */
-function askedFor(workspace: FileWorkspace, text: string): string {
-  const target = targetOf(workspace, text)
-  return 'resource' in target ? target.resource : target.leaseId
-}
+const askedFor = (target: Target): string => ('resource' in target ? target.resource : target.leaseId)
 
-function endedAnswer(context: Context, workspace: FileWorkspace, answer: Answer, actor: string, verb: string): number {
+function endedAnswer(context: Context, workspace: FileWorkspace, target: Target, answer: Answer, actor: string, verb: string): number {
   const granted = orThrow(answer)
   for (const warning of workspace.store.warnings) context.output.warn(warning)
-  const document = endedDocument(granted, actor, askedFor(workspace, context.positionals[0]!))
+  const document = endedDocument(granted, actor, askedFor(target))
   const lines = granted.ended.map(lease => `${verb} ${lease.resource}, held by ${lease.holder.agentId} with token ${lease.token}`)
-  context.output.answer(document, lines.length === 0 ? [`${askedFor(workspace, context.positionals[0]!)} was already released`] : lines)
+  context.output.answer(document, lines.length === 0 ? [`${askedFor(target)} was already released`] : lines)
   return 0
 }
 
@@ -238,7 +233,11 @@ export const status: Run = async context => {
   const own = resource === undefined && agent === undefined ? await workspace.identify('look').catch(() => null) : null
   const view = await workspace.coordinator.view()
   for (const warning of view.warnings) context.output.warn(warning)
-  const document = statusDocument(view, resource === undefined ? null : workspace.resource(resource), agent ?? own?.holder.agentId ?? null)
+  const document = statusDocument(
+    view,
+    resource === undefined ? null : await resourceOf(workspace, resource),
+    agent ?? own?.holder.agentId ?? null,
+  )
   context.output.answer(document, leaseTable(document.leases, context.output.colour))
   return 0
 }
@@ -249,7 +248,7 @@ export const check: Run = async context => {
   if (text === undefined) throw usage('a check needs --token', 'lh claim check <resource> --token N')
   const token = parseToken(text)
   const workspace = await openWorkspace(context)
-  const target = targetOf(workspace, context.positionals[0]!)
+  const target = await targetOf(workspace, context.positionals[0]!)
   const document = checkDocument(await workspace.coordinator.view(), target, token)
   context.output.answer(document, [
     `token ${token} is the current one of ${String(document['resource'])}, held by ${holderInWords(document['lease'] as Wire)}`,

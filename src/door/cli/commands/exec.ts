@@ -5,22 +5,24 @@ import { heldByThisProcess, refuseReplay, runHolding } from '../../../service/cl
 import { noteEnded, noteHeld } from '../../../service/claim/proof.ts'
 import type { Context, Run } from '../command.ts'
 import { openWorkspace } from '../open.ts'
-import { callerOf, reasonOption, resourcesOf, tellWaiting, ttlOption, waitOption } from './claim.ts'
+import { claimedResources } from '../resource.ts'
+import { callerOf, reasonOption, tellWaiting, ttlOption, waitOption } from './claim.ts'
 
 /** `lh exec`: hold while a command runs. */
 export const exec: Run = async context => {
   const [program] = context.rest
   if (program === undefined) throw usage('lh exec needs a command after --', 'lh exec <resource>… -- <command>…')
   const workspace = await openWorkspace(context)
-  const resources = resourcesOf(context, workspace)
   const [ttlSecs, waitMs, reason] = [ttlOption(context), waitOption(context), reasonOption(context)]
   if (ttlSecs === 0)
     throw usage('lh exec ends with its command, so its lease cannot be indefinite', 'leave --ttl out, or give it a duration')
+  const { resources, branch } = await claimedResources(workspace, context.positionals)
   const caller = heldByThisProcess(await callerOf(context, workspace))
   const granted = orThrow(
     await workspace.coordinator.acquire(caller, {
       resources,
       bind: true,
+      ...(branch === null ? {} : { branch }),
       ...(ttlSecs === undefined ? {} : { ttlSecs }),
       ...(reason === undefined ? {} : { reason }),
       ...(waitMs === undefined ? {} : { waitMs }),

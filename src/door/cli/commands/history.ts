@@ -6,6 +6,7 @@ import { parseDuration } from '../../../service/config/durations.ts'
 import type { Context, Run } from '../command.ts'
 import { switchOption, textOption } from '../command.ts'
 import { openWorkspace } from '../open.ts'
+import { resourceOf } from '../resource.ts'
 import { columns, paint, printable, said } from '../text.ts'
 
 /** `--since`: a duration back from now, or a date and time. Milliseconds since the epoch. */
@@ -25,7 +26,10 @@ export const history: Run = async context => {
   const workspace = await openWorkspace(context)
   const [text] = context.positionals
   const sinceMs = sinceOption(context)
-  const query = { ...(text === undefined ? {} : { resource: workspace.resource(text) }), ...(sinceMs === undefined ? {} : { sinceMs }) }
+  const query = {
+    ...(text === undefined ? {} : { resource: await resourceOf(workspace, text) }),
+    ...(sinceMs === undefined ? {} : { sinceMs }),
+  }
   if (switchOption(context, 'follow')) {
     await followHistory(workspace, query, operation =>
       context.output.raw(

@@ -4,6 +4,7 @@ import { listDocument } from '../../../service/claim/reports.ts'
 import { whoamiDocument } from '../../../service/claim/whoami.ts'
 import type { Context, Run } from '../command.ts'
 import { openWorkspace } from '../open.ts'
+import { resourceOf } from '../resource.ts'
 import { columns, holderInWords, leaseTable, paint, paintStanding, printable, said, untilInWords } from '../text.ts'
 
 /** `lh whoami` */
@@ -92,7 +93,7 @@ function statusLines(
 /** `lh why` */
 export const why: Run = async context => {
   const workspace = await openWorkspace(context)
-  const resource = workspace.resource(context.positionals[0]!)
+  const resource = await resourceOf(workspace, context.positionals[0]!)
   const view = await workspace.coordinator.view()
   const document = explainResource(resource, view)
   const lease = document['lease'] as Wire | null

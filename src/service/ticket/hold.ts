@@ -1,0 +1,131 @@
+import type { Caller, Granted, Refused } from '../../coordinator.ts'
+import type { Lease } from '../../core/lease.ts'
+import { isExpired } from '../../core/lease.ts'
+import type { Presented } from '../../core/refusal.ts'
+import { orThrow } from '../claim/answer.ts'
+import { noteEnded, proofFor } from '../claim/proof.ts'
+import type { ProofFlags } from '../claim/proof.ts'
+import type { Workspace } from '../claim/workspace.ts'
+
+/** How long a lease that is taken for the moment lasts if its taker dies. Seconds. */
+const momentSecs = 60
+
+/** A ticket whose lease the caller has: its own, or one that was free and is taken for the moment. */
+export interface HeldTicket {
+  readonly ticketId: string
+  readonly lease: Lease
+  readonly momentary: boolean
+  /** Moves the deadline. Throws `superseded` when the lease is lost. */
+  renew(): Promise<void>
+  /**
+   * Runs the effect while the store is locked, after it was proven that this very ownership is still current (also late). Throws the
+   * refusal otherwise, and nothing happened then. A momentary lease ends in the same step.
+   */
+  commit(effect: () => void): Promise<void>
+  /** The same, and the ownership ends with this outcome. */
+  finish(outcome: string, effect: () => void): Promise<void>
+  /** Gives back a momentary lease that nothing was done with. */
+  abandon(): Promise<void>
+}
+
+export interface HoldOptions {
+  /** What for; kept in the log with a momentary lease. */
+  readonly why: string
+  /** Also a ticket that is done or closed. */
+  readonly finishedToo?: boolean
+  readonly flags?: ProofFlags
+  readonly env?: NodeJS.ProcessEnv
+}
+
+/**
+ * The lease of a ticket, for a command that needs it: the caller's own, with proof; if nobody has one it is taken for the moment.
+ * Throws what the rules answer when it is somebody else's, or was the caller's and is lost.
+ */
+export async function holdTicket(workspace: Workspace, caller: Caller, ticketId: string, options: HoldOptions): Promise<HeldTicket> {
+  const { coordinator } = workspace
+  const { holder } = caller
+  const target = { resource: `ticket:${ticketId}` }
+  const presented = proofFor(workspace, target, options.flags ?? {}, options.env ?? process.env, holder)
+  const answer = await coordinator.guard({ holder }, { target, presented, effect: () => undefined })
+  if (answer.ok) return new Held(workspace, { holder }, ticketId, answer.leases[0]!, false)
+  if (!isFree(answer)) orThrow(answer)
+  const { finishedToo = false, why } = options
+  const taken = orThrow(
+    await coordinator.acquire({ holder }, { resources: [target.resource], ttlSecs: momentSecs, reason: why, finishedToo }),
+  )
+  return new Held(workspace, { holder }, ticketId, taken.leases[0]!, true)
+}
+
+/** Nobody has it, or somebody whose time is over. A caller that shows an old token is told that it lost the lease. */
+const isFree = ({ refusal, now }: Refused): boolean =>
+  refusal.kind === 'not-held' || (refusal.kind === 'not-owner' && isExpired(refusal.lease, now))
+
+/** Holds a ticket while `work` runs, and gives back what was taken for the moment. */
+export async function withTicket<T>(
+  workspace: Workspace,
+  caller: Caller,
+  ticketId: string,
+  options: HoldOptions,
+  work: (held: HeldTicket) => Promise<T>,
+): Promise<T> {
+  const held = await holdTicket(workspace, caller, ticketId, options)
+  try {
+    return await work(held)
+  } finally {
+    await held.abandon()
+  }
+}
+
+class Held implements HeldTicket {
+  readonly ticketId: string
+  readonly lease: Lease
+  readonly momentary: boolean
+  readonly #workspace: Workspace
+  readonly #caller: Caller
+  readonly #presented: Presented
+  #ended = false
+
+  constructor(workspace: Workspace, caller: Caller, ticketId: string, lease: Lease, momentary: boolean) {
+    this.#workspace = workspace
+    this.#caller = caller
+    this.ticketId = ticketId
+    this.lease = lease
+    this.momentary = momentary
+    this.#presented = { leaseId: lease.leaseId, token: lease.token }
+  }
+
+  get #asked(): { readonly target: { readonly resource: string }; readonly presented: Presented } {
+    return { target: { resource: this.lease.resource }, presented: this.#presented }
+  }
+
+  async renew(): Promise<void> {
+    orThrow(await this.#workspace.coordinator.renew(this.#caller, this.#asked))
+  }
+
+  async commit(effect: () => void): Promise<void> {
+    if (this.momentary) await this.#release(null, effect)
+    else orThrow(await this.#workspace.coordinator.guard(this.#caller, { ...this.#asked, effect }))
+  }
+
+  async finish(outcome: string, effect: () => void): Promise<void> {
+    const { ended } = await this.#release(outcome, effect)
+    noteEnded(this.#workspace, ended)
+  }
+
+  async abandon(): Promise<void> {
+    // If it cannot be given back, time does it.
+    if (this.momentary && !this.#ended) await this.#release(null, () => undefined).catch(() => undefined)
+  }
+
+  async #release(outcome: string | null, effect: () => void): Promise<Granted> {
+    const answer = await this.#workspace.coordinator.release(this.#caller, {
+      ...this.#asked,
+      ...(outcome === null ? {} : { outcome }),
+      // Of a group this one is finished, the others go on.
+      only: true,
+      effect,
+    })
+    this.#ended = answer.ok
+    return orThrow(answer)
+  }
+}

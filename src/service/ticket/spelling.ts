@@ -1,0 +1,77 @@
+import { isFault, policy } from '../../core/fault.ts'
+import type { Fault } from '../../core/fault.ts'
+import { isExpired } from '../../core/lease.ts'
+import { kindOf, nameOf, printable } from '../../core/resource.ts'
+import type { Workspace } from '../claim/workspace.ts'
+import { branchOf } from './base-branch.ts'
+import type { Catalogue } from './catalogue.ts'
+import { Desk, keyOf } from './desk.ts'
+
+// Claims of tickets: which ticket is meant, and may it be claimed? Loaded only where there are tickets.
+
+/**
+ * The key of a ticket that is spelled in any way. Throws `usage` for an ambiguous spelling, and `not_found` unless the log knows it:
+ * what is held can be looked at and ended although its ticket is gone.
+ */
+export async function ticketKey(workspace: Workspace, key: string): Promise<string> {
+  const { catalogue } = new Desk(workspace)
+  const id = await idOf(catalogue, key)
+  if (typeof id === 'string') return keyOf(id)
+  const view = await workspace.coordinator.view()
+  if (view.lease(key) === null && view.past(key) === null) throw id
+  return key
+}
+
+/** The id that a key spells; its name where there are no tickets at all; the fault where there are others. */
+async function idOf(catalogue: Catalogue, key: string): Promise<string | Fault> {
+  try {
+    return await catalogue.resolve(nameOf(key))
+  } catch (error) {
+    if (!isFault(error) || error.code !== 'not_found') throw error
+    return catalogue.present ? error : nameOf(key)
+  }
+}
+
+/** What a claim of these keys is to be: each ticket by its full id, and the branch that its work is done on. */
+export interface Claim {
+  readonly resources: readonly string[]
+  /** Null when no ticket is among them, or none is checked out. */
+  readonly branch: string | null
+}
+
+/** Resolves the tickets among the keys. Throws `not_found`, and `policy` for one that is over or blocked, naming what blocks it. */
+export async function claimOf(workspace: Workspace, keys: readonly string[]): Promise<Claim> {
+  const desk = new Desk(workspace)
+  const resources: string[] = []
+  for (const key of keys) {
+    // oxlint-disable-next-line no-await-in-loop -- hardly ever more than one
+    resources.push(isTicket(key) ? await claimable(desk, key) : key)
+  }
+  return { resources: [...new Set(resources)], branch: keys.some(isTicket) ? branchOf(workspace.repository.gitDir) : null }
+}
+
+const isTicket = (key: string): boolean => kindOf(key) === 'ticket'
+
+async function claimable(desk: Desk, key: string): Promise<string> {
+  const id = await idOf(desk.catalogue, key)
+  if (typeof id !== 'string') throw id
+  if (desk.catalogue.locate(id) !== null) await refuseUnclaimable(desk, id)
+  return keyOf(id)
+}
+
+/** Throws `policy` for a ticket that is over, or that waits for another. One that is held is for the lease to refuse, or to renew. */
+export async function refuseUnclaimable(desk: Desk, id: string): Promise<void> {
+  const view = await desk.view()
+  const lease = view.lease(keyOf(id))
+  if (lease !== null && !isExpired(lease, view.now)) return
+  const { ticket } = await desk.catalogue.read(id)
+  const { claimable: may, blockers, reasons } = await desk.readiness(ticket)
+  if (may) return
+  const [first] = blockers
+  throw policy(
+    `${id} cannot be claimed: ${printable(reasons[0] ?? 'it is not ready')}`,
+    first === undefined || !reasons[0]!.startsWith('waits')
+      ? `to work on it once more: lh ticket reopen ${id} --reason "…"`
+      : `finish that one first: lh ticket show ${first.id}; or take the dependency away: lh ticket depend ${id} --on ${first.id} --remove`,
+  )
+}
