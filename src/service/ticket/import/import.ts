@@ -1,0 +1,189 @@
+import { lstatSync } from 'node:fs'
+import { join } from 'node:path'
+import { isFault } from '../../../core/fault.ts'
+import type { Wire } from '../../../core/wire.ts'
+import { ensureAttributes } from '../attributes.ts'
+import type { Listed } from '../catalogue.ts'
+import { readEvents } from '../events.ts'
+import { createTicketDirectory, ticketsDirectory } from '../files.ts'
+import { editTicket, formatTicket } from '../front-matter.ts'
+import { gateKeyOf, newGates, tellMissing, writeGates } from './gates.ts'
+import type { Mapped, Notes, Source, Tracker } from './imported.ts'
+import { importedEvent, isUnchanged, lastImport, planTickets, type Existing, type Planned } from './plan.ts'
+import { planUpdate } from './update.ts'
+
+/** What an import needs to know beside the source. */
+export interface ImportOptions {
+  /** Top of the worktree that is written to. */
+  readonly root: string
+  readonly from: Tracker
+  readonly path: string
+  /** Who imports. */
+  readonly actor: string
+  readonly nowMs: number
+  /** The tickets that are there, each once. */
+  readonly tickets: AsyncIterable<Listed>
+  /** Who else holds this ticket: it is not changed under their hands. */
+  readonly heldBy: (id: string) => string | null
+  readonly dryRun: boolean
+  readonly progress?: (done: number, total: number) => void
+}
+
+/** What an import did, or would do. */
+export interface Imported {
+  readonly from: Tracker
+  readonly dryRun: boolean
+  readonly imported: number
+  readonly updated: number
+  readonly unchanged: number
+  readonly skipped: number
+  /** Definitions of gates that are new. */
+  readonly gates: number
+  readonly warnings: readonly string[]
+  readonly dropped: readonly string[]
+  readonly mapped: { readonly states: Mapped; readonly priorities: Mapped }
+}
+
+/** Reads a tracker's records. Throws `usage` when there is nothing to read; nothing was written then. */
+export async function readSource(from: Tracker, path: string): Promise<Source> {
+  switch (from) {
+    case 'yoi':
+      return (await import('./yoi.ts')).readYoi(path)
+    case 'jit':
+      return (await import('./jit.ts')).readJit(path)
+    case 'beads':
+      return (await import('./beads.ts')).readBeads(path)
+    case 'github':
+      return (await import('./github.ts')).readGithub(path)
+  }
+}
+
+/**
+ * Takes over what another tracker has: each ticket as a whole or not at all, so that a run that was killed is finished by the next. What
+ * was imported before is brought up to date, except where it was changed here.
+ */
+export async function importTickets(options: ImportOptions): Promise<Imported> {
+  const { root, from, dryRun } = options
+  const { tickets, gates, notes } = await readSource(from, options.path)
+  const existing = await existingTickets(options.tickets)
+  const ids = new Set(existing.map(({ id }) => id))
+  const isTaken = (id: string): boolean =>
+    ids.has(id) || lstatSync(join(ticketsDirectory(root), id), { throwIfNoEntry: false }) !== undefined
+  const { planned, left } = planTickets(tickets, from, existing, isTaken, gateKeyOf, notes)
+  const fresh = newGates(root, gates, notes)
+  tellMissing(
+    root,
+    planned.flatMap(({ ticket }) => ticket.gates),
+    fresh,
+    notes,
+  )
+  if (!dryRun) {
+    ensureAttributes(root)
+    writeGates(root, fresh)
+  }
+  const counts = { imported: 0, updated: 0, unchanged: 0, skipped: left }
+  for (const [index, plan] of planned.entries()) {
+    counts[carryOut(plan, options, notes)] += 1
+    options.progress?.(index + 1, planned.length)
+  }
+  const { warnings, dropped, states, priorities } = notes
+  return { from, dryRun, ...counts, gates: fresh.length, warnings, dropped, mapped: { states, priorities } }
+}
+
+/** One pass over what is there. Only tickets of this worktree are asked where they came from: the others are not written to. */
+async function existingTickets(tickets: AsyncIterable<Listed>): Promise<readonly Existing[]> {
+  const existing: Existing[] = []
+  for await (const { ticket, located } of tickets) {
+    const directory = located.source === 'here' ? located.directory : null
+    const last = directory === null ? null : lastImport(readEvents([directory]))
+    existing.push({ id: ticket.id, legacyTicket: ticket.legacyTicket, directory, last })
+  }
+  return existing
+}
+
+type Outcome = 'imported' | 'updated' | 'unchanged' | 'skipped'
+
+function carryOut(plan: Planned, options: ImportOptions, notes: Notes): Outcome {
+  const { existing, ticket } = plan
+  if (existing === null) return create(plan, options)
+  if (existing.directory === null) {
+    notes.warn(ticket.id, 'it is not in this worktree, but in the main one or on the base branch; import there, or merge first')
+    return 'skipped'
+  }
+  if (isUnchanged(plan)) return 'unchanged'
+  const holder = options.heldBy(ticket.id)
+  if (holder !== null) {
+    notes.warn(ticket.id, `${holder} holds it; what is new in the source was left out. Run this again when it is free: lh why ${ticket.id}`)
+    return 'skipped'
+  }
+  try {
+    const update = planUpdate(plan, options.from, options.actor, options.nowMs, notes)
+    if (!options.dryRun) update.write()
+    return 'updated'
+  } catch (error) {
+    // A file that somebody edits, or broke: the others are not to wait for it.
+    if (!isFault(error) || (error.code !== 'policy' && error.code !== 'usage')) throw error
+    notes.warn(ticket.id, `${error.message} It is left as it is.`)
+    return 'skipped'
+  }
+}
+
+function create(plan: Planned, { root, from, actor, nowMs, dryRun }: ImportOptions): Outcome {
+  const { ticket, body, record, files } = plan
+  const plain = formatTicket(ticket, body)
+  const text = Object.keys(record.extra).length === 0 ? plain : editTicket(plain, { extra: record.extra })
+  if (dryRun) return 'imported'
+  const events = [...plan.events, importedEvent(plan, from, actor, nowMs, null)]
+  createTicketDirectory(root, ticket.id, {
+    'ticket.md': text,
+    'events.jsonl': events.map(event => `${JSON.stringify(event)}\n`).join(''),
+    ...(record.resolution === null ? {} : { 'resolution.md': record.resolution }),
+    ...Object.fromEntries(files.map(({ path, content }) => [path, content])),
+  })
+  return 'imported'
+}
+
+/** The report as it goes on the wire. */
+export const importToWire = (report: Imported): Wire => ({
+  ok: true,
+  from: report.from,
+  dry_run: report.dryRun,
+  imported: report.imported,
+  updated: report.updated,
+  unchanged: report.unchanged,
+  skipped: report.skipped,
+  gates: report.gates,
+  mapped: report.mapped,
+  dropped: report.dropped,
+  warnings: report.warnings,
+})
+
+/** A list for people ends here; `--json` has all of it. */
+const mostLines = 20
+
+/** The report for people. */
+export function importLines(report: Imported): readonly string[] {
+  const { imported, updated, unchanged, skipped, gates, mapped, dropped, dryRun, from } = report
+  const rows = [
+    ...rowsOf('state', mapped.states),
+    ...rowsOf('priority', mapped.priorities),
+    ...(gates === 0 ? [] : [['gates', '', `${gates} new in .leasehold/gates`] as const]),
+  ]
+  const width = [0, 1].map(column => Math.max(0, ...rows.map(row => row[column]!.length)))
+  return [
+    `${dryRun ? 'Would import' : 'Imported'} ${imported} from ${from}: ${updated} updated, ${unchanged} unchanged, ${skipped} skipped.`,
+    ...rows.map(([name, source, target]) => `  ${name.padEnd(width[0]!)}  ${source.padEnd(width[1]!)}  ${target}`.trimEnd()),
+    ...(dropped.length === 0
+      ? []
+      : [`  left out or without a place here (${dropped.length}):`, ...few(dropped).map(line => `    ${line}`)]),
+  ]
+}
+
+/** The first of many lines, and how many more there are. */
+export const few = (lines: readonly string[]): readonly string[] =>
+  lines.length <= mostLines ? lines : [...lines.slice(0, mostLines - 1), `… and ${lines.length - mostLines + 1} more; --json has them all`]
+
+const rowsOf = (name: string, mapped: Mapped): readonly (readonly [string, string, string])[] =>
+  Object.entries(mapped).flatMap(([source, targets]) =>
+    Object.entries(targets).map(([target, count]) => [name, source, `→ ${target}  ${count}`] as const),
+  )

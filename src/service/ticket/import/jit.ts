@@ -1,0 +1,344 @@
+import { dirname, join } from 'node:path'
+import { usage } from '../../../core/fault.ts'
+import type { Status, WorkflowState } from '../ticket.ts'
+import {
+  assigneeOf,
+  canonical,
+  hashOf,
+  isEmpty,
+  isObject,
+  kindOf,
+  labelsOf,
+  leftOf,
+  lineOf,
+  Notes,
+  objectsOf,
+  priorityOf,
+  resolutionOf,
+  textOf,
+  timeOf,
+  wordOf,
+  wordsOf,
+  type ImportedEvent,
+  type ImportedGate,
+  type ImportedTicket,
+  type Json,
+  type Source,
+} from './imported.ts'
+import { entriesOf, isFileAt, kindOfPath, nothingFound, parseJson, readText, requirePath, requireText } from './source.ts'
+
+// jit: a JSON file for each issue in `.jit/issues`, the gates in `.jit/gates.json`, what happened in `.jit/events.jsonl`.
+
+/** Where the parts of a store are. */
+interface Place {
+  readonly files: readonly string[]
+  /** Of `gates.json` and `events.jsonl`, the first that has them. */
+  readonly beside: readonly string[]
+}
+
+/** Reads issues of jit. Throws `usage` when there are none. */
+export function readJit(path: string): Source {
+  const notes = new Notes()
+  const place = find(path)
+  const wanted = 'name the .jit directory, its issues directory, or the repository with it'
+  if (place.files.length === 0) throw nothingFound('jit', path, wanted)
+  const records = new Map<string, { readonly record: Json; readonly file: string }>()
+  for (const file of place.files) {
+    const record = readIssue(file, notes)
+    const id = record === null ? null : wordOf(record['id'])
+    if (record === null || id === null) continue
+    if (records.has(id)) notes.warn(file, `issue ${id} is also in ${records.get(id)!.file}; this one is left out`)
+    else records.set(id, { record, file })
+  }
+  if (records.size === 0) throw problemOf(path, wanted, notes)
+  const gates = readGates(place, notes)
+  const history = readHistory(place, new Set(records.keys()), notes)
+  const stages = new Map(gates.map(({ key, stage }) => [key, stage]))
+  const tickets = [...records].map(([id, { record, file }]) => ticketOf(id, record, history.get(id) ?? [], stages, file, notes))
+  return { tickets, gates, notes }
+}
+
+function find(path: string): Place {
+  if (requirePath(path) === 'file') return { files: [path], beside: [dirname(path), dirname(dirname(path))] }
+  for (const store of [join(path, '.jit'), path]) {
+    const inside = join(store, 'issues')
+    if (kindOfPath(inside) !== 'directory') continue
+    const files = jsonFiles(inside)
+    if (files.length > 0) return { files, beside: [store] }
+  }
+  return { files: jsonFiles(path), beside: [path, dirname(path)] }
+}
+
+/** Files of a store that are no issues. */
+const notIssues = new Set(['gates.json', 'index.json', 'config.json', 'labels.json', 'package.json'])
+
+const jsonFiles = (directory: string): readonly string[] =>
+  entriesOf(directory)
+    .files.filter(name => name.endsWith('.json') && !name.startsWith('.') && !notIssues.has(name))
+    .map(name => join(directory, name))
+
+/** Nothing could be read: why not, in the words of the first file. */
+function problemOf(path: string, wanted: string, notes: Notes): Error {
+  const first = notes.warnings[0]
+  const other = nothingFound('jit', path, wanted)
+  return first === undefined || other.message.includes('looks like') ? other : usage(`${first}; nothing was imported`, wanted)
+}
+
+function readIssue(file: string, notes: Notes): Json | null {
+  const read = readText(file)
+  if ('why' in read) {
+    notes.warn(file, `${read.why}; left out`)
+    return null
+  }
+  const parsed = parseJson(read.text)
+  if ('why' in parsed) {
+    notes.warn(`${file}:${parsed.line}`, `not JSON: ${parsed.why}; left out`)
+    return null
+  }
+  const { value } = parsed
+  const issue = isObject(value) && wordOf(value['id']) !== null && ['state', 'status', 'title', 'gates_required'].some(key => key in value)
+  if (issue && !('issue_type' in value) && !('number' in value)) return value
+  notes.warn(file, 'not an issue of jit; left out')
+  return null
+}
+
+const states: Readonly<Record<string, readonly [Status, WorkflowState]>> = {
+  backlog: ['open', 'intake'],
+  open: ['open', 'intake'],
+  ready: ['open', 'ready'],
+  in_progress: ['open', 'inprogress'],
+  inprogress: ['open', 'inprogress'],
+  gated: ['open', 'inprogress'],
+  done: ['closed', 'done'],
+  rejected: ['closed', 'done'],
+  archived: ['closed', 'done'],
+}
+
+/** What `resolution.md` begins with where a state says more than that it is over. */
+const endings: Readonly<Record<string, string>> = {
+  rejected: 'Rejected: it was decided not to do this.',
+  archived: 'Archived: no longer relevant.',
+}
+
+const known = new Set([
+  'id',
+  'title',
+  'description',
+  'state',
+  'priority',
+  'assignee',
+  'dependencies',
+  'gates_required',
+  'gates_status',
+  'labels',
+  'created_at',
+  'updated_at',
+])
+
+function ticketOf(
+  id: string,
+  record: Json,
+  history: readonly Json[],
+  stages: ReadonlyMap<string, string>,
+  file: string,
+  notes: Notes,
+): ImportedTicket {
+  const state = wordOf(record['state'] ?? record['status']) ?? '(none)'
+  const [status, workflowState] = Object.hasOwn(states, state) ? states[state]! : (['open', 'intake'] as const)
+  if (!Object.hasOwn(states, state)) notes.warn(file, `its state ${JSON.stringify(state)} is not known; intake is taken`)
+  notes.state(state, status, workflowState)
+  const said = wordOf(record['priority'])
+  const priority = priorityOf(said)
+  notes.priority(said ?? '(none)', priority ?? 'P2')
+  if (priority === null) notes.warn(file, `its priority ${JSON.stringify(said)} is not known; P2 is taken`)
+  const labels = labelsOf(wordsOf(record['labels']))
+  const results = gateResults(record, stages, file, notes)
+  const createdAt =
+    timeOf(record['created_at']) ?? timeOf(record['updated_at']) ?? history.map(event => timeOf(event['timestamp'])).find(at => at !== null)
+  if (createdAt === undefined) notes.warn(file, 'nothing says when it was made; 1970 is taken')
+  const made = createdAt ?? '1970-01-01T00:00:00Z'
+  const created: ImportedEvent = { key: 'created', type: 'created', at: made, author: null, fields: {} }
+  const title = lineOf(record['title'])
+  if (title === '') notes.warn(file, 'it has no title; its id is taken')
+  return {
+    sourceId: id,
+    legacyTicket: lineOf(id),
+    ownId: null,
+    slug: null,
+    title: title || lineOf(id),
+    body: withNewline(textOf(record['description'])),
+    status,
+    workflowState,
+    kind: kindOf(labels.find(label => /^type:./.test(label))?.slice('type:'.length) ?? null),
+    priority: priority ?? 'P2',
+    labels,
+    assignee: assigneeOf(wordOf(record['assignee']), 'jit'),
+    createdAt: made,
+    updatedAt: timeOf(record['updated_at']) ?? made,
+    queuedBy: null,
+    queuedAt: null,
+    dependsOn: wordsOf(record['dependencies']),
+    gates: wordsOf(record['gates_required']),
+    events: [
+      created,
+      ...merged(
+        results,
+        history.map(past).filter(event => event !== null),
+      ),
+    ],
+    resolution: status === 'closed' ? resolutionIn(record, state, labels) : null,
+    files: [],
+    extra: {},
+    legacy: leftOf(record, known),
+    sourceHash: hashOf(canonical(record), ...history.map(canonical)),
+  }
+}
+
+const withNewline = (text: string): string => (text === '' || text.endsWith('\n') ? text : `${text}\n`)
+
+function resolutionIn(record: Json, state: string, labels: readonly string[]): string {
+  const reason = labels.find(label => /^resolution:./.test(label))?.slice('resolution:'.length)
+  const from = wordOf(record['archived_from'])
+  const lines = [
+    endings[state] ?? '',
+    reason === undefined ? '' : `Reason: ${reason}.`,
+    from === null ? '' : `It was ${from} before.`,
+    `Imported as ${state} from jit.`,
+  ]
+  return resolutionOf(lines.filter(line => line !== '').join('\n\n'), state, 'jit')
+}
+
+/** The last result of each gate, oldest first. */
+function gateResults(record: Json, stages: ReadonlyMap<string, string>, file: string, notes: Notes): readonly ImportedEvent[] {
+  const results: ImportedEvent[] = []
+  const said = record['gates_status']
+  for (const [gate, value] of Object.entries(isObject(said) ? said : {})) {
+    const status = isObject(value) ? wordOf(value['status']) : wordOf(value)
+    if (status === 'pending' || status === null) continue
+    if (status !== 'passed' && status !== 'failed') {
+      notes.warn(file, `gate ${gate}: its result ${JSON.stringify(status)} is not known; left out`)
+      continue
+    }
+    const { updated_by: by, updated_at: time, status: _, ...more } = isObject(value) ? value : {}
+    const at = timeOf(time)
+    const legacy = leftOf(more, new Set())
+    results.push({
+      key: `gate:${gate}:${status}`,
+      type: 'gate',
+      at,
+      author: wordOf(by),
+      fields: { gate, stage: stages.get(gate) ?? 'post', result: status, ...(isEmpty(legacy) ? {} : { legacy }) },
+    })
+  }
+  return inTime(results)
+}
+
+/** Events without an order of their own, by time and then by key. */
+const inTime = (events: readonly ImportedEvent[]): readonly ImportedEvent[] =>
+  events.toSorted((a, b) => millis(a) - millis(b) || (a.key < b.key ? -1 : 1))
+
+const millis = ({ at }: ImportedEvent): number => (at === null ? 0 : Date.parse(at))
+
+/** The results again in the log of what happened are the same ones when they are this close. */
+const sameMs = 5000
+
+function merged(results: readonly ImportedEvent[], past: readonly ImportedEvent[]): readonly ImportedEvent[] {
+  const isResult = (event: ImportedEvent): boolean =>
+    event.type === 'gate' &&
+    results.some(
+      ({ fields, ...result }) =>
+        fields['gate'] === event.fields['gate'] &&
+        fields['result'] === event.fields['result'] &&
+        Math.abs(millis({ fields, ...result }) - millis(event)) < sameMs,
+    )
+  return inTime([...results, ...past.filter(event => !isResult(event))])
+}
+
+/** An event of jit's own log; null for what the issue says anyway. */
+function past(event: Json): ImportedEvent | null {
+  const { type, id, issue_id: _, timestamp, from, to, gate_key: gate, updated_by: by, assignee, reason, ...more } = event
+  const word = wordOf(type) ?? 'event'
+  if (word === 'issue_created') return null
+  const base = { key: `event:${wordOf(id) ?? canonical(event)}`, at: timeOf(timestamp), author: wordOf(by) ?? wordOf(assignee) }
+  const legacy = leftOf(more, new Set())
+  const rest = { ...(wordOf(reason) === null ? {} : { reason: wordOf(reason) }), ...(isEmpty(legacy) ? {} : { legacy }) }
+  if (word === 'gate_passed' || word === 'gate_failed')
+    return { ...base, type: 'gate', fields: { gate: wordOf(gate) ?? '', result: word.slice('gate_'.length), ...rest } }
+  if (word === 'issue_claimed') return { ...base, type: 'claimed', fields: rest }
+  if (word === 'issue_state_changed') return { ...base, type: 'state_changed', fields: { field: 'state', from, to, ...rest } }
+  return { ...base, type: word, fields: { ...(wordOf(gate) === null ? {} : { gate: wordOf(gate) }), ...rest } }
+}
+
+function readHistory({ beside }: Place, ids: ReadonlySet<string>, notes: Notes): ReadonlyMap<string, readonly Json[]> {
+  const events = new Map<string, Json[]>()
+  const file = beside.map(directory => join(directory, 'events.jsonl')).find(isFileAt)
+  if (file === undefined) return events
+  const read = readText(file)
+  if ('why' in read) {
+    notes.warn(file, `${read.why}; left out`)
+    return events
+  }
+  const seen = new Set<string>()
+  for (const [index, line] of read.text.split('\n').entries()) {
+    if (line.trim() === '') continue
+    const parsed = parseJson(line)
+    const value = 'value' in parsed ? parsed.value : null
+    if (!isObject(value)) {
+      notes.warn(`${file}:${index + 1}`, 'not a JSON object; left out')
+      continue
+    }
+    const [issue, id] = [wordOf(value['issue_id']), wordOf(value['id'])]
+    if (issue === null || !ids.has(issue) || (id !== null && seen.has(id))) continue
+    if (id !== null) seen.add(id)
+    if (!events.has(issue)) events.set(issue, [])
+    events.get(issue)!.push(value)
+  }
+  return events
+}
+
+const gateMembers = new Set(['key', 'title', 'description', 'stage', 'mode', 'auto', 'checker'])
+const checkerMembers = new Set(['type', 'command', 'timeout_seconds', 'working_dir', 'env', 'pass_context'])
+
+function readGates({ beside }: Place, notes: Notes): readonly ImportedGate[] {
+  const file = beside.map(directory => join(directory, 'gates.json')).find(isFileAt)
+  if (file === undefined) return []
+  const parsed = parseJson(requireText(file))
+  if ('why' in parsed)
+    throw usage(`${file}:${parsed.line}: not JSON: ${parsed.why}; nothing was imported`, 'mend the file, or move it away')
+  const said = isObject(parsed.value) && 'gates' in parsed.value ? parsed.value['gates'] : parsed.value
+  const list: readonly (readonly [string, unknown])[] = Array.isArray(said)
+    ? objectsOf(said).map(gate => [wordOf(gate['key']) ?? '', gate] as const)
+    : Object.entries(isObject(said) ? said : {})
+  return list.flatMap(([key, value]) => {
+    if (isObject(value)) return [gateOf(key, value, file, notes)]
+    notes.warn(file, `gate ${key} is not defined by an object; left out`)
+    return []
+  })
+}
+
+function gateOf(key: string, value: Json, file: string, notes: Notes): ImportedGate {
+  const checker = isObject(value['checker']) ? value['checker'] : {}
+  const command = wordOf(checker['command'])
+  const said = wordOf(value['mode']) ?? (value['auto'] === true ? 'auto' : 'manual')
+  const mode = said === 'auto' && command !== null ? 'auto' : 'manual'
+  if (said === 'auto' && command === null) notes.warn(file, `gate ${key} is automatic and has no command; it becomes a manual one`)
+  const stage = wordOf(value['stage'])
+  if (stage !== null && stage !== 'precheck' && stage !== 'postcheck')
+    notes.warn(file, `gate ${key}: its stage ${stage} is not known; post is taken`)
+  const seconds = checker['timeout_seconds']
+  const env = isObject(checker['env']) ? checker['env'] : {}
+  const left = { ...leftOf(value, gateMembers), ...leftOf(checker, checkerMembers) }
+  return {
+    key,
+    title: lineOf(value['title']) || null,
+    description: textOf(value['description']).trim() || null,
+    stage: stage === 'precheck' ? 'pre' : 'post',
+    mode,
+    command: mode === 'auto' ? command : null,
+    timeoutSecs: typeof seconds === 'number' && seconds > 0 ? seconds : null,
+    env: Object.fromEntries(Object.entries(env).map(([name, text]) => [name, wordOf(text) ?? ''])),
+    workingDir: wordOf(checker['working_dir']),
+    passContext: typeof checker['pass_context'] === 'boolean' ? checker['pass_context'] : null,
+    legacy: { from: 'jit', ...(mode === 'manual' && command !== null ? { command } : {}), ...left },
+  }
+}

@@ -1,0 +1,160 @@
+import { lstatSync, readdirSync, statSync, type Dirent } from 'node:fs'
+import { basename, join } from 'node:path'
+import { usage } from '../../../core/fault.ts'
+import { readRegular } from '../files.ts'
+import { isObject, type Json, type Tracker } from './imported.ts'
+
+// Reading what others wrote: their files are not ours to trust, nor to change.
+
+/** An export larger than this is not read. Bytes. */
+export const maxSourceBytes = 256 * 1024 * 1024
+
+/** What a path is; a symbolic link given by the user is followed, one inside the source is not. */
+export function kindOfPath(path: string): 'file' | 'directory' | null {
+  const stats = statSync(path, { throwIfNoEntry: false })
+  return stats === undefined ? null : stats.isDirectory() ? 'directory' : stats.isFile() ? 'file' : null
+}
+
+/** Throws `usage` when there is nothing to import from. */
+export function requirePath(path: string): 'file' | 'directory' {
+  let kind: ReturnType<typeof kindOfPath>
+  try {
+    kind = kindOfPath(path)
+  } catch (error) {
+    throw usage(`${path} cannot be read: ${(error as Error).message}`)
+  }
+  if (kind === null) throw usage(`${path}: there is no such file or directory`, 'name what the other tracker wrote')
+  return kind
+}
+
+/** Entries of a directory in one order; none when it is missing. Directories and regular files only. */
+export function entriesOf(directory: string): {
+  readonly directories: readonly string[]
+  readonly files: readonly string[]
+  readonly others: readonly string[]
+} {
+  let entries: readonly Dirent[]
+  try {
+    entries = readdirSync(directory, { withFileTypes: true })
+  } catch (error) {
+    const { code, message } = error as NodeJS.ErrnoException
+    if (code === 'ENOENT' || code === 'ENOTDIR') return { directories: [], files: [], others: [] }
+    throw usage(`${directory} cannot be read: ${message}`)
+  }
+  const names = (wanted: (entry: Dirent) => boolean): readonly string[] =>
+    entries
+      .filter(wanted)
+      .map(({ name }) => name)
+      .toSorted()
+  return {
+    directories: names(entry => entry.isDirectory()),
+    files: names(entry => entry.isFile()),
+    others: names(entry => !entry.isDirectory() && !entry.isFile()),
+  }
+}
+
+/** Is there a regular file, not behind a symbolic link? */
+export const isFileAt = (path: string): boolean => lstatSync(path, { throwIfNoEntry: false })?.isFile() === true
+
+/** The text of a file; a word when it cannot be had. */
+export function readText(path: string, limit = maxSourceBytes): { readonly text: string } | { readonly why: string } {
+  const bytes = readRegular(path, limit)
+  if (typeof bytes === 'string') return { why: bytes }
+  const text = bytes.toString('utf8')
+  return { text: text.charCodeAt(0) === 0xfeff ? text.slice(1) : text }
+}
+
+/** The text of the file that the user named. Throws `usage`. */
+export function requireText(path: string): string {
+  // The user may name a link; what is inside a source may not be one.
+  const read = readText(lstatSync(path).isSymbolicLink() ? realPath(path) : path)
+  if ('why' in read) throw usage(`${path} cannot be read: ${read.why}`)
+  return read.text
+}
+
+const realPath = (path: string): string => process.getBuiltinModule('node:fs').realpathSync(path)
+
+/** What a JSON text says, or where and why it is none. */
+export function parseJson(text: string): { readonly value: unknown } | { readonly line: number; readonly why: string } {
+  try {
+    return { value: JSON.parse(text) }
+  } catch (error) {
+    const { message } = error as Error
+    const at = /position (\d+)/.exec(message)?.[1]
+    const before = at === undefined ? text.trimEnd() : text.slice(0, Number(at))
+    return { line: before.split('\n').length, why: message.replace(/ in JSON at position.*$/s, '').replace(/, "[^]*$/, '') }
+  }
+}
+
+/** The objects of a file of JSON lines. Throws `usage` naming the line of one that is none; blank lines are fine. */
+export function parseLines(text: string, path: string): readonly { readonly value: Json; readonly line: number }[] {
+  const objects: { value: Json; line: number }[] = []
+  let line = 0
+  for (const source of text.split('\n')) {
+    line++
+    if (source.trim() === '') continue
+    const parsed = parseJson(source)
+    if ('why' in parsed) {
+      const conflict = /^(?:<{7}|={7}|>{7})/.test(source) ? 'an unresolved merge' : `not JSON: ${parsed.why}`
+      throw usage(`${path}:${line}: ${conflict}; nothing was imported`, 'mend this line, and run the command again')
+    }
+    if (!isObject(parsed.value)) throw usage(`${path}:${line}: not a JSON object; nothing was imported`, 'each line is one issue')
+    objects.push({ value: parsed.value, line })
+  }
+  return objects
+}
+
+/** Throws `usage`: nothing of this tracker is there, and perhaps something of another. */
+export function nothingFound(from: Tracker, path: string, wanted: string): Error {
+  const other = looksLike(path)
+  return other === null || other === from
+    ? usage(`${path}: nothing to import from ${from} was found`, wanted)
+    : usage(`${path}: this looks like ${other}: use --from ${other}`, `lh ticket import --from ${other} ${path}`)
+}
+
+/** Which tracker wrote this, as far as a glance tells. */
+export function looksLike(path: string): Tracker | null {
+  return kindOfPath(path) === 'directory' ? looksLikeDirectory(path) : looksLikeFile(path)
+}
+
+function looksLikeDirectory(path: string): Tracker | null {
+  const { directories, files } = entriesOf(path)
+  if (files.includes('item.md') || directories.includes('.yoi')) return 'yoi'
+  if (directories.includes('.jit') || files.includes('gates.json')) return 'jit'
+  if (directories.includes('.beads') || files.some(name => name.endsWith('.jsonl') && looksLikeFile(join(path, name)) === 'beads'))
+    return 'beads'
+  const json = files.find(name => name.endsWith('.json'))
+  if (json !== undefined) return looksLikeFile(join(path, json))
+  const inside = directories.slice(0, 20).find(name => isFileAt(join(path, name, 'item.md')))
+  if (inside !== undefined) return 'yoi'
+  for (const name of ['issues', 'open', 'closed', 'pending', 'tickets']) {
+    if (directories.includes(name)) {
+      const found = looksLikeDirectory(join(path, name))
+      if (found !== null) return found
+    }
+  }
+  return null
+}
+
+function looksLikeFile(path: string): Tracker | null {
+  if (basename(path) === 'item.md') return 'yoi'
+  const read = readText(path)
+  if ('why' in read) return null
+  const whole = parseJson(read.text)
+  const first = 'value' in whole ? (Array.isArray(whole.value) ? (whole.value as unknown[])[0] : whole.value) : firstLine(read.text)
+  if (!isObject(first)) return null
+  return looksLikeRecord(first)
+}
+
+function firstLine(text: string): unknown {
+  const parsed = parseJson(text.trimStart().split('\n', 1)[0] ?? '')
+  return 'value' in parsed ? parsed.value : null
+}
+
+/** Which tracker writes such a record. */
+export function looksLikeRecord(record: Json): Tracker | null {
+  if ('gates_required' in record || 'gates_status' in record) return 'jit'
+  if ('issue_type' in record || ('status' in record && 'id' in record && typeof record['priority'] === 'number')) return 'beads'
+  if ('number' in record || 'stateReason' in record) return 'github'
+  return 'state' in record && 'id' in record && 'dependencies' in record ? 'jit' : null
+}

@@ -1,0 +1,114 @@
+import { mkdirSync } from 'node:fs'
+import { dirname, join } from 'node:path'
+import { readRegular, hashOf, maxTicketBytes, replaceFile, checkDirectory } from '../files.ts'
+import { appendEvents, readEvents, type TicketEvent } from '../events.ts'
+import { editTicket, parseTicket, type Changes } from '../front-matter.ts'
+import { canonical, hashOf as contentHash, lineOf, type ImportedFile, type Notes, type Tracker } from './imported.ts'
+import { fieldHash, importedEvent, millisOf, valuesOf, type Planned, type Values } from './plan.ts'
+
+// A record that has changed since its last import: what is new comes over, field by field, except where somebody changed it here.
+
+/** Fields as people know them. */
+const fieldNames: Readonly<Record<string, string>> = { state: 'status and workflow state', queued: 'queued_by and queued_at' }
+
+/** What an update would do. */
+export interface Update {
+  /** Fields that take the source's value. */
+  readonly keys: readonly string[]
+  /** Writes it; the ticket first, then the events, so that a second run finishes what a first one began. */
+  readonly write: () => void
+}
+
+/** Compares what is here with what the source says. Warns about each field that both changed. */
+export function planUpdate(plan: Planned, from: Tracker, actor: string, nowMs: number, notes: Notes): Update {
+  const directory = plan.existing!.directory!
+  const file = join(directory, 'ticket.md')
+  const bytes = readRegular(file, maxTicketBytes)
+  if (typeof bytes === 'string') throw new Error(`${file}: ${bytes}`)
+  const text = bytes.toString('utf8')
+  const here = parseTicket(text, plan.ticket.id)
+  const local: Values = {
+    ticket: here.ticket,
+    body: here.body,
+    extra: Object.fromEntries(
+      Object.entries(here.extra).map(([key, value]) => [key, lineOf(typeof value === 'string' ? value : canonical(value))]),
+    ),
+    resolution: textAt(join(directory, 'resolution.md')),
+    files: plan.files.flatMap(({ path }) => {
+      const content = readRegular(join(directory, path), Number.MAX_SAFE_INTEGER)
+      return typeof content === 'string' ? [] : [{ path, content }]
+    }),
+  }
+  const keys = keysToTake(plan, local, notes)
+  const fresh = freshEvents(plan.events, readEvents([directory]))
+  return {
+    keys,
+    write: () => {
+      const edited = editTicket(text, changesOf(plan, local, keys))
+      if (edited !== text) replaceFile(file, edited, hashOf(bytes))
+      if (keys.includes('resolution') && plan.record.resolution !== null)
+        replaceFile(join(directory, 'resolution.md'), plan.record.resolution, local.resolution === null ? null : hashOf(local.resolution))
+      for (const { path, content } of plan.files) if (keys.includes(`file:${path}`)) writeArtifact(directory, path, content, local.files)
+      appendEvents(directory, [...fresh, importedEvent(plan, from, actor, nowMs, keys)])
+    },
+  }
+}
+
+function textAt(path: string): string | null {
+  const bytes = readRegular(path, maxTicketBytes * 16)
+  return typeof bytes === 'string' ? null : bytes.toString('utf8')
+}
+
+function keysToTake(plan: Planned, local: Values, notes: Notes): readonly string[] {
+  const [theirs, ours] = [valuesOf({ ...plan, extra: plan.record.extra, resolution: plan.record.resolution }), valuesOf(local)]
+  const before = plan.existing!.last!.fields
+  const keys: string[] = []
+  for (const [key, value] of Object.entries(theirs)) {
+    if (key === 'updated_at') continue
+    const [wanted, now] = [fieldHash(value), fieldHash(ours[key] ?? null)]
+    if (wanted === before[key] || wanted === now) continue
+    // Nothing here, and nothing was imported: a resolution, a file, a key of others that is new.
+    const untouched = before[key] === undefined ? ours[key] === undefined || ours[key] === null : now === before[key]
+    if (untouched) keys.push(key)
+    else notes.warn(plan.ticket.id, `its ${fieldNames[key] ?? key} changed here and in the source; kept as it is here`)
+  }
+  return keys
+}
+
+function changesOf({ ticket, body, record }: Planned, local: Values, keys: readonly string[]): Changes {
+  const takes = (key: string): boolean => keys.includes(key)
+  const extra = Object.fromEntries(Object.entries(record.extra).filter(([key]) => takes(`extra:${key}`)))
+  const later = millisOf(ticket.updatedAt) > millisOf(local.ticket.updatedAt)
+  return {
+    ...(takes('title') ? { title: ticket.title } : {}),
+    ...(takes('state') ? { status: ticket.status, workflowState: ticket.workflowState } : {}),
+    ...(takes('kind') ? { kind: ticket.kind } : {}),
+    ...(takes('priority') ? { priority: ticket.priority } : {}),
+    ...(takes('labels') ? { labels: ticket.labels } : {}),
+    ...(takes('assignee') ? { assignee: ticket.assignee } : {}),
+    ...(takes('queued') ? { queuedBy: ticket.queuedBy, queuedAt: ticket.queuedAt } : {}),
+    ...(takes('depends_on') ? { dependsOn: ticket.dependsOn } : {}),
+    ...(takes('gates') ? { gates: ticket.gates } : {}),
+    ...(later ? { updatedAt: ticket.updatedAt } : {}),
+    ...(takes('body') ? { body } : {}),
+    ...(Object.keys(extra).length === 0 ? {} : { extra }),
+  }
+}
+
+/** Events that are not here yet, neither under their id nor with the same content under another. */
+function freshEvents(events: readonly TicketEvent[], here: readonly TicketEvent[]): readonly TicketEvent[] {
+  const known = new Set(here.map(({ id }) => id))
+  const contents = new Set(here.map(withoutId))
+  return events.filter(event => !known.has(event.id) && !contents.has(withoutId(event)))
+}
+
+const withoutId = (event: TicketEvent): string => canonical({ ...event, id: null })
+
+function writeArtifact(directory: string, path: string, content: Uint8Array, local: readonly ImportedFile[]): void {
+  const target = join(directory, path)
+  const before = local.find(file => file.path === path)
+  for (let folder = dirname(path); folder !== '.'; folder = dirname(folder)) checkDirectory(join(directory, folder))
+  mkdirSync(dirname(target), { recursive: true })
+  if (before === undefined || contentHash(before.content) !== contentHash(content))
+    replaceFile(target, content, before === undefined ? null : hashOf(before.content))
+}

@@ -1,0 +1,427 @@
+import { basename, dirname, join } from 'node:path'
+import { parseDocument } from 'yaml'
+import { usage } from '../../../core/fault.ts'
+import { readRegular } from '../files.ts'
+import { idTime, slugInId } from '../identify.ts'
+import { idPattern, statuses, workflowStates, type Status, type WorkflowState } from '../ticket.ts'
+import {
+  assigneeOf,
+  hashOf,
+  isObject,
+  kindOf,
+  labelsOf,
+  lineOf,
+  Notes,
+  objectsOf,
+  priorityOf,
+  resolutionOf,
+  textOf,
+  timeOf,
+  wordOf,
+  wordsOf,
+  type ImportedEvent,
+  type ImportedFile,
+  type ImportedTicket,
+  type Source,
+} from './imported.ts'
+import { entriesOf, isFileAt, nothingFound, parseJson, readText, requirePath } from './source.ts'
+
+// yoi: a directory for each ticket, with item.md (front matter and body), thread.md (events), resolution.md and artifacts/. Older ones
+// lie in open/, closed/ and pending/; newer ones have short ids, `state` for both status and workflow state, and relations beside.
+
+/** Larger files are left where they are. Bytes. */
+const maxFileBytes = 10 * 1024 * 1024
+
+/** How deep below the given directory tickets may be: `.yoi/tickets/open/<id>`. */
+const maxDepth = 4
+
+/** Directories without tickets, and perhaps large. */
+const notTickets = new Set(['artifacts', 'objectives', 'node_modules', 'target', '.git', '.leasehold'])
+
+/** Reads tickets of yoi. Throws `usage` when there are none. */
+export function readYoi(path: string): Source {
+  const notes = new Notes()
+  const directories = requirePath(path) === 'file' ? (basename(path) === 'item.md' ? [dirname(path)] : []) : ticketDirectories(path, notes)
+  if (directories.length === 0) throw nothingFound('yoi', path, 'name a directory with tickets (each with an item.md), or one above it')
+  const raw = directories.map(directory => readDirectory(directory, notes)).filter(ticket => ticket !== null)
+  if (raw.length === 0) throw usage(`${path}: none of its ${directories.length} tickets can be read`, notes.warnings[0])
+  return { tickets: withRelations(raw, notes), gates: [], notes }
+}
+
+function ticketDirectories(path: string, notes: Notes): readonly string[] {
+  if (isFileAt(join(path, 'item.md'))) return [path]
+  for (const inside of ['.yoi/tickets', 'tickets', 'work-items', '']) {
+    const found = search(join(path, inside), maxDepth, notes)
+    if (found.length > 0) return found
+  }
+  return []
+}
+
+function search(directory: string, depth: number, notes: Notes): readonly string[] {
+  const { directories, others } = entriesOf(directory)
+  const found = directories.flatMap(name => {
+    const inside = join(directory, name)
+    if (isFileAt(join(inside, 'item.md'))) return [inside]
+    if (isFileAt(join(inside, 'thread.md'))) {
+      notes.warn(inside, 'it has a thread.md and no item.md; left out')
+      return []
+    }
+    return depth > 1 && !notTickets.has(name) ? search(inside, depth - 1, notes) : []
+  })
+  if (found.some(ticket => dirname(ticket) === directory))
+    for (const name of others) notes.warn(join(directory, name), 'not a directory (a symbolic link is not followed); left out')
+  return found
+}
+
+/** A ticket, and what other files say that it has to do with others. */
+interface Raw {
+  readonly ticket: ImportedTicket
+  readonly directory: string
+  readonly relations: readonly Relation[]
+}
+
+interface Relation {
+  readonly kind: string
+  readonly target: string
+}
+
+const known = new Set([
+  'id',
+  'slug',
+  'title',
+  'status',
+  'kind',
+  'priority',
+  'labels',
+  'workflow_state',
+  'created_at',
+  'updated_at',
+  'assignee',
+  'legacy_ticket',
+  'queued_by',
+  'queued_at',
+  'depends_on',
+  'gates',
+  'state',
+])
+
+function readDirectory(directory: string, notes: Notes): Raw | null {
+  const file = join(directory, 'item.md')
+  const read = readText(file, maxFileBytes)
+  if ('why' in read) {
+    notes.warn(file, `${read.why}; this ticket is left out`)
+    return null
+  }
+  const item = splitItem(textOf(read.text))
+  if (item === null) {
+    notes.warn(file, 'it has no front matter between `---` lines; this ticket is left out')
+    return null
+  }
+  const front = frontMatter(item.head, file, notes)
+  const said = (key: string): string | null => nullable(front[key])
+  const thread = optionalText(join(directory, 'thread.md'), notes)
+  const resolution = optionalText(join(directory, 'resolution.md'), notes)
+  const files = artifacts(directory, notes)
+  const sourceId = said('id') ?? basename(directory)
+  if (sourceId !== basename(directory))
+    notes.warn(file, `its id is ${sourceId}, but its directory is called ${basename(directory)}; the id counts`)
+  const { status, workflowState, from } = stateOf(front, directory, notes)
+  const priority = priorityIn(said('priority'), file, notes)
+  const events = thread === null ? [] : parseThread(thread, join(directory, 'thread.md'), notes)
+  const ownId = idPattern.test(sourceId) && idTime(sourceId) !== null && slugInId(sourceId) !== sourceId ? sourceId : null
+  const createdAt = timeIn(said('created_at')) ?? idTime(sourceId) ?? events[0]?.at ?? epoch(file, notes)
+  const slug = said('slug')
+  const legacy = said('legacy_ticket')
+  const extra: Record<string, string> = {}
+  for (const [key, value] of Object.entries(front)) if (!known.has(key) && lineOf(value) !== '') extra[key] = lineOf(value)
+  return {
+    directory,
+    relations: relationsIn(files, directory, notes),
+    ticket: {
+      sourceId,
+      legacyTicket: ownId === null ? sourceId : legacy,
+      ownId,
+      slug: slug !== null && /^[a-z0-9][a-z0-9._-]{0,99}$/.test(slug) ? slug : null,
+      title: lineOf(said('title')) || slugInId(sourceId),
+      body: item.body,
+      status,
+      workflowState,
+      kind: kindOf(said('kind')),
+      priority,
+      labels: labelsOf(listIn(front['labels'])),
+      assignee: assigneeOf(said('assignee'), 'yoi'),
+      createdAt,
+      updatedAt: timeIn(said('updated_at')) ?? createdAt,
+      queuedBy: assigneeOf(said('queued_by'), 'yoi'),
+      queuedAt: timeIn(said('queued_at')),
+      dependsOn: listIn(front['depends_on']),
+      gates: [],
+      events,
+      resolution: status === 'closed' ? (resolution ?? resolutionOf(null, from, 'yoi')) : resolution,
+      files,
+      extra,
+      legacy: {
+        ...(ownId === null && legacy !== null ? { legacy_ticket: legacy } : {}),
+        ...(said('gates') === null ? {} : { gates: listIn(front['gates']) }),
+      },
+      sourceHash: hashOf(read.text, thread ?? '', resolution ?? '', ...files.flatMap(({ path, content }) => [path, content])),
+    },
+  }
+}
+
+function epoch(file: string, notes: Notes): string {
+  notes.warn(file, 'nothing says when it was made; 1970 is taken')
+  return '1970-01-01T00:00:00Z'
+}
+
+/** Front matter and body of an item. */
+export function splitItem(text: string): { readonly head: string; readonly body: string } | null {
+  const found = /^---[ \t]*\n([^]*?\n)?---[ \t]*(?:\n|$)/.exec(text)
+  return found === null ? null : { head: found[1] ?? '', body: text.slice(found[0].length).replace(/^\n/, '') }
+}
+
+/** Text of every value; yoi's first writer did not quote what YAML wants quoted, and then each line is read by itself. */
+function frontMatter(head: string, file: string, notes: Notes): Readonly<Record<string, unknown>> {
+  const document = parseDocument(head, { schema: 'failsafe', prettyErrors: false })
+  if (document.errors.length === 0) {
+    const value = document.toJS({ maxAliasCount: 100 }) as unknown
+    if (isObject(value)) return value
+  }
+  notes.warn(file, `its front matter is not YAML (${document.errors[0]?.message ?? 'no `key: value` lines'}); it was read line by line`)
+  const values: Record<string, unknown> = {}
+  for (const line of head.split('\n')) {
+    const [, key, value] = /^([A-Za-z_][\w-]*):\s*(.*)$/.exec(line) ?? []
+    if (key !== undefined) values[key] = unquoted(value!.trim())
+  }
+  return values
+}
+
+function unquoted(text: string): string {
+  if (text.length > 1 && text.startsWith("'") && text.endsWith("'")) return text.slice(1, -1).replaceAll("''", "'")
+  if (text.length > 1 && text.startsWith('"') && text.endsWith('"')) {
+    const parsed = parseJson(text)
+    return 'value' in parsed && typeof parsed.value === 'string' ? parsed.value : text.slice(1, -1)
+  }
+  return text
+}
+
+const nullable = (value: unknown): string | null => {
+  const text = lineOf(value)
+  return text === '' || text === 'null' || text === '~' ? null : text
+}
+
+/** A list, or what an unread line says of one. */
+function listIn(value: unknown): readonly string[] {
+  if (Array.isArray(value)) return wordsOf(value)
+  const text = nullable(value)
+  if (text === null) return []
+  return wordsOf(
+    text
+      .replace(/^\[|\]$/g, '')
+      .split(',')
+      .map(part => unquoted(part.trim())),
+  )
+}
+
+const timeIn = (text: string | null): string | null => timeOf(text)
+
+function priorityIn(said: string | null, file: string, notes: Notes): ImportedTicket['priority'] {
+  const priority = priorityOf(said)
+  notes.priority(said ?? '(none)', priority ?? 'P2')
+  if (priority === null && said !== null) notes.warn(file, `its priority ${JSON.stringify(said)} is not known; P2 is taken`)
+  return priority ?? 'P2'
+}
+
+/** What newer and older words mean here. */
+const stateWords: Readonly<Record<string, WorkflowState>> = { planning: 'intake', in_progress: 'inprogress', review: 'inprogress' }
+
+function stateOf(
+  front: Readonly<Record<string, unknown>>,
+  directory: string,
+  notes: Notes,
+): { readonly status: Status; readonly workflowState: WorkflowState; readonly from: string } {
+  const file = join(directory, 'item.md')
+  const folder = basename(dirname(directory))
+  const [said, state] = [nullable(front['status']), nullable(front['workflow_state']) ?? nullable(front['state'])]
+  const status =
+    statuses.find(word => word === said) ?? (state === 'closed' ? 'closed' : null) ?? statuses.find(word => word === folder) ?? 'open'
+  if (said !== null && said !== status) notes.warn(file, `its status ${JSON.stringify(said)} is not known; ${status} is taken`)
+  if (said === status && statuses.some(word => word === folder) && folder !== status)
+    notes.warn(file, `its status is ${status}, but it lies in ${folder}/; the status counts`)
+  const instead = status === 'closed' ? 'done' : 'intake'
+  const workflowState =
+    state === null || state === 'closed' ? instead : (workflowStates.find(word => word === state) ?? stateWords[state] ?? null)
+  if (workflowState === null) notes.warn(file, `its workflow state ${JSON.stringify(state)} is not known; ${instead} is taken`)
+  if (status === 'closed' && workflowState !== null && workflowState !== 'done')
+    notes.warn(file, `it is closed, but its workflow state is ${workflowState}; kept as it is`)
+  const from = said === null ? (state ?? '(none)') : state === null ? said : `${said}/${state}`
+  notes.state(from, status, workflowState ?? instead)
+  return { status, workflowState: workflowState ?? instead, from }
+}
+
+function optionalText(path: string, notes: Notes): string | null {
+  const read = readText(path, maxFileBytes)
+  if ('text' in read) return textOf(read.text)
+  if (read.why !== 'missing') notes.warn(path, `${read.why}; left out`)
+  return null
+}
+
+/** Every regular file below `artifacts/`. */
+function artifacts(directory: string, notes: Notes): readonly ImportedFile[] {
+  const found: ImportedFile[] = []
+  const collect = (inside: string): void => {
+    const { files, directories, others } = entriesOf(join(directory, inside))
+    for (const name of others) notes.warn(join(directory, inside, name), 'not a regular file (a symbolic link is not followed); left out')
+    for (const name of files) {
+      if (name === '.gitkeep') continue
+      const content = readRegular(join(directory, inside, name), maxFileBytes)
+      if (typeof content === 'string') notes.warn(join(directory, inside, name), `${content}; left out`)
+      else found.push({ path: `${inside}/${name}`, content })
+    }
+    for (const name of directories) if (name !== '.git') collect(`${inside}/${name}`)
+  }
+  collect('artifacts')
+  return found
+}
+
+function relationsIn(files: readonly ImportedFile[], directory: string, notes: Notes): readonly Relation[] {
+  const file = files.find(({ path }) => path === 'artifacts/relations.json')
+  if (file === undefined) return []
+  const parsed = parseJson(Buffer.from(file.content).toString('utf8'))
+  if ('why' in parsed) {
+    notes.warn(`${join(directory, file.path)}:${parsed.line}`, `not JSON: ${parsed.why}; its relations are left out`)
+    return []
+  }
+  return objectsOf(isObject(parsed.value) ? parsed.value['relations'] : parsed.value).flatMap(relation => {
+    const [kind, target] = [wordOf(relation['kind']), wordOf(relation['target'])]
+    return kind === null || target === null ? [] : [{ kind, target }]
+  })
+}
+
+/** Relations of one ticket may be dependencies of another. */
+function withRelations(raw: readonly Raw[], notes: Notes): readonly ImportedTicket[] {
+  const more = new Map<string, string[]>()
+  const add = (id: string, on: string): void => void more.set(id, [...(more.get(id) ?? []), on])
+  for (const { ticket, relations, directory } of raw) {
+    for (const { kind, target } of relations) {
+      if (kind === 'depends_on') add(ticket.sourceId, target)
+      else if (kind === 'blocks') add(target, ticket.sourceId)
+      else notes.drop(directory, `relation ${kind} to ${target} (kept in artifacts/relations.json)`)
+    }
+  }
+  return raw.map(({ ticket }) => {
+    const on = more.get(ticket.sourceId)
+    return on === undefined ? ticket : { ...ticket, dependsOn: [...new Set([...ticket.dependsOn, ...on])] }
+  })
+}
+
+// The thread. An event is a comment line, a Markdown body and a `---` line; bodies hold `---`, comments and whole fenced threads of their own.
+
+const header = /^<!--\s*event:\s*(\S+)\s+(.*?)\s*-->\s*$/
+const headerKeys = ['author', 'at', 'status', 'from', 'to', 'reason', 'field', 'role', 'kind', 'verdict', 'session', 'commit'] as const
+
+/** Types of yoi that have a name here. */
+const typeNames: Readonly<Record<string, string>> = { create: 'created', close: 'closed', migration: 'migrated', reopen: 'reopened' }
+
+/** The events of a thread, in its order. */
+export function parseThread(text: string, file: string, notes: Notes): readonly ImportedEvent[] {
+  const lines = textOf(text).split('\n')
+  const starts = headersIn(lines)
+  const before = lines
+    .slice(0, starts[0] ?? lines.length)
+    .join('\n')
+    .trim()
+  if (before !== '') notes.warn(`${file}:1`, 'text before the first event; kept as a comment without author')
+  const preface: ImportedEvent[] =
+    before === '' ? [] : [{ key: 'preface', type: 'comment', at: null, author: null, fields: { message: before } }]
+  const events = starts.map((start, index) => {
+    const body = lines.slice(start + 1, starts[index + 1] ?? lines.length).join('\n')
+    return eventOf(lines[start]!, body.replace(/\s*\n---\s*$/, '').trim(), index, `${file}:${start + 1}`, notes)
+  })
+  return [...preface, ...events]
+}
+
+/** Line numbers of the comments that begin an event: those in a fence belong to a body. */
+function headersIn(lines: readonly string[]): readonly number[] {
+  const starts: number[] = []
+  for (let at = 0; at < lines.length; at++) {
+    if (isHeader(lines[at]!)) starts.push(at)
+    else at = fenceEnd(lines, at) ?? at
+  }
+  return starts
+}
+
+const isHeader = (line: string): boolean => header.test(line) && /\bat:\s*["']?\d{4}-/.test(line)
+
+/** The line that closes the fence which this line opens; null when it opens none, or one that nobody closed. */
+function fenceEnd(lines: readonly string[], at: number): number | null {
+  const mark = /^ {0,3}(`{3,}(?!.*`)|~{3,})/.exec(lines[at]!)?.[1]
+  if (mark === undefined) return null
+  let passed = false
+  for (let next = at + 1; next < lines.length; next++) {
+    const line = lines[next]!
+    const [, other, info] = /^ {0,3}(`{3,}|~{3,})\s*(.*)$/.exec(line) ?? []
+    if (other?.startsWith(mark) === true) {
+      if (info === '') return next
+      // A fence that opens behind the beginning of an event: the one before was never closed.
+      if (passed) return null
+    }
+    passed ||=
+      isHeader(line) &&
+      lines
+        .slice(at + 1, next)
+        .findLast(line => line.trim() !== '')
+        ?.trim() === '---'
+  }
+  return null
+}
+
+function eventOf(line: string, message: string, index: number, where: string, notes: Notes): ImportedEvent {
+  const [, word, rest] = header.exec(line)!
+  const said = headerValues(rest!)
+  const type = typeNames[word!] ?? (word!.toLowerCase().replaceAll(/[^a-z0-9_]+/g, '_') || 'comment')
+  const { author, at: time, status, from, to, reason, field, ...more } = said
+  const at = timeOf(time?.split(/\s/, 1)[0] ?? null)
+  if (at === null) notes.warn(where, `the time of this event, ${JSON.stringify(time ?? '')}, is none; that of the one before is taken`)
+  const verdict = type === 'review' ? verdictOf(status ?? more['verdict']) : undefined
+  if (type === 'review' && verdict === undefined) notes.warn(where, `a review that says neither approve nor request_changes`)
+  const left = { ...more, ...(status === undefined || verdict !== undefined || type === 'closed' ? {} : { status }) }
+  return {
+    key: `thread:${index}`,
+    type,
+    at,
+    author: author ?? null,
+    fields: {
+      ...(verdict === undefined ? {} : { verdict }),
+      ...(from === undefined ? {} : { from }),
+      ...(to === undefined ? {} : { to }),
+      ...(reason === undefined ? {} : { reason }),
+      ...(field === undefined ? {} : { field }),
+      ...(message === '' ? {} : { message }),
+      ...(Object.keys(left).length === 0 ? {} : { legacy: left }),
+    },
+  }
+}
+
+const verdictOf = (word: string | undefined): string | undefined =>
+  word === 'approve' || word === 'approved'
+    ? 'approve'
+    : word === 'request_changes' || word === 'changes' || word === 'reject'
+      ? 'changes'
+      : undefined
+
+/** `author: yoi ticket at: T status: S`: a value goes up to the next key that is known, or to its closing quote. */
+function headerValues(text: string): Readonly<Record<string, string>> {
+  const values: Record<string, string> = {}
+  const key = new RegExp(`(?:^|\\s)(${headerKeys.join('|')}):(?=\\s|$)`, 'g')
+  for (let found = key.exec(text); found !== null;) {
+    const begin = key.lastIndex
+    const quoted = /^\s*("(?:[^"\\]|\\.)*"|'(?:[^']|'')*')(?=\s|$)/.exec(text.slice(begin))
+    if (quoted !== null) key.lastIndex = begin + quoted[0].length
+    const next = key.exec(text)
+    const value = quoted === null ? text.slice(begin, next?.index ?? text.length) : quoted[1]!
+    values[found[1]!] ??= unquoted(value.trim())
+    found = next
+  }
+  return values
+}
