@@ -132,13 +132,13 @@ class Reading {
       if (key === null) this.#report('yaml', 'a key is one word', this.#lineOf(pair.key))
       else if (ours.has(key)) {
         if (!this.#pairs.has(key)) this.#pairs.set(key, pair)
-      } else extra[key] = this.#plain(pair.value, document, key)
+      } else extra[key] = this.#plain(pair, document, key)
     }
   }
 
-  #plain(node: Node | null, document: Document.Parsed, key: string): unknown {
+  #plain({ key: node, value }: Pair<Node, Node | null>, document: Document.Parsed, key: string): unknown {
     try {
-      return node === null ? null : (node.toJS(document, { maxAliasCount: 100 }) as unknown)
+      return value === null ? null : (value.toJS(document, { maxAliasCount: 100 }) as unknown)
     } catch (error) {
       this.#report('yaml', `${key}: ${(error as Error).message}`, this.#lineOf(node), key)
       return null
@@ -375,17 +375,20 @@ class Editing {
 
   #change(pair: Pair<Node, Node | null>, key: string, value: Value): void {
     const node = pair.value
-    const colon = ((pair.srcToken ?? {}) as SourceItem).sep?.find(({ type }) => type === 'map-value-ind')?.offset
+    const { sep = [] } = (pair.srcToken ?? {}) as SourceItem
+    const colon = sep.find(({ type }) => type === 'map-value-ind')?.offset
     if (colon === undefined) throw uneditable(`${key} is written in an unusual way`)
     if (node === null || isEmpty(node)) return this.#replace(colon + 1, colon + 1, ` ${valueText(value, key)}`)
-    const [start, end] = rangeOf(node)
+    // What a tag (`!!str`) makes of a value is a part of it.
+    const start = sep.find(({ type }) => type === 'tag')?.offset ?? rangeOf(node)[0]
+    const end = rangeOf(node)[1]
     if (isCollection(node) && node.flow !== true) {
       if (isSeq(node) && isList(value) && value.length > 0) return this.#changeItems(node, key, value)
       this.#replace(colon + 1, colon + 1, ` ${valueText(value, key)}`)
       return this.#replace(this.#lineStart(start), this.#lineEnd(end), '')
     }
     if (isScalar(node) && (node.type === 'BLOCK_LITERAL' || node.type === 'BLOCK_FOLDED')) {
-      const comment = /^[^\r\n]*?(\s#[^\r\n]*)?(?:\r?\n|$)/.exec(this.#head.slice(start, end))?.[1] ?? ''
+      const comment = /^[^\r\n]*?(\s#[^\r\n]*)?(?:\r?\n|$)/.exec(this.#head.slice(rangeOf(node)[0], end))?.[1] ?? ''
       return this.#replace(start, end, `${valueText(value, key)}${comment}${this.#eol}`)
     }
     this.#replace(start, end, this.#inStyleOf(node, value, key))
@@ -524,8 +527,11 @@ function checked(value: string, key: string): string {
 const unprintable = /[\x00-\x1f\x7f-\x9f\u2028\u2029\ufeff\ufffe\uffff]/
 
 /** What YAML's core schema reads as something else than text, and what older readers do. */
-const ambiguous =
+const ambiguousWords =
   /^(?:~|null|true|false|yes|no|on|off|y|n|[-+]?(?:[0-9][0-9_]*)?\.?[0-9][0-9_]*\.?(?:e[-+]?[0-9]+)?|0[xob][0-9a-f_]+|[-+]?\.(?:inf|nan)|[-+]?[0-9]+(?::[0-9]+)+)$/i
+
+/** The pattern takes its time with long numbers; those get quotes unasked. */
+const isAmbiguous = (value: string): boolean => (value.length > 64 ? /^[-+.0-9]/.test(value) : ambiguousWords.test(value))
 
 type Quotes = 'single' | 'double' | null
 
@@ -540,7 +546,7 @@ function scalarText(value: string, inList: boolean, quotes: Quotes = null): stri
     value !== value.trim() ||
     /^(?:[,[\]{}#&*!|>'"%@`]|[-?:](?:\s|$)|---|\.\.\.)/.test(value) ||
     /:(?:\s|$)|\s#/.test(value) ||
-    ambiguous.test(value) ||
+    isAmbiguous(value) ||
     (inList && /[,[\]{}:]|^[-?]/.test(value))
   return odd ? `'${value.replaceAll("'", "''")}'` : value
 }
