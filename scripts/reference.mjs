@@ -12,13 +12,14 @@ const root = path.dirname(import.meta.dirname)
 const docs = path.join(root, 'docs')
 const check = process.argv.includes('--check')
 
-const { commands, globalOptions, exitCodes, settings, variableOf, catalogue } = await load(`
-  export { commands } from './src/door/cli/table.ts'
+const { everyCommand, globalOptions, exitCodes, settings, variableOf, catalogue } = await load(`
+  export { everyCommand } from './src/door/cli/table.ts'
   export { globalOptions } from './src/door/cli/parse.ts'
   export { exitCodes } from './src/door/cli/output.ts'
   export { settings, variableOf } from './src/service/config/schema.ts'
   export { catalogue } from './src/service/schema/catalogue.ts'
 `)
+const commands = await everyCommand()
 
 /**
  * Node 20 does not read TypeScript, so the modules are bundled in memory; what they load lazily is not needed here.
@@ -36,7 +37,9 @@ async function load(contents) {
       {
         name: 'leave-lazy-imports',
         setup: build =>
-          build.onResolve({ filter: /./ }, args => (args.kind === 'dynamic-import' ? { path: args.path, external: true } : undefined)),
+          build.onResolve({ filter: /./ }, args =>
+            args.kind === 'dynamic-import' && !args.path.startsWith('./tables/') ? { path: args.path, external: true } : undefined,
+          ),
       },
     ],
   })

@@ -2,8 +2,8 @@ import { isFault, usage } from '../../core/fault.ts'
 import { version } from '../../version.ts'
 import type { Context, Output } from './command.ts'
 import { fail, makeOutput, writeText } from './output.ts'
-import { checkArity, findCommand, parseCommandLine } from './parse.ts'
-import { commands } from './table.ts'
+import { checkArity, findCommand, namesCommand, parseCommandLine } from './parse.ts'
+import { everyCommand, everyday } from './table.ts'
 
 /** Runs one command line and resolves to the exit code. */
 async function main(argv: readonly string[], env: NodeJS.ProcessEnv): Promise<number> {
@@ -15,7 +15,7 @@ async function main(argv: readonly string[], env: NodeJS.ProcessEnv): Promise<nu
       writeText(1, json ? `${JSON.stringify({ ok: true, version })}\n` : `${version}\n`)
       return 0
     }
-    const parsed = parseCommandLine(argv, commands)
+    const parsed = parseCommandLine(argv, namesCommand(argv, everyday) ? everyday : await everyCommand())
     checkArity(parsed)
     const run = await parsed.spec.load()
     const { repo } = parsed.options
@@ -35,7 +35,7 @@ function wantsHelp(argv: readonly string[]): boolean {
 
 async function help(argv: readonly string[]): Promise<number> {
   const words = argv.filter(word => !word.startsWith('-') && word !== 'help')
-  const { helpText } = await import('./help.ts')
+  const [{ helpText }, commands] = [await import('./help.ts'), await everyCommand()]
   const known = words.length === 0 || findCommand(words, commands) !== null || commands.some(({ path }) => path.startsWith(`${words[0]} `))
   if (!known) throw usage(`there is no command "lh ${words[0]}"`, 'see: lh --help')
   writeText(1, helpText(words, commands))

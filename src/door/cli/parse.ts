@@ -31,7 +31,7 @@ export function findCommand(words: readonly string[], table: readonly CommandSpe
  */
 export function parseCommandLine(argv: readonly string[], table: readonly CommandSpec[]): Parsed {
   const end = argv.indexOf('--')
-  const own = end < 0 ? argv : argv.slice(0, end)
+  const own = beforeDashes(argv)
   const rest = end < 0 ? [] : argv.slice(end + 1)
   const { words, others } = split(own)
   const spec = findCommand(words, table)
@@ -40,6 +40,15 @@ export function parseCommandLine(argv: readonly string[], table: readonly Comman
   const { positionals, values } = readOptions([...words.slice(depth), ...others], [...spec.options, ...globalOptions], spec)
   return { spec, positionals, options: values, rest }
 }
+
+const beforeDashes = (argv: readonly string[]): readonly string[] => {
+  const end = argv.indexOf('--')
+  return end < 0 ? argv : argv.slice(0, end)
+}
+
+/** Does a command line name a command of this table? */
+export const namesCommand = (argv: readonly string[], table: readonly CommandSpec[]): boolean =>
+  findCommand(split(beforeDashes(argv)).words, table) !== null
 
 /** The leading words, which name the command, and the rest. The options that every command takes may stand before and between them. */
 function split(own: readonly string[]): { readonly words: readonly string[]; readonly others: readonly string[] } {

@@ -29,3 +29,36 @@ export function progressBar({ json, quiet }: Output, title: string): ProgressBar
     },
   }
 }
+
+/** One line on standard error that is written over again and again; nothing where that is no terminal. */
+export interface StatusLine {
+  readonly show: (text: string) => void
+  readonly clear: () => void
+}
+
+export function statusLine({ json, quiet }: Output): StatusLine {
+  if (json || quiet || !process.stderr.isTTY) return { show: () => undefined, clear: () => undefined }
+  let shown = false
+  return {
+    show(text) {
+      shown = true
+      writeText(2, `\r${cutTo(text, (process.stderr.columns || 80) - 1)}\u001b[K`)
+    },
+    clear() {
+      if (shown) writeText(2, '\r\u001b[K')
+      shown = false
+    },
+  }
+}
+
+/** The beginning of a text that fits; what may be wide counts as wide. */
+function cutTo(text: string, columns: number): string {
+  let used = 0
+  let out = ''
+  for (const sign of text) {
+    used += sign.codePointAt(0)! < 0x1100 ? 1 : 2
+    if (used > columns) break
+    out += sign
+  }
+  return out
+}

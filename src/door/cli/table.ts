@@ -1,26 +1,27 @@
 import type { CommandSpec, OptionSpec } from './command.ts'
 import * as claim from './commands/claim.ts'
 
-// Every command as data. The claim family is loaded with this table, since agents run it all day; everything else on use.
+// Every command as data. What agents run all day is loaded with this table; the tables of tickets and gates, and the code of everything
+// else, on use.
 
-const ttl: OptionSpec = {
+export const ttl: OptionSpec = {
   name: 'ttl',
   value: '<duration>',
   doc: 'how long without a renewal: 600 (seconds), 10m, 2h; 1s to 30d; 0 = indefinite, needs --reason',
 }
-const reason: OptionSpec = { name: 'reason', value: '<text>', doc: 'why; kept in the log' }
-const opId: OptionSpec = {
+export const reason: OptionSpec = { name: 'reason', value: '<text>', doc: 'why; kept in the log' }
+export const opId: OptionSpec = {
   name: 'op-id',
   value: '<id>',
   doc: 'ask under this id: the same id again gives the first answer, it happens once',
 }
-const token: OptionSpec = { name: 'token', value: '<n>', doc: 'the fencing token you hold; it has to be the current one' }
-const lease: OptionSpec = {
+export const token: OptionSpec = { name: 'token', value: '<n>', doc: 'the fencing token you hold; it has to be the current one' }
+export const lease: OptionSpec = {
   name: 'lease',
   value: '<id>',
   doc: 'the lease id you hold; together with --token it is enough, whoever you are',
 }
-const wait: OptionSpec = {
+export const wait: OptionSpec = {
   name: 'wait',
   value: '<duration>',
   optional: true,
@@ -28,7 +29,8 @@ const wait: OptionSpec = {
 }
 const target = '<lease|resource>'
 
-export const commands: readonly CommandSpec[] = [
+/** The commands that need no other table to be found. */
+export const everyday: readonly CommandSpec[] = [
   {
     path: 'init',
     usage: '',
@@ -296,3 +298,10 @@ export const commands: readonly CommandSpec[] = [
     load: async () => (await import('./commands/selftest.ts')).selftest,
   },
 ]
+
+/** All commands, in the order of `lh --help`. */
+export async function everyCommand(): Promise<readonly CommandSpec[]> {
+  const [{ ticketCommands }, { gateCommands }] = await Promise.all([import('./tables/ticket.ts'), import('./tables/gate.ts')])
+  const exec = everyday.findIndex(({ path }) => path === 'exec')
+  return [...everyday.slice(0, exec + 1), ...ticketCommands, ...gateCommands, ...everyday.slice(exec + 1)]
+}

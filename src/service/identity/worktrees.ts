@@ -1,6 +1,7 @@
 import { readdirSync } from 'node:fs'
 import { join } from 'node:path'
 import { readJson, remove } from '../../host/files.ts'
+import { findRepository } from '../../host/git.ts'
 import type { Repository } from '../../host/git.ts'
 import { worktreeDirectory } from '../../host/paths.ts'
 
@@ -12,6 +13,17 @@ function gitDirectories({ commonDir }: Repository): readonly string[] {
     return [commonDir]
   }
 }
+
+/** Tops of the repository's worktrees that are there, the main one first. */
+export const worktreeRoots = (repository: Repository): readonly string[] =>
+  gitDirectories(repository).flatMap(directory => {
+    try {
+      const { root } = findRepository(directory, {})
+      return root === null ? [] : [root]
+    } catch {
+      return []
+    }
+  })
 
 /** Ids of the worktrees that exist, as far as they have one. */
 export function worktreeIdsOf(repository: Repository): ReadonlySet<string> {

@@ -18,6 +18,8 @@ export interface Happening {
 /** What is to become of a ticket. */
 export interface Plan {
   readonly changes: Changes
+  /** The whole file, as a person left it in an editor; the changes come on top. */
+  readonly text?: string
   readonly events: readonly Happening[]
   /** Other files of the ticket that are written with it, such as `resolution.md`. */
   readonly files?: Readonly<Record<string, string>>
@@ -72,9 +74,9 @@ async function readCurrent({ catalogue }: Desk, id: string): Promise<Current> {
 
 async function carryOut(desk: Desk, id: string, actor: string, { text }: Current, plan: Plan, commit: Commit): Promise<void> {
   const { catalogue } = desk
-  const changed = Object.keys(plan.changes).length > 0
+  const changed = plan.text !== undefined || Object.keys(plan.changes).length > 0
   const now = Date.now()
-  const edited = changed ? editTicket(text, { ...plan.changes, updatedAt: secondsOf(now) }) : text
+  const edited = changed ? editTicket(plan.text ?? text, { ...plan.changes, updatedAt: secondsOf(now) }) : text
   const events = signed(plan.events, actor, now)
   const directory = catalogue.directoryHere(id)
   if (catalogue.locate(id)?.source !== 'here') {

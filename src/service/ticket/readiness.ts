@@ -28,6 +28,8 @@ export interface Readiness {
   /** A claim of it would be refused, whoever asks. */
   readonly claimable: boolean
   readonly blockers: readonly Blocker[]
+  /** Why the work on it is over, in words; null when it is not. */
+  readonly over: string | null
   /** Why it is not ready, in words; empty when it is. */
   readonly reasons: readonly string[]
 }
@@ -44,7 +46,7 @@ export function readinessOf(ticket: Ticket, facts: Facts): Readiness {
   if (over === null && ticket.workflowState === 'inprogress' && lease === null)
     reasons.push('inprogress: somebody started it, and nobody holds it now')
   if (lease !== null) reasons.push(`held by ${lease.holder.agentId}`)
-  return { ready: reasons.length === 0, claimable: over === null && blockers.length === 0, blockers, reasons }
+  return { ready: reasons.length === 0, claimable: over === null && blockers.length === 0, blockers, over, reasons }
 }
 
 /** Why the work on it is over, or null. What was reopened here is open, whatever older copies elsewhere say. */

@@ -105,7 +105,7 @@ function valueOf(line: string, from: number): string | readonly string[] | null 
 }
 
 /** Signs that mean something to YAML at the beginning of a plain scalar. */
-const meaningful = new Set([...'-?:,[]{}#&*!|>\'"%@`'].map(sign => sign.charCodeAt(0)))
+const meaningful = new Set(Array.from('-?:,[]{}#&*!|>\'"%@`', sign => sign.charCodeAt(0)))
 
 function plain(text: string): string | null | undefined {
   if (nothing.has(text)) return text === '' ? undefined : null

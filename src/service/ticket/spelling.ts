@@ -65,12 +65,12 @@ export async function refuseUnclaimable(desk: Desk, id: string): Promise<void> {
   const lease = view.lease(keyOf(id))
   if (lease !== null && !isExpired(lease, view.now)) return
   const { ticket } = await desk.catalogue.read(id)
-  const { claimable: may, blockers, reasons } = await desk.readiness(ticket)
+  const { claimable: may, blockers, over, reasons } = await desk.readiness(ticket)
   if (may) return
   const [first] = blockers
   throw policy(
     `${id} cannot be claimed: ${printable(reasons[0] ?? 'it is not ready')}`,
-    first === undefined || !reasons[0]!.startsWith('waits')
+    over !== null || first === undefined
       ? `to work on it once more: lh ticket reopen ${id} --reason "…"`
       : `finish that one first: lh ticket show ${first.id}; or take the dependency away: lh ticket depend ${id} --on ${first.id} --remove`,
   )

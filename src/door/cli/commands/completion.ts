@@ -1,25 +1,28 @@
 import { usage } from '../../../core/fault.ts'
 import type { CommandSpec, OptionSpec, Run } from '../command.ts'
 import { globalOptions } from '../parse.ts'
-import { commands } from '../table.ts'
+import { everyCommand } from '../table.ts'
 
 /** `lh completion`: a script made from the command table, so it cannot know less than the commands do. */
 export const completion: Run = async context => {
   const [shell] = context.positionals
-  if (shell === 'bash') context.output.raw(bash())
-  else if (shell === 'zsh') context.output.raw(zsh())
+  const commands = await everyCommand()
+  if (shell === 'bash') context.output.raw(bash(commands))
+  else if (shell === 'zsh') context.output.raw(zsh(commands))
   else throw usage(`there is no completion for "${shell}"`, 'lh completion bash, or lh completion zsh')
   return 0
 }
+
+type Table = readonly CommandSpec[]
 
 const words = (options: readonly OptionSpec[]): string =>
   [...options, ...globalOptions]
     .map(({ name, value, optional }) => `--${name}${value === undefined || optional === true ? '' : '='}`)
     .join(' ')
 
-const firstWords = (): readonly string[] => [...new Set(commands.map(({ path }) => path.split(' ')[0]!))]
+const firstWords = (commands: Table): readonly string[] => [...new Set(commands.map(({ path }) => path.split(' ')[0]!))]
 
-const groups = (): ReadonlyMap<string, readonly string[]> => {
+const groups = (commands: Table): ReadonlyMap<string, readonly string[]> => {
   const found = new Map<string, string[]>()
   for (const { path } of commands) {
     const [group, name] = path.split(' ')
@@ -28,9 +31,9 @@ const groups = (): ReadonlyMap<string, readonly string[]> => {
   return found
 }
 
-function bash(): string {
+function bash(commands: Table): string {
   const cases = commands.map((spec: CommandSpec) => `    '${spec.path}') words='${words(spec.options)}';;`)
-  const inner = [...groups()].map(([group, names]) => `    '${group}') words='${names.join(' ')}';;`)
+  const inner = [...groups(commands)].map(([group, names]) => `    '${group}') words='${names.join(' ')}';;`)
   return `# bash completion for lh and leasehold
 _leasehold() {
   local cur=\${COMP_WORDS[COMP_CWORD]} words='' pair="\${COMP_WORDS[1]} \${COMP_WORDS[2]}"
@@ -40,7 +43,7 @@ ${cases.filter((_, index) => commands[index]!.path.includes(' ')).join('\n')}
 ${cases.filter((_, index) => !commands[index]!.path.includes(' ')).join('\n')}
     esac;;
   esac
-  if [ "$COMP_CWORD" -eq 1 ]; then words='${firstWords().join(' ')}'; fi
+  if [ "$COMP_CWORD" -eq 1 ]; then words='${firstWords(commands).join(' ')}'; fi
   if [ "$COMP_CWORD" -eq 2 ]; then case "\${COMP_WORDS[1]}" in
 ${inner.join('\n')}
   esac; fi
@@ -53,14 +56,14 @@ complete -o default -F _leasehold lh leasehold
 
 const quoted = (text: string): string => text.replaceAll("'", "'\\''").replaceAll('[', '\\[').replaceAll(']', '\\]').replaceAll(':', '\\:')
 
-function zsh(): string {
+function zsh(commands: Table): string {
   const option = ({ name, value, doc }: OptionSpec): string =>
     `'--${name}${value === undefined ? '' : '='}[${quoted(doc)}]${value === undefined ? '' : `:${value.replace(/[<>]/g, '')}:`}'`
   const cases = commands.map(
     ({ path, options }) => `    '${path}') _arguments ${[...options, ...globalOptions].map(option).join(' ')} '*:resource:';;`,
   )
-  const top = firstWords().map(word => `'${word}:${quoted(commands.find(({ path }) => path === word)?.summary ?? `${word} …`)}'`)
-  const inner = [...groups()].map(
+  const top = firstWords(commands).map(word => `'${word}:${quoted(commands.find(({ path }) => path === word)?.summary ?? `${word} …`)}'`)
+  const inner = [...groups(commands)].map(
     ([group, names]) =>
       `    '${group}') list=(${names.map(name => `'${name}:${quoted(commands.find(({ path }) => path === `${group} ${name}`)!.summary)}'`).join(' ')});;`,
   )
@@ -72,7 +75,7 @@ _leasehold() {
 ${inner.join('\n')}
   esac; if (( $#list )); then _describe command list; return; fi; fi
   local path="$words[2]"
-  case "$words[2]" in ${[...groups().keys()].join('|')}) path="$words[2] $words[3]";; esac
+  case "$words[2]" in ${[...groups(commands).keys()].join('|')}) path="$words[2] $words[3]";; esac
   case "$path" in
 ${cases.join('\n')}
   esac

@@ -36,7 +36,8 @@ export const importFrom: Run = async context => {
       progress: bar.show,
     })
     bar.clear()
-    for (const warning of few(report.warnings)) output.warn(warning)
+    // With --json they are in the document, all of them.
+    if (!output.json) for (const warning of few([...desk.catalogue.warnings, ...report.warnings])) output.warn(warning)
     output.answer(importToWire(report), importLines(report))
     return 0
   } finally {

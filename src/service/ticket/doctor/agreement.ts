@@ -60,6 +60,9 @@ function lastSaid(events: readonly TicketEvent[]): Said {
         if (event['field'] === 'status') said.status = statusOf(event['to'])
         else said.state = stateOf(event['to'])
         break
+      case 'edited':
+        if (saysStatus(event)) said.status = statusOf((event['set'] as { status?: unknown } | undefined)?.status)
+        break
       case 'closed':
         said.status = 'closed'
         said.state = 'done'
@@ -80,6 +83,7 @@ function lastSaid(events: readonly TicketEvent[]): Said {
   return said
 }
 
+const saysStatus = ({ keys }: TicketEvent): boolean => Array.isArray(keys) && keys.includes('status')
 const stateOf = (word: unknown): WorkflowState | null => workflowStates.find(state => state === word) ?? null
 const statusOf = (word: unknown): Status | null => statuses.find(status => status === word) ?? null
 

@@ -1,25 +1,35 @@
 import { join } from 'node:path'
+import { runGit } from '../../../host/git.ts'
+import { unionLine } from '../attributes.ts'
 import { maxTicketBytes, readRegular } from '../files.ts'
 import type { Diagnosis } from './finding.ts'
 import { warning } from './finding.ts'
 
 const file = '.gitattributes'
 
-/** The line that lets two branches add events without a conflict. */
-const line = '.leasehold/tickets/*/events.jsonl merge=union'
-const present = /^[^#\s]*events\.jsonl\s(?:.*\s)?merge=union(?:\s|$)/m
-
 /** Is Git told how to merge events? */
 export function* attributeFaults(root: string): Generator<Diagnosis> {
   const found = readRegular(join(root, file), maxTicketBytes)
-  if (typeof found !== 'string' && present.test(found.toString('utf8'))) return
+  // Usually our line is the last word on the matter; otherwise Git knows.
+  if (typeof found !== 'string' && saysSo(found.toString('latin1'))) return
+  if (found !== 'missing' && isUnion(root)) return
   yield warning(
     'attributes-missing',
     { file, line: found === 'missing' ? null : 1 },
     'Git is not told to keep both sides when two branches add events: each merge will be a conflict',
-    `lh ticket doctor --fix adds: ${line}`,
+    `lh ticket doctor --fix adds: ${unionLine}`,
     found === 'missing' || typeof found !== 'string' ? { kind: 'edit', edit: added } : undefined,
   )
 }
 
-const added = (text: string): string => `${text}${text === '' || text.endsWith('\n') ? '' : '\n'}${line}\n`
+const saysSo = (text: string): boolean => text.split(/\r?\n/).findLast(line => line.includes('events.jsonl')) === unionLine
+
+function isUnion(root: string): boolean {
+  const { status, stdout } = runGit(root, ['check-attr', 'merge', '--', '.leasehold/tickets/x/events.jsonl'])
+  return status === 0 && stdout.trimEnd().endsWith(': merge: union')
+}
+
+function added(text: string): string {
+  const eol = text.includes('\r\n') ? '\r\n' : '\n'
+  return `${text}${text === '' || text.endsWith('\n') ? '' : eol}${unionLine}${eol}`
+}

@@ -1,4 +1,5 @@
 import { cyclesIn, wordCycle } from '../dependencies.ts'
+import { slugInId } from '../identify.ts'
 import type { Ticket } from '../ticket.ts'
 import { isFinished } from '../ticket.ts'
 import type { Diagnosis, Mend } from './finding.ts'
@@ -75,17 +76,18 @@ function* doubledSlugs({ known, lines }: Tickets): Generator<Diagnosis> {
   const first = new Map<string, string>()
   for (const [id, ticket] of known) {
     if (ticket.guessed) continue
+    // A ticket answers to both; they differ only where somebody edited the slug, or an import chose another id.
     const { slug } = ticket.ticket
-    const other = first.get(slug)
-    if (other === undefined) {
-      first.set(slug, id)
-      continue
-    }
+    const inId = slugInId(id)
+    const other = first.get(slug) ?? first.get(inId)
+    if (!first.has(slug)) first.set(slug, id)
+    if (!first.has(inId)) first.set(inId, id)
+    if (other === undefined) continue
     yield warning(
       'duplicate-slug',
       { file: ticket.file, line: lines.ofKey(ticket, 'slug') },
-      `the slug ${slug} is also that of ${other}: the word alone finds neither`,
-      `lh ticket set ${id} slug=${slug}-2`,
+      `the slug ${first.get(slug) === other ? slug : inId} is also that of ${other}: the word alone means neither`,
+      'call them by their ids',
     )
   }
 }

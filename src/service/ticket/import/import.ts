@@ -7,10 +7,14 @@ import type { Listed } from '../catalogue.ts'
 import { readEvents } from '../events.ts'
 import { createTicketDirectory, ticketsDirectory } from '../files.ts'
 import { editTicket, formatTicket } from '../front-matter.ts'
+import { readBeads } from './beads.ts'
 import { gateKeyOf, newGates, tellMissing, writeGates } from './gates.ts'
+import { readGithub } from './github.ts'
 import type { Mapped, Notes, Source, Tracker } from './imported.ts'
+import { readJit } from './jit.ts'
 import { importedEvent, isUnchanged, lastImport, planTickets, type Existing, type Planned } from './plan.ts'
 import { planUpdate } from './update.ts'
+import { readYoi } from './yoi.ts'
 
 /** What an import needs to know beside the source. */
 export interface ImportOptions {
@@ -45,16 +49,16 @@ export interface Imported {
 }
 
 /** Reads a tracker's records. Throws `usage` when there is nothing to read; nothing was written then. */
-export async function readSource(from: Tracker, path: string): Promise<Source> {
+export function readSource(from: Tracker, path: string): Source {
   switch (from) {
     case 'yoi':
-      return (await import('./yoi.ts')).readYoi(path)
+      return readYoi(path)
     case 'jit':
-      return (await import('./jit.ts')).readJit(path)
+      return readJit(path)
     case 'beads':
-      return (await import('./beads.ts')).readBeads(path)
+      return readBeads(path)
     case 'github':
-      return (await import('./github.ts')).readGithub(path)
+      return readGithub(path)
   }
 }
 
@@ -64,7 +68,7 @@ export async function readSource(from: Tracker, path: string): Promise<Source> {
  */
 export async function importTickets(options: ImportOptions): Promise<Imported> {
   const { root, from, dryRun } = options
-  const { tickets, gates, notes } = await readSource(from, options.path)
+  const { tickets, gates, notes } = readSource(from, options.path)
   const existing = await existingTickets(options.tickets)
   const ids = new Set(existing.map(({ id }) => id))
   const isTaken = (id: string): boolean =>

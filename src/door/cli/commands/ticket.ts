@@ -1,0 +1,346 @@
+import fs from 'node:fs'
+import { usage } from '../../../core/fault.ts'
+import type { Wire } from '../../../core/wire.ts'
+import { noteHeld } from '../../../service/claim/proof.ts'
+import { grantedDocument } from '../../../service/claim/answer.ts'
+import { createTicket } from '../../../service/ticket/create.ts'
+import { Desk } from '../../../service/ticket/desk.ts'
+import {
+  addEvent,
+  checkTitle,
+  checkWord,
+  editText,
+  parseLabels,
+  replaceText,
+  setDependency,
+  setFields,
+} from '../../../service/ticket/edit.ts'
+import { listTickets, rowToWire, showTicket } from '../../../service/ticket/look.ts'
+import type { Filter, Row, Shown } from '../../../service/ticket/look.ts'
+import { peekNext, takeNext } from '../../../service/ticket/next.ts'
+import { oneOf, priorities, statuses, workflowStates } from '../../../service/ticket/ticket.ts'
+import type { Ticket } from '../../../service/ticket/ticket.ts'
+import { ticketToWire } from '../../../service/ticket/wire.ts'
+import { closeTicket, finishTicket, moveTicket, reopenTicket, startTicket } from '../../../service/ticket/workflow.ts'
+import type { Asking, Stepped } from '../../../service/ticket/workflow.ts'
+import type { Context, Run } from '../command.ts'
+import { switchOption, textOption } from '../command.ts'
+import type { FileWorkspace } from '../open.ts'
+import { openWorkspace } from '../open.ts'
+import { columns, paint, printable, said } from '../text.ts'
+import { callerOf, reasonOption, tellWaiting, ttlOption, waitOption } from './claim.ts'
+
+/** Longest body that is read, bytes. */
+const maxBodyBytes = 1024 * 1024
+
+/** Where the tickets are, for commands that only look. */
+async function desk(context: Context): Promise<Desk> {
+  return new Desk(await openWorkspace(context))
+}
+
+/** Who asks about which ticket, for commands that change one. */
+async function asked(context: Context): Promise<{ readonly asking: Asking; readonly id: string; readonly workspace: FileWorkspace }> {
+  const workspace = await openWorkspace(context)
+  const own = new Desk(workspace)
+  const id = await own.catalogue.resolve(context.positionals[0]!)
+  const caller = await callerOf(context, workspace)
+  const flags = { token: textOption(context, 'token'), lease: textOption(context, 'lease') }
+  return { asking: { desk: own, caller, flags, env: context.env }, id, workspace }
+}
+
+const list = (text: string | undefined): readonly string[] =>
+  (text ?? '')
+    .split(',')
+    .map(each => each.trim())
+    .filter(each => each !== '')
+
+/** The text of `--body-file`: a file, or standard input for `-`. */
+function bodyOption(context: Context): string | undefined {
+  const file = textOption(context, 'body-file')
+  if (file === undefined) return undefined
+  let bytes: Buffer
+  try {
+    bytes = fs.readFileSync(file === '-' ? 0 : file)
+  } catch (error) {
+    throw usage(`--body-file ${file} cannot be read: ${(error as Error).message}`)
+  }
+  if (bytes.length > maxBodyBytes) throw usage(`--body-file ${file} has ${bytes.length} bytes; a body has at most ${maxBodyBytes}`)
+  const text = bytes.toString('utf8')
+  if (!Buffer.from(text).equals(bytes)) throw usage(`--body-file ${file} is not UTF-8 text`)
+  return text
+}
+
+function answer(context: Context, ticket: Ticket, lines: string | readonly string[], more: Wire = {}): number {
+  context.output.answer({ ok: true, ticket: ticketToWire(ticket), ...more }, [lines].flat().map(printable))
+  return 0
+}
+
+/** `lh ticket create` */
+export const create: Run = async context => {
+  const title = textOption(context, 'title')
+  if (title === undefined) throw usage('a ticket needs a title', 'lh ticket create --title "…"')
+  const slug = textOption(context, 'slug')
+  const wanted = {
+    title: checkTitle(title),
+    body: bodyOption(context) ?? '',
+    kind: checkWord(textOption(context, 'kind') ?? 'task', 'kind'),
+    priority: oneOf(priorities, textOption(context, 'priority') ?? 'P2', 'a priority'),
+    labels: parseLabels(textOption(context, 'label') ?? ''),
+    dependsOn: list(textOption(context, 'depends-on')),
+    gates: list(textOption(context, 'gate')),
+    ...(slug === undefined ? {} : { slug }),
+  }
+  const workspace = await openWorkspace(context)
+  const caller = await callerOf(context, workspace)
+  const ticket = await createTicket(new Desk(workspace), caller.holder.agentId, wanted)
+  answer(context, ticket, `created ${ticket.id}`)
+  context.output.note(`when it is clear what to do: lh ticket ready ${ticket.slug}`)
+  return 0
+}
+
+function filterOf(context: Context): Filter {
+  const status = textOption(context, 'status')
+  const state = textOption(context, 'state')
+  const priority = textOption(context, 'priority')
+  const [label, assignee] = [textOption(context, 'label'), textOption(context, 'assignee')]
+  const given = {
+    ...(status === undefined ? {} : { status: oneOf([...statuses, 'all'] as const, status, '--status') }),
+    ...(state === undefined ? {} : { state: oneOf(workflowStates, state, '--state') }),
+    ...(priority === undefined ? {} : { priority: oneOf(priorities, priority, '--priority') }),
+    ...(label === undefined ? {} : { label }),
+    ...(assignee === undefined ? {} : { assignee }),
+  }
+  return { ...given, ready: switchOption(context, 'ready'), blocked: switchOption(context, 'blocked') }
+}
+
+/** `lh ticket list` */
+export const listAll: Run = async context => {
+  const filter = filterOf(context)
+  const own = await desk(context)
+  const rows = await listTickets(own, filter)
+  for (const warning of own.catalogue.warnings) context.output.warn(warning)
+  context.output.answer({ ok: true, tickets: rows.map(rowToWire), count: rows.length }, rowLines(rows, filter, context.output.colour))
+  return 0
+}
+
+function rowLines(rows: readonly Row[], filter: Filter, colour: boolean): readonly string[] {
+  if (rows.length === 0)
+    return [filter.ready === true ? 'no ticket is ready' : filter.blocked === true ? 'no ticket is blocked' : 'no tickets']
+  const slugs = new Map<string, number>()
+  for (const { ticket } of rows) slugs.set(ticket.slug, (slugs.get(ticket.slug) ?? 0) + 1)
+  const cells = rows.map(({ ticket, holder, readiness }) => [
+    ticket.priority,
+    ticket.status === 'open' ? ticket.workflowState : ticket.status,
+    printable(slugs.get(ticket.slug) === 1 ? ticket.slug : ticket.id),
+    printable(holder ?? ticket.assignee ?? ''),
+    printable(ticket.title) +
+      (filter.ready === true ? ` — ${turn(ticket)}` : filter.blocked === true ? ` — ${printable(readiness.reasons.join('; '))}` : ''),
+  ])
+  return columns(cells, (text, _row, column) =>
+    column === 2 ? paint(colour, 'bold', text) : column === 1 ? paint(colour, 'cyan', text) : text,
+  )
+}
+
+/** Why a ready ticket is where it is in the queue. */
+const turn = (ticket: Ticket): string =>
+  `${ticket.workflowState}${ticket.queuedBy === null ? '' : ` by ${printable(ticket.queuedBy)}`}, since ${ticket.createdAt.slice(0, 10)}, nothing in its way`
+
+/** `lh ticket show` */
+export const show: Run = async context => {
+  const own = await desk(context)
+  const id = await own.catalogue.resolve(context.positionals[0]!)
+  const shown = await showTicket(own, id)
+  context.output.answer({ ok: true, ticket: shown.document }, shownLines(shown, context.output.colour))
+  return 0
+}
+
+function shownLines({ ticket, body, events, readiness, document, directory }: Shown, colour: boolean): readonly string[] {
+  const lease = document['lease'] as Wire | null
+  const facts: readonly (readonly [string, string])[] = [
+    ['id', ticket.id],
+    ['state', `${ticket.status}, ${ticket.workflowState}`],
+    ['priority', ticket.priority],
+    ['kind', ticket.kind],
+    ['labels', ticket.labels.join(', ')],
+    ['assignee', ticket.assignee ?? ''],
+    ['held by', lease === null ? '' : `${said((lease['holder'] as Wire)['agent_id'])}, token ${said(lease['token'])}`],
+    ['depends on', ticket.dependsOn.join(', ')],
+    ['gates', ticket.gates.join(', ')],
+    ['legacy', ticket.legacyTicket ?? ''],
+    ['updated', ticket.updatedAt],
+    ['file', directory === null ? 'on the base branch only' : `${directory}/ticket.md`],
+    ['next', readiness.ready ? 'ready to be taken' : readiness.reasons.join('; ')],
+  ]
+  const rows = facts.filter(([, value]) => value !== '').map(([name, value]) => [name, printable(value)])
+  return [
+    paint(colour, 'bold', printable(ticket.title)),
+    '',
+    ...columns(rows, (text, _row, column) => (column === 0 ? paint(colour, 'dim', text) : text)),
+    ...(body.trim() === '' ? [] : ['', ...body.trimEnd().split('\n').map(printable)]),
+    ...(events.length === 0 ? [] : ['', ...events.map(event => eventLine(event, colour))]),
+  ]
+}
+
+function eventLine(event: Shown['events'][number], colour: boolean): string {
+  const { at, actor, type } = event
+  const words = said(event['message'] ?? event['reason'] ?? event['resolution'] ?? event['title'] ?? '').split('\n')
+  const steps = event['from'] !== undefined && event['to'] !== undefined ? `${said(event['from'])} → ${said(event['to'])} ` : ''
+  const gate = event['gate'] === undefined ? '' : `${said(event['gate'])} ${said(event['result'])} `
+  const text = `${steps}${gate}${words[0] ?? ''}${words.length > 1 ? ' …' : ''}`
+  return `${paint(colour, 'dim', printable(at))}  ${printable(actor)}  ${printable(type)}  ${printable(text)}`.trimEnd()
+}
+
+/** `lh ticket set` */
+export const set: Run = async context => {
+  const { asking, id } = await asked(context)
+  const ticket = await setFields(asking, id, context.positionals.slice(1))
+  return answer(context, ticket, `set ${context.positionals.slice(1).join(' ')} of ${ticket.id}`)
+}
+
+/** `lh ticket edit` */
+export const edit: Run = async context => {
+  const [title, body] = [textOption(context, 'title'), bodyOption(context)]
+  const { asking, id } = await asked(context)
+  if (title === undefined && body === undefined) return answer(context, await inEditor(context, asking, id), `edited ${id}`)
+  const text = { ...(title === undefined ? {} : { title }), ...(body === undefined ? {} : { body }) }
+  return answer(context, await editText(asking, id, text), `edited ${id}`)
+}
+
+/** Lets a person edit the whole file. What they wrote is kept when it cannot be taken. */
+async function inEditor(context: Context, asking: Asking, id: string): Promise<Ticket> {
+  const editor = [context.env['VISUAL'], context.env['EDITOR']].find(each => each !== undefined && each !== '')
+  if (editor === undefined) throw usage('no editor is known', 'set EDITOR, or give --title or --body-file')
+  const { located } = await asking.desk.catalogue.read(id)
+  const before = located.text
+  const { editInTemporaryFile } = await import('../editor.ts')
+  const { text, file, forget } = editInTemporaryFile(editor, `${id}.md`, before, context.output.json)
+  try {
+    const ticket = await replaceText(asking, id, before, text)
+    forget()
+    return ticket
+  } catch (error) {
+    context.output.warn(`nothing was changed; what you wrote is in ${file}`)
+    throw error
+  }
+}
+
+function message(context: Context): string {
+  const text = reasonOption(context, 'message')
+  if (text === undefined) throw usage(`${context.spec.path.slice('ticket '.length)} needs a text`, 'add --message "…"')
+  return text
+}
+
+/** `lh ticket comment` */
+export const comment: Run = async context => {
+  const text = message(context)
+  const { asking, id } = await asked(context)
+  return answer(context, await addEvent(asking, id, { type: 'comment', message: text }), `commented on ${id}`)
+}
+
+/** `lh ticket review` */
+export const review: Run = async context => {
+  const text = message(context)
+  const verdict = textOption(context, 'verdict')
+  const judged = verdict === undefined ? {} : { verdict: oneOf(['approve', 'changes'] as const, verdict, '--verdict') }
+  const { asking, id } = await asked(context)
+  return answer(context, await addEvent(asking, id, { type: 'review', message: text, ...judged }), `reviewed ${id}`)
+}
+
+/** `lh ticket depend` */
+export const depend: Run = async context => {
+  const on = textOption(context, 'on')
+  if (on === undefined) throw usage('depend needs --on', 'lh ticket depend <ticket> --on <other>')
+  const { asking, id } = await asked(context)
+  const remove = switchOption(context, 'remove')
+  const ticket = await setDependency(asking, id, on, remove)
+  return answer(
+    context,
+    ticket,
+    ticket.dependsOn.length === 0 ? `${id} depends on nothing` : `${id} depends on ${ticket.dependsOn.join(', ')}`,
+  )
+}
+
+const moved = (context: Context, { ticket, already }: Stepped, word: string): number =>
+  answer(context, ticket, already ? `${ticket.id} was ${word} already` : `${ticket.id} is ${word}`, already ? { already: true } : {})
+
+/** `lh ticket ready` */
+export const ready: Run = async context => {
+  const { asking, id } = await asked(context)
+  return moved(context, await moveTicket(asking, id, 'ready'), 'ready')
+}
+
+/** `lh ticket queue` */
+export const queue: Run = async context => {
+  const { asking, id } = await asked(context)
+  return moved(context, await moveTicket(asking, id, 'queued'), 'queued')
+}
+
+/** `lh ticket start` */
+export const start: Run = async context => {
+  const [ttlSecs, waitMs] = [ttlOption(context), waitOption(context)]
+  const { asking, id } = await asked(context)
+  const started = await startTicket(asking, id, {
+    ...(ttlSecs === undefined ? {} : { ttlSecs }),
+    ...(waitMs === undefined ? {} : { waitMs }),
+    onWait: () => tellWaiting(context)(undefined),
+  })
+  if (started.warning !== null) context.output.warn(started.warning)
+  const { lease, already_held: held } = grantedDocument(started.granted)
+  const { token } = started.granted.leases[0]!
+  return answer(context, started.ticket, `${started.already ? 'goes on with' : 'started'} ${id}, token ${token}`, {
+    lease,
+    ...(held === undefined ? {} : { already_held: held }),
+  })
+}
+
+/** `lh ticket done` */
+export const done: Run = async context => {
+  const { asking, id } = await asked(context)
+  return moved(context, await finishTicket(asking, id), 'done')
+}
+
+/** `lh ticket close` */
+export const close: Run = async context => {
+  const resolution = textOption(context, 'resolution')
+  if (resolution === undefined || resolution.trim() === '')
+    throw usage('closing needs a resolution', 'add --resolution "what became of it"')
+  const { asking, id } = await asked(context)
+  return moved(context, await closeTicket(asking, id, resolution), 'closed')
+}
+
+/** `lh ticket reopen` */
+export const reopen: Run = async context => {
+  const reason = reasonOption(context)
+  if (reason === undefined) throw usage('reopening needs a reason', 'add --reason "…"; it is kept with the ticket')
+  const { asking, id } = await asked(context)
+  return moved(context, await reopenTicket(asking, id, reason), 'ready again')
+}
+
+/** `lh ticket next` */
+export const next: Run = async context => {
+  const filter = filterOf(context)
+  const ttlSecs = ttlOption(context)
+  const workspace = await openWorkspace(context)
+  const own = new Desk(workspace)
+  if (!switchOption(context, 'claim')) {
+    if (ttlSecs !== undefined) throw usage('--ttl is for --claim', 'add --claim to take the ticket')
+    const ticket = await peekNext(own, filter)
+    return ticket === null ? nothingNext(context) : answer(context, ticket, nextLine(ticket), { lease: null })
+  }
+  const taken = await takeNext(own, await callerOf(context, workspace), filter, ttlSecs)
+  if (taken === null) return nothingNext(context)
+  const { ticket, granted } = taken
+  const warning = noteHeld(workspace, granted.leases)
+  if (warning !== null) context.output.warn(warning)
+  const { lease } = grantedDocument(granted)
+  answer(context, ticket, [nextLine(ticket), `taken, token ${granted.leases[0]!.token}`], { lease })
+  context.output.note(`to begin: lh ticket start ${ticket.slug}`)
+  return 0
+}
+
+const nextLine = (ticket: Ticket): string => `${ticket.id}  ${ticket.priority} ${ticket.workflowState}  ${ticket.title}`
+
+function nothingNext(context: Context): number {
+  context.output.answer({ ok: true, ticket: null, lease: null }, ['no ticket is ready; see what is in the way: lh ticket list --blocked'])
+  return 0
+}

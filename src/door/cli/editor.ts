@@ -1,0 +1,29 @@
+import { spawnSync } from 'node:child_process'
+import fs from 'node:fs'
+import os from 'node:os'
+import path from 'node:path'
+import { usage } from '../../core/fault.ts'
+
+/** What a person left in the editor. */
+export interface Edited {
+  readonly text: string
+  readonly file: string
+  forget(): void
+}
+
+/** Opens the user's editor on a copy of a text and waits. With `quiet`, the editor's output does not mix with our document. */
+export function editInTemporaryFile(editor: string, name: string, text: string, quiet: boolean): Edited {
+  const folder = fs.mkdtempSync(path.join(os.tmpdir(), 'leasehold-edit-'))
+  const file = path.join(folder, name)
+  fs.writeFileSync(file, text, { mode: 0o600 })
+  // EDITOR may have arguments (`code --wait`), so a shell reads it, as Git does.
+  const { status, error } = spawnSync('/bin/sh', ['-c', `${editor} "$1"`, 'sh', file], {
+    stdio: ['inherit', quiet ? 2 : 'inherit', 'inherit'],
+  })
+  const forget = (): void => fs.rmSync(folder, { recursive: true, force: true })
+  if (error !== undefined || status !== 0) {
+    forget()
+    throw usage(`the editor (${editor}) ended with ${error?.message ?? `exit code ${status}`}`, 'nothing was changed')
+  }
+  return { text: fs.readFileSync(file, 'utf8'), file, forget }
+}

@@ -1,0 +1,110 @@
+import type { Wire } from '../../core/wire.ts'
+import { readLease } from '../claim/answer.ts'
+import type { Desk } from './desk.ts'
+import { keyOf } from './desk.ts'
+import type { TicketEvent } from './events.ts'
+import { readEvents } from './events.ts'
+import type { Readiness } from './readiness.ts'
+import { byTurn } from './readiness.ts'
+import type { Priority, Status, Ticket, WorkflowState } from './ticket.ts'
+import { ticketToWire } from './wire.ts'
+
+/** Narrows a list. What is absent does not. */
+export interface Filter {
+  readonly status?: Status | 'all'
+  readonly state?: WorkflowState
+  readonly label?: string
+  readonly assignee?: string
+  readonly priority?: Priority
+  /** Those that `next` may hand out now. */
+  readonly ready?: boolean
+  /** Those that wait for another ticket. */
+  readonly blocked?: boolean
+}
+
+/** A ticket in a list, with what keeps it from being handed out. */
+export interface Row {
+  readonly ticket: Ticket
+  readonly readiness: Readiness
+  readonly holder: string | null
+}
+
+/** The tickets that a filter leaves, in the order in which they would be handed out. */
+export async function listTickets(desk: Desk, filter: Filter): Promise<readonly Row[]> {
+  const view = await desk.view()
+  const rows: Row[] = []
+  for await (const { ticket } of desk.catalogue.list()) {
+    if (!fits(ticket, filter)) continue
+    const readiness = await desk.readiness(ticket)
+    if (filter.ready === true && !readiness.ready) continue
+    if (filter.blocked === true && readiness.blockers.length === 0) continue
+    rows.push({ ticket, readiness, holder: view.lease(keyOf(ticket.id))?.holder.agentId ?? null })
+  }
+  return rows.toSorted((a, b) => byTurn(a.ticket, b.ticket))
+}
+
+/** What the front matter alone can tell. */
+export function fits(ticket: Ticket, { status = 'open', state, label, assignee, priority }: Filter): boolean {
+  return (
+    (status === 'all' || ticket.status === status) &&
+    (state === undefined || ticket.workflowState === state) &&
+    (label === undefined || ticket.labels.includes(label)) &&
+    (assignee === undefined || ticket.assignee === assignee) &&
+    (priority === undefined || ticket.priority === priority)
+  )
+}
+
+/** A row on the wire: every field of the front matter, and why it is or is not handed out. */
+export const rowToWire = ({ ticket, readiness, holder }: Row): Wire => ({
+  ...ticketToWire(ticket),
+  ready: readiness.ready,
+  blocked_by: readiness.blockers,
+  why: readiness.reasons,
+  holder,
+})
+
+/** One ticket with everything that is known of it. */
+export interface Shown {
+  readonly ticket: Ticket
+  readonly body: string
+  readonly events: readonly TicketEvent[]
+  readonly readiness: Readiness
+  readonly document: Wire
+  /** Where its copy lies; null when it is only on the base branch. */
+  readonly directory: string | null
+}
+
+/** Everything about one ticket. `updated_at` is that of its newest event, where that is later. */
+export async function showTicket(desk: Desk, id: string): Promise<Shown> {
+  const { ticket, body, located, problems } = await desk.catalogue.read(id)
+  const view = await desk.view()
+  const events = readEvents(desk.catalogue.directories(id))
+  const shown = withLatest(ticket, events)
+  const readiness = await desk.readiness(shown)
+  const lease = view.lease(keyOf(id))
+  const past = view.past(keyOf(id))
+  return {
+    ticket: shown,
+    body,
+    events,
+    readiness,
+    directory: located.directory,
+    document: {
+      ...ticketToWire(shown),
+      body,
+      events,
+      ready: readiness.ready,
+      blocked_by: readiness.blockers,
+      why: readiness.reasons,
+      lease: lease === null ? null : readLease(lease, view),
+      outcome: past?.outcome ?? null,
+      source: located.source,
+      problems: problems.map(({ code, message, line }) => ({ code, message, line })),
+    },
+  }
+}
+
+function withLatest(ticket: Ticket, events: readonly TicketEvent[]): Ticket {
+  const latest = events.reduce((last, { at }) => (Date.parse(at) > Date.parse(last) ? at : last), ticket.updatedAt)
+  return latest === ticket.updatedAt ? ticket : { ...ticket, updatedAt: latest }
+}

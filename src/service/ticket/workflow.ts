@@ -1,0 +1,215 @@
+import type { Caller, Granted } from '../../coordinator.ts'
+import { policy } from '../../core/fault.ts'
+import type { Lease } from '../../core/lease.ts'
+import { orThrow } from '../claim/answer.ts'
+import type { ProofFlags } from '../claim/proof.ts'
+import { noteHeld } from '../claim/proof.ts'
+import type { Stage } from '../gate/definition.ts'
+import { branchOf } from './base-branch.ts'
+import { changeTicket, secondsOf } from './change.ts'
+import type { Plan } from './change.ts'
+import type { Desk } from './desk.ts'
+import { keyOf } from './desk.ts'
+import { readEvents } from './events.ts'
+import { withTicket } from './hold.ts'
+import type { HeldTicket } from './hold.ts'
+import { refuseUnclaimable } from './spelling.ts'
+import type { Ticket, WorkflowState } from './ticket.ts'
+import { checkStep, isFinished } from './ticket.ts'
+
+// The way of a ticket from intake to done, and back. Each step needs the ticket's lease, and is refused where it does not lead.
+
+/** Who asks, and what they show. */
+export interface Asking {
+  readonly desk: Desk
+  readonly caller: Caller
+  readonly flags: ProofFlags
+  readonly env: NodeJS.ProcessEnv
+}
+
+/** The ticket after a step; `already` when it had been there. */
+export interface Stepped {
+  readonly ticket: Ticket
+  readonly already: boolean
+}
+
+const stateEvent = (from: string, to: string, more: Readonly<Record<string, unknown>> = {}) => ({
+  type: 'state_changed',
+  field: 'workflow_state',
+  from,
+  to,
+  ...more,
+})
+
+/** The front matter of a step; leaving the queue takes the ticket off it. */
+function stepChanges(ticket: Ticket, to: WorkflowState, actor: string): Plan['changes'] {
+  if (to === 'queued') return { workflowState: to, queuedBy: actor, queuedAt: secondsOf(Date.now()) }
+  const left = ticket.workflowState === 'queued' && to === 'ready' ? { queuedBy: null, queuedAt: null } : {}
+  // What goes back to the others is nobody's.
+  const back = ticket.workflowState === 'inprogress' && to !== 'done' ? { assignee: null } : {}
+  return { workflowState: to, ...left, ...back }
+}
+
+/** Moves a ticket to another state by saying so: `ready`, `queue`, and back. Throws `policy` with what is allowed. */
+export async function moveTicket(asking: Asking, id: string, to: WorkflowState): Promise<Stepped> {
+  const { desk, caller, flags, env } = asking
+  const before = (await desk.catalogue.read(id)).ticket
+  if (before.workflowState === to && !isFinished(before)) return { ticket: before, already: true }
+  checkStep(before, to)
+  const actor = caller.holder.agentId
+  return withTicket(desk.workspace, caller, id, { why: `ticket ${to}`, flags, env }, async held => {
+    const plan = ({ ticket }: { ticket: Ticket }): Plan => {
+      checkStep(ticket, to)
+      return { changes: stepChanges(ticket, to, actor), events: [stateEvent(ticket.workflowState, to)] }
+    }
+    return { ticket: await changeTicket(desk, id, actor, plan, effect => held.commit(effect)), already: false }
+  })
+}
+
+export interface StartRequest {
+  readonly ttlSecs?: number
+  readonly waitMs?: number
+  readonly onWait?: () => void
+  readonly opId?: string
+}
+
+/** What a start leaves: the lease and the ticket in progress. */
+export interface Started extends Stepped {
+  readonly granted: Granted
+  /** A lease that could not be noted in this worktree. */
+  readonly warning: string | null
+}
+
+/**
+ * Claims a ticket and marks it as in progress by its holder. The log comes first: whoever crashes in between holds the ticket, and can
+ * run this again. Throws `policy` for one that is not ready, blocked, over, or short of a gate.
+ */
+export async function startTicket(asking: Asking, id: string, request: StartRequest): Promise<Started> {
+  const { desk, caller } = asking
+  const { ticket } = await desk.catalogue.read(id)
+  if (ticket.workflowState !== 'inprogress' || isFinished(ticket)) checkStart(ticket)
+  await refuseUnclaimable(desk, id)
+  await refuseUnmet(desk, ticket, 'pre', 'start')
+  const { waitMs, onWait, ttlSecs } = request
+  const branch = branchOf(desk.workspace.repository.gitDir)
+  const granted = orThrow(
+    await desk.workspace.coordinator.acquire(caller, {
+      resources: [keyOf(id)],
+      ...(ttlSecs === undefined ? {} : { ttlSecs }),
+      ...(branch === null ? {} : { branch }),
+      ...(waitMs === undefined ? {} : { waitMs }),
+      ...(onWait === undefined ? {} : { onWait }),
+    }),
+  )
+  const lease = granted.leases[0]!
+  const warning = noteHeld(desk.workspace, [lease])
+  return { ...(await markStarted(asking, id, lease)), granted, warning }
+}
+
+function checkStart(ticket: Ticket): void {
+  if (!isFinished(ticket) && ticket.workflowState === 'intake') {
+    throw policy(
+      `${ticket.id} is in intake: it has to be clarified before work on it starts`,
+      `say that it is clear: lh ticket ready ${ticket.id}, then: lh ticket start ${ticket.id}`,
+    )
+  }
+  if (!isFinished(ticket)) checkStep(ticket, 'inprogress')
+}
+
+async function markStarted({ desk, caller }: Asking, id: string, lease: Lease): Promise<Stepped> {
+  const actor = caller.holder.agentId
+  let already = false
+  const plan = ({ ticket }: { ticket: Ticket }): Plan | null => {
+    already = ticket.workflowState === 'inprogress' && ticket.assignee === actor
+    if (already) return null
+    const taken = ticket.assignee !== null && ticket.assignee !== actor ? { from_assignee: ticket.assignee } : {}
+    return {
+      changes: { workflowState: 'inprogress', assignee: actor },
+      events: [stateEvent(ticket.workflowState, 'inprogress', { token: lease.token, lease_id: lease.leaseId, ...taken })],
+    }
+  }
+  const asked = { target: { resource: lease.resource }, presented: { leaseId: lease.leaseId, token: lease.token } }
+  const commit = async (effect: () => void): Promise<void> =>
+    void orThrow(await desk.workspace.coordinator.guard(caller, { ...asked, effect }))
+  return { ticket: await changeTicket(desk, id, actor, plan, commit), already }
+}
+
+/** Throws `policy` while a gate of this stage is not passed, naming each and the command that helps. */
+async function refuseUnmet(desk: Desk, ticket: Ticket, stage: Stage, what: string): Promise<void> {
+  if (ticket.gates.length === 0) return
+  const [{ Definitions }, { gateStates, unmetGates, gateAdvice }] = await Promise.all([
+    import('../gate/definition.ts'),
+    import('../gate/results.ts'),
+  ])
+  const { repository } = desk.workspace
+  const events = readEvents(desk.catalogue.directories(ticket.id))
+  const unmet = unmetGates(gateStates(Definitions.open(repository), ticket, events, repository.root), stage)
+  if (unmet.length === 0) return
+  const advice = unmet.map(gate => ({ ...gateAdvice(gate, ticket.id), key: gate.key }))
+  throw policy(
+    `${ticket.id} cannot ${what}: ${advice.map(({ key, why }) => `gate ${key} is ${why}`).join(', ')}`,
+    [...new Set(advice.map(({ command }) => command))].join('; '),
+  )
+}
+
+/**
+ * Finishes a ticket: every gate passed, then the file and the end of the lease in one step. The file comes first: whoever crashes in
+ * between still holds the ticket, and can run this again.
+ */
+export async function finishTicket(asking: Asking, id: string): Promise<Stepped> {
+  const { desk, caller, flags, env } = asking
+  const { ticket } = await desk.catalogue.read(id)
+  const view = await desk.view()
+  if (isFinished(ticket) && view.lease(keyOf(id)) === null) return { ticket, already: true }
+  const actor = caller.holder.agentId
+  return withTicket(desk.workspace, caller, id, { why: 'ticket done', finishedToo: isFinished(ticket), flags, env }, async held => {
+    const plan = async ({ ticket: current }: { ticket: Ticket }): Promise<Plan> => {
+      if (isFinished(current)) return { changes: {}, events: [] }
+      checkStep(current, 'done')
+      await refuseUnmet(desk, current, 'post', 'be done')
+      return {
+        changes: { workflowState: 'done' },
+        events: [stateEvent(current.workflowState, 'done', { token: held.lease.token, lease_id: held.lease.leaseId })],
+      }
+    }
+    return { ticket: await changeTicket(desk, id, actor, plan, effect => held.finish('done', effect)), already: false }
+  })
+}
+
+/** Closes a ticket in whatever state it is, with what became of it. Ends its lease. */
+export async function closeTicket(asking: Asking, id: string, resolution: string): Promise<Stepped> {
+  const { desk, caller } = asking
+  const actor = caller.holder.agentId
+  const { ticket } = await desk.catalogue.read(id)
+  if (ticket.status === 'closed' && (await desk.view()).lease(keyOf(id)) === null) return { ticket, already: true }
+  return ending(asking, id, 'ticket close', async held => {
+    const plan = ({ ticket: current }: { ticket: Ticket }): Plan => ({
+      changes: { status: 'closed', workflowState: 'done' },
+      events: [
+        ...(current.workflowState === 'done' ? [] : [stateEvent(current.workflowState, 'done', { reason: 'closed' })]),
+        { type: 'closed', resolution },
+      ],
+      files: { 'resolution.md': resolution.endsWith('\n') ? resolution : `${resolution}\n` },
+    })
+    return { ticket: await changeTicket(desk, id, actor, plan, effect => held.finish('closed', effect)), already: false }
+  })
+}
+
+/** Opens what was done or closed once more: it is ready, and nobody's. */
+export async function reopenTicket(asking: Asking, id: string, reason: string): Promise<Stepped> {
+  const { desk, caller } = asking
+  const actor = caller.holder.agentId
+  const { ticket: before } = await desk.catalogue.read(id)
+  if (!isFinished(before) && (await desk.readiness(before)).over === null)
+    throw policy(`${id} is ${before.workflowState}, and nothing says that it is over`, `see: lh ticket show ${id}`)
+  return ending(asking, id, 'ticket reopen', async held => {
+    const plan = ({ ticket }: { ticket: Ticket }): Plan => ({
+      changes: { status: 'open', workflowState: 'ready', assignee: null, queuedBy: null, queuedAt: null },
+      events: [{ type: 'reopened', reason, from: ticket.workflowState, to: 'ready', status: ticket.status }],
+    })
+    return { ticket: await changeTicket(desk, id, actor, plan, effect => held.finish('reopened', effect)), already: false }
+  })
+}
+
+const ending = <T>({ desk, caller, flags, env }: Asking, id: string, why: string, work: (held: HeldTicket) => Promise<T>): Promise<T> =>
+  withTicket(desk.workspace, caller, id, { why, finishedToo: true, flags, env }, work)
