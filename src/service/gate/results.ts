@@ -77,11 +77,12 @@ export function gateAdvice({ key, mode, state }: GateState, ticketId: string): {
   return { why, command: mode === 'manual' ? `lh gate pass ${ticketId} ${key}` : `lh gate run ${ticketId} ${key}` }
 }
 
-/** What Git says of the code that a gate judges: everything but our own files, which the gate's own result changes. */
+/** What Git says of the code that a gate judges, asked once: everything but our own files, which the gate's own result changes. */
 export class Code {
   readonly #root: string
   readonly #same = new Map<string, boolean>()
   #head: string | null | undefined
+  #dirty: boolean | undefined
 
   constructor(root: string) {
     this.#root = root
@@ -98,8 +99,12 @@ export class Code {
 
   /** Are there changes that no commit has? Files that Git does not know count, those that it ignores do not. */
   isDirty(): boolean {
-    const { status, stdout } = runGit(this.#root, ['--no-optional-locks', 'status', '--porcelain', '-z', '--', '.', ':(exclude).leasehold'])
-    return status !== 0 || stdout !== ''
+    if (this.#dirty === undefined) {
+      const args = ['--no-optional-locks', 'status', '--porcelain', '-z', '--', '.', ':(exclude).leasehold']
+      const { status, stdout } = runGit(this.#root, args)
+      this.#dirty = status !== 0 || stdout !== ''
+    }
+    return this.#dirty
   }
 
   /** Is the code of this commit what is checked out now? Not when Git does not know the commit. */

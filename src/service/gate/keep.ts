@@ -1,0 +1,77 @@
+import { Fault, isFault } from '../../core/fault.ts'
+import type { HeldTicket } from '../ticket/hold.ts'
+
+/** How often an indefinite lease, or one with a long TTL, gives a sign of life and learns that it was evicted, milliseconds. */
+const longestIntervalMs = 60_000
+
+/** After a renewal that did not reach the store, milliseconds. */
+const againMs = 1000
+
+/** A lease that is kept while something long runs. */
+export interface Kept {
+  /** What ended it, null while it is held. */
+  readonly lost: unknown
+  stop(): void
+}
+
+/**
+ * Renews a ticket's lease at a fifth of its TTL until `stop`. `onLost` is called once when it is lost, also when no renewal succeeded
+ * until our own deadline: then somebody else may be the holder, whether we hear of it or not.
+ */
+export async function keepLease(held: HeldTicket, onLost: () => void, warn: (text: string) => void): Promise<Kept> {
+  const ttlMs = held.lease.ttlSecs === 0 ? Number.POSITIVE_INFINITY : held.lease.ttlSecs * 1000
+  const marginMs = Math.min(ttlMs / 3, Math.max(2000, ttlMs / 10))
+  const intervalMs = Math.min(ttlMs / 5, longestIntervalMs)
+  let deadline = Number.POSITIVE_INFINITY
+  let timer: NodeJS.Timeout | undefined
+  let stopped = false
+  let lost: unknown = null
+
+  const beat = async (): Promise<void> => {
+    const sentAt = performance.now()
+    await held.renew()
+    if (ttlMs !== Number.POSITIVE_INFINITY) deadline = sentAt + ttlMs - marginMs
+  }
+  const next = (ms: number): void => {
+    if (!stopped) timer = setTimeout(() => void tick(), ms)
+  }
+  const lose = (why: unknown): void => {
+    if (stopped) return
+    lost = why
+    onLost()
+  }
+  const tick = async (): Promise<void> => {
+    try {
+      await beat()
+      next(intervalMs)
+    } catch (error) {
+      if (!mayPass(error)) return lose(error)
+      const leftMs = deadline - performance.now()
+      if (leftMs <= 0) return lose(unreachable(held, error))
+      if (!stopped) warn(`the lease of ${held.ticketId} could not be renewed (${(error as Error).message}); trying again`)
+      next(Math.min(againMs, leftMs))
+    }
+  }
+  // A lease of the caller's own may be about to end: the first renewal makes sure of all its time.
+  if (held.momentary) deadline = performance.now() + ttlMs - marginMs
+  else await beat()
+  next(intervalMs)
+  return {
+    get lost() {
+      return lost
+    },
+    stop() {
+      stopped = true
+      clearTimeout(timer)
+    },
+  }
+}
+
+/** The store did not answer; everything else it says is an answer. */
+const mayPass = (error: unknown): boolean => !isFault(error) || error.code === 'unavailable' || error.code === 'timeout'
+
+const unreachable = ({ ticketId, lease }: HeldTicket, cause: unknown): Fault =>
+  new Fault('superseded', `the lease of ${ticketId} could not be renewed in time: ${(cause as Error).message}`, {
+    hint: `see who has it: lh why ${lease.resource}`,
+    cause,
+  })
