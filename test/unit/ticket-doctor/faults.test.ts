@@ -439,7 +439,7 @@ describe('around the tickets', () => {
       ward => ward.write('.gitattributes', '# events.jsonl merge=union\n*.png binary\n'),
       'warning attributes-missing .gitattributes:1',
     ],
-    ['one that says it in other words', ward => ward.write('.gitattributes', '*.png binary\n**/events.jsonl text merge=union # ours\n')],
+    ['one that says it in other words', ward => ward.write('.gitattributes', '*.png binary\n**/events.jsonl text merge=union\n')],
   ])
 
   it('tickets of other branches that cannot be read are said once', async () => {
