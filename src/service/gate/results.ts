@@ -57,7 +57,10 @@ function stateOf(definition: Definition | null, event: TicketEvent | null, code:
   if (definition.mode === 'manual' || event['override'] === true) return 'passed'
   const { command, commit } = event
   if (typeof command === 'string' && command !== definition.command) return 'stale'
-  return code === null || code.isStill(typeof commit === 'string' ? commit : null) ? 'passed' : 'stale'
+  if (code === null) return 'passed'
+  if (!code.isStill(typeof commit === 'string' ? commit : null)) return 'stale'
+  // Changes that it ran with and that are gone: what is there now never passed.
+  return event['dirty'] === true && !code.isDirty() ? 'stale' : 'passed'
 }
 
 /** The gates of a stage that are not passed. */

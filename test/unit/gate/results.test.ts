@@ -88,6 +88,16 @@ describe('the state of a gate', () => {
       expect(stateOf('auto', event('auto', 'passed', { commit })), String(commit)).toBe('stale')
   })
 
+  it('is stale when the changes that it ran with are gone', () => {
+    const head = commit('a', '1')
+    const passed = event('auto', 'passed', { commit: head, dirty: true })
+    writeFileSync(join(root, 'a'), '2')
+    expect(stateOf('auto', passed)).toBe('passed')
+    git('checkout', '-q', 'a')
+    expect(stateOf('auto', passed)).toBe('stale')
+    expect(stateOf('manual', event('manual', 'passed', { commit: head, dirty: true }))).toBe('passed')
+  })
+
   it('is stale when another command passed', () => {
     const head = commit('a', '1')
     expect(stateOf('auto', event('auto', 'passed', { commit: head, command: 'make' }))).toBe('passed')
