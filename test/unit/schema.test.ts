@@ -30,6 +30,30 @@ const schemaOf: Readonly<Record<string, string | null>> = {
   'claim check': 'check',
   'claim history': 'history',
   exec: 'exec',
+  'ticket create': 'ticket',
+  'ticket list': 'ticket-list',
+  'ticket show': 'ticket-show',
+  'ticket edit': 'ticket',
+  'ticket set': 'ticket',
+  'ticket comment': 'ticket',
+  'ticket review': 'ticket',
+  'ticket depend': 'ticket',
+  'ticket ready': 'ticket',
+  'ticket queue': 'ticket',
+  'ticket start': 'ticket-start',
+  'ticket done': 'ticket',
+  'ticket close': 'ticket',
+  'ticket reopen': 'ticket',
+  'ticket next': 'ticket-next',
+  'ticket doctor': 'ticket-doctor',
+  'ticket import': 'ticket-import',
+  'gate define': 'gate-define',
+  'gate list': 'gate-list',
+  'gate add': 'gate-add',
+  'gate run': 'gate-run',
+  'gate pass': 'gate-decide',
+  'gate fail': 'gate-decide',
+  'gate history': 'gate-history',
   doctor: 'doctor',
   recover: 'recover',
   verify: 'verify',
@@ -267,6 +291,51 @@ describe('what --json prints is what its schema says', () => {
     expect(lh(['demo']).status).toBe(0)
     expect(lh(['selftest', '--seconds', '4', '--agents', '4']).status).toBe(0)
   })
+
+  it('a ticket from intake to done, and its gates', () => {
+    const one = as('agent:one')
+    lh(['ticket', 'create', '--title', 'Faster start', '--label', 'a,b', '--priority', 'P1'], one)
+    lh(['ticket', 'create', '--title', 'Slower end', '--depends-on', 'faster-start', '--body-file', '/dev/null'], one)
+    expect(lh(['ticket', 'list', '--blocked']).document['count']).toBe(1)
+    for (const rest of [['--priority', 'P0'], []]) lh(['ticket', 'set', 'faster', 'priority=P3', ...rest], one)
+    lh(['ticket', 'edit', 'faster', '--title', 'Much faster start'], one)
+    lh(['ticket', 'comment', 'faster', '--message', 'words'], one)
+    lh(['ticket', 'review', 'faster', '--message', 'words', '--verdict', 'approve'], one)
+    lh(['ticket', 'depend', 'slower', '--on', 'faster', '--remove'], one)
+    expect(lh(['ticket', 'start', 'faster'], one).status).toBe(8)
+    lh(['ticket', 'ready', 'faster'], one)
+    lh(['ticket', 'queue', 'faster'], one)
+    lh(['ticket', 'next'])
+    lh(['ticket', 'next', '--claim'], one)
+    lh(['ticket', 'next', '--claim'], one)
+    lh(['ticket', 'start', 'faster'], one)
+    lh(['gate', 'define', 'tests', '--command', 'exit 1'], one)
+    lh(['gate', 'define', 'read', '--manual', '--stage', 'post', '--title', 'Somebody read it'], one)
+    lh(['gate', 'list'])
+    lh(['gate', 'add', 'faster', 'tests', 'read'], one)
+    expect(lh(['gate', 'run', 'faster'], one).status).toBe(8)
+    expect(lh(['ticket', 'done', 'faster'], one).status).toBe(8)
+    lh(['gate', 'define', 'tests', '--command', 'exit 0'], one)
+    lh(['gate', 'run', 'faster', 'tests'], one)
+    lh(['gate', 'fail', 'faster', 'read', '--message', 'not yet'], one)
+    lh(['gate', 'pass', 'faster', 'read'], one)
+    lh(['gate', 'list', 'faster'])
+    lh(['gate', 'history', 'faster'])
+    lh(['ticket', 'show', 'faster'])
+    lh(['ticket', 'done', 'faster'], one)
+    lh(['ticket', 'done', 'faster'], one)
+    expect(lh(['claim', 'acquire', 'faster'], one).status).toBe(8)
+    lh(['ticket', 'close', 'faster', '--resolution', 'it starts faster'], one)
+    lh(['ticket', 'reopen', 'faster', '--reason', 'not fast enough'], one)
+    lh(['ticket', 'doctor'])
+    fs.writeFileSync(
+      path.join(folder, 'issues.json'),
+      JSON.stringify([{ number: 7, title: 'From elsewhere', body: 'text', state: 'OPEN' }]),
+    )
+    lh(['ticket', 'import', '--from', 'github', path.join(folder, 'issues.json')], one)
+    expect(lh(['ticket', 'show', '2026']).status).toBe(2)
+    fs.rmSync(path.join(repository, '.leasehold', 'tickets'), { recursive: true })
+  })
 })
 
 /** Waits until a lease of the repository has expired. */
@@ -341,7 +410,7 @@ describe('the schemas are strict', () => {
 })
 
 /** Objects whose members are names that anybody may choose. */
-const named = ['schema', 'entries', 'refused', 'operations']
+const named = ['schema', 'entries', 'refused', 'operations', 'events', 'mapped', 'env', 'legacy']
 
 /** Each copy of a document with one member too many, in one of its objects; a schema inside an answer may have any. */
 function* withStranger(value: unknown, rebuild: (changed: unknown) => unknown = changed => changed): Generator {

@@ -1,6 +1,8 @@
 import { agentId, errorPart, failure, holder, lease, leasesWith, opId, resource, time, token, ulid, witness, worktreeId } from './parts.ts'
 import { operation } from './log.ts'
-import { compact, demo, doctor, recover, selftest, verify } from './maintenance.ts'
+import { gateAdd, gateDecide, gateDefine, gateHistory, gateList, gateRun } from './gates.ts'
+import { compact, demo, doctor, recover, selftest, ticketDoctor, verify } from './maintenance.ts'
+import { ticketChanged, ticketImport, ticketList, ticketNext, ticketShow, ticketStart } from './tickets.ts'
 import { about, always, count, either, flag, list, maybe, object, oneOf, text, type Schema } from './shape.ts'
 
 // What each command prints with `--json` when it succeeds. What it prints when it fails is the schema `error`.
@@ -120,6 +122,19 @@ export const answers: readonly (readonly [name: string, title: string, schema: S
   ['history', 'lh claim history', object({ ...ok, operations: list(operation), count: count() })],
   ['operation', 'a line of lh claim history --follow and of lh log export', operation],
   ['exec', 'lh exec', exec],
+  ['ticket', 'lh ticket create, edit, set, comment, review, depend, ready, queue, done, close, reopen', ticketChanged],
+  ['ticket-list', 'lh ticket list', ticketList],
+  ['ticket-show', 'lh ticket show', ticketShow],
+  ['ticket-start', 'lh ticket start', ticketStart],
+  ['ticket-next', 'lh ticket next', ticketNext],
+  ['ticket-doctor', 'lh ticket doctor', ticketDoctor],
+  ['ticket-import', 'lh ticket import', ticketImport],
+  ['gate-define', 'lh gate define', gateDefine],
+  ['gate-list', 'lh gate list', gateList],
+  ['gate-add', 'lh gate add', gateAdd],
+  ['gate-run', 'lh gate run', gateRun],
+  ['gate-decide', 'lh gate pass, lh gate fail', gateDecide],
+  ['gate-history', 'lh gate history', gateHistory],
   ['doctor', 'lh doctor', doctor],
   ['recover', 'lh recover', recover],
   ['verify', 'lh verify', verify],

@@ -33,6 +33,18 @@ export const doctor = either(
   }),
 )
 
+const mended: Members = {
+  fixed: list(
+    object({
+      file: text('from the top of the worktree'),
+      code: text('what was mended, the code of a finding'),
+      diff: text('unified, for git apply; of a directory that was removed, what was in it'),
+    }),
+  ),
+}
+
+export const ticketDoctor = either(object({ ...ok, ...findings }, mended), object({ ...failed, ...findings }, mended))
+
 const verified: Members = {
   records: count('those of checkpoints not counted'),
   segments: count(),

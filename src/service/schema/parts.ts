@@ -46,8 +46,12 @@ const errorDetails = object(
       'reason-required',
       'limit',
       'not-stale',
+      'finished',
+      'none-free',
+      'changed-meanwhile',
     ),
     op_id: opId,
+    candidates: list(text('a ticket that the spelling may mean')),
     outcome: about(
       oneOf('unknown', 'nothing_changed'),
       'with `unavailable`: did the command happen? After `unknown`, ask again with the same op_id',
