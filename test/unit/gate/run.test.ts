@@ -1,7 +1,8 @@
 import { mkdirSync, mkdtempSync, realpathSync, rmSync, symlinkSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
-import { afterAll, describe, expect, it } from 'vitest'
+import { afterAll, describe, expect, it, vi } from 'vitest'
+import { openPipe } from '../../../src/host/pipe.ts'
 import type { Definition } from '../../../src/service/gate/definition.ts'
 import { keptBytes, runCommand, startDirectory, type CommandEnd, type CommandRun } from '../../../src/service/gate/run.ts'
 import { isRunning } from '../../support/cli.ts'
@@ -87,6 +88,19 @@ describe('the command of a gate', () => {
     expect(end).toMatchObject({ signal: 'SIGKILL', stopped: true, timedOut: false })
     expect(performance.now() - started).toBeLessThan(4000)
     expect(await run('sleep 600', { stop: AbortSignal.abort() })).toMatchObject({ stopped: true, signal: 'SIGTERM' })
+  })
+
+  it('is heard where no pipe can be made, too', async () => {
+    vi.stubEnv('TMPDIR', join(base, 'gone'))
+    try {
+      expect(openPipe()).toBeNull()
+      const end = await run('echo out; echo err >&2; exit 5')
+      expect(end.exitCode).toBe(5)
+      expect(end.output.toString().split('\n').toSorted()).toEqual(['', 'err', 'out'])
+      expect(await run('trap "" TERM; sleep 600', { timeoutMs: 300, kill: AbortSignal.abort() })).toMatchObject({ timedOut: true })
+    } finally {
+      vi.unstubAllEnvs()
+    }
   })
 
   it('that cannot be started is a fault', async () => {
