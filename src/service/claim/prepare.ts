@@ -10,14 +10,11 @@ export interface Prepared {
   readonly agent: string | null
 }
 
-/** Lines that Git needs so that parallel branches can be merged without conflicts in files that only grow. */
-const attributeLines = ['.leasehold/tickets/**/events.jsonl merge=union']
-
 const configTemplate = `# Settings of this repository for Leasehold. To see every key, its value and where it comes from: lh config list
 `
 
-/** Makes what a repository needs: the store, `.leasehold/config.yaml` and lines in `.gitattributes`. What is there stays as it is. */
-export async function prepareRepository(workspace: Workspace): Promise<Prepared> {
+/** Makes what a repository needs: the store, `.leasehold/config.yaml` and lines in `.gitattributes`. What is there stays as it is. `ensureAttributes` adds those lines and says whether it had to. */
+export async function prepareRepository(workspace: Workspace, ensureAttributes: (root: string) => boolean): Promise<Prepared> {
   const made: string[] = []
   const kept: string[] = []
   const note = (wasMade: boolean, what: string): void => void (wasMade ? made : kept).push(what)
@@ -29,7 +26,7 @@ export async function prepareRepository(workspace: Workspace): Promise<Prepared>
   note(isNew, store.location)
   if (repository.root !== null) {
     note(makeConfig(repository.root), path.join('.leasehold', 'config.yaml'))
-    note(addAttributes(repository.root), '.gitattributes')
+    note(ensureAttributes(repository.root), '.gitattributes')
   }
   return { made, kept, agent: identity?.holder.agentId ?? null }
 }
@@ -43,16 +40,5 @@ function makeConfig(root: string): boolean {
   const file = path.join(directory, 'config.yaml')
   if (fs.lstatSync(file, { throwIfNoEntry: false }) !== undefined) return false
   writeFileAtomic(file, configTemplate, 0o644)
-  return true
-}
-
-function addAttributes(root: string): boolean {
-  const file = path.join(root, '.gitattributes')
-  const present = fs.existsSync(file) ? fs.readFileSync(file, 'utf8') : ''
-  const missing = attributeLines.filter(line => !present.split(/\r?\n/).includes(line))
-  if (missing.length === 0) return false
-  const newline = present.includes('\r\n') ? '\r\n' : '\n'
-  const glue = present === '' || present.endsWith('\n') ? '' : newline
-  writeFileAtomic(file, `${present}${glue}${missing.join(newline)}${newline}`, fs.existsSync(file) ? fs.statSync(file).mode & 0o777 : 0o644)
   return true
 }

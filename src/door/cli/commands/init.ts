@@ -1,19 +1,20 @@
 import type { Run } from '../command.ts'
 import { switchOption } from '../command.ts'
 import { prepareRepository } from '../../../service/claim/prepare.ts'
+import { ensureAttributes } from '../../../service/ticket/attributes.ts'
 import { openWorkspace } from '../open.ts'
 
 /** `lh init`: makes what is missing, and says what is next. */
 export const init: Run = async context => {
   const workspace = await openWorkspace(context, { allowUnsafeFs: switchOption(context, 'allow-unsafe-fs') })
-  const { made, kept, agent } = await prepareRepository(workspace)
-  const next = ['lh claim acquire <resource>', 'lh status', 'lh demo']
+  const { made, kept, agent } = await prepareRepository(workspace, ensureAttributes)
+  const next = ['lh ticket create --title "…"', 'lh claim acquire <resource>', 'lh status', 'lh demo']
   context.output.answer({ ok: true, made, kept, agent, store: workspace.store.location, next }, [
     ...made.map(what => `made  ${what}`),
     ...kept.map(what => `kept  ${what}`),
     agent === null ? 'you have no agent id yet: lh config set agent.id agent:me --user, or LEASEHOLD_AGENT_ID' : `you are ${agent}`,
     '',
-    'next: lh claim acquire <resource>   lh status   lh demo',
+    `next: ${next.join('   ')}`,
   ])
   return 0
 }

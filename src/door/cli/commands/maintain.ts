@@ -11,6 +11,8 @@ import { clearHeld, worktreeIdsOf } from '../../../service/identity/worktrees.ts
 import { openMaintenance } from '../../../store/open.ts'
 import type { Context, Run } from '../command.ts'
 import { switchOption } from '../command.ts'
+import type { Finding } from '../../../store/maintenance.ts'
+import type { FileWorkspace } from '../open.ts'
 import { openWorkspace } from '../open.ts'
 import { progressBar } from '../progress.ts'
 
@@ -37,9 +39,26 @@ export const doctor: Run = async context => {
       worktreeIds,
       fix: switchOption(context, 'fix'),
       sweep,
-      hooks: [() => heldFindings(workspace.repository)],
+      hooks: [() => heldFindings(workspace.repository), () => ticketFaults(workspace)],
     }),
   )
+}
+
+/** What is wrong with the tickets, where there are some. */
+async function ticketFaults(workspace: FileWorkspace): Promise<readonly Finding[]> {
+  if (!workspace.mayHaveTickets) return []
+  const [{ ticketFindings }, { worktreeIdOf }, { Catalogue }] = await Promise.all([
+    import('../../../service/ticket/doctor/report.ts'),
+    import('../../../service/ticket/doctor/worktrees.ts'),
+    import('../../../service/ticket/catalogue.ts'),
+  ])
+  return ticketFindings({
+    repository: workspace.repository,
+    catalogue: Catalogue.open(workspace.repository, workspace.config.get('base_branch')),
+    reading: await workspace.coordinator.view().catch(() => null),
+    nowMs: Date.now(),
+    worktreeId: worktreeIdOf(workspace.repository),
+  })
 }
 
 /** `lh recover` */
