@@ -165,7 +165,7 @@ class Outside {
 }
 
 function planOne(
-  record: ImportedTicket,
+  said: ImportedTicket,
   { id, existing }: Place,
   from: Tracker,
   idOf: (name: string) => string | null,
@@ -173,6 +173,9 @@ function planOne(
   outside: Outside,
   notes: Notes,
 ): Planned {
+  // The fuller name stays: later exports are told apart by it.
+  const known = existing?.last?.sourceId ?? ''
+  const record = known.length > said.sourceId.length ? { ...said, sourceId: known } : said
   const dependsOn = new Set<string>()
   const droppedDependencies: string[] = []
   for (const name of record.dependsOn) {

@@ -79,11 +79,50 @@ export function parseJson(text: string): { readonly value: unknown } | { readonl
   try {
     return { value: JSON.parse(text) }
   } catch (error) {
-    const { message } = error as Error
-    const at = /position (\d+)/.exec(message)?.[1]
-    const before = at === undefined ? text.trimEnd() : text.slice(0, Number(at))
-    return { line: before.split('\n').length, why: message.replace(/ in JSON at position.*$/s, '').replace(/, "[^]*$/, '') }
+    const why = (error as Error).message.replace(/ in JSON at position.*$/s, '').replace(/, (?:\.\.\.)?"[^]*$/, '')
+    return { line: text.slice(0, brokenAt(text)).split('\n').length, why }
   }
+}
+
+const token =
+  /\s*(?:([{}[\],:])|("[^"\\\x00-\x1f]*(?:\\(?:["\\/bfnrt]|u[0-9a-fA-F]{4})[^"\\\x00-\x1f]*)*")|-?(?:0|[1-9]\d*)(?:\.\d+)?(?:[eE][+-]?\d+)?|true|false|null)/y
+
+/** What may come next: a value, a name or the end of a list, and so on. */
+type Wanted = 'value' | 'value or end' | 'name' | 'name or end' | 'colon' | 'comma or end'
+
+/** Where a text stops being JSON. The machine's own parser does not always say. */
+function brokenAt(text: string): number {
+  const open: string[] = []
+  let wanted: Wanted = 'value'
+  token.lastIndex = 0
+  for (let at = 0; ; at = token.lastIndex) {
+    const found = token.exec(text)
+    if (found === null) {
+      token.lastIndex = 0
+      return at + /^\s*/.exec(text.slice(at, at + 1000))![0].length
+    }
+    const next = follows(wanted, found[1] ?? '', found[2] !== undefined, open)
+    if (next === null) return token.lastIndex - 1
+    wanted = next
+  }
+}
+
+/** What is wanted after this token; null when it may not stand here. */
+function follows(wanted: Wanted, sign: string, isText: boolean, open: string[]): Wanted | null {
+  const inner = open.at(-1)
+  if (sign === '}' || sign === ']') {
+    const closes = sign === '}' ? inner === '{' && wanted !== 'value' : inner === '['
+    if (!closes || !wanted.endsWith('or end')) return null
+    open.pop()
+    return 'comma or end'
+  }
+  if (sign === ',') return wanted === 'comma or end' && inner !== undefined ? (inner === '{' ? 'name' : 'value') : null
+  if (sign === ':') return wanted === 'colon' ? 'value' : null
+  if (wanted === 'name' || wanted === 'name or end') return isText ? 'colon' : null
+  if (wanted !== 'value' && wanted !== 'value or end') return null
+  if (sign === '') return 'comma or end'
+  open.push(sign)
+  return sign === '{' ? 'name or end' : 'value or end'
 }
 
 /** The objects of a file of JSON lines. Throws `usage` naming the line of one that is none; blank lines are fine. */

@@ -70,7 +70,11 @@ function keysToTake(plan: Planned, local: Values, notes: Notes): readonly string
     // Nothing here, and nothing was imported: a resolution, a file, a key of others that is new.
     const untouched = before[key] === undefined ? ours[key] === undefined || ours[key] === null : now === before[key]
     if (untouched) keys.push(key)
-    else notes.warn(plan.ticket.id, `its ${fieldNames[key] ?? key} changed here and in the source; kept as it is here`)
+    else
+      notes.warn(
+        plan.ticket.id,
+        `its ${fieldNames[key] ?? key.replace(/^(?:file|extra):/, '')} changed here and in the source; kept as it is here`,
+      )
   }
   return keys
 }

@@ -157,7 +157,7 @@ function readDirectory(directory: string, notes: Notes): Raw | null {
       dependsOn: listIn(front['depends_on']),
       gates: [],
       events,
-      resolution: status === 'closed' ? (resolution ?? resolutionOf(null, from, 'yoi')) : resolution,
+      resolution: status === 'closed' ? (resolution ?? resolutionOf(null, from === '(none)' ? status : from, 'yoi')) : resolution,
       files,
       extra,
       legacy: {
@@ -345,13 +345,20 @@ export function parseThread(text: string, file: string, notes: Notes): readonly 
 function headersIn(lines: readonly string[]): readonly number[] {
   const starts: number[] = []
   for (let at = 0; at < lines.length; at++) {
-    if (isHeader(lines[at]!)) starts.push(at)
+    if (isHeader(lines[at]!) || (header.test(lines[at]!) && isBehindRule(lines, at))) starts.push(at)
     else at = fenceEnd(lines, at) ?? at
   }
   return starts
 }
 
 const isHeader = (line: string): boolean => header.test(line) && /\bat:\s*["']?\d{4}-/.test(line)
+
+/** Is the last thing before this line a rule, or nothing at all? */
+function isBehindRule(lines: readonly string[], at: number): boolean {
+  let before = at - 1
+  while (before >= 0 && lines[before]!.trim() === '') before--
+  return before < 0 || lines[before]!.trim() === '---'
+}
 
 /** The line that closes the fence which this line opens; null when it opens none, or one that nobody closed. */
 function fenceEnd(lines: readonly string[], at: number): number | null {

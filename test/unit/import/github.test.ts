@@ -1,0 +1,132 @@
+import { describe, expect, it } from 'vitest'
+import { Room } from './room.ts'
+
+const issue = (more: Readonly<Record<string, unknown>> = {}): Readonly<Record<string, unknown>> => ({
+  number: 12,
+  title: 'It crashes',
+  body: 'Steps:\r\n1. run',
+  state: 'OPEN',
+  stateReason: '',
+  labels: [{ id: 'x', name: 'bug', color: 'f00' }, { name: 'priority: high' }],
+  assignees: [{ login: 'alice' }],
+  author: { login: 'bob', is_bot: false },
+  comments: [],
+  createdAt: '2026-02-03T04:05:06Z',
+  updatedAt: '2026-02-04T00:00:00Z',
+  closedAt: null,
+  milestone: null,
+  url: 'https://github.com/Acme/rocket/issues/12',
+  ...more,
+})
+
+describe('an issue of GitHub', () => {
+  it('becomes a ticket', async () => {
+    const room = new Room()
+    room.leave({ 'issues.json': [issue()] })
+    expect(await room.import('github')).toMatchObject({
+      imported: 1,
+      warnings: [],
+      dropped: [],
+      mapped: { priorities: { 'priority: high': { P1: 1 } } },
+    })
+    expect(room.ticket()).toMatchObject({
+      problems: [],
+      body: 'Steps:\n1. run\n',
+      ticket: {
+        id: '20260203-040506-it-crashes',
+        status: 'open',
+        workflowState: 'intake',
+        kind: 'bug',
+        priority: 'P1',
+        labels: ['bug', 'priority: high'],
+        assignee: 'human:alice',
+        createdAt: '2026-02-03T04:05:06Z',
+        legacyTicket: '#12',
+      },
+    })
+    expect(room.events()).toMatchObject([
+      { type: 'created', actor: 'human:bob', author: 'bob' },
+      { type: 'imported', source_id: 'acme/rocket#12', legacy: { url: 'https://github.com/Acme/rocket/issues/12' } },
+    ])
+  })
+
+  it('that is closed says why, and has its comments', async () => {
+    const room = new Room()
+    const comments = [
+      { id: 'IC_2', author: { login: 'carol' }, body: 'later', createdAt: '2026-02-06T00:00:00Z' },
+      { id: 'IC_1', author: null, body: 'first', createdAt: '2026-02-03T05:00:00Z' },
+    ]
+    const path = room.leave({
+      'one.json': issue({
+        state: 'CLOSED',
+        stateReason: 'NOT_PLANNED',
+        closedAt: '2026-02-05T00:00:00Z',
+        comments,
+        assignees: [{ login: 'alice' }, { login: 'dave' }],
+        milestone: { title: 'v1' },
+        labels: ['P0: now', 'type: Enhancement'],
+      }),
+    })
+    const { dropped } = await room.import('github', { path })
+    expect(room.ticket().ticket).toMatchObject({
+      status: 'closed',
+      workflowState: 'done',
+      assignee: 'human:alice',
+      priority: 'P0',
+      kind: 'feature',
+    })
+    expect(room.text(room.id(), 'resolution.md')).toBe('Closed on GitHub as not planned.\n')
+    expect(room.events().map(({ type, actor, message }) => [type, actor, message])).toEqual([
+      ['created', 'human:bob', undefined],
+      ['comment', 'import:github', 'first'],
+      ['closed', 'import:github', undefined],
+      ['comment', 'human:carol', 'later'],
+      ['imported', 'human:me', undefined],
+    ])
+    expect(dropped).toEqual([expect.stringMatching(/^#12: assigned to alice, dave/), expect.stringMatching(/^#12: milestone "v1"/)])
+  })
+
+  it('may have any subset of its fields, and be what the API answers', async () => {
+    const room = new Room()
+    room.leave({
+      'issues.json': [
+        { number: 1 },
+        {
+          number: 2,
+          title: 'T',
+          state: 'closed',
+          state_reason: 'completed',
+          created_at: '2026-01-01T00:00:00Z',
+          user: { login: 'x' },
+          comments: 3,
+          labels: [{ name: 'priority: soon' }],
+        },
+        { number: 3, pull_request: {} },
+        { title: 'no number' },
+        { number: 1, title: 'again' },
+      ],
+    })
+    const { imported, warnings, dropped } = await room.import('github')
+    expect(imported).toBe(2)
+    expect(dropped).toEqual(['#3: a pull request, no issue'])
+    expect(warnings.map(warning => warning.replace(room.source, ''))).toEqual([
+      '/issues.json: issue 4: it has no number; left out',
+      '/issues.json: issue 5: #1 is there twice; the first is taken',
+      '#1: nothing says when it was made; 1970 is taken',
+      '#1: it has no title; its number is taken',
+      '#2: its label "priority: soon" names no priority that is known',
+    ])
+    expect(room.problems()).toEqual([])
+    expect(room.ids()).toEqual(['19700101-000000-1', '20260101-000000-t'])
+  })
+
+  it('is the same one when another export does not say the repository', async () => {
+    const room = new Room()
+    room.leave({ 'issues.json': [issue()] })
+    await room.import('github')
+    room.leave({ 'issues.json': [issue({ url: undefined })] })
+    expect(await room.import('github')).toMatchObject({ imported: 0, updated: 1 })
+    room.leave({ 'issues.json': [issue({ url: 'https://github.com/other/one/issues/12', title: 'Not this' })] })
+    expect(await room.import('github')).toMatchObject({ imported: 1 })
+  })
+})

@@ -1,0 +1,287 @@
+import path from 'node:path'
+import { describe, expect, it } from 'vitest'
+import { parseDefinition } from '../../../src/service/gate/definition.ts'
+import fs from 'node:fs'
+import { Room } from './room.ts'
+
+const a = '003f9f83-4e8a-4a5f-8e48-44f6f48a7c17'
+const b = '95128759-9e96-4adf-8c3a-1cc26a653670'
+const gone = 'dc2a9d91-499b-4c9b-8474-7cd1ea6ee4ba'
+
+const issue = (more: Readonly<Record<string, unknown>> = {}): Readonly<Record<string, unknown>> => ({
+  id: a,
+  title: 'Support short hash issue IDs in CLI',
+  description: 'Enable users.',
+  state: 'done',
+  priority: 'high',
+  assignee: 'agent:copilot-cli',
+  dependencies: [],
+  gates_required: [],
+  gates_status: {},
+  context: {},
+  documents: [],
+  labels: ['type:task', 'epic:agent-friendly'],
+  created_at: '2025-12-21T22:57:12.516836772Z',
+  updated_at: '2025-12-21T23:00:27.670755149Z',
+  ...more,
+})
+
+const gates = {
+  gates: {
+    tests: {
+      version: 1,
+      key: 'tests',
+      title: 'All Tests Pass',
+      description: 'Full test suite must pass',
+      stage: 'postcheck',
+      mode: 'auto',
+      checker: {
+        type: 'exec',
+        command: 'cargo test --lib',
+        timeout_seconds: 300,
+        working_dir: 'crates',
+        env: { A: '1' },
+        pass_context: true,
+        prompt_file: 'p.md',
+      },
+      priority: 100,
+      reserved: {},
+      auto: true,
+      example_integration: null,
+    },
+    'tdd-reminder': { key: 'tdd-reminder', title: 'TDD', description: 'First', stage: 'precheck', mode: 'manual', auto: false },
+  },
+}
+
+describe('an issue of jit', () => {
+  it('becomes a ticket with its id in legacy_ticket', async () => {
+    const room = new Room()
+    room.leave({ [`issues/${a}.json`]: issue({ documents: [{ path: 'dev/plan.md' }] }) })
+    expect(await room.import('jit')).toMatchObject({
+      imported: 1,
+      warnings: [],
+      mapped: { states: { done: { 'closed/done': 1 } }, priorities: { high: { P1: 1 } } },
+    })
+    expect(room.ticket()).toMatchObject({
+      problems: [],
+      body: 'Enable users.\n',
+      ticket: {
+        id: '20251221-225712-support-short-hash-issue-ids-in-cli',
+        status: 'closed',
+        workflowState: 'done',
+        kind: 'task',
+        priority: 'P1',
+        labels: ['type:task', 'epic:agent-friendly'],
+        assignee: 'agent:copilot-cli',
+        createdAt: '2025-12-21T22:57:12.516Z',
+        updatedAt: '2025-12-21T23:00:27.670Z',
+        legacyTicket: a,
+      },
+    })
+    expect(room.text(room.id(), 'resolution.md')).toBe('Imported as done from jit.\n')
+    expect(room.events().at(-1)).toMatchObject({
+      type: 'imported',
+      from: 'jit',
+      source_id: a,
+      actor: 'human:me',
+      legacy: { documents: [{ path: 'dev/plan.md' }] },
+    })
+  })
+
+  it.each([
+    ['backlog', 'open', 'intake'],
+    ['ready', 'open', 'ready'],
+    ['in_progress', 'open', 'inprogress'],
+    ['gated', 'open', 'inprogress'],
+    ['rejected', 'closed', 'done'],
+    ['archived', 'closed', 'done'],
+    ['cooking', 'open', 'intake'],
+  ])('that is %s is %s and %s', async (state, status, workflowState) => {
+    const room = new Room()
+    room.leave({ 'x.json': issue({ state, labels: ['resolution:wont-fix', 'type:BUG'], priority: 'critical' }) })
+    const { warnings } = await room.import('jit')
+    expect(room.ticket()).toMatchObject({ problems: [], ticket: { status, workflowState, kind: 'bug', priority: 'P0' } })
+    expect(warnings).toHaveLength(state === 'cooking' ? 1 : 0)
+    if (status === 'closed') expect(room.text(room.id(), 'resolution.md')).toMatch(new RegExp(`^${state}.*Reason: wont-fix\\.`, 'is'))
+    else expect(fs.existsSync(room.file(room.id(), 'resolution.md'))).toBe(false)
+  })
+
+  it('keeps dependencies inside, and says which lead outside', async () => {
+    const room = new Room()
+    room.leave({ [`issues/${a}.json`]: issue({ dependencies: [b, gone] }), [`issues/${b}.json`]: issue({ id: b, title: '日本語' }) })
+    const { warnings, dropped } = await room.import('jit')
+    expect(room.ticket('-cli').ticket.dependsOn).toEqual(['20251221-225712-ticket'])
+    expect(room.events('-cli').at(-1)).toMatchObject({ dropped_dependencies: [gone] })
+    expect(warnings).toEqual([expect.stringMatching(/^1 dependency of 1 ticket leads to what is not in this source/)])
+    expect(dropped).toEqual([expect.stringContaining(gone)])
+  })
+
+  it('finds what was outside in an earlier import, and takes it when it comes later', async () => {
+    const room = new Room()
+    room.leave({ [`issues/${a}.json`]: issue({ dependencies: [b] }) })
+    await room.import('jit')
+    expect(room.ticket().ticket.dependsOn).toEqual([])
+    room.leave({ [`issues/${b}.json`]: issue({ id: b, title: 'B' }) })
+    expect(await room.import('jit')).toMatchObject({ imported: 1, updated: 1, warnings: [] })
+    expect(room.ticket('-cli').ticket.dependsOn).toEqual(['20251221-225712-b'])
+    const alone = room.leave({ 'alone/c.json': issue({ id: gone, title: 'C', dependencies: [b] }) })
+    expect(await room.import('jit', { path: alone })).toMatchObject({ imported: 1, warnings: [] })
+    expect(room.ticket('-c').ticket.dependsOn).toEqual(['20251221-225712-b'])
+  })
+
+  it('names a cycle of the source', async () => {
+    const room = new Room()
+    room.leave({ 'a.json': issue({ title: 'A', dependencies: [b] }), 'b.json': issue({ id: b, title: 'B', dependencies: [a] }) })
+    const { warnings } = await room.import('jit')
+    expect(warnings).toEqual([
+      'dependencies form a cycle, as they do in the source: 20251221-225712-a → 20251221-225712-b → 20251221-225712-a',
+    ])
+    expect(room.ticket('-a').ticket.dependsOn).toEqual(['20251221-225712-b'])
+  })
+
+  it('of the same second and title gets the next second, the same in every run', async () => {
+    const ids = async (files: Readonly<Record<string, unknown>>): Promise<unknown> => {
+      const room = new Room()
+      room.leave(files)
+      await room.import('jit')
+      return room.ids().map(id => [id, room.ticket(id).ticket.legacyTicket])
+    }
+    const first = await ids({ 'x.json': issue({ title: 'A' }), 'y.json': issue({ title: 'A', id: b }) })
+    expect(first).toEqual([
+      ['20251221-225712-a', a],
+      ['20251221-225713-a', b],
+    ])
+    expect(await ids({ 'x.json': issue({ title: 'A', id: b }), 'y.json': issue({ title: 'A' }) })).toEqual(first)
+  })
+
+  it('is found beside broken files and others, which are named', async () => {
+    const room = new Room()
+    room.leave({
+      '.jit/issues/a.json': issue(),
+      '.jit/issues/b.json': '{\n"id": 1,\n}',
+      '.jit/issues/c.json': [1],
+      '.jit/issues/d.json': issue(),
+      '.jit/issues/.tmp.json': '{',
+    })
+    const { imported, warnings } = await room.import('jit')
+    expect(imported).toBe(1)
+    expect(warnings.map(warning => warning.slice(room.source.length))).toEqual([
+      expect.stringMatching(/^\/\.jit\/issues\/b\.json:3: not JSON: .*; left out$/),
+      '/.jit/issues/c.json: not an issue of jit; left out',
+      expect.stringMatching(/d\.json: issue 003f9f83-.* is also in .*a\.json/),
+    ])
+  })
+})
+
+describe('gates of jit', () => {
+  it('come with their definitions, their results and who gave them', async () => {
+    const room = new Room()
+    room.leave({
+      'gates.json': gates,
+      [`issues/${a}.json`]: issue({
+        gates_required: ['tests', 'tdd-reminder', 'nobody'],
+        gates_status: {
+          tests: { status: 'failed', updated_by: 'auto:executor', updated_at: '2025-12-21T22:58:58.294829740Z' },
+          'tdd-reminder': { status: 'passed', updated_by: null, updated_at: '2025-12-21T22:08:06.583895170Z' },
+          nobody: { status: 'pending', updated_by: null, updated_at: '2025-12-21T22:08:06Z' },
+        },
+      }),
+    })
+    const { warnings, gates: written } = await room.import('jit')
+    expect(written).toBe(2)
+    expect(warnings).toEqual(['gate nobody: 1 ticket needs it, and nothing defines it; see: lh gate define nobody'])
+    expect(room.ticket().ticket.gates).toEqual(['tests', 'tdd-reminder', 'nobody'])
+    const [created, first, second, imported] = room.events()
+    expect(created).toMatchObject({ type: 'created', at: '2025-12-21T22:57:12.516Z', actor: 'import:jit' })
+    expect(first).toMatchObject({
+      type: 'gate',
+      gate: 'tdd-reminder',
+      stage: 'pre',
+      result: 'passed',
+      at: '2025-12-21T22:08:06.583Z',
+      actor: 'import:jit',
+    })
+    expect(second).toMatchObject({ type: 'gate', gate: 'tests', stage: 'post', result: 'failed', actor: 'auto:executor' })
+    expect(imported!.type).toBe('imported')
+    const file = path.join(room.root, '.leasehold/gates/tests.yaml')
+    expect(parseDefinition(fs.readFileSync(file, 'utf8'), 'tests', file)).toEqual({
+      key: 'tests',
+      title: 'All Tests Pass',
+      description: 'Full test suite must pass',
+      stage: 'post',
+      mode: 'auto',
+      command: 'cargo test --lib',
+      timeoutMs: 300_000,
+      env: { A: '1' },
+      workingDir: 'crates',
+      passContext: true,
+      legacy: { from: 'jit', version: 1, priority: 100, prompt_file: 'p.md' },
+    })
+    expect(fs.readFileSync(path.join(room.root, '.leasehold/gates/tdd-reminder.yaml'), 'utf8')).toMatch(/stage: pre\nmode: manual\n/)
+  })
+
+  it('that are defined already stay as they are', async () => {
+    const room = new Room()
+    room.leave({ 'gates.json': gates, 'issues/a.json': issue() })
+    fs.mkdirSync(path.join(room.root, '.leasehold/gates'), { recursive: true })
+    fs.writeFileSync(path.join(room.root, '.leasehold/gates/tests.yaml'), 'command: make\n')
+    const { warnings, gates: written } = await room.import('jit')
+    expect(written).toBe(1)
+    expect(warnings).toEqual([expect.stringMatching(/tests\.yaml: it says something else than the source \(.*command.*\); it stays/)])
+    expect(fs.readFileSync(path.join(room.root, '.leasehold/gates/tests.yaml'), 'utf8')).toBe('command: make\n')
+  })
+
+  it('with odd keys, limits, directories and variables are mended or left out, and named', async () => {
+    const room = new Room()
+    const checker = { command: 'true', timeout_seconds: 1e9, working_dir: '../up', env: { 'a-b': '1' } }
+    room.leave({
+      'gates.json': {
+        'My Gate': { stage: 'postcheck', mode: 'auto', checker },
+        empty: { mode: 'auto' },
+        long: { mode: 'auto', checker: { command: 'x'.repeat(20_000) } },
+      },
+      'issues/a.json': issue({ gates_required: ['My Gate'] }),
+    })
+    const { warnings } = await room.import('jit')
+    expect(room.ticket().ticket.gates).toEqual(['my-gate'])
+    expect(warnings).toEqual([
+      expect.stringMatching(/gate empty is automatic and has no command/),
+      expect.stringMatching(/gate My Gate: it becomes my-gate/),
+      expect.stringMatching(/gate My Gate: its variable "a-b"/),
+      expect.stringMatching(/gate My Gate: its time limit of 1000000000 s/),
+      expect.stringMatching(/gate My Gate: its directory \.\.\/up is outside/),
+      expect.stringMatching(/gate long: the command has more than 16384 bytes; this gate is left out/),
+    ])
+  })
+
+  it('and their history come from the log of jit, each result once', async () => {
+    const room = new Room()
+    const event = (type: string, id: string, timestamp: string, more: object = {}): string =>
+      `${JSON.stringify({ type, id, issue_id: a, timestamp, ...more })}\n`
+    room.leave({
+      '.jit/events.jsonl': [
+        event('issue_created', 'e1', '2025-12-21T22:57:12.5Z', { title: 'x' }),
+        event('gate_failed', 'e2', '2025-12-21T22:58:00Z', { gate_key: 'tests', updated_by: 'auto:executor' }),
+        event('issue_claimed', 'e3', '2025-12-21T22:57:30Z', { assignee: 'agent:claude' }),
+        event('gate_passed', 'e4', '2025-12-21T22:58:58.3Z', { gate_key: 'tests' }),
+        event('issue_state_changed', 'e5', '2025-12-21T22:59:00Z', { from: 'in_progress', to: 'done' }),
+        event('issue_state_changed', 'e5', '2025-12-21T22:59:00Z', { from: 'in_progress', to: 'done' }),
+        `{"type":"document_archived","id":"e6","timestamp":"2025-12-21T22:59:00Z"}\n`,
+        'broken\n',
+      ].join(''),
+      '.jit/issues/a.json': issue({
+        gates_status: { tests: { status: 'passed', updated_by: 'auto:executor', updated_at: '2025-12-21T22:58:58.294829740Z' } },
+      }),
+    })
+    const { warnings } = await room.import('jit')
+    expect(warnings).toEqual([expect.stringMatching(/events\.jsonl:8: not a JSON object/)])
+    expect(room.events().map(({ type, result, actor, to }) => [type, result ?? to, actor])).toEqual([
+      ['created', undefined, 'import:jit'],
+      ['claimed', undefined, 'agent:claude'],
+      ['gate', 'failed', 'auto:executor'],
+      ['gate', 'passed', 'auto:executor'],
+      ['state_changed', 'done', 'import:jit'],
+      ['imported', undefined, 'human:me'],
+    ])
+  })
+})

@@ -1,0 +1,200 @@
+import fs from 'node:fs'
+import path from 'node:path'
+import { describe, expect, it } from 'vitest'
+import { Notes } from '../../../src/service/ticket/import/imported.ts'
+import { parseThread } from '../../../src/service/ticket/import/yoi.ts'
+import { Room } from './room.ts'
+
+const item = (more: string, body = 'Text.\n'): string =>
+  `---\nid: 20260605-173322-roles\nslug: roles\ntitle: Roles\nkind: task\npriority: P1\nlabels: [a, b c]\ncreated_at: 2026-06-05T17:33:22Z\nupdated_at: 2026-06-06T00:00:00Z\nassignee: null\nlegacy_ticket: tickets/roles.md\n${more}---\n\n${body}`
+
+const thread = (...entries: readonly string[]): string => entries.map(entry => `${entry}\n\n---\n`).join('\n')
+
+describe('a ticket of yoi', () => {
+  it('keeps its id, its fields, its body and its old name', async () => {
+    const room = new Room()
+    room.leave({
+      'open/20260605-173322-roles/item.md': item(
+        "status: 'open'\nworkflow_state: 'queued'\nqueued_by: 'workspace-panel'\nqueued_at: '2026-06-07T22:04:20Z'\n",
+        '## 背景\n\n---\n\nmore\n',
+      ),
+    })
+    expect(await room.import('yoi')).toMatchObject({
+      imported: 1,
+      warnings: [],
+      dropped: [],
+      mapped: { states: { 'open/queued': { queued: 1 } } },
+    })
+    const { ticket, body, problems } = room.ticket()
+    expect(problems).toEqual([])
+    expect(body).toBe('## 背景\n\n---\n\nmore\n')
+    expect(ticket).toMatchObject({
+      id: '20260605-173322-roles',
+      slug: 'roles',
+      priority: 'P1',
+      labels: ['a', 'b c'],
+      status: 'open',
+      workflowState: 'queued',
+      createdAt: '2026-06-05T17:33:22Z',
+      legacyTicket: 'tickets/roles.md',
+      queuedBy: 'human:workspace-panel',
+      queuedAt: '2026-06-07T22:04:20Z',
+    })
+  })
+
+  it('is done when it is closed, and in intake when nothing says more', async () => {
+    const room = new Room()
+    room.leave({ 'a/item.md': item('status: closed\n'), 'a/resolution.md': 'Did it.\n' })
+    await room.import('yoi', { path: path.join(room.source, 'a') })
+    expect(room.ticket().ticket).toMatchObject({ status: 'closed', workflowState: 'done' })
+    expect(room.text(room.id(), 'resolution.md')).toBe('Did it.\n')
+    const other = new Room()
+    other.leave({ 'closed/20260605-173322-roles/item.md': item('') })
+    await other.import('yoi')
+    expect(other.ticket().ticket).toMatchObject({ status: 'closed', workflowState: 'done' })
+    expect(other.text(other.id(), 'resolution.md')).toBe('Imported as closed from yoi.\n')
+  })
+
+  it('is found from the repository, the .yoi directory and its tickets, also by short ids; relations become dependencies', async () => {
+    for (const end of ['', '.yoi', '.yoi/tickets']) {
+      const room = new Room()
+      room.leave({
+        '.yoi/objectives/00001KT/item.md': 'no ticket',
+        '.yoi/tickets/00001KSKBP9YG/item.md':
+          '---\ntitle: "E2E: ハーネス"\nstate: \'inprogress\'\ncreated_at: "2026-05-27T00:00:02Z"\nrisk: high\n---\n\nText\n',
+        '.yoi/tickets/00001KSKBP9YG/artifacts/relations.json': {
+          version: 1,
+          relations: [
+            { kind: 'related', target: 'X' },
+            { kind: 'depends_on', target: '00001KV0723PC' },
+            { kind: 'blocks', target: '00001KV072V89' },
+          ],
+        },
+        '.yoi/tickets/00001KV0723PC/item.md': '---\ntitle: Quit\nstate: closed\ncreated_at: 2026-05-28T00:00:00Z\n---\n',
+        '.yoi/tickets/00001KV072V89/item.md': '---\ntitle: Mouse\nstate: planning\ncreated_at: 2026-05-28T00:00:00Z\n---\n',
+      })
+      const report = await room.import('yoi', { path: path.join(room.source, end) })
+      expect(report).toMatchObject({ imported: 3, warnings: [] })
+      expect(report.dropped).toEqual([expect.stringContaining('relation related to X')])
+      expect(room.ids()).toEqual(['20260527-000002-e2e', '20260528-000000-mouse', '20260528-000000-quit'])
+      expect(room.ticket('e2e')).toMatchObject({
+        ticket: { title: 'E2E: ハーネス', legacyTicket: '00001KSKBP9YG', workflowState: 'inprogress', dependsOn: ['20260528-000000-quit'] },
+        extra: { risk: 'high' },
+      })
+      expect(room.ticket('mouse').ticket).toMatchObject({ workflowState: 'intake', dependsOn: ['20260527-000002-e2e'] })
+      expect(room.problems()).toEqual([])
+    }
+  })
+
+  it('copies regular files of its artifacts and nothing else', async () => {
+    const room = new Room()
+    const at = '20260605-173322-roles'
+    room.leave({
+      [`${at}/item.md`]: item('status: open\n'),
+      [`${at}/artifacts/.gitkeep`]: '',
+      [`${at}/artifacts/in/a.bin`]: Buffer.from([0, 255, 10]),
+    })
+    fs.symlinkSync('/etc/passwd', path.join(room.source, at, 'artifacts', 'link'))
+    fs.truncateSync(room.leave({ [`${at}/artifacts/large`]: '' }), 10 * 1024 * 1024 + 1)
+    const { warnings } = await room.import('yoi')
+    expect(fs.readdirSync(room.file(at, 'artifacts'), { recursive: true })).toEqual(['in', 'in/a.bin'])
+    expect(fs.readFileSync(room.file(at, 'artifacts/in/a.bin'))).toEqual(Buffer.from([0, 255, 10]))
+    expect(warnings).toEqual([expect.stringMatching(/link: not a regular file/), expect.stringMatching(/large: too large/)])
+  })
+
+  it('is warned of and left out when it is broken, and the others go on', async () => {
+    const room = new Room()
+    room.leave({
+      'open/20260605-173322-roles/item.md': item('status: open\n').replace('title: Roles', 'title: CLI: roles #1'),
+      'open/b/item.md': 'no front matter',
+      'open/c/thread.md': 'x',
+    })
+    const { imported, warnings } = await room.import('yoi')
+    expect(imported).toBe(1)
+    expect(warnings).toEqual([
+      expect.stringMatching(/c: it has a thread\.md and no item\.md/),
+      expect.stringMatching(/roles\/item\.md: its front matter is not YAML/),
+      expect.stringMatching(/b\/item\.md: it has no front matter/),
+    ])
+    expect(room.ticket().ticket.title).toBe('CLI: roles #1')
+  })
+
+  it('says what is odd: status and folder, unknown words, an id that is not its directory', async () => {
+    const room = new Room()
+    room.leave({ 'pending/other/item.md': item('status: open\nworkflow_state: cooking\n').replace('P1', 'soon') })
+    const { warnings } = await room.import('yoi')
+    expect(warnings.map(warning => warning.replace(/^.*item\.md: /, ''))).toEqual([
+      'its id is 20260605-173322-roles, but its directory is called other; the id counts',
+      'its status is open, but it lies in pending/; the status counts',
+      'its workflow state "cooking" is not known; intake is taken',
+      'its priority "soon" is not known; P2 is taken',
+    ])
+  })
+})
+
+describe('a thread of yoi', () => {
+  const parse = (text: string): { readonly events: ReturnType<typeof parseThread>; readonly warnings: readonly string[] } => {
+    const notes = new Notes()
+    return { events: parseThread(text, 'thread.md', notes), warnings: notes.warnings }
+  }
+
+  it('is a list of events with what their headers say', () => {
+    const { events, warnings } = parse(
+      thread(
+        '<!-- event: create author: "yoi ticket" at: 2026-06-05T00:48:07Z -->\n\n## Created',
+        '<!-- event: state_changed author: agent:x at: 2026-06-05T00:49:00Z from: intake to: ready reason: because it is field: workflow_state -->',
+        "<!-- event: review author: 'it''s at: me' at: 2026-06-05T02:00:46Z status: request_changes -->\n\nNo.",
+        '<!-- event: close author: hare at: 2026-06-05T02:24:23Z status: closed -->\n\n## Closed\n\nDone.',
+      ),
+    )
+    expect(warnings).toEqual([])
+    expect(events.map(({ type, at, author, fields }) => ({ type, at, author, ...fields }))).toEqual([
+      { type: 'created', at: '2026-06-05T00:48:07Z', author: 'yoi ticket', message: '## Created' },
+      {
+        type: 'state_changed',
+        at: '2026-06-05T00:49:00Z',
+        author: 'agent:x',
+        from: 'intake',
+        to: 'ready',
+        reason: 'because it is',
+        field: 'workflow_state',
+      },
+      { type: 'review', at: '2026-06-05T02:00:46Z', author: "it's at: me", verdict: 'changes', message: 'No.' },
+      { type: 'closed', at: '2026-06-05T02:24:23Z', author: 'hare', message: '## Closed\n\nDone.' },
+    ])
+  })
+
+  it('has bodies with rules, comments, front matter and fenced threads in them', () => {
+    const body =
+      'a\n\n---\n\n## b\n\n<!-- not an event -->\n\n---\nid: x\n---\n\n```md\n<!-- event: comment author: no at: 2026-01-01T00:00:00Z -->\n\n---\n```'
+    const { events } = parse(
+      thread(
+        `<!-- event: plan author: hare at: 2026-06-05T00:48:07Z -->\n\n${body}`,
+        '<!-- event: comment author: hare at: 2026-06-05T00:48:08Z -->\n\nc',
+      ),
+    )
+    expect(events.map(({ fields }) => fields['message'])).toEqual([body, 'c'])
+  })
+
+  it('is not swallowed by a fence that nobody closed', () => {
+    const one = '<!-- event: comment author: a at: 2026-06-05T00:48:07Z -->\n\n```text\nleft open'
+    const two = '<!-- event: comment author: b at: 2026-06-05T00:48:08Z -->\n\n```sh\nls\n```'
+    expect(parse(thread(one, two)).events.map(({ author }) => author)).toEqual(['a', 'b'])
+    expect(parse(thread(one)).events).toHaveLength(1)
+  })
+
+  it('may lack a rule between two events, end in CRLF, and begin with text', () => {
+    const { events, warnings } = parse(
+      'Hello.\r\n\r\n<!-- event: comment author: a at: 2026-06-05T00:48:07Z -->\r\n\r\nx\r\n\r\n<!-- event: comment author: b at: soon 2026-06-05 -->\r\n\r\ny\r\n\r\n---\r\n\r\n<!-- event: comment author: c at: soon -->\r\n\r\nz',
+    )
+    expect(events.map(({ author, at, fields }) => [author, at, fields['message']])).toEqual([
+      [null, null, 'Hello.'],
+      ['a', '2026-06-05T00:48:07Z', 'x\n\n<!-- event: comment author: b at: soon 2026-06-05 -->\n\ny'],
+      ['c', null, 'z'],
+    ])
+    expect(warnings).toEqual([
+      expect.stringContaining('text before the first event'),
+      expect.stringMatching(/^thread\.md:13: the time of this event/),
+    ])
+  })
+})
