@@ -144,12 +144,21 @@ export class Catalogue {
 
   /** The copy that counts: this worktree's, else the main worktree's, else the base branch's; null when there is none. */
   locate(id: string): Located | null {
+    return this.#find(id)
+  }
+
+  #find(id: string): FileCopy | BaseCopy | null {
+    return this.#inFiles(id) ?? (idPattern.test(id) && this.#base.has(id) ? new BaseCopy(id, this.#base) : null)
+  }
+
+  /** Asks neither Git nor for any other ticket. */
+  #inFiles(id: string): FileCopy | null {
     if (!idPattern.test(id)) return null
-    for (const { source, tickets } of this.#places()) {
-      const directory = join(tickets, id)
-      if (isTicketDirectory(directory)) return new FileCopy(id, source, directory)
-    }
-    return this.#base.has(id) ? new BaseCopy(id, this.#base) : null
+    const here = this.#here === null ? null : join(this.#here, id)
+    if (here !== null && isTicketDirectory(here)) return new FileCopy(id, 'here', here)
+    const tickets = this.#mainTickets()
+    const main = tickets === null ? null : join(tickets, id)
+    return main !== null && isTicketDirectory(main) ? new FileCopy(id, 'main', main) : null
   }
 
   /** A ticket as a whole. Throws `not_found`; what is wrong in its front matter is in `problems`. */
@@ -169,10 +178,10 @@ export class Catalogue {
     const sources = this.#sources()
     for (const id of [...sources.keys()].sort()) {
       let located = this.#copyAt(id, sources.get(id)!)
-      let ticket = await this.#ticketOf(located)
+      let ticket = this.#scan(located) ?? (await this.#parse(located))
       if (ticket === null) {
         // A directory without a ticket does not hide the ticket elsewhere.
-        const other = this.locate(id)
+        const other = this.#find(id)
         if (other === null || other.directory === located.directory) continue
         located = other
         ticket = await this.#ticketOf(other)
@@ -181,30 +190,33 @@ export class Catalogue {
     }
   }
 
-  #copyAt(id: string, source: Source): Located {
+  #copyAt(id: string, source: Source): FileCopy | BaseCopy {
     if (source === 'base') return new BaseCopy(id, this.#base)
-    return new FileCopy(id, source, join(source === 'here' ? this.#here! : this.#mainTickets()!, id))
+    // Not `join`, which takes as long as reading the file does.
+    return new FileCopy(id, source, `${source === 'here' ? this.#here! : this.#mainTickets()!}/${id}`)
   }
 
-  /** Null when there is none, or none that can be read; the latter with a warning. */
-  async #ticketOf(located: Located): Promise<Ticket | null> {
-    const { id } = located
-    const head = located.source === 'base' ? this.#base.head(id) : headOf(join(located.directory!, 'ticket.md'))
-    if (head === null) return null
-    const scanned = scanTicket(head)
-    if (scanned?.id === id) return scanned
-    let text = typeof head === 'string' ? head : ''
-    if (located.source !== 'base') {
-      const found = readRegular(join(located.directory!, 'ticket.md'), maxTicketBytes)
-      if (found === 'missing') return null
-      if (typeof found === 'string') {
-        this.#warnings.add(`${join(located.directory!, 'ticket.md')} cannot be read: ${found}.`)
-        return null
-      }
-      text = found.toString('utf8')
+  async #ticketOf(located: FileCopy | BaseCopy): Promise<Ticket | null> {
+    return this.#scan(located) ?? this.#parse(located)
+  }
+
+  /** Null when there is no ticket, or the library has to look at it. */
+  #scan({ id, directory }: FileCopy | BaseCopy): Ticket | null {
+    const head = directory === null ? this.#base.head(id) : headOf(`${directory}/ticket.md`)
+    const ticket = head === null ? null : scanTicket(head)
+    return ticket?.id === id ? ticket : null
+  }
+
+  /** Null when there is no ticket, or none that can be read; the latter with a warning. */
+  async #parse({ id, directory }: FileCopy | BaseCopy): Promise<Ticket | null> {
+    const found = directory === null ? this.#base.head(id) : readRegular(`${directory}/ticket.md`, maxTicketBytes)
+    if (found === null || found === 'missing') return null
+    if (directory !== null && typeof found === 'string') {
+      this.#warnings.add(`${directory}/ticket.md cannot be read: ${found}.`)
+      return null
     }
     const { parseTicket } = await import('./front-matter.ts')
-    return parseTicket(text, id).ticket
+    return parseTicket(found.toString('utf8'), id).ticket
   }
 
   /**
@@ -213,13 +225,13 @@ export class Catalogue {
    */
   async resolve(spelling: string): Promise<string> {
     const wanted = spelling.trim().toLowerCase()
-    if (idPattern.test(wanted) && this.directories(wanted).length > 0) return wanted
+    if (this.#inFiles(wanted) !== null) return wanted
     const ids = this.ids()
-    if (ids.includes(wanted)) return wanted
     const long = wanted.length >= shortestPrefix
     const found =
-      one(ids.filter(id => slugInId(id) === wanted)) ??
-      one(long ? ids.filter(id => id.startsWith(wanted) || slugInId(id).startsWith(wanted)) : []) ??
+      this.#existing(ids.filter(id => id === wanted)) ??
+      this.#existing(ids.filter(id => slugInId(id) === wanted)) ??
+      this.#existing(long ? ids.filter(id => id.startsWith(wanted) || slugInId(id).startsWith(wanted)) : []) ??
       (wanted === '' ? null : await this.#searchInside(wanted, long))
     if (found === null) throw missing(spelling)
     if (found.length === 1) return found[0]!
@@ -242,7 +254,13 @@ export class Catalogue {
       if (own.includes(wanted)) exact.push(ticket.id)
       else if (long && own.some(name => name.startsWith(wanted))) beginning.push(ticket.id)
     }
-    return one(exact) ?? one(beginning)
+    return exact.length > 0 ? exact : beginning.length > 0 ? beginning : null
+  }
+
+  /** Those that are tickets, not just directories; null when there are none. */
+  #existing(ids: readonly string[]): readonly string[] | null {
+    const existing = ids.filter(id => this.#find(id) !== null)
+    return existing.length === 0 ? null : existing
   }
 
   /** Every copy that counts when somebody wants to claim it. */
@@ -328,9 +346,6 @@ class BaseCopy implements Located {
 
 const missing = (spelling: string): Fault => notFound(`There is no ticket ${JSON.stringify(spelling)}.`, 'See: lh ticket list')
 
-/** Null for nothing, so that `??` goes on. */
-const one = (ids: readonly string[]): readonly string[] | null => (ids.length === 0 ? null : ids)
-
 function bodyOf(text: string): string {
   const place = findFrontMatter(text)
   if (place === null || place === 'unclosed') return text
@@ -339,17 +354,19 @@ function bodyOf(text: string): string {
 }
 
 /** Front matter that does not fit is read with the rest of its file. */
-const window = Buffer.allocUnsafeSlow(16 * 1024)
+const window = Buffer.allocUnsafeSlow(4 * 1024)
 
-/** The beginning of a file, as far as it fits the window, which the next call uses again; null when there is none. */
+/** The beginning of a file, as far as it fits the window, which the next call uses again; null when it cannot be read. */
 function headOf(path: string): Buffer | null {
   const descriptor = openForReading(path)
-  if (typeof descriptor === 'string') return descriptor === 'missing' ? null : window.subarray(0, 0)
+  if (typeof descriptor === 'string') return null
   try {
-    return window.subarray(0, readSync(descriptor, window, 0, window.length, 0))
+    const length = readSync(descriptor, window, 0, window.length, 0)
+    // Of more than fits only whole lines: half a line could look like another.
+    return window.subarray(0, length < window.length ? length : window.lastIndexOf(10) + 1)
   } catch {
     // A directory or a pipe: reading it as a whole says so.
-    return window.subarray(0, 0)
+    return null
   } finally {
     closeSync(descriptor)
   }

@@ -56,26 +56,25 @@ export function openForReading(path: string): number | Unreadable {
   try {
     return openSync(path, constants.O_RDONLY | constants.O_NOFOLLOW | constants.O_NONBLOCK)
   } catch (error) {
-    switch ((error as NodeJS.ErrnoException).code) {
-      case 'ENOENT':
-      case 'ENOTDIR':
-        return 'missing'
-      case 'ELOOP':
-      case 'EMLINK':
-        return 'symbolic link'
-      case 'EACCES':
-      case 'EPERM':
-        return 'no permission'
-      // A socket, or a device without a driver.
-      case 'ENXIO':
-      case 'ENODEV':
-      case 'EOPNOTSUPP':
-        return 'not a regular file'
-      default:
-        throw new Fault('unavailable', `${path} cannot be read: ${(error as Error).message}`, { cause: error })
-    }
+    const { code, message } = error as NodeJS.ErrnoException
+    const why = code === undefined ? undefined : unreadable.get(code)
+    if (why !== undefined) return why
+    throw new Fault('unavailable', `${path} cannot be read: ${message}`, { cause: error })
   }
 }
+
+const unreadable: ReadonlyMap<string, Unreadable> = new Map([
+  ['ENOENT', 'missing'],
+  ['ENOTDIR', 'missing'],
+  ['ELOOP', 'symbolic link'],
+  ['EMLINK', 'symbolic link'],
+  ['EACCES', 'no permission'],
+  ['EPERM', 'no permission'],
+  // A socket, or a device that is not there.
+  ['ENXIO', 'not a regular file'],
+  ['ENODEV', 'not a regular file'],
+  ['EOPNOTSUPP', 'not a regular file'],
+])
 
 /**
  * Makes the directory of a ticket with these files, all of them or none: it is built beside and moved into place. `root` is the top of

@@ -40,4 +40,4 @@ export function idTime(id: string): string | null {
 }
 
 /** What an id says beside its time; the whole of one that has none. */
-export const slugInId = (id: string): string => id.slice(timedId.exec(id)?.[0].length ?? 0) || id
+export const slugInId = (id: string): string => (id.length > 16 && /^\d{8}-\d{6}-/.test(id) ? id.slice(16) : id)

@@ -41,11 +41,34 @@ function afterFence(text: string, at: number): number {
 /** Anything that could make YAML see other lines than we do. Halves of characters outside the basic plane are no such thing. */
 const strange = /[^\n\x20-\x7e\xa0-\u2027\u202a-\ufefe\uff00-\ufffd]/
 
-/** What YAML reads as nothing. */
-const nothing = new Set(['', '~', 'null', 'Null', 'NULL'])
-
 /** Keys that YAML would not read as text. */
 const notText = /^(?:null|true|false)$/i
+
+/** Undefined: it is not there. */
+type Value = string | readonly string[] | null | undefined
+
+/** Our keys, and where each has its value while a text is scanned. */
+const slots = new Map(
+  [
+    'id',
+    'slug',
+    'title',
+    'status',
+    'kind',
+    'priority',
+    'labels',
+    'workflow_state',
+    'created_at',
+    'updated_at',
+    'assignee',
+    'legacy_ticket',
+    'queued_by',
+    'queued_at',
+    'depends_on',
+    'gates',
+  ].map((key, slot) => [key, slot]),
+)
+const values: Value[] = Array.from({ length: slots.size })
 
 /**
  * The ticket, when its front matter is written as it usually is; null when it is not, and `parseTicket` has to look. What it returns is
@@ -58,22 +81,28 @@ export function scanTicket(source: string | Buffer): Ticket | null {
   let head = text.slice(place.start, place.end)
   if (head.includes('\r')) head = head.replaceAll('\r\n', '\n')
   if (strange.test(head)) return null
-  const values = new Map<string, string | readonly string[] | null>()
+  let others: Set<string> | null = null
+  values.fill(undefined)
   for (let at = 0; at < head.length;) {
-    let end = head.indexOf('\n', at)
-    if (end < 0) end = head.length
-    const line = head.slice(at, end)
+    const line = at
+    const end = head.indexOf('\n', at)
     at = end + 1
-    if (line === '' || line.charCodeAt(0) === 35) continue
-    const colon = line.indexOf(':')
-    if (colon < 1 || colon > 100 || !isKey(line, colon)) return null
-    const key = line.slice(0, colon)
-    if (values.has(key) || notText.test(key)) return null
-    const value = valueOf(line, colon + 1)
+    if (line === end || head.charCodeAt(line) === 35) continue
+    const colon = head.indexOf(':', line)
+    if (colon < 0 || colon > end) return null
+    const key = head.slice(line, colon)
+    const slot = slots.get(key)
+    const value = valueOf(head, colon + 1, end)
     if (value === undefined) return null
-    values.set(key, value)
+    if (slot !== undefined) {
+      if (values[slot] !== undefined) return null
+      values[slot] = value
+    } else {
+      if (others?.has(key) === true || !isKey(key)) return null
+      others = (others ?? new Set()).add(key)
+    }
   }
-  return ticketOf(values)
+  return ticketOf()
 }
 
 /** The text up to the end of the front matter, as far as it can be seen without decoding the body. */
@@ -84,93 +113,97 @@ function headOf(bytes: Buffer): string {
   return closing < 0 || line < 0 ? bytes.toString('utf8') : bytes.toString('utf8', 0, line + 1)
 }
 
-function isKey(line: string, end: number): boolean {
-  for (let at = 0; at < end; at++) {
-    const sign = line.charCodeAt(at)
-    const letter = (sign >= 97 && sign <= 122) || (sign >= 65 && sign <= 90) || sign === 95
-    if (!letter && (at === 0 || !((sign >= 48 && sign <= 57) || sign === 45))) return false
-  }
-  return true
+const isKey = (key: string): boolean => /^[A-Za-z_][A-Za-z0-9_-]{0,99}$/.test(key) && !notText.test(key)
+
+/** `text` from `from` to `to` without the spaces around it. Not `trim`: YAML takes other white space for text. */
+function trimmed(text: string, from: number, to: number): string {
+  let start = from
+  let end = to
+  while (start < end && text.charCodeAt(start) === 32) start++
+  while (end > start && text.charCodeAt(end - 1) === 32) end--
+  return text.slice(start, end)
 }
 
 /** The value that begins behind the colon; undefined for what is not plain enough. */
-function valueOf(line: string, from: number): string | readonly string[] | null | undefined {
-  if (from === line.length) return undefined
-  if (line.charCodeAt(from) !== 32) return undefined
-  const text = line.slice(from).trim()
+function valueOf(head: string, from: number, to: number): Value {
+  if (head.charCodeAt(from) !== 32) return undefined
+  const text = trimmed(head, from, to)
   const sign = text.charCodeAt(0)
   if (sign === 91) return listOf(text)
   if (sign === 39 || sign === 34) return quoted(text)
-  return plain(text)
+  if (isNothing(text)) return text === '' ? undefined : null
+  if (meaningful.has(sign) || text.includes(': ') || text.includes(' #') || text.endsWith(':')) return undefined
+  return text
 }
 
 /** Signs that mean something to YAML at the beginning of a plain scalar. */
 const meaningful = new Set(Array.from('-?:,[]{}#&*!|>\'"%@`', sign => sign.charCodeAt(0)))
 
-function plain(text: string): string | null | undefined {
-  if (nothing.has(text)) return text === '' ? undefined : null
-  if (meaningful.has(text.charCodeAt(0)) || text.includes(': ') || text.includes(' #') || text.endsWith(':')) return undefined
-  return text
-}
+/** What YAML reads as nothing. */
+const isNothing = (text: string): boolean =>
+  text.length <= 4 && (text === 'null' || text === '' || text === '~' || text === 'Null' || text === 'NULL')
 
 function quoted(text: string): string | undefined {
   const quote = text.charAt(0)
   const inner = text.slice(1, -1)
   if (text.length < 2 || !text.endsWith(quote)) return undefined
-  if (quote === '"') return inner.includes('"') || inner.includes('\\') ? undefined : inner
-  const undone = inner.replaceAll("''", '')
-  return undone.includes("'") ? undefined : inner.replaceAll("''", "'")
+  if (!inner.includes(quote)) return quote === '"' && inner.includes('\\') ? undefined : inner
+  if (quote === '"' || inner.replaceAll("''", '').includes("'")) return undefined
+  return inner.replaceAll("''", "'")
 }
 
 /** What may stand in a list without quotes and without doubt. */
 const plainItem = /^[A-Za-z0-9_./\u00c0-\u02af\u0370-\u1fff\u2c00-\ud7ff](?:[^,[\]{}:#'"&*!|>%@`]*)$/
 
 function listOf(text: string): readonly string[] | undefined {
+  if (text === '[]') return []
   if (!text.endsWith(']')) return undefined
-  const inner = text.slice(1, -1).trim()
-  if (inner === '') return []
   const items: string[] = []
-  for (const part of inner.split(',')) {
-    const item = part.trim()
+  const last = text.length - 1
+  for (let at = 1; at <= last;) {
+    const comma = text.indexOf(',', at)
+    const end = comma < 0 ? last : comma
+    const item = trimmed(text, at, end)
     const sign = item.charCodeAt(0)
-    const value = sign === 39 || sign === 34 ? quoted(item) : plainItem.test(item) && !nothing.has(item) ? item : undefined
+    if (item === '' && items.length === 0 && end === last) return []
+    const value = sign === 39 || sign === 34 ? quoted(item) : plainItem.test(item) && !isNothing(item) ? item : undefined
     // The comma may have been inside quotes: then the halves are not quoted, and nothing is guessed.
     if (value === undefined || value === '') return undefined
     items.push(value)
+    at = end + 1
   }
   return items
 }
 
-function ticketOf(values: ReadonlyMap<string, string | readonly string[] | null>): Ticket | null {
-  const text = (key: string): string | null => {
-    const value = values.get(key)
-    return typeof value === 'string' && value !== '' ? value : null
-  }
-  /** Undefined when it is there and no text. */
-  const optional = (key: string): string | null | undefined => {
-    const value = values.get(key) ?? null
-    return typeof value === 'object' && value !== null ? undefined : value === '' ? undefined : value
-  }
-  const list = (key: string): readonly string[] | undefined => {
-    const value = values.get(key) ?? []
-    return typeof value === 'string' ? undefined : value
-  }
-  const [id, slug, title, kind] = [text('id'), text('slug'), text('title'), text('kind')]
-  const [createdAt, updatedAt] = [text('created_at'), text('updated_at')]
-  const status = text('status') as Status | null
-  const priority = text('priority') as Priority | null
-  const state = values.has('workflow_state') ? (text('workflow_state') as WorkflowState | null) : status === 'closed' ? 'done' : 'intake'
-  const [assignee, legacyTicket, queuedBy, queuedAt] = [
-    optional('assignee'),
-    optional('legacy_ticket'),
-    optional('queued_by'),
-    optional('queued_at'),
-  ]
-  const [labels, dependsOn, gates] = [list('labels'), list('depends_on'), list('gates')]
+/** A text that has to be there; null when it is not. */
+function text(slot: number): string | null {
+  const value = values[slot]
+  return typeof value === 'string' && value !== '' ? value : null
+}
+
+/** Undefined when it is there and no text. */
+function optional(slot: number): string | null | undefined {
+  const value = values[slot] ?? null
+  return value === null || (typeof value === 'string' && value !== '') ? value : undefined
+}
+
+/** Undefined when it is there and no list. */
+function list(slot: number): readonly string[] | undefined {
+  const value = values[slot] ?? []
+  return typeof value === 'string' ? undefined : value
+}
+
+function ticketOf(): Ticket | null {
+  const [id, slug, title, kind, createdAt, updatedAt] = [text(0), text(1), text(2), text(4), text(8), text(9)]
   if (id === null || slug === null || title === null || kind === null || createdAt === null || updatedAt === null) return null
+  const status = text(3) as Status | null
+  const priority = text(5) as Priority | null
   if (status === null || !statuses.includes(status) || priority === null || !priorities.includes(priority)) return null
-  if (state === null || !workflowStates.includes(state)) return null
+  const workflowState = values[7] === undefined ? (status === 'closed' ? 'done' : 'intake') : (text(7) as WorkflowState | null)
+  if (workflowState === null || !workflowStates.includes(workflowState)) return null
+  const [assignee, legacyTicket, queuedBy, queuedAt] = [optional(10), optional(11), optional(12), optional(13)]
   if (assignee === undefined || legacyTicket === undefined || queuedBy === undefined || queuedAt === undefined) return null
+  const [labels, dependsOn, gates] = [list(6), list(14), list(15)]
   if (labels === undefined || dependsOn === undefined || gates === undefined) return null
   if (!isTime(createdAt) || !isTime(updatedAt) || (queuedAt !== null && !isTime(queuedAt))) return null
   return {
@@ -181,7 +214,7 @@ function ticketOf(values: ReadonlyMap<string, string | readonly string[] | null>
     kind,
     priority,
     labels,
-    workflowState: state,
+    workflowState,
     createdAt,
     updatedAt,
     assignee,
@@ -193,8 +226,7 @@ function ticketOf(values: ReadonlyMap<string, string | readonly string[] | null>
   }
 }
 
-/** Is this an RFC 3339 time, as far as its form goes? By hand: a pattern costs more than the rest of a scan. */
-export function isTime(text: string): boolean {
-  if (text.length < 20 || text.charCodeAt(4) !== 45 || text.charCodeAt(7) !== 45) return false
-  return /^\d{4}-[01]\d-[0-3]\dT[0-2]\d:[0-5]\d:[0-6]\d(?:\.\d+)?(?:Z|[+-][0-2]\d:[0-5]\d)$/.test(text)
-}
+const time = /^\d{4}-[01]\d-[0-3]\dT[0-2]\d:[0-5]\d:[0-6]\d(?:\.\d+)?(?:Z|[+-][0-2]\d:[0-5]\d)$/
+
+/** Is this an RFC 3339 time, as far as its form goes? */
+export const isTime = (text: string): boolean => time.test(text)

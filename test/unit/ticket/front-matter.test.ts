@@ -143,7 +143,8 @@ describe('parseTicket', () => {
 
 function bomb(): string {
   const levels = ['team:', '  a: &a [x, x, x, x, x, x, x, x, x, x]']
-  for (const [at, name] of [...'bcdef'].entries()) levels.push(`  ${name}: &${name} [${Array(10).fill(`*${'abcde'[at]}`).join(', ')}]`)
+  for (const [at, name] of Array.from('bcdef').entries())
+    levels.push(`  ${name}: &${name} [${Array(10).fill(`*${'abcde'[at]}`).join(', ')}]`)
   return levels.join('\n')
 }
 
@@ -169,7 +170,7 @@ describe('scanTicket', () => {
   })
 
   const pieces = [
-    ...'abP0: #\'"[]{},&*!|>%@`-?~.\\/=<\n\r\t \u0085\u2028\ufeff日é😀',
+    ...Array.from('abP0: #\'"[]{},&*!|>%@`-?~.\\/=<\n\r\t \u0085\u2028\ufeff\u00a0\u3000日é😀'),
     '\n- ',
     '\n  ',
     ': ',
@@ -459,7 +460,7 @@ describe('editTicket', () => {
         expect(after.extra).toEqual({ ...before.extra, ...extra })
 
         const has = (key: string): boolean => parts.some(part => typeof part === 'object' && part.key === key)
-        const touched = (key: string): boolean => wireNames[key]! in changes
+        const touched = (key: string): boolean => Object.hasOwn(changes, wireNames[key]!)
         const pattern = parts.map(part =>
           typeof part === 'string'
             ? escaped(part)
