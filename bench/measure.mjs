@@ -80,7 +80,7 @@ export function inTurns(groups, { rounds, usageRounds }) {
 /** @param {Contestant} contestant @param {boolean} counted */
 function run({ name, args, cwd, env }, counted) {
   const given = args(round)
-  const options = { cwd, env: { ...plainEnvironment, ...env } }
+  const options = { cwd, env: { ...plainEnvironment, ...env }, maxBuffer: 256 * 1024 * 1024 }
   const start = process.hrtime.bigint()
   const done = spawnSync(process.execPath, counted ? ['--require', usageHook, ...given] : given, {
     ...options,

@@ -1,6 +1,6 @@
 // @ts-check
 /**
- * `npm run bench [-- whole inprocess contend history replay] [--quick]`: measures the build in `dist` beside what it is compared with, in one
+ * `npm run bench [-- whole inprocess contend history replay tickets] [--quick]`: measures the build in `dist` beside what it is compared with, in one
  * run, and prints ratios with their targets. Times of one machine mean little, ratios of one run much.
  */
 import { execFileSync } from 'node:child_process'
@@ -16,6 +16,10 @@ const sections = {
   contend: { title: 'Many processes on one store', load: async () => (await import('./contend.mjs')).contention },
   history: { title: 'After a long history', load: async () => (await import('./history.mjs')).history },
   replay: { title: 'Reading the log back', load: async () => (await import('./replay.mjs')).replay },
+  tickets: {
+    title: 'Ten thousand tickets, against `node` reading the same files',
+    load: async () => (await import('./tickets.mjs')).tickets,
+  },
 }
 
 const asked = process.argv.slice(2).filter(word => !word.startsWith('--'))
