@@ -238,6 +238,14 @@ export class Coordinator {
     }))
   }
 
+  /** Records that the work of an ownership may be pushed although its lease was lost. */
+  allow(
+    caller: Caller,
+    request: { readonly resource: string; readonly token: number; readonly leaseId: string; readonly reason: string },
+  ): Promise<Answer> {
+    return this.#ask(caller, asked => ({ ...asked, type: 'allow', ...request }))
+  }
+
   /** Evicts what time or a proven death has ended: one key, or everything. */
   sweep(caller: Caller, resource: string | null = null): Promise<Answer> {
     return this.#ask(caller, asked => ({ ...asked, type: 'sweep', resource }))
@@ -377,11 +385,15 @@ function firstAnswer(
     const live = current.length === operation.resources.length
     return { leases: live ? current : leasesOf(entry, operation), ended: [], live }
   }
+  if (operation.op === 'allow') return { leases: [], ended: [], live: true }
   return { leases: [], ended: 'resources' in operation ? leasesOf(entry, operation) : [], live: false }
 }
 
 /** The leases that a record is about, as far as the record itself tells. */
-function leasesOf(entry: Entry, operation: Extract<Entry['operation'], { resources: readonly string[] }>): readonly Lease[] {
+function leasesOf(
+  entry: Entry,
+  operation: Exclude<Extract<Entry['operation'], { resources: readonly string[] }>, { op: 'allow' }>,
+): readonly Lease[] {
   const holder = 'holder' in operation ? operation.holder : operation.previousHolder
   const token = 'token' in operation ? operation.token : 'previousToken' in operation ? operation.previousToken : entry.seq
   const terms = {

@@ -121,13 +121,24 @@ export interface ForceEvict extends Asked {
   readonly token: number | null
 }
 
+/** Let the work of an ownership through although its lease was lost; recorded, and nothing else. */
+export interface Allow extends Asked {
+  readonly type: 'allow'
+  readonly resource: string
+  /** The ownership: the one that holds now, or one of before. */
+  readonly token: number
+  /** Its lease id, which whoever asks has looked up. */
+  readonly leaseId: string
+  readonly reason: string
+}
+
 /** Evict what time or a proven death has ended; everything, or one key. */
 export interface Sweep extends Asked {
   readonly type: 'sweep'
   readonly resource: string | null
 }
 
-export type Command = Acquire | AcquireFirst | Guard | Confirm | Beat | Release | Transfer | Resume | Reclaim | ForceEvict | Sweep
+export type Command = Acquire | AcquireFirst | Guard | Confirm | Beat | Release | Transfer | Resume | Reclaim | ForceEvict | Allow | Sweep
 
 /** What a command did, apart from the leases it leaves behind. */
 export interface Outcome {
@@ -180,6 +191,8 @@ export function decide(command: Command, view: View, chosen: Policy): Decision {
       return reclaim(command, view, policy)
     case 'force-evict':
       return forceEvict(command, view)
+    case 'allow':
+      return allow(command)
     case 'sweep':
       return sweep(command, view)
   }
@@ -237,6 +250,8 @@ function isSameCommand(
     return fits && others.length < command.resources.length && others.every(key => wasTheirs(command, key, seq, view))
   }
   if (operation.op !== command.type) return false
+  if (command.type === 'allow')
+    return operation.op === 'allow' && operation.resources[0] === command.resource && operation.token === command.token
   return 'resource' in command.target
     ? operation.resources.includes(command.target.resource)
     : operation.leaseIds.includes(command.target.leaseId) || previousIds(operation).includes(command.target.leaseId)
@@ -715,6 +730,13 @@ function forceEvict(command: ForceEvict, view: View): Decision {
     reason: command.reason,
   }
   return accept([operation], { resources: operation.resources, ended: members })
+}
+
+function allow({ holder, opId, resource, token, leaseId, reason }: Allow): Decision {
+  if (reason.trim() === '') return refuse({ kind: 'reason-required', what: 'letting lost work through' })
+  return accept([{ op: 'allow', opId, actor: holder.agentId, resources: [resource], leaseIds: [leaseId], token, reason }], {
+    resources: [],
+  })
 }
 
 function sweep(command: Sweep, view: View): Decision {

@@ -1,5 +1,6 @@
 import type { Group, Lease, Past, Slot } from './lease.ts'
 import { isLasting } from './lease.ts'
+import { kindOf } from './resource.ts'
 import { endedBy } from './operation.ts'
 import type { BeatOperation, BootOperation, Entry, OwnershipOperation, ReleaseOperation } from './operation.ts'
 
@@ -29,6 +30,7 @@ export function evolve(slot: Slot, entry: Entry, resource: string): Slot {
       return { lease: null, past: endOf(slot, entry) }
     case 'boot':
       return slot.lease === null ? slot : { lease: rebased(slot.lease, entry, operation), past: slot.past }
+    case 'allow':
     case 'repair':
       return slot
   }
@@ -103,7 +105,8 @@ function endOf(slot: Slot, entry: Entry): Past | null {
   const how = endedBy(entry.operation)
   if (lease === null || how === null) return slot.past
   const { operation } = entry
-  const outcome = operation.op === 'release' ? operation.outcome : null
+  // Work on a ticket is finished; the worktree and the branch that were held with it are merely given back.
+  const outcome = operation.op === 'release' && kindOf(lease.resource) === 'ticket' ? operation.outcome : null
   // Who holds finished work for a moment, to close it or to correct its text, and crashes there has not reopened it; and what was
   // reopened stays so until it is finished again, whatever older copies of the ticket say.
   const stays = outcome === null && isLasting(slot.past) ? slot.past : null

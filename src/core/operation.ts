@@ -84,8 +84,23 @@ export interface RepairOperation extends Signed {
   readonly lastGoodSeq: number
 }
 
+/** A person lets work through that lost its lease, by their word. Changes no lease: it is for those who judge a push. */
+export interface AllowOperation extends Subject, Signed {
+  readonly op: 'allow'
+  /** The ownership whose work may pass. */
+  readonly token: number
+  readonly reason: string
+}
+
 /** Everything the log can say. */
-export type Operation = OwnershipOperation | BeatOperation | ReleaseOperation | EvictOperation | BootOperation | RepairOperation
+export type Operation =
+  | OwnershipOperation
+  | BeatOperation
+  | ReleaseOperation
+  | EvictOperation
+  | AllowOperation
+  | BootOperation
+  | RepairOperation
 
 export type OperationName = Operation['op']
 
@@ -127,6 +142,8 @@ export function touches(operation: Operation): readonly string[] | null {
     case 'auto-evict':
     case 'force-evict':
       return operation.resources
+    case 'allow':
+      return []
   }
 }
 
@@ -145,6 +162,7 @@ export function endedBy(operation: Operation): EndedBy | null {
     case 'resume':
     case 'renew':
     case 'heartbeat':
+    case 'allow':
     case 'boot':
     case 'repair':
       return null

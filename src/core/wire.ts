@@ -98,6 +98,10 @@ function addParticulars(wire: Wire, operation: Operation): void {
       wire['previous_token'] = operation.previousToken
       wire['reason'] = operation.reason
       return
+    case 'allow':
+      wire['token'] = operation.token
+      wire['reason'] = operation.reason
+      return
     case 'boot':
       wire['previous'] = operation.previous
       wire['grace_ms'] = operation.graceMs
@@ -287,6 +291,16 @@ function operationFromWire(w: any): Operation | null {
         leaseIds: leaseIdsOf(w),
         previousHolder: holderFromWire(w.previous_holder),
         previousToken: w.previous_token,
+        reason: w.reason,
+      }
+    case 'allow':
+      return {
+        op: w.op,
+        opId: w.op_id,
+        actor: w.actor,
+        resources: resourcesOf(w),
+        leaseIds: leaseIdsOf(w),
+        token: w.token,
         reason: w.reason,
       }
     case 'boot':

@@ -205,6 +205,10 @@ export class Model {
         this.#end(found.owner, keys, 'force-evict')
         return this.#yes(keys)
       }
+      case 'allow':
+        if (command.reason.trim() === '') return no('reason-required')
+        this.#write('allow', [command.resource], command.token)
+        return this.#yes([])
       case 'sweep': {
         const owners = command.resource === null ? [...this.owners.values()] : [this.owners.get(command.resource)]
         for (const owner of new Set(owners)) {
@@ -420,7 +424,8 @@ export class Model {
   #remember(owner: Ownership, key: string, how: string, outcome: string | null): void {
     const before = this.ended.get(key)?.outcome ?? null
     const stays = outcome === null && ['done', 'closed', 'reopened'].includes(before ?? '') ? before : null
-    this.ended.set(key, { token: owner.token, id: owner.ids.get(key)!, holder: owner.holder, how, outcome: outcome ?? stays })
+    const said = key.startsWith('ticket:') ? outcome : null
+    this.ended.set(key, { token: owner.token, id: owner.ids.get(key)!, holder: owner.holder, how, outcome: said ?? stays })
   }
 
   #end(owner: Ownership, keys: readonly string[], how: 'release' | 'auto-evict' | 'force-evict', outcome: string | null = null): void {

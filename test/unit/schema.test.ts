@@ -25,6 +25,7 @@ const schemaOf: Readonly<Record<string, string | null>> = {
   'claim release': 'release',
   'claim transfer': 'transfer',
   'claim evict': 'evict',
+  'claim allow': 'allow',
   'claim status': 'claim-status',
   'claim list': 'list',
   'claim check': 'check',
@@ -159,6 +160,8 @@ describe('what --json prints is what its schema says', () => {
     lh(['status'], one)
     lh(['claim', 'transfer', 'fix', '--to-agent', 'agent:two', '--reason', 'over to you'], one)
     expect(lh(['claim', 'check', 'fix', '--token', '1'], one).status).toBe(6)
+    lh(['claim', 'allow', 'fix', '--token', '1', '--reason', 'looked at by hand', '--op-id', 'allowed'], as('human:one'))
+    lh(['claim', 'allow', 'fix', '--token', '1', '--reason', 'looked at by hand', '--op-id', 'allowed'], as('human:one'))
     lh(['claim', 'release', 'fix', '--op-id', 'third'], as('agent:two'))
     lh(['claim', 'release', 'fix', '--op-id', 'third'], as('agent:two'))
     expect(lh(['claim', 'release', 'fix'], as('agent:two')).document['already_released']).toBe(true)

@@ -86,6 +86,7 @@ function readPlain(words: readonly string[], specs: readonly OptionSpec[]): Opti
     const word = words[at]!
     const equals = word.indexOf('=')
     const option = specs.find(({ name }) => `--${name}` === (equals < 0 ? word : word.slice(0, equals)))
+    if (option !== undefined && values[option.name] !== undefined) throw givenTwice(option)
     if (!word.startsWith('-')) positionals.push(word)
     else if (option?.value === undefined) {
       if (option === undefined || equals >= 0) return null
@@ -105,11 +106,19 @@ function readStrictly(words: readonly string[], specs: readonly OptionSpec[], sp
     specs.map(option => [option.name, { type: option.value === undefined ? ('boolean' as const) : ('string' as const) }]),
   )
   try {
-    return parseArgs({ args: [...words], options, allowPositionals: true, strict: true })
+    const { positionals, values, tokens } = parseArgs({ args: [...words], options, allowPositionals: true, strict: true, tokens: true })
+    const names = tokens.flatMap(token => (token.kind === 'option' ? [token.name] : []))
+    const twice = specs.find(({ name }) => names.indexOf(name) !== names.lastIndexOf(name))
+    if (twice !== undefined) throw givenTwice(twice)
+    return { positionals, values }
   } catch (error) {
     throw badOption(error as NodeJS.ErrnoException, specs, spec)
   }
 }
+
+/** Taking the last of two would ignore the other in silence. */
+const givenTwice = ({ name, value }: OptionSpec): unknown =>
+  usage(`--${name} is given twice`, value?.includes(',') === true ? `write all values between commas: --${name} ${value}` : 'give it once')
 
 /**
  * `--wait` may stand alone, and `--wait=30s` has a value. In `--wait 30s` the value is what was meant: taken as a resource it would wait

@@ -134,6 +134,14 @@ export const everyday: readonly CommandSpec[] = [
     load: async () => claim.evict,
   },
   {
+    path: 'claim allow',
+    usage: '<ticket>',
+    arity: [1, 1],
+    summary: 'let work be pushed that lost its lease, by your word; recorded with your name and reason, and gives nobody a lease',
+    options: [{ name: 'token', value: '<n>', doc: 'the ownership whose work it is, as its commits say' }, reason, opId],
+    load: async () => (await import('./commands/allow.ts')).allow,
+  },
+  {
     path: 'claim status',
     usage: '',
     arity: [0, 0],

@@ -34,7 +34,11 @@ export function gateStates(
   worktreeRoot: string | null,
 ): readonly GateState[] {
   const newest = new Map<string, TicketEvent>()
-  for (const event of events) if (isResult(event)) newest.set(event['gate'] as string, event)
+  for (const event of events) {
+    if (isResult(event)) newest.set(event['gate'] as string, event)
+    // What was found good before it was reopened was not good enough.
+    else if (event.type === 'reopened') newest.clear()
+  }
   const code = worktreeRoot === null ? null : new Code(worktreeRoot)
   return [...new Set(gates)].map(key => {
     const definition = definitions.get(key) ?? null

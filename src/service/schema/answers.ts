@@ -116,6 +116,11 @@ export const answers: readonly (readonly [name: string, title: string, schema: S
   ['release', 'lh claim release', ended],
   ['transfer', 'lh claim transfer', leasesWith({ op_id: opId }, replay)],
   ['evict', 'lh claim evict', ended],
+  [
+    'allow',
+    'lh claim allow',
+    object({ ...ok, resource, token, lease_id: ulid, reason: text(), actor: agentId, op_id: opId }, { replay: always(true) }),
+  ],
   ['claim-status', 'lh claim status', object({ ...ok, ...leases, resource: maybe(resource), agent: maybe(agentId) })],
   ['list', 'lh claim list', object({ ...ok, ...leases }, { ended: list(endedLease) })],
   ['check', 'lh claim check', object({ ...ok, current: always(true), token, resource, lease })],

@@ -57,6 +57,8 @@ const eviction: Members = {
   reason: text('ttl, holder-dead, reservation-lapsed, or a person’s words'),
 }
 
+const allowance: Members = { token: about(token, 'the ownership whose work may pass'), reason: text() }
+
 const boot: Members = {
   previous: stamp,
   grace_ms: number('added to what every finite lease had left'),
@@ -80,6 +82,7 @@ function operations(extra: Members): readonly Schema[] {
     ...about1(['renew', 'heartbeat'], beat),
     ...about1(['release'], release),
     ...about1(['auto-evict', 'force-evict'], eviction),
+    ...about1(['allow'], allowance),
     object({ ...place, ...extra, op: always('boot'), ...signed, ...boot }),
     object({ ...place, ...extra, op: always('repair'), ...signed, ...repair }),
   ]

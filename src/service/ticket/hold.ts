@@ -117,12 +117,16 @@ class Held implements HeldTicket {
     if (this.momentary && !this.#ended) await this.#release(null, () => undefined).catch(() => undefined)
   }
 
+  /** What was taken for this ticket ends with it; another ticket of the same group goes on. */
+  #hasOtherWork(): boolean {
+    return this.lease.group?.resources.some(key => key.startsWith('ticket:') && key !== this.lease.resource) === true
+  }
+
   async #release(outcome: string | null, effect: () => void): Promise<Granted> {
     const answer = await this.#workspace.coordinator.release(this.#caller, {
       ...this.#asked,
       ...(outcome === null ? {} : { outcome }),
-      // Of a group this one is finished, the others go on.
-      only: true,
+      only: this.#hasOtherWork(),
       effect,
     })
     this.#ended = answer.ok

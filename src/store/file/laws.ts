@@ -27,6 +27,8 @@ export function breach(state: State, entry: Entry): string | null {
     case 'auto-evict':
     case 'force-evict':
       return clockBreach(state, entry) ?? evictBreach(state, entry, operation)
+    case 'allow':
+      return clockBreach(state, entry)
     case 'boot':
       return bootBreach(state, entry, operation)
     case 'repair':

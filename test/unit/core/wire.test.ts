@@ -82,6 +82,9 @@ const operations = {
     fc
       .tuple(subject, fc.record({ op: fc.constant(op), ...signed, previousHolder: holder, previousToken: seq, reason: text }))
       .map(([about, rest]) => ({ ...about, ...rest })),
+  allow: fc
+    .tuple(subject, fc.record({ op: fc.constant('allow' as const), ...signed, token: seq, reason: text }))
+    .map(([about, rest]): Operation => ({ ...about, ...rest })),
   boot: fc.record({
     op: fc.constant('boot' as const),
     ...signed,
@@ -113,6 +116,7 @@ const every: Record<OperationName, fc.Arbitrary<Operation>> = {
   release: operations.release,
   'auto-evict': operations.eviction('auto-evict'),
   'force-evict': operations.eviction('force-evict'),
+  allow: operations.allow,
   boot: operations.boot,
   repair: operations.repair,
 }
@@ -174,7 +178,7 @@ describe('a record on the wire', () => {
       const { operation } = sample(op)
       const touched = touches(operation)
       if (op === 'boot') expect(touched).toBeNull()
-      else if (op === 'repair') expect(touched).toEqual([])
+      else if (op === 'repair' || op === 'allow') expect(touched).toEqual([])
       else expect(touched).toEqual(expect.arrayContaining([...('resources' in operation ? operation.resources : [])]))
       expect(isOwnership(operation)).toBe('from' in operation)
     }
