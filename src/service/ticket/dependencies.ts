@@ -49,42 +49,67 @@ function wayTo(end: string, from: ReadonlyMap<string, string | null>): readonly 
   return way.toReversed()
 }
 
-/** Strongly connected components with a cycle in them (Tarjan). */
+/** Strongly connected components with a cycle in them (Tarjan), on numbers: names are looked up once. */
 function knotsOf(edges: Edges): readonly (readonly string[])[] {
-  const index = new Map<string, number>()
-  const low = new Map<string, number>()
-  const open: string[] = []
-  const isOpen = new Set<string>()
+  const { names, next } = numbered(edges)
+  /** 0 = not seen yet. */
+  const order = new Int32Array(names.length)
+  const low = new Int32Array(names.length)
+  const isOpen = new Uint8Array(names.length)
+  const place = new Int32Array(names.length)
+  const open: number[] = []
+  const path: number[] = []
   const knots: string[][] = []
-  const enter = (id: string): { readonly id: string; next: number } => {
-    index.set(id, index.size)
-    low.set(id, index.size - 1)
-    open.push(id)
-    isOpen.add(id)
-    return { id, next: 0 }
+  let seen = 0
+  const enter = (node: number): void => {
+    order[node] = low[node] = ++seen
+    isOpen[node] = 1
+    open.push(node)
+    path.push(node)
   }
-  const lower = (id: string, value: number): void => {
-    if (value < low.get(id)!) low.set(id, value)
+  const leave = (node: number): void => {
+    path.pop()
+    const below = path.at(-1)
+    if (below !== undefined) low[below] = Math.min(low[below]!, low[node]!)
+    if (low[node] !== order[node]) return
+    const knot: number[] = []
+    for (let member = -1; member !== node;) {
+      member = open.pop()!
+      isOpen[member] = 0
+      knot.push(member)
+    }
+    if (knot.length > 1 || next[node]!.includes(node)) knots.push(knot.map(member => names[member]!))
   }
-  const leave = (id: string): void => {
-    if (low.get(id) !== index.get(id)) return
-    const knot = open.splice(open.lastIndexOf(id))
-    for (const member of knot) isOpen.delete(member)
-    if (knot.length > 1 || edges.get(id)?.includes(id) === true) knots.push(knot)
-  }
-  for (const root of edges.keys()) {
-    if (index.has(root)) continue
-    const path = [enter(root)]
-    for (let top = path.at(-1); top !== undefined; top = path.at(-1)) {
-      const next = edges.get(top.id)?.[top.next++]
-      if (next === undefined) {
-        path.pop()
-        leave(top.id)
-        const below = path.at(-1)
-        if (below !== undefined) lower(below.id, low.get(top.id)!)
-      } else if (!index.has(next)) path.push(enter(next))
-      else if (isOpen.has(next)) lower(top.id, index.get(next)!)
+  for (let root = 0; root < edges.size; root++) {
+    if (order[root] === 0) enter(root)
+    for (let node = path.at(-1); node !== undefined; node = path.at(-1)) {
+      const on = next[node]![place[node]!++]
+      if (on === undefined) leave(node)
+      else if (order[on] === 0) enter(on)
+      else if (isOpen[on] === 1) low[node] = Math.min(low[node]!, order[on]!)
     }
   }
   return knots
+}
+
+const nothing: readonly number[] = []
+
+/** The same graph with numbers for names, those with edges first. */
+function numbered(edges: Edges): { readonly names: readonly string[]; readonly next: readonly (readonly number[])[] } {
+  const names = [...edges.keys()]
+  const numbers = new Map(names.map((name, number) => [name, number]))
+  const next: (readonly number[])[] = []
+  for (const ids of edges.values()) {
+    next.push(
+      ids.length === 0
+        ? nothing
+        : ids.map(id => {
+            let number = numbers.get(id)
+            if (number === undefined) numbers.set(id, (number = names.push(id) - 1))
+            return number
+          }),
+    )
+  }
+  while (next.length < names.length) next.push(nothing)
+  return { names, next }
 }

@@ -153,6 +153,16 @@ describe('ids and slugs', () => {
       `error duplicate-id ${b}/ticket.md:2`,
       `error id-mismatch ${b}/ticket.md:2`,
     ],
+    [
+      'an id of nobody in two directories',
+      ward => {
+        for (const id of [b, c]) ward.change(file(ward.add(id)), `id: ${id}`, 'id: 20260101-000009-other')
+      },
+      `error duplicate-id ${b}/ticket.md:2`,
+      `error id-mismatch ${b}/ticket.md:2`,
+      `error duplicate-id ${c}/ticket.md:2`,
+      `error id-mismatch ${c}/ticket.md:2`,
+    ],
     ['one slug twice', ward => void ward.add(b, { slug: 'alpha' }), `warning duplicate-slug ${b}/ticket.md:3`],
   ])
 })
@@ -252,6 +262,13 @@ describe('the end of the work', () => {
         ward.write(file(b, 'resolution.md'), '')
       },
       `error closed-without-resolution ${b}/ticket.md:5`,
+    ],
+    [
+      'closed because nothing will be done',
+      ward => {
+        definition(ward, 'tests')
+        ward.addClosed(b, { dependsOn: [a], gates: ['tests'] })
+      },
     ],
     ['done, and not closed', ward => void ward.add(b, { workflowState: 'done' })],
   ])

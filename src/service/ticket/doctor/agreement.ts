@@ -14,7 +14,8 @@ export interface Files {
   /** Paths from the top of the worktree. */
   readonly file: string
   readonly eventsFile: string
-  readonly text: string
+  /** Of `ticket.md`; asked for only where a line is to be named. */
+  readonly text: () => string
   readonly eventsText: string
   readonly events: readonly TicketEvent[]
 }
@@ -23,7 +24,7 @@ export interface Files {
 export function* unsaidEdits({ ticket, file, text, events }: Files): Generator<Diagnosis> {
   const fix = `lh ticket comment ${ticket.id} --message … says why; or change it back and use: lh ticket set ${ticket.id} …`
   const said = lastSaid(events)
-  const at = (key: string): { readonly file: string; readonly line: number } => ({ file, line: lineOfKey(text, key) })
+  const at = (key: string): { readonly file: string; readonly line: number } => ({ file, line: lineOfKey(text(), key) })
   if (said.state !== null && said.state !== ticket.workflowState)
     yield warning(
       'edited-without-event',
@@ -94,14 +95,14 @@ export function* badEnd({ ticket, file, text }: Files, resolution: 'there' | 'em
   if (state !== 'done')
     yield error(
       'closed-not-done',
-      { file, line: lineOfKey(text, 'workflow_state') },
+      { file, line: lineOfKey(text(), 'workflow_state') },
       `it is closed, but its workflow_state is ${state}`,
       `write workflow_state: done; or, if the work goes on: lh ticket reopen ${id} --reason R`,
     )
   if (resolution !== 'there')
     yield error(
       'closed-without-resolution',
-      { file, line: lineOfKey(text, 'status') },
+      { file, line: lineOfKey(text(), 'status') },
       `it is closed, but resolution.md ${resolution === 'empty' ? 'is empty' : 'is missing'}`,
       `write what became of it into ${file.replace(/ticket\.md$/, 'resolution.md')}`,
     )
@@ -120,15 +121,15 @@ export function* gateResults({ ticket, file, text, events, eventsFile, eventsTex
       `if it should have it: lh gate add ${ticket.id} ${key}`,
     )
   }
-  if (ticket.workflowState !== 'done') return
-  for (const key of new Set(ticket.gates)) {
-    const result = last.get(key)?.['result']
-    if (result === 'passed') continue
-    yield warning(
-      'done-gate-open',
-      { file, line: lineOfItem(text, 'gates', key) },
-      `it is done, but its gate ${key} ${result === undefined ? 'has no result' : `says ${JSON.stringify(result)}`}`,
-      `lh ticket reopen ${ticket.id} --reason R, then: lh gate run ${ticket.id} ${key}`,
-    )
-  }
+  // Closing asks for no gate: it is also how one says that nothing will be done.
+  if (ticket.workflowState !== 'done' || ticket.status === 'closed') return
+  const open = [...new Set(ticket.gates)].filter(key => last.get(key)?.['result'] !== 'passed')
+  if (open.length === 0) return
+  const words = open.map(key => `${key} (${last.has(key) ? 'not passed' : 'no result'})`)
+  yield warning(
+    'done-gate-open',
+    { file, line: lineOfItem(text(), 'gates', open[0]!) },
+    `it is done without ${words.join(', ')}`,
+    `lh ticket reopen ${ticket.id} --reason R, then: lh gate run ${ticket.id} ${open.join(' ')}`,
+  )
 }

@@ -55,15 +55,22 @@ export function readEventFile(
   return { events, faults }
 }
 
-const ids = /^.*?"id"\s*:\s*"([0-7][0-9A-HJKMNP-TV-Z]{25})"/gm
+const usual = '{"id":"'
+const anyId = /"id"\s*:\s*"([0-7][0-9A-HJKMNP-TV-Z]{25})"/
 
 /** The first line whose event belongs before an earlier one. */
 function firstOutOfOrder(text: string): number | null {
   let latest = ''
-  for (const found of text.matchAll(ids)) {
-    const id = found[1]!
-    if (id < latest) return lineAt(text, found.index)
-    latest = id
+  for (let start = 0; start < text.length;) {
+    const end = text.indexOf('\n', start)
+    const next = end < 0 ? text.length : end + 1
+    // As every writer of ours begins a line; others may write it as they like.
+    const id = text.startsWith(usual, start)
+      ? text.slice(start + usual.length, start + usual.length + 26)
+      : anyId.exec(text.slice(start, next))?.[1]
+    if (id !== undefined && id < latest) return lineAt(text, start)
+    latest = id ?? latest
+    start = next
   }
   return null
 }

@@ -22,12 +22,13 @@ export interface Read {
   readonly faults: readonly Diagnosis[]
 }
 
-/** Reads the front matter of one file. Ordinary ones never load YAML. */
-export async function readFrontMatter(text: string, directoryName: string, file: string, yaml: () => Promise<Yaml>): Promise<Read> {
-  const scanned = scanTicket(text)
+/** Reads the front matter of one file, in UTF-8. Ordinary ones never load YAML, and their bodies are not decoded. */
+export async function readFrontMatter(bytes: Buffer, directoryName: string, file: string, yaml: () => Promise<Yaml>): Promise<Read> {
+  const scanned = scanTicket(bytes)
+  if (scanned !== null && scanned.id === directoryName && !isUnusual(bytes, scanned))
+    return { ticket: scanned, writtenId: scanned.id, guessed: false, faults: [] }
+  const text = bytes.toString('utf8')
   const faults: Diagnosis[] = []
-  if (scanned !== null && scanned.id === directoryName && !isUnusual(text, scanned))
-    return { ticket: scanned, writtenId: scanned.id, guessed: false, faults }
   const { parseTicket, editTicket } = await yaml()
   const { ticket, problems } = parseTicket(text, directoryName)
   const unmerged = conflictIn(text)
@@ -55,12 +56,17 @@ export async function readFrontMatter(text: string, directoryName: string, file:
 }
 
 /** What the scanner accepts and a doctor does not: it reads a ticket without a state, does no arithmetic with dates, and leaves the body alone. */
-const isUnusual = (text: string, { createdAt, updatedAt, queuedAt }: Ticket): boolean =>
-  !text.includes('\nworkflow_state:') ||
-  !isDate(createdAt) ||
-  !isDate(updatedAt) ||
-  (queuedAt !== null && !isDate(queuedAt)) ||
-  conflictIn(text) !== null
+function isUnusual(bytes: Buffer, { createdAt, updatedAt, queuedAt }: Ticket): boolean {
+  const state = bytes.indexOf('\nworkflow_state:', 0, 'latin1')
+  return (
+    state < 0 ||
+    state > bytes.indexOf('\n---', 3, 'latin1') ||
+    !isDate(createdAt) ||
+    !isDate(updatedAt) ||
+    (queuedAt !== null && !isDate(queuedAt)) ||
+    bytes.includes('\n<<<<<<< ', 0, 'latin1')
+  )
+}
 
 /** Is there such a day and hour? What has the right form is meant here. */
 export function isDate(text: string): boolean {

@@ -7,7 +7,7 @@ import type { Reading } from '../../../store/store.ts'
 import type { Catalogue } from '../catalogue.ts'
 import type { TicketEvent } from '../events.ts'
 import { maxEventBytes } from '../events.ts'
-import { maxTicketBytes, readRegular, ticketsDirectory } from '../files.ts'
+import { maxTicketBytes, ticketsDirectory } from '../files.ts'
 import { idPattern } from '../ticket.ts'
 import { badEnd, gateResults, unsaidEdits } from './agreement.ts'
 import { attributeFaults } from './attributes.ts'
@@ -22,6 +22,7 @@ import { gateFaults } from './gates.ts'
 import { lineOfItem, lineOfKey } from './lines.ts'
 import type { Known, Lines } from './links.ts'
 import { linkFaults } from './links.ts'
+import { Window } from './window.ts'
 import { worktreePlaces } from './worktrees.ts'
 
 /** What a doctor looks at. */
@@ -151,11 +152,15 @@ interface ReadDirectory {
   readonly startedAt: string | null
 }
 
+// The two files of a ticket are looked at together.
+const ticketWindow = new Window()
+const eventsWindow = new Window()
+
 async function readDirectory(root: string, id: string, diagnoses: Diagnosis[]): Promise<ReadDirectory | null> {
   const folder = `${ticketsFolder}/${id}`
   const file = `${folder}/ticket.md`
-  const text = textOf(root, file, maxTicketBytes, diagnoses)
-  if (text === null) {
+  const bytes = contentOf(ticketWindow, root, file, maxTicketBytes, diagnoses)
+  if (bytes === 'missing') {
     diagnoses.push(
       error(
         'no-ticket-file',
@@ -166,12 +171,12 @@ async function readDirectory(root: string, id: string, diagnoses: Diagnosis[]): 
     )
   }
   const eventsFile = `${folder}/events.jsonl`
-  const eventsText = textOf(root, eventsFile, maxEventBytes, diagnoses)
-  const { events, faults } =
-    eventsText === null || eventsText === undefined ? { events: [], faults: [] } : readEventFile(eventsText, eventsFile)
+  const eventsBytes = contentOf(eventsWindow, root, eventsFile, maxEventBytes, diagnoses)
+  const eventsText = typeof eventsBytes === 'string' ? '' : eventsBytes.toString('utf8')
+  const { events, faults } = readEventFile(eventsText, eventsFile)
   diagnoses.push(...faults)
-  if (text === null || text === undefined) return null
-  if (eventsText === null)
+  if (typeof bytes === 'string') return null
+  if (eventsBytes === 'missing')
     diagnoses.push(
       warning(
         'events-missing',
@@ -180,10 +185,10 @@ async function readDirectory(root: string, id: string, diagnoses: Diagnosis[]): 
         `bring it back: git checkout -- ${eventsFile}; or: lh ticket comment ${id} --message …`,
       ),
     )
-  const { ticket, writtenId, guessed, faults: own } = await readFrontMatter(text, id, file, yaml)
+  const { ticket, writtenId, guessed, faults: own } = await readFrontMatter(bytes, id, file, yaml)
   diagnoses.push(...own)
   if (!guessed) {
-    const files = { ticket, file, eventsFile, text, eventsText: eventsText ?? '', events }
+    const files = { ticket, file, eventsFile, text: () => bytes.toString('utf8'), eventsText, events }
     diagnoses.push(...unsaidEdits(files), ...gateResults(files))
     if (ticket.status === 'closed') diagnoses.push(...badEnd(files, resolutionOf(root, folder)))
   }
@@ -194,19 +199,20 @@ const startOf = (events: readonly TicketEvent[]): string | null =>
   events.findLast(({ type, to }) => type === 'claimed' || (type === 'state_changed' && to === 'inprogress'))?.at ?? null
 
 function resolutionOf(root: string, folder: string): 'there' | 'empty' | 'missing' {
-  const stats = lstatSync(join(root, folder, 'resolution.md'), { throwIfNoEntry: false })
+  const stats = lstatSync(`${root}/${folder}/resolution.md`, { throwIfNoEntry: false })
   return stats?.isFile() !== true ? 'missing' : stats.size === 0 ? 'empty' : 'there'
 }
 
-/** Null when there is no such file, undefined when it cannot be read, which is said. */
-function textOf(root: string, file: string, limit: number, diagnoses: Diagnosis[]): string | null | undefined {
-  const bytes = contentOf(join(root, file), limit)
-  if (bytes === 'missing') return null
+/** What a file holds, until the next one is read into the window; otherwise `unreadable`, which is said, or `missing`, which is not. */
+function contentOf(window: Window, root: string, file: string, limit: number, diagnoses: Diagnosis[]): Buffer | 'missing' | 'unreadable' {
+  // Not `join`: it costs as much as opening the file.
+  const bytes = window.read(`${root}/${file}`, limit)
+  if (bytes === 'missing') return 'missing'
   if (typeof bytes === 'string') {
     diagnoses.push(bytes === 'symbolic link' ? link(file) : error('unreadable', { file }, `it cannot be read: ${bytes}`, `ls -l ${file}`))
-    return undefined
+    return 'unreadable'
   }
-  if (isUtf8(bytes)) return bytes.toString('utf8')
+  if (isUtf8(bytes)) return bytes
   diagnoses.push(
     error(
       'not-utf8',
@@ -215,16 +221,7 @@ function textOf(root: string, file: string, limit: number, diagnoses: Diagnosis[
       `write it as UTF-8, for example: iconv -f latin1 -t utf8 ${file}`,
     ),
   )
-  return undefined
-}
-
-function contentOf(path: string, limit: number): Buffer | string {
-  try {
-    return readRegular(path, limit)
-  } catch (cause) {
-    // Input and output errors of the disk.
-    return cause instanceof Error ? cause.message : String(cause)
-  }
+  return 'unreadable'
 }
 
 /** The first line that is no UTF-8 by itself: a line break is no part of any other character. */
@@ -241,7 +238,7 @@ function linesIn(root: string): Lines {
   let last: { readonly file: string; readonly text: string } | null = null
   const text = ({ file }: Known): string => {
     if (last?.file === file) return last.text
-    const bytes = contentOf(join(root, file), maxTicketBytes)
+    const bytes = ticketWindow.read(`${root}/${file}`, maxTicketBytes)
     last = { file, text: typeof bytes === 'string' ? '' : bytes.toString('utf8') }
     return last.text
   }

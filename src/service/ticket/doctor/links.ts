@@ -44,33 +44,35 @@ interface Tickets {
 
 /** Everything that is wrong between these tickets. */
 export async function linkFaults(tickets: Tickets): Promise<readonly Diagnosis[]> {
-  return [...doubledIds(tickets), ...doubledSlugs(tickets), ...(await dependencyFaults(tickets)), ...(await cycles(tickets))]
+  const outside = new Set<string>()
+  const faults = await dependencyFaults(tickets, outside)
+  return [...doubledIds(tickets), ...doubledSlugs(tickets), ...faults, ...(await cycles(tickets, outside))]
 }
 
 /** Directories that claim the id of another; their own mismatch is said by whoever read them. */
 function* doubledIds({ known, lines }: Tickets): Generator<Diagnosis> {
   const claims = new Map<string, string[]>()
-  for (const [directory, { writtenId }] of known) {
-    if (writtenId === null) continue
-    const others = claims.get(writtenId)
-    if (others === undefined) claims.set(writtenId, [directory])
+  for (const [directory, { writtenId: id }] of known) {
+    if (id === directory || id === null) continue
+    const others = claims.get(id)
+    if (others === undefined) claims.set(id, known.get(id)?.writtenId === id ? [id, directory] : [directory])
     else others.push(directory)
   }
-  for (const [id, directories] of claims) {
-    if (directories.length < 2) continue
-    for (const directory of directories) {
-      if (directory === id) continue
-      const claimant = known.get(directory)!
-      const others = directories.filter(other => other !== directory)
-      yield error(
-        'duplicate-id',
-        { file: claimant.file, line: lines.ofKey(claimant, 'id') },
-        `the id ${id} is also claimed by ${others.join(', ')}`,
-        `if it is a ticket of its own, write id: ${directory}; if it is a copy: git rm -r ${claimant.file.replace(/\/ticket\.md$/, '')}`,
-      )
-    }
+  for (const [id, directory] of [...claims].flatMap(([id, directories]) => directories.map(directory => [id, directory] as const))) {
+    const rivals = claims.get(id)!.filter(other => other !== directory)
+    if (rivals.length === 0 || directory === id) continue
+    const claimant = known.get(directory)!
+    yield error(
+      'duplicate-id',
+      { file: claimant.file, line: lines.ofKey(claimant, 'id') },
+      `the id ${id} is also claimed by ${rivals.slice(0, 5).join(', ')}`,
+      `if it is a ticket of its own, write id: ${directory}; if it is a copy: git rm -r ${claimant.file.replace(/\/ticket\.md$/, '')}`,
+    )
   }
 }
+
+/** `YYYYMMDD-HHMMSS-` */
+const stampLength = 16
 
 function* doubledSlugs({ known, lines }: Tickets): Generator<Diagnosis> {
   const first = new Map<string, string>()
@@ -78,10 +80,10 @@ function* doubledSlugs({ known, lines }: Tickets): Generator<Diagnosis> {
     if (ticket.guessed) continue
     // A ticket answers to both; they differ only where somebody edited the slug, or an import chose another id.
     const { slug } = ticket.ticket
-    const inId = slugInId(id)
-    const other = first.get(slug) ?? first.get(inId)
-    if (!first.has(slug)) first.set(slug, id)
-    if (!first.has(inId)) first.set(inId, id)
+    const inId = id.length === slug.length + stampLength && id.endsWith(slug) ? slug : slugInId(id)
+    const other = first.get(slug) ?? (inId === slug ? undefined : first.get(inId))
+    if (other === undefined || !first.has(slug)) first.set(slug, id)
+    if (inId !== slug && !first.has(inId)) first.set(inId, id)
     if (other === undefined) continue
     yield warning(
       'duplicate-slug',
@@ -92,7 +94,8 @@ function* doubledSlugs({ known, lines }: Tickets): Generator<Diagnosis> {
   }
 }
 
-async function dependencyFaults(tickets: Tickets): Promise<readonly Diagnosis[]> {
+/** Collects in `outside` the dependencies that are only elsewhere. */
+async function dependencyFaults(tickets: Tickets, outside: Set<string>): Promise<readonly Diagnosis[]> {
   const { known, elsewhere, lines } = tickets
   const faults: Diagnosis[] = []
   let names: Names | undefined
@@ -119,7 +122,7 @@ async function dependencyFaults(tickets: Tickets): Promise<readonly Diagnosis[]>
       }
       seen.add(on)
       if (on === id) faults.push(error('dependency-self', place(), 'it depends on itself', `lh ticket depend ${id} --on ${on} --remove`))
-      else if (!known.has(on) && !elsewhere.has(on)) {
+      else if (!known.has(on) && !outside.has(on) && !elsewhere.has(on)) {
         const full = (names ??= new Names(known, elsewhere)).find(on)
         faults.push(
           full.length === 1
@@ -139,7 +142,10 @@ async function dependencyFaults(tickets: Tickets): Promise<readonly Diagnosis[]>
                 full.length > 1 ? 'write the whole id' : `lh ticket depend ${id} --on ${on} --remove`,
               ),
         )
-      } else if (ticket.ticket.workflowState === 'done' && !(await isDone(on, tickets)))
+        continue
+      }
+      if (!known.has(on)) outside.add(on)
+      if (isDoneHere(ticket) && !(await isDone(on, tickets)))
         faults.push(
           warning(
             'done-dependency-open',
@@ -152,6 +158,9 @@ async function dependencyFaults(tickets: Tickets): Promise<readonly Diagnosis[]>
   }
   return faults
 }
+
+/** By its work; a ticket is also closed because nothing will be done. */
+const isDoneHere = ({ ticket }: Known): boolean => ticket.workflowState === 'done' && ticket.status !== 'closed'
 
 async function isDone(id: string, { known, elsewhere }: Tickets): Promise<boolean> {
   const here = known.get(id)
@@ -166,20 +175,20 @@ async function withDependencies({ yaml }: Tickets, change: (ids: readonly string
 }
 
 /** One finding for each knot, with the ticket of the smallest id in it that is here. */
-async function cycles({ known, elsewhere, lines }: Tickets): Promise<readonly Diagnosis[]> {
+async function cycles({ known, elsewhere, lines }: Tickets, outside: ReadonlySet<string>): Promise<readonly Diagnosis[]> {
   const edges = new Map<string, readonly string[]>()
-  for (const [id, { ticket }] of known)
-    if (ticket.dependsOn.length > 0)
-      edges.set(
-        id,
-        ticket.dependsOn.filter(on => on !== id),
-      )
-  // What others have may close a circle; a map is visited in the order of insertion, also what is inserted meanwhile.
-  for (const [, ids] of edges)
-    for (const on of ids) if (!known.has(on) && !edges.has(on) && elsewhere.has(on)) edges.set(on, await elsewhere.dependsOn(on))
+  for (const [id, { ticket }] of known) if (ticket.dependsOn.length > 0) edges.set(id, ticket.dependsOn)
+  // What others have may close a circle. A set is visited in the order of insertion, also what is inserted meanwhile.
+  const others = new Set(outside)
+  for (const id of others) {
+    const dependsOn = await elsewhere.dependsOn(id)
+    edges.set(id, dependsOn)
+    for (const on of dependsOn) if (!known.has(on)) others.add(on)
+  }
   const faults: Diagnosis[] = []
   for (const cycle of cyclesIn(edges)) {
-    const at = cycle.findIndex(id => known.has(id))
+    // That a ticket depends on itself is said there.
+    const at = cycle.length === 1 ? -1 : cycle.findIndex(id => known.has(id))
     const id = cycle[at]
     if (id === undefined) continue
     const next = cycle[(at + 1) % cycle.length]!
