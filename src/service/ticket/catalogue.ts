@@ -221,10 +221,13 @@ export class Catalogue {
 
   /**
    * The id that a spelling means: an id, a slug, the beginning of either (4 characters or more), or what it was called where it was
-   * imported from. Throws `not_found`, or `usage` with `details.candidates` when it could be several.
+   * imported from; with or without `ticket:`. Throws `not_found`, or `usage` with `details.candidates` when it could be several.
    */
   async resolve(spelling: string): Promise<string> {
-    const wanted = spelling.trim().toLowerCase()
+    const wanted = spelling
+      .trim()
+      .toLowerCase()
+      .replace(/^ticket:/, '')
     if (this.#inFiles(wanted) !== null) return wanted
     const ids = this.ids()
     const long = wanted.length >= shortestPrefix
