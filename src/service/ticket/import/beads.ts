@@ -225,7 +225,7 @@ function bodyOf(record: Json): string {
     ['## Design\n\n', 'design'],
     ['## Acceptance criteria\n\n', 'acceptance_criteria'],
     ['## Notes\n\n', 'notes'],
-  ].map(([heading, key]) => [heading!, textOf(record[key!]).replaceAll(/^\n+|\s+$/g, '')] as const)
+  ].map(([heading, key]) => [heading!, textOf(record[key!]).replace(/^\n+/, '').trimEnd()] as const)
   return sections
     .filter(([, text]) => text !== '')
     .map(([heading, text]) => `${heading}${text}\n`)

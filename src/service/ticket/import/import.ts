@@ -109,25 +109,25 @@ type Outcome = 'imported' | 'updated' | 'unchanged' | 'skipped'
 
 function carryOut(plan: Planned, options: ImportOptions, notes: Notes): Outcome {
   const { existing, ticket } = plan
-  if (existing === null) return create(plan, options)
-  if (existing.directory === null) {
+  if (existing?.directory === null) {
     notes.warn(ticket.id, 'it is not in this worktree, but in the main one or on the base branch; import there, or merge first')
     return 'skipped'
   }
   if (isUnchanged(plan)) return 'unchanged'
-  const holder = options.heldBy(ticket.id)
+  const holder = existing === null ? null : options.heldBy(ticket.id)
   if (holder !== null) {
     notes.warn(ticket.id, `${holder} holds it; what is new in the source was left out. Run this again when it is free: lh why ${ticket.id}`)
     return 'skipped'
   }
   try {
+    if (existing === null) return create(plan, options)
     const update = planUpdate(plan, options.from, options.actor, options.nowMs, notes)
     if (!options.dryRun) update.write()
     return 'updated'
   } catch (error) {
-    // A file that somebody edits, or broke: the others are not to wait for it.
+    // A file that somebody edits, made or broke: the others are not to wait for it.
     if (!isFault(error) || (error.code !== 'policy' && error.code !== 'usage')) throw error
-    notes.warn(ticket.id, `${error.message} It is left as it is.`)
+    notes.warn(ticket.id, `${error.message} It is left out.`)
     return 'skipped'
   }
 }

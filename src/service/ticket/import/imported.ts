@@ -91,8 +91,8 @@ export class Notes {
   readonly warnings: string[] = []
   /** What has no place here; nothing is lost without being in this list. */
   readonly dropped: string[] = []
-  readonly states: Mapped = {}
-  readonly priorities: Mapped = {}
+  readonly states: Mapped = Object.create(null) as Mapped
+  readonly priorities: Mapped = Object.create(null) as Mapped
 
   warn(where: string, why: string): void {
     this.warnings.push(`${where}: ${why}`)
@@ -112,7 +112,7 @@ export class Notes {
 }
 
 function count(counts: Mapped, from: string, to: string): void {
-  const of = Object.hasOwn(counts, from) ? counts[from]! : (counts[from] = {})
+  const of = (counts[from] ??= Object.create(null) as Record<string, number>)
   of[to] = (of[to] ?? 0) + 1
 }
 
@@ -160,12 +160,16 @@ export const lineOf = (value: unknown): string =>
 /** Labels in one line each. */
 export const labelsOf = (values: readonly string[]): readonly string[] => [...new Set(values.map(lineOf).filter(label => label !== ''))]
 
+/** 1 January 10000, which has no form. */
+const afterMs = 253_402_300_800_000
+
 /** A time in RFC 3339, UTC, at most milliseconds; null when it is none. What is in UTC already stays as it is written. */
 export function timeOf(value: unknown): string | null {
   if (typeof value !== 'string') return null
   const text = value.trim().replace(/^(\d{4}-\d\d-\d\d)[ t](\d\d:\d\d:\d\d(?:\.\d+)?) ?(?:z|UTC)$/i, '$1T$2Z')
   const ms = Date.parse(text)
-  if (!isTime(text) || Number.isNaN(ms)) return null
+  // Before 1970 is what a program writes that knows no time.
+  if (!isTime(text) || !(ms > 0 && ms < afterMs)) return null
   return text.endsWith('Z') ? text.replace(/(\.\d{3})\d+Z$/, '$1Z') : new Date(ms).toISOString()
 }
 
@@ -207,13 +211,16 @@ export const assigneeOf = (name: string | null, from: Tracker): string | null =>
 }
 
 /** Words for kinds that trackers use, in ours. */
-const kinds: Readonly<Record<string, string>> = { enhancement: 'feature', defect: 'bug', story: 'story' }
+const kinds: ReadonlyMap<string, string> = new Map([
+  ['enhancement', 'feature'],
+  ['defect', 'bug'],
+])
 
 /** A kind in lower case; `task` when there is none. `enhancement` is ours only where no tracker's own word is to be kept. */
 export function kindOf(word: string | null, translate = false): string {
   const kind = lineOf(word).toLowerCase().replaceAll(/\s+/g, '-')
   if (kind === '') return 'task'
-  return translate ? (kinds[kind] ?? kind) : kind
+  return translate ? (kinds.get(kind) ?? kind) : kind
 }
 
 const priorityWords: Readonly<Record<string, Priority>> = {

@@ -7,6 +7,7 @@ import { idPattern, statuses, workflowStates, type Status, type WorkflowState } 
 import {
   assigneeOf,
   hashOf,
+  isEmpty,
   isObject,
   kindOf,
   labelsOf,
@@ -132,8 +133,7 @@ function readDirectory(directory: string, notes: Notes): Raw | null {
   const createdAt = timeIn(said('created_at')) ?? idTime(sourceId) ?? events[0]?.at ?? epoch(file, notes)
   const slug = said('slug')
   const legacy = said('legacy_ticket')
-  const extra: Record<string, string> = {}
-  for (const [key, value] of Object.entries(front)) if (!known.has(key) && lineOf(value) !== '') extra[key] = lineOf(value)
+  const [extra, odd] = othersIn(front)
   return {
     directory,
     relations: relationsIn(files, directory, notes),
@@ -161,12 +161,29 @@ function readDirectory(directory: string, notes: Notes): Raw | null {
       files,
       extra,
       legacy: {
+        ...odd,
         ...(ownId === null && legacy !== null ? { legacy_ticket: legacy } : {}),
         ...(said('gates') === null ? {} : { gates: listIn(front['gates']) }),
       },
       sourceHash: hashOf(read.text, thread ?? '', resolution ?? '', ...files.flatMap(({ path, content }) => [path, content])),
     },
   }
+}
+
+/** Keys that are not ours: those that fit into front matter as one value, and the rest. */
+function othersIn(
+  front: Readonly<Record<string, unknown>>,
+): readonly [Readonly<Record<string, string>>, Readonly<Record<string, unknown>>] {
+  const others = Object.entries(front).filter(([key, value]) => !known.has(key) && !isEmpty(value))
+  const fits = ([key, value]: readonly [string, unknown]): boolean =>
+    /^[A-Za-z_][A-Za-z0-9_-]{0,99}$/.test(key) &&
+    !/^(?:null|true|false|__proto__)$/i.test(key) &&
+    typeof value === 'string' &&
+    lineOf(value) !== ''
+  return [
+    Object.fromEntries(others.filter(fits).map(([key, value]) => [key, lineOf(value)])),
+    Object.fromEntries(others.filter(other => !fits(other))),
+  ]
 }
 
 function epoch(file: string, notes: Notes): string {
@@ -233,7 +250,11 @@ function priorityIn(said: string | null, file: string, notes: Notes): ImportedTi
 }
 
 /** What newer and older words mean here. */
-const stateWords: Readonly<Record<string, WorkflowState>> = { planning: 'intake', in_progress: 'inprogress', review: 'inprogress' }
+const stateWords: ReadonlyMap<string, WorkflowState> = new Map([
+  ['planning', 'intake'],
+  ['in_progress', 'inprogress'],
+  ['review', 'inprogress'],
+])
 
 function stateOf(
   front: Readonly<Record<string, unknown>>,
@@ -250,7 +271,7 @@ function stateOf(
     notes.warn(file, `its status is ${status}, but it lies in ${folder}/; the status counts`)
   const instead = status === 'closed' ? 'done' : 'intake'
   const workflowState =
-    state === null || state === 'closed' ? instead : (workflowStates.find(word => word === state) ?? stateWords[state] ?? null)
+    state === null || state === 'closed' ? instead : (workflowStates.find(word => word === state) ?? stateWords.get(state) ?? null)
   if (workflowState === null) notes.warn(file, `its workflow state ${JSON.stringify(state)} is not known; ${instead} is taken`)
   if (status === 'closed' && workflowState !== null && workflowState !== 'done')
     notes.warn(file, `it is closed, but its workflow state is ${workflowState}; kept as it is`)
@@ -317,11 +338,26 @@ function withRelations(raw: readonly Raw[], notes: Notes): readonly ImportedTick
 
 // The thread. An event is a comment line, a Markdown body and a `---` line; bodies hold `---`, comments and whole fenced threads of their own.
 
-const header = /^<!--\s*event:\s*(\S+)\s+(.*?)\s*-->\s*$/
+/** No header is longer; what is, is text. */
+const longestHeader = 4096
+
+/** Type and values of a header; null for any other line. */
+function headerOf(line: string): { readonly word: string; readonly rest: string } | null {
+  const text = line.trim()
+  if (text.length > longestHeader || !line.startsWith('<!--') || !text.endsWith('-->')) return null
+  const found = /^event:\s*(\S+)(?:\s|$)/.exec(text.slice(4, -3).trim())
+  return found === null ? null : { word: found[1]!, rest: text.slice(4, -3).trim().slice(found[0].length) }
+}
+
 const headerKeys = ['author', 'at', 'status', 'from', 'to', 'reason', 'field', 'role', 'kind', 'verdict', 'session', 'commit'] as const
 
 /** Types of yoi that have a name here. */
-const typeNames: Readonly<Record<string, string>> = { create: 'created', close: 'closed', migration: 'migrated', reopen: 'reopened' }
+const typeNames: ReadonlyMap<string, string> = new Map([
+  ['create', 'created'],
+  ['close', 'closed'],
+  ['migration', 'migrated'],
+  ['reopen', 'reopened'],
+])
 
 /** The events of a thread, in its order. */
 export function parseThread(text: string, file: string, notes: Notes): readonly ImportedEvent[] {
@@ -336,22 +372,29 @@ export function parseThread(text: string, file: string, notes: Notes): readonly 
     before === '' ? [] : [{ key: 'preface', type: 'comment', at: null, author: null, fields: { message: before } }]
   const events = starts.map((start, index) => {
     const body = lines.slice(start + 1, starts[index + 1] ?? lines.length).join('\n')
-    return eventOf(lines[start]!, body.replace(/\s*\n---\s*$/, '').trim(), index, `${file}:${start + 1}`, notes)
+    return eventOf(lines[start]!, withoutRule(body), index, `${file}:${start + 1}`, notes)
   })
   return [...preface, ...events]
+}
+
+/** A body without the rule that ends it. */
+function withoutRule(body: string): string {
+  const text = `\n${body.trim()}`
+  return (text.endsWith('\n---') ? text.slice(0, -'---'.length) : text).trim()
 }
 
 /** Line numbers of the comments that begin an event: those in a fence belong to a body. */
 function headersIn(lines: readonly string[]): readonly number[] {
   const starts: number[] = []
   for (let at = 0; at < lines.length; at++) {
-    if (isHeader(lines[at]!) || (header.test(lines[at]!) && isBehindRule(lines, at))) starts.push(at)
+    if (isHeader(lines[at]!) || (headerOf(lines[at]!) !== null && isBehindRule(lines, at))) starts.push(at)
     else at = fenceEnd(lines, at) ?? at
   }
   return starts
 }
 
-const isHeader = (line: string): boolean => header.test(line) && /\bat:\s*["']?\d{4}-/.test(line)
+/** A header that says when, wherever it stands. */
+const isHeader = (line: string): boolean => /\bat: *["']?\d{4}-/.test(headerOf(line)?.rest ?? '')
 
 /** Is the last thing before this line a rule, or nothing at all? */
 function isBehindRule(lines: readonly string[], at: number): boolean {
@@ -384,9 +427,9 @@ function fenceEnd(lines: readonly string[], at: number): number | null {
 }
 
 function eventOf(line: string, message: string, index: number, where: string, notes: Notes): ImportedEvent {
-  const [, word, rest] = header.exec(line)!
-  const said = headerValues(rest!)
-  const type = typeNames[word!] ?? (word!.toLowerCase().replaceAll(/[^a-z0-9_]+/g, '_') || 'comment')
+  const { word, rest } = headerOf(line)!
+  const said = headerValues(rest)
+  const type = typeNames.get(word) ?? (word.toLowerCase().replaceAll(/[^a-z0-9_]+/g, '_') || 'comment')
   const { author, at: time, status, from, to, reason, field, ...more } = said
   const at = timeOf(time?.split(/\s/, 1)[0] ?? null)
   if (at === null) notes.warn(where, `the time of this event, ${JSON.stringify(time ?? '')}, is none; that of the one before is taken`)
