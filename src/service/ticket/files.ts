@@ -12,7 +12,8 @@ import {
   rmSync,
   writeFileSync,
 } from 'node:fs'
-import { dirname, join, relative } from 'node:path'
+import { isUtf8 } from 'node:buffer'
+import { basename, dirname, join, relative } from 'node:path'
 import { Fault, isFault, policy, usage } from '../../core/fault.ts'
 import { sha256Hex } from '../../core/sha256.ts'
 import { remove, writeTemporary } from '../../host/files.ts'
@@ -95,6 +96,7 @@ export function createTicketDirectory(root: string, id: string, files: Readonly<
       if (relative(temporary, path).startsWith('..') || path === temporary)
         throw usage(`${JSON.stringify(name)} is outside the ticket's directory.`)
       const folder = dirname(path)
+      checkSize(path, content)
       mkdirSync(folder, { recursive: true })
       folders.add(folder)
       writeFileSync(path, content, { flag: 'wx', flush: true })
@@ -109,6 +111,13 @@ export function createTicketDirectory(root: string, id: string, files: Readonly<
     throw unwritable(target, error)
   }
   syncDirectory(parent)
+}
+
+/** What could not be read again is not written. */
+function checkSize(path: string, content: string | Uint8Array): void {
+  const size = typeof content === 'string' ? Buffer.byteLength(content) : content.length
+  if (basename(path) !== 'ticket.md' || size <= maxTicketBytes) return
+  throw usage(`${path} would have ${size} bytes; a ticket has at most ${maxTicketBytes}.`, 'Put the long part into a file of its own.')
 }
 
 const taken = (target: string, id: string): Fault =>
@@ -164,6 +173,7 @@ export interface Replacement {
 
 /** Writes and syncs a new content beside `path`, so that putting it in place takes no time. Throws `unavailable`. */
 export function prepareReplacement(path: string, content: string | Uint8Array): Replacement {
+  checkSize(path, content)
   let temporary: string
   try {
     const mode = existsSync(path) ? lstatSync(path).mode & 0o777 : 0o644

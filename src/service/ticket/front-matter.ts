@@ -14,7 +14,7 @@ import {
 } from 'yaml'
 import { usage, type Fault } from '../../core/fault.ts'
 import { idTime, slugInId } from './identify.ts'
-import { findFrontMatter, isTime } from './scan.ts'
+import { findFrontMatter, isTime, maxFrontMatter } from './scan.ts'
 import { priorities, statuses, workflowStates, type Ticket } from './ticket.ts'
 
 /** Something wrong in a file, and where. Lines count from 1. */
@@ -69,14 +69,25 @@ export function parseTicket(text: string, directoryName: string): Parsed {
   return new Reading(text, directoryName).parsed()
 }
 
-/** The YAML of a text's front matter; `offset` is where it begins in the text. */
-function parseHead(
-  text: string,
-  place: { readonly start: number; readonly end: number },
-): { document: Document.Parsed; lines: LineCounter } {
+/** Brackets in brackets. */
+const maxDepth = 100
+
+/** Why this is not given to the YAML library, which recurses; null when it may be. It may come from anybody's branch. */
+function excessive(head: string): string | null {
+  if (head.length > maxFrontMatter) return `the front matter is longer than ${maxFrontMatter} characters`
+  let depth = 0
+  for (const sign of head.match(/[[\]{}]/g) ?? []) {
+    depth = Math.max(0, depth + (sign === '[' || sign === '{' ? 1 : -1))
+    if (depth > maxDepth) return 'the front matter is nested too deeply'
+  }
+  return /(?:[-?:][ \t]+){100}/.test(head) ? 'the front matter is nested too deeply' : null
+}
+
+/** The YAML of a front matter. Keys that are set twice are ours to find: the library compares each with each. */
+function parseHead(head: string): { document: Document.Parsed; lines: LineCounter } {
   const lines = new LineCounter()
-  const head = text.slice(place.start, place.end)
-  return { document: parseDocument(head, { lineCounter: lines, prettyErrors: false, schema: 'core', keepSourceTokens: true }), lines }
+  const options = { lineCounter: lines, prettyErrors: false, schema: 'core', keepSourceTokens: true, uniqueKeys: false } as const
+  return { document: parseDocument(head, options), lines }
 }
 
 /** One reading of one file, collecting what is wrong with it. */
@@ -85,6 +96,7 @@ class Reading {
   readonly #directoryName: string
   readonly #problems: Problem[] = []
   readonly #pairs = new Map<string, Pair<Node, Node | null>>()
+  #extra: Readonly<Record<string, unknown>> = {}
   #lineOf: (node: unknown) => number | null = () => null
 
   constructor(text: string, directoryName: string) {
@@ -94,7 +106,6 @@ class Reading {
 
   parsed(): Parsed {
     const place = findFrontMatter(this.#text)
-    const extra: Record<string, unknown> = {}
     let body = ''
     if (place === null) {
       this.#report('no_front_matter', 'it does not begin with a `---` line', 1)
@@ -103,37 +114,44 @@ class Reading {
       this.#report('unclosed_front_matter', 'the front matter has no closing `---` line', 1)
     } else {
       body = this.#text.slice(bodyStart(this.#text, place.after))
-      this.#read(place, extra)
+      this.#read(place)
     }
-    return { ticket: this.#ticket(), body, extra, problems: this.#problems }
+    return { ticket: this.#ticket(), body, extra: this.#extra, problems: this.#problems }
   }
 
   #report(code: string, message: string, line: number | null, key: string | null = null): void {
     this.#problems.push({ code, message, line, key })
   }
 
-  #read(place: { readonly start: number; readonly end: number }, extra: Record<string, unknown>): void {
-    const { document, lines } = parseHead(this.#text, place)
+  #read(place: { readonly start: number; readonly end: number }): void {
+    const head = this.#text.slice(place.start, place.end)
+    const why = excessive(head)
+    if (why !== null) {
+      this.#report('yaml', why, 1)
+      return
+    }
+    const { document, lines } = parseHead(head)
     // The opening line is the first.
     const lineAt = (offset: number): number => lines.linePos(offset).line + 1
     this.#lineOf = node => lineAt((node as Node | null)?.range?.[0] ?? 0)
-    for (const error of document.errors) {
-      const duplicate = error.code === 'DUPLICATE_KEY'
-      this.#report(duplicate ? 'duplicate_key' : 'yaml', duplicate ? 'a key is set a second time' : error.message, lineAt(error.pos[0]))
-    }
+    for (const { message, pos } of document.errors) this.#report('yaml', message, lineAt(pos[0]))
     const contents = document.contents
     if (contents === null || (isScalar(contents) && contents.value === null)) return
     if (!isMap(contents)) {
       this.#report('yaml', 'front matter holds `key: value` lines', this.#lineOf(contents))
       return
     }
+    const seen = new Set<string>()
+    const others: [string, unknown][] = []
     for (const pair of contents.items as Pair<Node, Node | null>[]) {
       const key = isScalar(pair.key) ? String(pair.key.value) : null
       if (key === null) this.#report('yaml', 'a key is one word', this.#lineOf(pair.key))
-      else if (ours.has(key)) {
-        if (!this.#pairs.has(key)) this.#pairs.set(key, pair)
-      } else extra[key] = this.#plain(pair, document, key)
+      else if (seen.has(key)) this.#report('duplicate_key', `${key} is set a second time`, this.#lineOf(pair.key), key)
+      else if (ours.has(key)) this.#pairs.set(key, pair)
+      else others.push([key, this.#plain(pair, document, key)])
+      if (key !== null) seen.add(key)
     }
+    this.#extra = Object.fromEntries(others)
   }
 
   #plain({ key: node, value }: Pair<Node, Node | null>, document: Document.Parsed, key: string): unknown {
@@ -345,7 +363,9 @@ class Editing {
   }
 
   apply(wanted: ReadonlyMap<string, Value>): string {
-    const { document, lines } = parseHead(this.#text, this.#place)
+    const why = excessive(this.#head)
+    if (why !== null) throw uneditable(why)
+    const { document, lines } = parseHead(this.#head)
     const [error] = document.errors
     if (error !== undefined) throw uneditable(`line ${lines.linePos(error.pos[0]).line + 1}: ${error.message}`)
     const pairs = pairsOf(document)
@@ -440,7 +460,7 @@ class Editing {
   #verify(result: string, before: Document.Parsed, wanted: ReadonlyMap<string, Value>): void {
     const place = findFrontMatter(result)
     if (place === null || place === 'unclosed') throw uneditable('it is written in an unusual way')
-    const { document } = parseHead(result, place)
+    const { document } = parseHead(result.slice(place.start, place.end))
     const pairs = pairsOf(document)
     const same = (key: string, pair: Pair<Node, Node | null>): boolean =>
       wanted.has(key) || JSON.stringify(plainOf(pair.value, before)) === JSON.stringify(plainOf(pairs.get(key)?.value ?? null, document))
@@ -462,7 +482,9 @@ function pairsOf(document: Document.Parsed): ReadonlyMap<string, Pair<Node, Node
   if (!isMap(contents)) throw uneditable('its front matter does not hold `key: value` lines')
   for (const pair of contents.items as Pair<Node, Node | null>[]) {
     if (!isScalar(pair.key)) throw uneditable('a key of its front matter is not one word')
-    pairs.set(String(pair.key.value), pair)
+    const key = String(pair.key.value)
+    if (pairs.has(key)) throw uneditable(`${key} is set a second time`)
+    pairs.set(key, pair)
   }
   return pairs
 }

@@ -3,6 +3,9 @@ import { priorities, statuses, workflowStates, type Priority, type Status, type 
 // The fast way to read a ticket: by hand, for front matter as it is usually written. It needs no YAML library, whose loading costs more
 // than reading a hundred tickets. Whatever looks unusual is left to `front-matter.ts`, which gives the same answer for the rest.
 
+/** Longer front matter means nobody any good. Characters. */
+export const maxFrontMatter = 64 * 1024
+
 /** Where the front matter of a text stands. */
 export interface FrontMatterPlace {
   /** After the opening `---` line. */
@@ -77,7 +80,7 @@ const values: Value[] = Array.from({ length: slots.size })
 export function scanTicket(source: string | Buffer): Ticket | null {
   const text = typeof source === 'string' ? source : headOf(source)
   const place = findFrontMatter(text)
-  if (place === null || place === 'unclosed') return null
+  if (place === null || place === 'unclosed' || place.end - place.start > maxFrontMatter) return null
   let head = text.slice(place.start, place.end)
   if (head.includes('\r')) head = head.replaceAll('\r\n', '\n')
   if (strange.test(head)) return null

@@ -126,6 +126,22 @@ describe('replaceFile', () => {
     expect(readdirSync(root)).toEqual(['ticket.md'])
   })
 
+  it('does not take a file that is not UTF-8 for one that was changed', () => {
+    const file = join(root, 'ticket.md')
+    writeFileSync(file, Buffer.from([0x61, 0xff]))
+    expect(codeOf(() => replaceFile(file, 'new', hashOf(readFileSync(file, 'utf8'))))).toBe('usage')
+    expect([...readFileSync(file)]).toEqual([0x61, 0xff])
+  })
+
+  it('writes no ticket that could not be read again', () => {
+    const long = 'x'.repeat(maxTicketBytes + 1)
+    expect(codeOf(() => replaceFile(join(root, 'ticket.md'), long, null))).toBe('usage')
+    expect(codeOf(() => createTicketDirectory(root, id, { 'ticket.md': long }))).toBe('usage')
+    createTicketDirectory(root, id, { 'artifacts/long': long })
+    expect(readdirSync(root)).toEqual(['.leasehold'])
+    expect(readdirSync(ticketsDirectory(root))).toEqual([id])
+  })
+
   it('replaces no symbolic link', () => {
     const file = join(root, 'ticket.md')
     writeFileSync(join(root, 'other'), 'old')

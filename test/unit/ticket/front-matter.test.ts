@@ -107,7 +107,7 @@ describe('parseTicket', () => {
     ['an unclosed one', '---\nid: x\n', 'unclosed_front_matter', 1, null],
     ['broken YAML', usual.replace('labels: [ui', 'labels: [[ui'), 'yaml', 10, null],
     ['a list instead of keys', '---\n- a\n---\n', 'yaml', 2, null],
-    ['a key set twice', usual.replace('kind: task', 'status: closed'), 'duplicate_key', 6, null],
+    ['a key set twice', usual.replace('kind: task', 'status: closed'), 'duplicate_key', 6, 'status'],
     ['a missing key', usual.replace('kind: task\n', ''), 'missing_field', 1, 'kind'],
     ['an empty key', usual.replace('kind: task', 'kind:'), 'missing_field', 6, 'kind'],
     ['an unknown status', usual.replace('status: open', 'status: opened'), 'unknown_value', 5, 'status'],
@@ -123,6 +123,27 @@ describe('parseTicket', () => {
     expect(problems[0]).toMatchObject({ code, line, key })
     expect(guess.id).toBe(id)
     expect(scanTicket(text)?.id).not.toBe(id)
+  })
+
+  it.each([
+    ['brackets', `a: ${'['.repeat(30_000)}${']'.repeat(30_000)}`, 'nested too deeply'],
+    ['open braces', `a: ${'{a: '.repeat(10_000)}`, 'nested too deeply'],
+    ['dashes', '- '.repeat(30_000), 'nested too deeply'],
+    ['question marks', '? '.repeat(30_000), 'nested too deeply'],
+    ['lines', `a: 1\n${'# more\n'.repeat(10_000)}`, 'longer than 65536'],
+  ])('does not fall over a heap of %s', (_, head, why) => {
+    const text = `---\n${head}\n---\n`
+    expect(parseTicket(text, id).problems[0]).toMatchObject({ code: 'yaml', message: expect.stringContaining(why) })
+    expect(scanTicket(text)).toBeNull()
+    expect(refusal(() => editTicket(text, { title: 'x' }))).toMatchObject({ code: 'usage' })
+  })
+
+  it('is not slow with thousands of keys, and takes every name for a key', () => {
+    const keys = Array.from({ length: 6000 }, (_, number) => `k${number}: 1\n`).join('')
+    const { extra, problems } = parseTicket(usual.replace('team: {name: blue}\n', `${keys}__proto__: x\n`), id)
+    expect(problems).toEqual([])
+    expect(Object.keys(extra)).toHaveLength(6001)
+    expect(Object.hasOwn(extra, '__proto__')).toBe(true)
   })
 
   it('never throws, and always has an answer of the right form', () => {
