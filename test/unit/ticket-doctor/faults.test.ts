@@ -175,9 +175,10 @@ describe('dependencies', () => {
       'on nothing, in lines',
       ward => {
         ward.add(b, { dependsOn: [a] })
-        ward.change(file(b), `[${a}]`, `\n  - ${a}\n  # why\n  - nosuch`)
+        ward.change(file(b), `[${a}]`, `\n  - ${a}\n  # why\n  - ${a}-nosuch\n  - 'nosuch'`)
       },
       `error dependency-unknown ${b}/ticket.md:19`,
+      `error dependency-unknown ${b}/ticket.md:20`,
     ],
     ['on itself', ward => void ward.add(b, { dependsOn: [b] }), `error dependency-self ${b}/ticket.md:16`],
     ['twice on one', ward => void ward.add(b, { dependsOn: [a, a] }), `warning dependency-doubled ${b}/ticket.md:16`],

@@ -8,7 +8,6 @@ import { defaultPolicy } from '../../../src/core/policy.ts'
 import { findRepository } from '../../../src/host/git.ts'
 import { ensureWorktree } from '../../../src/service/identity/worktree.ts'
 import { Catalogue } from '../../../src/service/ticket/catalogue.ts'
-import type { Code } from '../../../src/service/ticket/doctor/finding.ts'
 import { ticketDoctorReport } from '../../../src/service/ticket/doctor/report.ts'
 import { worktreeIdOf } from '../../../src/service/ticket/doctor/worktrees.ts'
 import { formatTicket } from '../../../src/service/ticket/front-matter.ts'
@@ -46,9 +45,6 @@ export const ticket = (id: string, more: Partial<Ticket> = {}): Ticket => ({
 
 export const event = (number: number, type: string, more: Readonly<Record<string, unknown>> = {}): string =>
   JSON.stringify({ id: eventId(number), type, at: '2026-01-01T00:00:00.000Z', actor: 'agent:ann', ...more })
-
-/** One finding as a test names it. */
-export type Said = `${'error' | 'warning' | 'info'} ${Code} ${string}`
 
 interface Doc {
   readonly ok: boolean

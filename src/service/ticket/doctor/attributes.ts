@@ -1,15 +1,16 @@
 import { join } from 'node:path'
 import { runGit } from '../../../host/git.ts'
 import { unionLine } from '../attributes.ts'
-import { maxTicketBytes, readRegular } from '../files.ts'
+import { maxTicketBytes } from '../files.ts'
 import type { Diagnosis } from './finding.ts'
 import { warning } from './finding.ts'
+import { Window } from './window.ts'
 
 const file = '.gitattributes'
 
 /** Is Git told how to merge events? */
 export function* attributeFaults(root: string): Generator<Diagnosis> {
-  const found = readRegular(join(root, file), maxTicketBytes)
+  const found = new Window().read(join(root, file), maxTicketBytes)
   // Usually our line is the last word on the matter; otherwise Git knows.
   if (typeof found !== 'string' && saysSo(found.toString('latin1'))) return
   if (found !== 'missing' && isUnion(root)) return

@@ -2,7 +2,7 @@ import { join } from 'node:path'
 import type { Lease } from '../../../core/lease.ts'
 import { isExpired } from '../../../core/lease.ts'
 import type { Reading } from '../../../store/store.ts'
-import { maxTicketBytes, readRegular, ticketsDirectory } from '../files.ts'
+import { maxTicketBytes, ticketsDirectory } from '../files.ts'
 import { wasReopened } from '../readiness.ts'
 import type { Ticket } from '../ticket.ts'
 import { isFinished } from '../ticket.ts'
@@ -10,6 +10,7 @@ import type { Diagnosis } from './finding.ts'
 import { error, info, warning } from './finding.ts'
 import type { Yaml } from './front-matter.ts'
 import type { Elsewhere, Known, Lines } from './links.ts'
+import { Window } from './window.ts'
 import type { Place } from './worktrees.ts'
 
 // Whether the log and the tickets say the same.
@@ -106,11 +107,13 @@ async function claimFault(id: string, lease: Lease, situation: Situation): Promi
   )
 }
 
+const window = new Window()
+
 /** The ticket as the holder's worktree has it, where that is another one; null when it has none. */
 async function copyOfHolder(id: string, { holder }: Lease, { places, here, yaml }: Situation): Promise<Ticket | null> {
   const place = places.get(holder.worktreeId)
   if (place?.present !== true || place.id === here) return null
-  const text = readRegular(join(ticketsDirectory(place.root), id, 'ticket.md'), maxTicketBytes)
+  const text = window.read(join(ticketsDirectory(place.root), id, 'ticket.md'), maxTicketBytes)
   return typeof text === 'string' ? null : (await yaml()).parseTicket(text.toString('utf8'), id).ticket
 }
 

@@ -22,11 +22,24 @@ export function lineOfItem(text: string, key: string, item: string, occurrence =
     if (isKey(content, key)) [inside, keyLine] = [true, line]
     else if (inside && /^[^\s#-]/.test(content)) break
     if (!inside) continue
-    seen += content.split(item).length - 1
+    seen += timesIn(content, item)
     if (seen > occurrence) return line
   }
   return keyLine
 }
+
+/** How often an item stands in a line by itself, not as a part of another. */
+function timesIn(content: string, item: string): number {
+  let times = 0
+  for (let at = content.indexOf(item); at >= 0; at = content.indexOf(item, at + item.length)) {
+    const [before, after] = [content.charAt(at - 1), content.charAt(at + item.length)]
+    if (apart.has(before) && apart.has(after)) times++
+  }
+  return times
+}
+
+/** What stands around an item; nothing at the ends of a line. */
+const apart: ReadonlySet<string> = new Set(['', ' ', '\t', ',', '[', ']', '"', "'"])
 
 const isKey = (content: string, key: string): boolean =>
   content.startsWith(key) || content.startsWith(`"${key}"`) || content.startsWith(`'${key}'`)
