@@ -274,7 +274,7 @@ describe('an import', () => {
     const { Catalogue } = await import('../../../src/service/ticket/catalogue.ts')
     const { findRepository } = await import('../../../src/host/git.ts')
     const report = await room.import('beads', { root: linked, tickets: Catalogue.open(findRepository(linked, {}), null).list() })
-    expect(report).toMatchObject({ imported: 0, skipped: 1, warnings: [expect.stringMatching(/not in this worktree/)] })
+    expect(report).toMatchObject({ imported: 0, skipped: 1, warnings: [expect.stringMatching(/^1 ticket is not in this worktree/)] })
     expect(fs.existsSync(path.join(linked, '.leasehold/tickets'))).toBe(false)
   })
 

@@ -85,13 +85,24 @@ export async function importTickets(options: ImportOptions): Promise<Imported> {
     ensureAttributes(root)
     writeGates(root, fresh)
   }
+  const elsewhere: string[] = []
   const counts = { imported: 0, updated: 0, unchanged: 0, skipped: left }
   for (const [index, plan] of planned.entries()) {
-    counts[carryOut(plan, options, notes)] += 1
+    counts[carryOut(plan, options, notes, elsewhere)] += 1
     options.progress?.(index + 1, planned.length)
   }
+  if (elsewhere.length > 0) notes.warnings.push(tellElsewhere(elsewhere))
   const { warnings, dropped, states, priorities } = notes
   return { from, dryRun, ...counts, gates: fresh.length, warnings, dropped, mapped: { states, priorities } }
+}
+
+/** A copy of its own would meet the other one at the next merge. */
+function tellElsewhere(ids: readonly string[]): string {
+  const [them, some] = [ids.length === 1 ? 'ticket is' : 'tickets are', ids.slice(0, 3).join(', ')]
+  return (
+    `${ids.length} ${them} not in this worktree, but in the main one or on the base branch: ${some}${ids.length > 3 ? ', …' : ''}; ` +
+    'import there, or merge first'
+  )
 }
 
 /** One pass over what is there. Only tickets of this worktree are asked where they came from: the others are not written to. */
@@ -107,10 +118,10 @@ async function existingTickets(tickets: AsyncIterable<Listed>): Promise<readonly
 
 type Outcome = 'imported' | 'updated' | 'unchanged' | 'skipped'
 
-function carryOut(plan: Planned, options: ImportOptions, notes: Notes): Outcome {
+function carryOut(plan: Planned, options: ImportOptions, notes: Notes, elsewhere: string[]): Outcome {
   const { existing, ticket } = plan
   if (existing?.directory === null) {
-    notes.warn(ticket.id, 'it is not in this worktree, but in the main one or on the base branch; import there, or merge first')
+    elsewhere.push(ticket.id)
     return 'skipped'
   }
   if (isUnchanged(plan)) return 'unchanged'
