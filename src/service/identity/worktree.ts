@@ -14,8 +14,20 @@ export interface WorktreeIdentity {
   readonly root: string
   /** Nothing is left to write: false before the first `ensureWorktree`, and after a move or a copy until the next one. */
   readonly written: boolean
+  /** What it was made for, when we made it. A copy was made for nothing. */
+  readonly purpose: Purpose | null
   /** One sentence when the worktree was moved or copied, or its file was damaged. */
   readonly warning?: string
+}
+
+/** What a worktree was made for. */
+export interface Purpose {
+  /** Full id; null when it was made under a free name. */
+  readonly ticket: string | null
+  /** The branch it was made with; another may be checked out since. */
+  readonly branch: string
+  /** The branch it was made from, where its work is to go; null when it was made from a bare commit. */
+  readonly base: string | null
 }
 
 /** `worktree.json`, as we use it. */
@@ -23,6 +35,7 @@ interface WorktreeRecord {
   readonly worktreeId: string
   readonly root: string
   readonly createdAt: string
+  readonly purpose: Purpose | null
 }
 
 const recordFile = (gitDir: string): string => join(worktreeDirectory(gitDir), 'worktree.json')
@@ -32,6 +45,7 @@ interface Judgement {
   readonly step: 'keep' | 'create' | 'replace'
   readonly worktreeId: string
   readonly root: string
+  readonly purpose: Purpose | null
   readonly warning?: string
 }
 
@@ -63,18 +77,30 @@ export function ensureWorktree(repository: Repository): WorktreeIdentity {
   }
 }
 
+/**
+ * Writes down what a worktree was made for, with its id. To be called before anybody can work in it: what was there is replaced.
+ * Throws what the file system does.
+ */
+export function foundWorktree(repository: Repository, purpose: Purpose): WorktreeIdentity {
+  const worktreeId = freshId(repository)
+  const root = repository.root ?? repository.gitDir
+  write(repository, { step: 'replace', worktreeId, root, purpose })
+  return { worktreeId, root, purpose, written: true }
+}
+
 function judge(repository: Repository): Judgement {
   const file = recordFile(repository.gitDir)
   const root = repository.root ?? repository.gitDir
   const found = readRecord(file)
-  if (found === undefined) return { step: 'create', worktreeId: freshId(repository), root }
+  if (found === undefined) return { step: 'create', worktreeId: freshId(repository), root, purpose: null }
   if (found === null) {
-    return { step: 'replace', worktreeId: freshId(repository), root, warning: `${file} was damaged: this worktree has a new id.` }
+    const warning = `${file} was damaged: this worktree has a new id.`
+    return { step: 'replace', worktreeId: freshId(repository), root, purpose: null, warning }
   }
-  const { worktreeId } = found
+  const { worktreeId, purpose } = found
   // Inside a git directory that stands apart from its worktree nobody can see where that is: believe the file.
-  if (found.root === root || repository.root === null) return { step: 'keep', worktreeId, root: found.root }
-  if (isSameDirectory(found.root, root)) return { step: 'keep', worktreeId, root }
+  if (found.root === root || repository.root === null) return { step: 'keep', worktreeId, root: found.root, purpose }
+  if (isSameDirectory(found.root, root)) return { step: 'keep', worktreeId, root, purpose }
   return judgeElsewhere(repository, found, root)
 }
 
@@ -84,15 +110,16 @@ function judgeElsewhere(repository: Repository, found: WorktreeRecord, root: str
   if (there !== null && isSameDirectory(there, repository.gitDir)) {
     // Two directories, one file: writing would give it to whoever came last, so this one has an id of its own that stays unwritten.
     const warning = `${root} and ${found.root} use one git directory: one is a copy that Git does not know. Make worktrees with \`git worktree add\`.`
-    return { step: 'keep', worktreeId: freshId(repository), root, warning }
+    return { step: 'keep', worktreeId: freshId(repository), root, purpose: null, warning }
   }
   const original = originalOf(found, repository, there)
   if (original !== null) {
     const worktreeId = freshId(repository)
-    return { step: 'replace', worktreeId, root, warning: `This worktree is a copy of ${original}; its id is now ${worktreeId}.` }
+    const warning = `This worktree is a copy of ${original}; its id is now ${worktreeId}.`
+    return { step: 'replace', worktreeId, root, purpose: null, warning }
   }
   const warning = `This worktree was moved here from ${found.root}; it keeps its id ${found.worktreeId}.`
-  return { step: 'replace', worktreeId: found.worktreeId, root, warning }
+  return { step: 'replace', worktreeId: found.worktreeId, root, purpose: found.purpose, warning }
 }
 
 /** False when another command wrote the file first. */
@@ -125,10 +152,24 @@ function createOnce(file: string, content: string, mode: number): boolean {
   }
 }
 
-function print(repository: Repository, { worktreeId, root }: Judgement): string {
+function print(repository: Repository, { worktreeId, root, purpose }: Judgement): string {
   const earlier = readRecord(recordFile(repository.gitDir))
   const created = earlier?.worktreeId === worktreeId ? earlier.createdAt : createdAt(repository.gitDir)
-  return `${JSON.stringify({ schema_version: 1, worktree_id: worktreeId, root, created_at: created })}\n`
+  return `${JSON.stringify({ schema_version: 1, worktree_id: worktreeId, root, created_at: created, ...wirePurpose(purpose) })}\n`
+}
+
+function wirePurpose(purpose: Purpose | null): Record<string, string> {
+  if (purpose === null) return {}
+  const { ticket, branch, base } = purpose
+  return { ...(ticket === null ? {} : { ticket }), branch, ...(base === null ? {} : { base }) }
+}
+
+/** A record that says it badly was made for nothing. */
+function purposeIn({ ticket, branch, base }: Record<string, unknown>): Purpose | null {
+  if (typeof branch !== 'string' || branch === '') return null
+  if (ticket !== undefined && (typeof ticket !== 'string' || !/^[a-z0-9][a-z0-9._-]{0,127}$/.test(ticket))) return null
+  if (base !== undefined && (typeof base !== 'string' || base === '')) return null
+  return { ticket: ticket ?? null, branch, base: base ?? null }
 }
 
 /** The worktree that this file was copied from, or null when this one is the only one with its id. */
@@ -180,10 +221,11 @@ function readRecord(file: string): WorktreeRecord | null | undefined {
   try {
     const content = readJson(file)
     if (content === undefined) return undefined
-    const { schema_version, worktree_id, root, created_at } = (content ?? {}) as Record<string, unknown>
+    const members = (content ?? {}) as Record<string, unknown>
+    const { schema_version, worktree_id, root, created_at } = members
     if (schema_version !== 1 || typeof worktree_id !== 'string' || !/^wt:[0-9a-f]{8}$/.test(worktree_id)) return null
     if (typeof root !== 'string' || typeof created_at !== 'string') return null
-    return { worktreeId: worktree_id, root, createdAt: created_at }
+    return { worktreeId: worktree_id, root, createdAt: created_at, purpose: purposeIn(members) }
   } catch {
     return null
   }

@@ -162,7 +162,14 @@ export const format: Schema = object(
 )
 
 /** `worktree.json` in a worktree’s git directory. */
-export const worktreeFile: Schema = object({ schema_version: always(1), worktree_id: worktreeId, root: text(), created_at: time })
+export const worktreeFile: Schema = object(
+  { schema_version: always(1), worktree_id: worktreeId, root: text(), created_at: time },
+  {
+    ticket: text('full id of the ticket it was made for'),
+    branch: text('the branch it was made with; there only when lh made the worktree'),
+    base: text('the branch it was made from'),
+  },
+)
 
 /** `held.json` in a worktree’s git directory. */
 export const heldFile: Schema = object({

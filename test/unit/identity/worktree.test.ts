@@ -48,7 +48,7 @@ afterAll(() => rmSync(all, { recursive: true, force: true }))
 describe('worktree identity', () => {
   it('is shown before it is written, and is the same then', () => {
     const shown = read(main)
-    expect(shown).toEqual({ worktreeId: expect.stringMatching(/^wt:[0-9a-f]{8}$/), root: main, written: false })
+    expect(shown).toEqual({ worktreeId: expect.stringMatching(/^wt:[0-9a-f]{8}$/), root: main, written: false, purpose: null })
     expect(readdirSync(join(main, '.git'))).not.toContain('leasehold')
     expect(read(join(main, '.git'))).toEqual(shown)
     expect(ensure(main)).toEqual({ ...shown, written: true })
@@ -96,9 +96,9 @@ describe('worktree identity', () => {
     const { created_at } = onDisk(before)
     git(main, 'worktree', 'move', before, after)
     const warning = expect.stringContaining(before) as string
-    expect(read(after)).toEqual({ worktreeId, root: after, written: false, warning })
-    expect(ensure(after)).toEqual({ worktreeId, root: after, written: true, warning })
-    expect(ensure(after)).toEqual({ worktreeId, root: after, written: true })
+    expect(read(after)).toEqual({ worktreeId, root: after, written: false, purpose: null, warning })
+    expect(ensure(after)).toEqual({ worktreeId, root: after, written: true, purpose: null, warning })
+    expect(ensure(after)).toEqual({ worktreeId, root: after, written: true, purpose: null })
     expect(onDisk(after)).toMatchObject({ worktree_id: worktreeId, root: after, created_at })
   })
 
@@ -107,7 +107,7 @@ describe('worktree identity', () => {
     const renamed = join(base, 'renamed')
     renameSync(main, renamed)
     expect(ensure(renamed)).toMatchObject({ worktreeId, warning: expect.stringContaining('moved') })
-    expect(ensure(renamed)).toEqual({ worktreeId, root: renamed, written: true })
+    expect(ensure(renamed)).toEqual({ worktreeId, root: renamed, written: true, purpose: null })
   })
 
   it('is new in a copy of the whole repository, and stays in the original', () => {
@@ -118,8 +118,8 @@ describe('worktree identity', () => {
     expect(shown.worktreeId).not.toBe(worktreeId)
     expect(shown.warning).toContain(main)
     expect(ensure(copy)).toEqual({ ...shown, written: true })
-    expect(ensure(copy)).toEqual({ worktreeId: shown.worktreeId, root: copy, written: true })
-    expect(ensure(main)).toEqual({ worktreeId, root: main, written: true })
+    expect(ensure(copy)).toEqual({ worktreeId: shown.worktreeId, root: copy, written: true, purpose: null })
+    expect(ensure(main)).toEqual({ worktreeId, root: main, written: true, purpose: null })
   })
 
   it('is new where only the file was copied from another worktree, also one that has moved since', () => {
@@ -132,7 +132,7 @@ describe('worktree identity', () => {
     expect(second).toMatchObject({ written: true, warning: expect.stringContaining('copy') })
     expect(second.worktreeId).not.toBe(worktreeId)
     expect(ensure(three).worktreeId).toBe(worktreeId)
-    expect(ensure(two)).toEqual({ worktreeId: second.worktreeId, root: two, written: true })
+    expect(ensure(two)).toEqual({ worktreeId: second.worktreeId, root: two, written: true, purpose: null })
   })
 
   it('is not fought over by two directories with one git directory', () => {
@@ -143,7 +143,7 @@ describe('worktree identity', () => {
     const other = ensure(copy)
     expect(other.worktreeId).not.toBe(worktreeId)
     expect(other.warning).toContain('git worktree add')
-    expect(ensure(linked)).toEqual({ worktreeId, root: linked, written: true })
+    expect(ensure(linked)).toEqual({ worktreeId, root: linked, written: true, purpose: null })
     expect(ensure(copy)).toEqual(other)
   })
 
@@ -157,8 +157,8 @@ describe('worktree identity', () => {
       '{"schema_version":1,"worktree_id":"wt:../../x","root":"/","created_at":""}',
     ]) {
       writeFileSync(recordOf(main), broken)
-      expect(ensure(main)).toEqual({ worktreeId, root: main, written: true, warning: expect.stringContaining('damaged') })
-      expect(ensure(main)).toEqual({ worktreeId, root: main, written: true })
+      expect(ensure(main)).toEqual({ worktreeId, root: main, written: true, purpose: null, warning: expect.stringContaining('damaged') })
+      expect(ensure(main)).toEqual({ worktreeId, root: main, written: true, purpose: null })
     }
     const victim = join(base, 'victim')
     writeFileSync(victim, 'mine')
