@@ -59,7 +59,10 @@ export class BaseBranch {
 
   /** Ids of all its tickets. */
   ids(): readonly string[] {
-    return [...this.#all().keys()]
+    const records = this.#load()
+    // The line before the records: one reading of it is quicker than one of each record.
+    const start = records.indexOf(10) + 1
+    return records.toString('latin1', start, records.indexOf(10, start)).split(' ').slice(1)
   }
 
   has(id: string): boolean {
@@ -93,7 +96,8 @@ export class BaseBranch {
     if (this.#index !== undefined) return this.#index
     const records = this.#load()
     const index = new Map<string, number>()
-    for (let at = records.indexOf(10) + 1; at < records.length; at = records.indexOf(10, at) + 1) {
+    const first = records.indexOf(10, records.indexOf(10) + 1) + 1
+    for (let at = first; at < records.length; at = records.indexOf(10, at) + 1) {
       const space = records.indexOf(32, at)
       const end = records.indexOf(10, at)
       if (space > 0 && space < end) index.set(records.toString('latin1', at, space), at)
@@ -102,7 +106,7 @@ export class BaseBranch {
     return index
   }
 
-  /** Lines: a heading with the commit, then a record for each ticket, then an end. */
+  /** Lines: a heading with the commit, `:` and the ids, a record for each ticket, and an end. */
   #load(): Buffer {
     this.#records ??= this.#read()
     return this.#records
@@ -110,7 +114,7 @@ export class BaseBranch {
 
   #read(): Buffer {
     const commit = this.#commit()
-    if (commit === null) return Buffer.from('\n')
+    if (commit === null) return Buffer.from('\n:\n')
     const file = join(storeDirectory(this.#repository.commonDir), 'tickets.base')
     const found = readRegular(file, maxCacheBytes)
     const known = typeof found === 'string' || !isWhole(found) ? null : found
@@ -124,7 +128,7 @@ export class BaseBranch {
   #ask(commit: string, earlier: Buffer | null): Buffer {
     const { commonDir } = this.#repository
     const known = new Map<string, string>()
-    for (const line of earlier === null ? [] : earlier.toString('utf8').split('\n')) {
+    for (const line of earlier === null ? [] : earlier.toString('utf8').split('\n').slice(2)) {
       const json = line.indexOf('"')
       if (json > 0) known.set(line.split(' ', 2)[1]!, line.slice(json))
     }
@@ -136,7 +140,8 @@ export class BaseBranch {
     const unknown = [...new Set(tickets.map(({ blob }) => blob))].filter(blob => !known.has(blob))
     const contents = readBlobs(commonDir, unknown)
     for (const [number, blob] of unknown.entries()) known.set(blob, JSON.stringify(headOf(contents[number]!.toString('utf8'))))
-    return Buffer.from(`${heading(commit)}\n${tickets.map(({ id, blob }) => `${id} ${blob} ${known.get(blob)!}\n`).join('')}end\n`)
+    const records = tickets.map(({ id, blob }) => `${id} ${blob} ${known.get(blob)!}\n`)
+    return Buffer.from(`${heading(commit)}\n${[':', ...tickets.map(({ id }) => id)].join(' ')}\n${records.join('')}end\n`)
   }
 
   /** A place that cannot be written makes the next command slower, nothing else. Reading commands do not make the store either. */

@@ -165,7 +165,9 @@ const unwritable = (path: string, error: unknown): unknown =>
 
 /** A new content for a file, on the disk but not in its place yet. */
 export interface Replacement {
-  /** Puts it in place if the file still has the content with this hash (null: is missing). Throws `policy` when it was changed. */
+  /** Throws `policy` unless the file still has the content with this hash (null: is missing). */
+  check(expectedHash: string | null): void
+  /** Checks, and puts it in place. */
   commit(expectedHash: string | null): void
   /** Forgets it. */
   discard(): void
@@ -181,14 +183,18 @@ export function prepareReplacement(path: string, content: string | Uint8Array): 
   } catch (error) {
     throw unwritable(path, error)
   }
+  const check = (expectedHash: string | null): void => {
+    const found = readRegular(path, maxTicketBytes)
+    const hash = typeof found === 'string' ? (found === 'missing' ? null : found) : hashOf(found)
+    if (hash === expectedHash) return
+    if (typeof found === 'string' || isUtf8(found)) throw changedMeanwhile(path)
+    throw usage(`${path} is not UTF-8; it cannot be changed without loss.`, 'Save it as UTF-8 with an editor.')
+  }
   return {
+    check,
     commit(expectedHash) {
       try {
-        const found = readRegular(path, maxTicketBytes)
-        const hash = typeof found === 'string' ? (found === 'missing' ? null : found) : hashOf(found)
-        if (hash !== expectedHash) {
-          throw changedMeanwhile(path)
-        }
+        check(expectedHash)
         renameSync(temporary, path)
       } catch (error) {
         remove(temporary)

@@ -22,12 +22,11 @@ export function findFrontMatter(text: string): FrontMatterPlace | null | 'unclos
   const start = afterFence(text, first)
   if (start < 0) return null
   if (start === 0) return 'unclosed'
-  for (let line = start; ;) {
+  for (let line = start - 1; ;) {
+    line = text.indexOf('\n---', line) + 1
+    if (line === 0) return 'unclosed'
     const after = afterFence(text, line)
     if (after >= 0) return { start, end: line, after: after === 0 ? text.length : after }
-    const next = text.indexOf('\n', line)
-    if (next < 0) return 'unclosed'
-    line = next + 1
   }
 }
 
@@ -43,6 +42,9 @@ function afterFence(text: string, at: number): number {
 
 /** Anything that could make YAML see other lines than we do. Halves of characters outside the basic plane are no such thing. */
 const strange = /[^\n\x20-\x7e\xa0-\u2027\u202a-\ufefe\uff00-\ufffd]/
+
+/** Front matter is seldom longer; decoding the body as well would take longer than all the rest. Bytes. */
+const usualHead = 1024
 
 /** Keys that YAML would not read as text. */
 const notText = /^(?:null|true|false)$/i
@@ -78,8 +80,15 @@ const values: Value[] = Array.from({ length: slots.size })
  * what `parseTicket` would, and nothing is wrong with it but perhaps the name of its directory.
  */
 export function scanTicket(source: string | Buffer): Ticket | null {
-  const text = typeof source === 'string' ? source : headOf(source)
-  const place = findFrontMatter(text)
+  if (typeof source === 'string') return scanHead(source, findFrontMatter(source))
+  const beginning = source.toString('utf8', 0, usualHead)
+  const place = findFrontMatter(beginning)
+  // Of half a line nobody knows what it is.
+  const whole = source.length <= usualHead || (place !== null && place !== 'unclosed' && place.after < beginning.length)
+  return whole ? scanHead(beginning, place) : scanTicket(source.toString('utf8'))
+}
+
+function scanHead(text: string, place: FrontMatterPlace | null | 'unclosed'): Ticket | null {
   if (place === null || place === 'unclosed' || place.end - place.start > maxFrontMatter) return null
   let head = text.slice(place.start, place.end)
   if (head.includes('\r')) head = head.replaceAll('\r\n', '\n')
@@ -106,14 +115,6 @@ export function scanTicket(source: string | Buffer): Ticket | null {
     }
   }
   return ticketOf()
-}
-
-/** The text up to the end of the front matter, as far as it can be seen without decoding the body. */
-function headOf(bytes: Buffer): string {
-  const closing = bytes.indexOf('\n---', 3, 'latin1')
-  // Two bytes more for the line ending; should they cut a character in two, then `---` is not the whole line and nothing is lost.
-  const line = closing < 0 ? -1 : bytes.indexOf('\n', closing + 4, 'latin1')
-  return closing < 0 || line < 0 ? bytes.toString('utf8') : bytes.toString('utf8', 0, line + 1)
 }
 
 const isKey = (key: string): boolean => /^[A-Za-z_][A-Za-z0-9_-]{0,99}$/.test(key) && !notText.test(key)
@@ -197,16 +198,26 @@ function list(slot: number): readonly string[] | undefined {
 }
 
 function ticketOf(): Ticket | null {
-  const [id, slug, title, kind, createdAt, updatedAt] = [text(0), text(1), text(2), text(4), text(8), text(9)]
+  const id = text(0)
+  const slug = text(1)
+  const title = text(2)
+  const kind = text(4)
+  const createdAt = text(8)
+  const updatedAt = text(9)
   if (id === null || slug === null || title === null || kind === null || createdAt === null || updatedAt === null) return null
   const status = text(3) as Status | null
   const priority = text(5) as Priority | null
   if (status === null || !statuses.includes(status) || priority === null || !priorities.includes(priority)) return null
   const workflowState = values[7] === undefined ? (status === 'closed' ? 'done' : 'intake') : (text(7) as WorkflowState | null)
   if (workflowState === null || !workflowStates.includes(workflowState)) return null
-  const [assignee, legacyTicket, queuedBy, queuedAt] = [optional(10), optional(11), optional(12), optional(13)]
+  const assignee = optional(10)
+  const legacyTicket = optional(11)
+  const queuedBy = optional(12)
+  const queuedAt = optional(13)
   if (assignee === undefined || legacyTicket === undefined || queuedBy === undefined || queuedAt === undefined) return null
-  const [labels, dependsOn, gates] = [list(6), list(14), list(15)]
+  const labels = list(6)
+  const dependsOn = list(14)
+  const gates = list(15)
   if (labels === undefined || dependsOn === undefined || gates === undefined) return null
   if (!isTime(createdAt) || !isTime(updatedAt) || (queuedAt !== null && !isTime(queuedAt))) return null
   return {
