@@ -12,6 +12,8 @@ export interface HoldRequest {
   /** Program and arguments. */
   readonly command: readonly string[]
   readonly env: NodeJS.ProcessEnv
+  /** Where the command runs; here unless told. */
+  readonly cwd?: string
   /** Keep standard output for our own document. */
   readonly stdoutToStderr: boolean
   readonly warn: (text: string) => void
@@ -69,7 +71,7 @@ export async function runHolding(request: HoldRequest): Promise<Held> {
 }
 
 async function started(request: HoldRequest): Promise<ChildProcess> {
-  const { command, env, granted, stdoutToStderr } = request
+  const { command, cwd, env, granted, stdoutToStderr } = request
   const { spawn } = await import('node:child_process')
   const [program, ...args] = command
   const stdio = [
@@ -78,7 +80,11 @@ async function started(request: HoldRequest): Promise<ChildProcess> {
     'inherit',
     ...(granted.liveLock?.fd === null || granted.liveLock === null ? [] : [granted.liveLock.fd]),
   ] as const
-  const child = spawn(program!, args, { stdio: [...stdio], env: { ...env, ...holdEnvironment(granted) } })
+  const child = spawn(program!, args, {
+    stdio: [...stdio],
+    env: { ...env, ...holdEnvironment(granted) },
+    ...(cwd === undefined ? {} : { cwd }),
+  })
   const error = await startError(child)
   if (error === null) return child
   await giveBack(request)

@@ -61,7 +61,13 @@ const already: Members = { already: always(true, 'there was nothing to do') }
 export const ticketChanged = object({ ...ok, ticket }, already)
 export const ticketList = object({ ...ok, tickets: list(row), count: count() })
 export const ticketShow = object({ ...ok, ticket: shown })
-export const ticketStart = object({ ...ok, ticket, lease }, { already_held: always(true) })
+export const ticketStart = object(
+  { ...ok, ticket, lease },
+  {
+    leases: about(list(lease), 'in the worktree that was made for it: the ticket’s, the worktree’s and the branch’s'),
+    already_held: always(true),
+  },
+)
 export const ticketNext = object({ ...ok, ticket: maybe(ticket), lease: maybe(about(lease, 'with --claim')) })
 
 const mappedWords: Schema = {

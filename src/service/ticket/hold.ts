@@ -47,14 +47,16 @@ export async function holdTicket(workspace: Workspace, caller: Caller, ticketId:
   const target = { resource: `ticket:${ticketId}` }
   const presented = proofFor(workspace, target, options.flags ?? {}, options.env ?? process.env, holder)
   const answer = await coordinator.guard({ holder }, { target, presented, effect: () => undefined })
-  if (answer.ok) return new Held(workspace, { holder }, ticketId, answer.leases[0]!, false)
+  if (answer.ok) return new Held(workspace, { holder }, ticketId, leaseOf(answer, target.resource), false)
   if (!isFree(answer)) orThrow(answer)
   const { finishedToo = false, why } = options
   const taken = orThrow(
     await coordinator.acquire({ holder }, { resources: [target.resource], ttlSecs: momentSecs, reason: why, finishedToo }),
   )
-  return new Held(workspace, { holder }, ticketId, taken.leases[0]!, true)
+  return new Held(workspace, { holder }, ticketId, leaseOf(taken, target.resource), true)
 }
+
+const leaseOf = ({ leases }: Granted, resource: string): Lease => leases.find(lease => lease.resource === resource)!
 
 /** Nobody has it, or somebody whose time is over. A caller that shows an old token is told that it lost the lease. */
 const isFree = ({ refusal, now }: Refused): boolean =>

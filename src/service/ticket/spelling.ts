@@ -3,6 +3,7 @@ import type { Fault } from '../../core/fault.ts'
 import { isExpired } from '../../core/lease.ts'
 import { kindOf, nameOf, printable } from '../../core/resource.ts'
 import type { Workspace } from '../claim/workspace.ts'
+import { claimSet } from '../worktree/purpose.ts'
 import { branchOf } from './base-branch.ts'
 import type { Catalogue } from './catalogue.ts'
 import { Desk, keyOf } from './desk.ts'
@@ -45,7 +46,7 @@ export async function claimOf(workspace: Workspace, keys: readonly string[]): Pr
   const resources: string[] = []
   for (const key of keys) {
     // oxlint-disable-next-line no-await-in-loop -- hardly ever more than one
-    resources.push(isTicket(key) ? await claimable(desk, key) : key)
+    resources.push(...(isTicket(key) ? claimSet(workspace.repository, await claimable(desk, key)) : [key]))
   }
   return { resources: [...new Set(resources)], branch: keys.some(isTicket) ? branchOf(workspace.repository.gitDir) : null }
 }

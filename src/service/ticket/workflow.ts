@@ -5,6 +5,7 @@ import { orThrow } from '../claim/answer.ts'
 import type { ProofFlags } from '../claim/proof.ts'
 import { noteHeld } from '../claim/proof.ts'
 import type { Stage } from '../gate/definition.ts'
+import { claimSet } from '../worktree/purpose.ts'
 import { branchOf } from './base-branch.ts'
 import { changeTicket, secondsOf } from './change.ts'
 import type { Plan } from './change.ts'
@@ -94,15 +95,15 @@ export async function startTicket(asking: Asking, id: string, request: StartRequ
   const branch = branchOf(desk.workspace.repository.gitDir)
   const granted = orThrow(
     await desk.workspace.coordinator.acquire(caller, {
-      resources: [keyOf(id)],
+      resources: claimSet(desk.workspace.repository, keyOf(id)),
       ...(ttlSecs === undefined ? {} : { ttlSecs }),
       ...(branch === null ? {} : { branch }),
       ...(waitMs === undefined ? {} : { waitMs }),
       ...(onWait === undefined ? {} : { onWait }),
     }),
   )
-  const lease = granted.leases[0]!
-  const warning = noteHeld(desk.workspace, [lease])
+  const lease = granted.leases.find(({ resource }) => resource === keyOf(id))!
+  const warning = noteHeld(desk.workspace, granted.leases)
   return { ...(await markStarted(asking, id, lease)), granted, warning }
 }
 

@@ -60,14 +60,32 @@ function bodyOption(context: Context): string | undefined {
   if (file === undefined) return undefined
   let bytes: Buffer
   try {
-    bytes = fs.readFileSync(file === '-' ? 0 : file)
+    bytes = readUpTo(file === '-' ? 0 : file, maxBodyBytes + 1)
   } catch (error) {
     throw usage(`--body-file ${file} cannot be read: ${(error as Error).message}`)
   }
-  if (bytes.length > maxBodyBytes) throw usage(`--body-file ${file} has ${bytes.length} bytes; a body has at most ${maxBodyBytes}`)
+  if (bytes.length > maxBodyBytes) throw usage(`--body-file ${file} is too large: a body has at most ${maxBodyBytes} bytes`)
   const text = bytes.toString('utf8')
   if (!Buffer.from(text).equals(bytes)) throw usage(`--body-file ${file} is not UTF-8 text`)
   return text
+}
+
+/** The first bytes of a file, which may be one without an end. */
+function readUpTo(file: string | number, limit: number): Buffer {
+  const descriptor = typeof file === 'number' ? file : fs.openSync(file, 'r')
+  try {
+    const parts: Buffer[] = []
+    for (let length = 0; length < limit;) {
+      const part = Buffer.allocUnsafe(Math.min(64 * 1024, limit - length))
+      const got = fs.readSync(descriptor, part)
+      if (got === 0) break
+      parts.push(part.subarray(0, got))
+      length += got
+    }
+    return Buffer.concat(parts)
+  } finally {
+    if (descriptor !== file) fs.closeSync(descriptor)
+  }
 }
 
 function answer(context: Context, ticket: Ticket, lines: string | readonly string[], more: Wire = {}): number {
@@ -176,10 +194,13 @@ function shownLines({ ticket, body, events, readiness, document, directory }: Sh
     paint(colour, 'bold', printable(ticket.title)),
     '',
     ...columns(rows, (text, _row, column) => (column === 0 ? paint(colour, 'dim', text) : text)),
-    ...(body.trim() === '' ? [] : ['', ...body.trimEnd().split('\n').map(printable)]),
+    ...(body.trim() === '' ? [] : ['', ...body.trimEnd().split(/\r?\n/).map(printableLine)]),
     ...(events.length === 0 ? [] : ['', ...events.map(event => eventLine(event, colour))]),
   ]
 }
+
+/** A line of a body; what is indented stays so. */
+const printableLine = (line: string): string => line.split('\t').map(printable).join('\t')
 
 function eventLine(event: Shown['events'][number], colour: boolean): string {
   const { at, actor, type } = event
@@ -285,10 +306,13 @@ export const start: Run = async context => {
     onWait: () => tellWaiting(context)(undefined),
   })
   if (started.warning !== null) context.output.warn(started.warning)
-  const { lease, already_held: held } = grantedDocument(started.granted)
-  const { token } = started.granted.leases[0]!
-  return answer(context, started.ticket, `${started.already ? 'goes on with' : 'started'} ${id}, token ${token}`, {
-    lease,
+  const { lease, leases, already_held: held } = grantedDocument(started.granted)
+  const all = (leases ?? [lease]) as readonly Wire[]
+  const own = all.find(each => each['resource'] === `ticket:${id}`)!
+  return answer(context, started.ticket, `${started.already ? 'goes on with' : 'started'} ${id}, token ${String(own['token'])}`, {
+    lease: own,
+    // In the worktree that was made for it, the worktree and its branch too.
+    ...(leases === undefined ? {} : { leases }),
     ...(held === undefined ? {} : { already_held: held }),
   })
 }
