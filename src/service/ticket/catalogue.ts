@@ -202,8 +202,8 @@ export class Catalogue {
 
   /** Null when there is no ticket, or the library has to look at it. */
   #scan({ id, directory }: FileCopy | BaseCopy): Ticket | null {
-    const head = directory === null ? this.#base.head(id) : headOf(`${directory}/ticket.md`)
-    const ticket = head === null ? null : scanTicket(head)
+    const head = directory === null ? this.#base.head(id) : null
+    const ticket = directory !== null ? scanTicket(window, readHead(`${directory}/ticket.md`)) : head === null ? null : scanTicket(head)
     return ticket?.id === id ? ticket : null
   }
 
@@ -356,20 +356,20 @@ function bodyOf(text: string): string {
   return text.slice(place.after + blank)
 }
 
-/** Front matter that does not fit is read with the rest of its file. */
+/** What was read last of a file. One for all: ten thousand of them would be the collector's main work. */
 const window = Buffer.allocUnsafeSlow(4 * 1024)
 
-/** The beginning of a file, as far as it fits the window, which the next call uses again; null when it cannot be read. */
-function headOf(path: string): Buffer | null {
+/** Reads the beginning of a file into the window, and says how many bytes of it count: 0 when it cannot be read. */
+function readHead(path: string): number {
   const descriptor = openForReading(path)
-  if (typeof descriptor === 'string') return null
+  if (typeof descriptor === 'string') return 0
   try {
     const length = readSync(descriptor, window, 0, window.length, 0)
     // Of more than fits only whole lines: half a line could look like another.
-    return window.subarray(0, length < window.length ? length : window.lastIndexOf(10) + 1)
+    return length < window.length ? length : window.lastIndexOf(10) + 1
   } catch {
     // A directory or a pipe: reading it as a whole says so.
-    return null
+    return 0
   } finally {
     closeSync(descriptor)
   }

@@ -77,15 +77,15 @@ const values: Value[] = Array.from({ length: slots.size })
 
 /**
  * The ticket, when its front matter is written as it usually is; null when it is not, and `parseTicket` has to look. What it returns is
- * what `parseTicket` would, and nothing is wrong with it but perhaps the name of its directory.
+ * what `parseTicket` would, and nothing is wrong with it but perhaps the name of its directory. Of a buffer `length` bytes count.
  */
-export function scanTicket(source: string | Buffer): Ticket | null {
+export function scanTicket(source: string | Buffer, length = source.length): Ticket | null {
   if (typeof source === 'string') return scanHead(source, findFrontMatter(source))
-  const beginning = source.toString('utf8', 0, usualHead)
+  const beginning = source.toString('utf8', 0, Math.min(length, usualHead))
   const place = findFrontMatter(beginning)
   // Of half a line nobody knows what it is.
-  const whole = source.length <= usualHead || (place !== null && place !== 'unclosed' && place.after < beginning.length)
-  return whole ? scanHead(beginning, place) : scanTicket(source.toString('utf8'))
+  const whole = length <= usualHead || (place !== null && place !== 'unclosed' && place.after < beginning.length)
+  return whole ? scanHead(beginning, place) : scanTicket(source.toString('utf8', 0, length))
 }
 
 function scanHead(text: string, place: FrontMatterPlace | null | 'unclosed'): Ticket | null {
