@@ -1,6 +1,4 @@
 import { runGit } from '../../host/git.ts'
-import type { TicketEvent } from '../ticket/events.ts'
-import type { Ticket } from '../ticket/ticket.ts'
 import type { Definition, Mode, Stage } from './definition.ts'
 
 // What the events of a ticket say about its gates.
@@ -8,14 +6,20 @@ import type { Definition, Mode, Stage } from './definition.ts'
 /** `stale`: it passed, for other code or another command. `undefined`: the ticket names it, and nothing defines it. */
 export type State = 'passed' | 'failed' | 'missing' | 'stale' | 'undefined'
 
-export interface GateState {
+/** An event as far as gates are concerned; tickets have more of it. */
+export interface GateEvent {
+  readonly type: string
+  readonly [more: string]: unknown
+}
+
+export interface GateState<E extends GateEvent = GateEvent> {
   readonly key: string
   readonly stage: Stage
   /** Null when nothing defines it. */
   readonly mode: Mode | null
   readonly state: State
   /** Its newest result. */
-  readonly event: TicketEvent | null
+  readonly event: E | null
 }
 
 /** Where a definition is found by its key: a `Map`, or `Definitions`. */
@@ -24,16 +28,16 @@ export interface Lookup {
 }
 
 /** Is this event the result of a gate? */
-export const isResult = (event: TicketEvent): boolean => event.type === 'gate' && typeof event['gate'] === 'string'
+export const isResult = (event: GateEvent): boolean => event.type === 'gate' && typeof event['gate'] === 'string'
 
 /** The state of each gate of a ticket, in the ticket's order. `worktreeRoot` tells which code is there now; null where there is none. */
-export function gateStates(
+export function gateStates<E extends GateEvent>(
   definitions: Lookup,
-  { gates }: Pick<Ticket, 'gates'>,
-  events: readonly TicketEvent[],
+  { gates }: { readonly gates: readonly string[] },
+  events: readonly E[],
   worktreeRoot: string | null,
-): readonly GateState[] {
-  const newest = new Map<string, TicketEvent>()
+): readonly GateState<E>[] {
+  const newest = new Map<string, E>()
   for (const event of events) {
     if (isResult(event)) newest.set(event['gate'] as string, event)
     // What was found good before it was reopened was not good enough.
@@ -53,7 +57,7 @@ export function gateStates(
   })
 }
 
-function stateOf(definition: Definition | null, event: TicketEvent | null, code: Code | null): State {
+function stateOf(definition: Definition | null, event: GateEvent | null, code: Code | null): State {
   if (definition === null) return 'undefined'
   if (event === null) return 'missing'
   if (event['result'] !== 'passed') return 'failed'
@@ -68,7 +72,7 @@ function stateOf(definition: Definition | null, event: TicketEvent | null, code:
 }
 
 /** The gates of a stage that are not passed. */
-export const unmetGates = (states: readonly GateState[], stage: Stage): readonly GateState[] =>
+export const unmetGates = <E extends GateEvent>(states: readonly GateState<E>[], stage: Stage): readonly GateState<E>[] =>
   states.filter(gate => gate.stage === stage && gate.state !== 'passed')
 
 /** Why a gate is not passed, and the command that changes that. */

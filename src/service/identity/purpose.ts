@@ -1,7 +1,7 @@
 import type { Repository } from '../../host/git.ts'
-import { readWorktree, type Purpose } from '../identity/worktree.ts'
+import { readWorktree, type Purpose } from './worktree.ts'
 
-export type { Purpose } from '../identity/worktree.ts'
+export type { Purpose } from './worktree.ts'
 
 /** What this worktree was made for; null when we did not make it, and in a copy. One file is read. */
 export const purposeOf = (repository: Repository): Purpose | null => readWorktree(repository).purpose

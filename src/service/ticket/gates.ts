@@ -4,16 +4,16 @@ import type { Wire } from '../../core/wire.ts'
 import { runGit } from '../../host/git.ts'
 import { orThrow } from '../claim/answer.ts'
 import { suggest } from '../config/schema.ts'
-import { changeTicket, signed, type Happening } from '../ticket/change.ts'
-import type { Desk } from '../ticket/desk.ts'
-import { parseEvents, readEvents, type TicketEvent } from '../ticket/events.ts'
-import { withTicket, type HeldTicket } from '../ticket/hold.ts'
-import type { Ticket } from '../ticket/ticket.ts'
-import { definitionToWire, type Definition, type Definitions, type Found, type Stage } from './definition.ts'
+import { changeTicket, signed, type Happening } from './change.ts'
+import type { Desk } from './desk.ts'
+import { parseEvents, readEvents, type TicketEvent } from './events.ts'
+import { withTicket, type HeldTicket } from './hold.ts'
+import type { Ticket } from './ticket.ts'
+import { definitionToWire, type Definition, type Definitions, type Found, type Stage } from '../gate/definition.ts'
 import { keepLease } from './keep.ts'
-import { keepOutput, logFile, logName, tailOf } from './log.ts'
-import { Code, gateStates, isResult, type GateState } from './results.ts'
-import { runCommand, startDirectory, type CommandEnd } from './run.ts'
+import { keepOutput, logFile, logName, tailOf } from '../gate/log.ts'
+import { Code, gateStates, isResult, type GateState } from '../gate/results.ts'
+import { runCommand, startDirectory, type CommandEnd } from '../gate/run.ts'
 
 // The gates of tickets: which they have, what became of them, and running them. Whoever writes a result has the ticket's lease, and has
 // it still when the result is written.
@@ -40,13 +40,13 @@ function eventsOf({ desk, ticketId }: Pick<Look, 'desk' | 'ticketId'>): readonly
 }
 
 /** The gates of a ticket, each with its state. */
-export async function ticketGates(look: Look): Promise<{ readonly ticket: Ticket; readonly states: readonly GateState[] }> {
+export async function ticketGates(look: Look): Promise<{ readonly ticket: Ticket; readonly states: readonly GateState<TicketEvent>[] }> {
   const { ticket } = await look.desk.catalogue.read(look.ticketId)
   return { ticket, states: gateStates(look.definitions, ticket, eventsOf(look), look.desk.workspace.repository.root) }
 }
 
 /** A gate of a ticket on the wire: its definition, and what became of it. */
-export const stateToWire = ({ key, stage, mode, state, event }: GateState, found: Found | null): Wire => ({
+export const stateToWire = ({ key, stage, mode, state, event }: GateState<TicketEvent>, found: Found | null): Wire => ({
   ...(found === null ? { key, stage, mode } : definitionToWire(found)),
   state,
   result: event === null ? null : resultToWire(event),

@@ -22,6 +22,8 @@ export interface HeldTicket {
    * refusal otherwise, and nothing happened then. A momentary lease ends in the same step.
    */
   commit(effect: () => void): Promise<void>
+  /** The same, and the lease goes on, also a momentary one. */
+  guard(effect: () => void): Promise<void>
   /** The same, and the ownership ends with this outcome. */
   finish(outcome: string, effect: () => void): Promise<void>
   /** Gives back a momentary lease that nothing was done with. */
@@ -106,7 +108,11 @@ class Held implements HeldTicket {
 
   async commit(effect: () => void): Promise<void> {
     if (this.momentary) await this.#release(null, effect)
-    else orThrow(await this.#workspace.coordinator.guard(this.#caller, { ...this.#asked, effect }))
+    else await this.guard(effect)
+  }
+
+  async guard(effect: () => void): Promise<void> {
+    orThrow(await this.#workspace.coordinator.guard(this.#caller, { ...this.#asked, effect }))
   }
 
   async finish(outcome: string, effect: () => void): Promise<void> {

@@ -5,7 +5,7 @@ import { orThrow } from '../claim/answer.ts'
 import type { ProofFlags } from '../claim/proof.ts'
 import { noteHeld } from '../claim/proof.ts'
 import type { Stage } from '../gate/definition.ts'
-import { claimSet } from '../worktree/purpose.ts'
+import { claimSet } from '../identity/purpose.ts'
 import { branchOf } from './base-branch.ts'
 import { changeTicket, secondsOf } from './change.ts'
 import type { Plan } from './change.ts'
@@ -96,6 +96,8 @@ export async function startTicket(asking: Asking, id: string, request: StartRequ
   const granted = orThrow(
     await desk.workspace.coordinator.acquire(caller, {
       resources: claimSet(desk.workspace.repository, keyOf(id)),
+      // By this the doctor knows a start that was cut short.
+      reason: 'ticket start',
       ...(ttlSecs === undefined ? {} : { ttlSecs }),
       ...(branch === null ? {} : { branch }),
       ...(waitMs === undefined ? {} : { waitMs }),
@@ -136,7 +138,7 @@ async function markStarted({ desk, caller }: Asking, id: string, lease: Lease): 
 }
 
 /** Throws `policy` while a gate of this stage is not passed, naming each and the command that helps. */
-async function refuseUnmet(desk: Desk, ticket: Ticket, stage: Stage, what: string): Promise<void> {
+export async function refuseUnmet(desk: Desk, ticket: Ticket, stage: Stage, what: string): Promise<void> {
   if (ticket.gates.length === 0) return
   const [{ Definitions }, { gateStates, unmetGates, gateAdvice }] = await Promise.all([
     import('../gate/definition.ts'),
@@ -166,15 +168,17 @@ export async function finishTicket(asking: Asking, id: string): Promise<Stepped>
   return withTicket(desk.workspace, caller, id, { why: 'ticket done', finishedToo: isFinished(ticket), flags, env }, async held => {
     const plan = async ({ ticket: current }: { ticket: Ticket }): Promise<Plan> => {
       if (isFinished(current)) return { changes: {}, events: [] }
-      checkStep(current, 'done')
       await refuseUnmet(desk, current, 'post', 'be done')
-      return {
-        changes: { workflowState: 'done' },
-        events: [stateEvent(current.workflowState, 'done', { token: held.lease.token, lease_id: held.lease.leaseId })],
-      }
+      return finishedPlan(current, held.lease)
     }
     return { ticket: await changeTicket(desk, id, actor, plan, effect => held.finish('done', effect)), already: false }
   })
+}
+
+/** How a ticket is marked as done. Throws `policy` when it is not in progress. */
+export function finishedPlan(ticket: Ticket, { token, leaseId }: Lease): Plan {
+  checkStep(ticket, 'done')
+  return { changes: { workflowState: 'done' }, events: [stateEvent(ticket.workflowState, 'done', { token, lease_id: leaseId })] }
 }
 
 /** Closes a ticket in whatever state it is, with what became of it. Ends its lease. */

@@ -26,7 +26,7 @@ import {
   type GateRequest,
   type Ran,
   type RunReport,
-} from '../../../service/gate/gates.ts'
+} from '../../../service/ticket/gates.ts'
 import { plainText } from '../../../service/gate/log.ts'
 import { gateAdvice, type State } from '../../../service/gate/results.ts'
 import { Desk } from '../../../service/ticket/desk.ts'

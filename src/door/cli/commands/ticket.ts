@@ -27,7 +27,7 @@ import type { Context, Run } from '../command.ts'
 import { switchOption, textOption } from '../command.ts'
 import type { FileWorkspace } from '../open.ts'
 import { openWorkspace } from '../open.ts'
-import { columns, paint, printable, said } from '../text.ts'
+import { columns, paint, printable, printableLine, said } from '../text.ts'
 import { callerOf, reasonOption, tellWaiting, ttlOption, waitOption } from './claim.ts'
 
 /** Longest body that is read, bytes. */
@@ -198,9 +198,6 @@ function shownLines({ ticket, body, events, readiness, document, directory }: Sh
     ...(events.length === 0 ? [] : ['', ...events.map(event => eventLine(event, colour))]),
   ]
 }
-
-/** A line of a body; what is indented stays so. */
-const printableLine = (line: string): string => line.split('\t').map(printable).join('\t')
 
 function eventLine(event: Shown['events'][number], colour: boolean): string {
   const { at, actor, type } = event

@@ -1,6 +1,6 @@
 import { afterEach, beforeEach, describe, expect, it, vi } from 'vitest'
 import { Fault } from '../../../src/core/fault.ts'
-import { keepLease, type Kept } from '../../../src/service/gate/keep.ts'
+import { keepLease, type Kept } from '../../../src/service/ticket/keep.ts'
 import type { HeldTicket } from '../../../src/service/ticket/hold.ts'
 
 // Keeping a lease while a gate runs, with a clock that the test moves.

@@ -1,5 +1,5 @@
 import { Fault, isFault } from '../../core/fault.ts'
-import type { HeldTicket } from '../ticket/hold.ts'
+import type { HeldTicket } from './hold.ts'
 
 /** How often an indefinite lease, or one with a long TTL, gives a sign of life and learns that it was evicted, milliseconds. */
 const longestIntervalMs = 60_000

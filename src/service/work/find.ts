@@ -1,0 +1,28 @@
+import { findRepository } from '../../host/git.ts'
+import type { Repository } from '../../host/git.ts'
+import { worktreeRoots } from '../identity/worktrees.ts'
+import type { Purpose } from '../identity/worktree.ts'
+import { purposeOf } from '../identity/purpose.ts'
+
+/** A worktree and what it was made for. */
+export interface Place {
+  readonly repository: Repository
+  readonly root: string
+  readonly purpose: Purpose
+}
+
+/** The worktree that was made for a ticket; null when there is none (any more). */
+export function worktreeFor(repository: Repository, ticketId: string): Place | null {
+  for (const root of worktreeRoots(repository)) {
+    const place = placeAt(root)
+    if (place?.purpose.ticket === ticketId) return place
+  }
+  return null
+}
+
+/** What the worktree at this top was made for; null when we did not make it. */
+export function placeAt(root: string): Place | null {
+  const repository = findRepository(root, {})
+  const purpose = purposeOf(repository)
+  return purpose === null ? null : { repository, root, purpose }
+}

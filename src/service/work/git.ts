@@ -1,0 +1,93 @@
+import { Fault, policy } from '../../core/fault.ts'
+import { runGit } from '../../host/git.ts'
+import type { GitAnswer } from '../../host/git.ts'
+
+// What finishing asks of Git, in words.
+
+/** The environment for Git and its hooks: nothing of a hook that we may be running in, and whose work it is. */
+export function gitEnvironment(env: NodeJS.ProcessEnv): NodeJS.ProcessEnv {
+  const kept = Object.entries(env).filter(([name]) => !/^GIT_(DIR|WORK_TREE|INDEX_FILE|COMMON_DIR|OBJECT_DIRECTORY|PREFIX)$/.test(name))
+  return Object.fromEntries(kept)
+}
+
+/** Git in one worktree. */
+export class WorktreeGit {
+  readonly root: string
+  readonly #env: NodeJS.ProcessEnv
+
+  constructor(root: string, env: NodeJS.ProcessEnv) {
+    this.root = root
+    this.#env = gitEnvironment(env)
+  }
+
+  try(...args: readonly string[]): GitAnswer {
+    return runGit(this.root, args, this.#env)
+  }
+
+  /** Its output. Throws `unavailable` with what Git said when it fails. */
+  run(...args: readonly string[]): string {
+    const { status, stdout, stderr } = this.try(...args)
+    if (status === 0) return stdout
+    throw new Fault('unavailable', `git ${args[0]} failed in ${this.root}: ${(stderr || stdout).trim().split('\n').at(-1)}`, {
+      hint: `try it: cd ${this.root} && git ${args.join(' ')}`,
+    })
+  }
+
+  /** Commit of a name, null when there is none. */
+  commit(name: string): string | null {
+    const { status, stdout } = this.try('rev-parse', '--quiet', '--verify', `${name}^{commit}`)
+    return status === 0 ? stdout.trim() : null
+  }
+
+  /** The branch that is checked out; null when detached. */
+  branch(): string | null {
+    const { status, stdout } = this.try('symbolic-ref', '--quiet', '--short', 'HEAD')
+    return status === 0 ? stdout.trim() : null
+  }
+
+  isAncestor(ancestor: string, of: string): boolean {
+    return this.try('merge-base', '--is-ancestor', ancestor, of).status === 0
+  }
+
+  /** Changed and untracked paths, those below `except` left out. */
+  changes(except: string): readonly string[] {
+    const fields = this.run('status', '--porcelain=v1', '-z', '--untracked-files=all').split('\0')
+    const paths: string[] = []
+    for (let at = 0; at < fields.length; at++) {
+      const field = fields[at]!
+      if (field === '') continue
+      paths.push(field.slice(3))
+      // A renamed file is followed by its old name.
+      if (/^[RC]/.test(field)) at++
+    }
+    return paths.filter(path => !path.startsWith(except))
+  }
+
+  /** Is a merge, a rebase or the like in the middle? */
+  unfinished(): string | null {
+    for (const [name, what] of [
+      ['MERGE_HEAD', 'merge'],
+      ['CHERRY_PICK_HEAD', 'cherry-pick'],
+      ['REVERT_HEAD', 'revert'],
+      ['REBASE_HEAD', 'rebase'],
+    ] as const)
+      if (this.commit(name) !== null) return what
+    return null
+  }
+}
+
+/** Names at most a few of many. */
+export const few = (names: readonly string[]): string =>
+  `${names.slice(0, 5).join(', ')}${names.length > 5 ? ` and ${names.length - 5} more` : ''}`
+
+/** Refuses a worktree in which something is not committed. */
+export function refuseUncommitted(git: WorktreeGit, ticketFiles: string): void {
+  const what = git.unfinished()
+  if (what !== null) throw policy(`a ${what} is unfinished in ${git.root}`, `finish it, or give it up: git ${what} --abort`)
+  const changes = git.changes(ticketFiles)
+  if (changes.length > 0)
+    throw policy(
+      `${changes.length} files in ${git.root} are not committed: ${few(changes)}`,
+      'commit them, or put them away: git stash --include-untracked',
+    )
+}

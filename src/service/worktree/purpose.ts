@@ -1,0 +1,1 @@
+export { branchKey, claimSet, purposeOf, worktreeKey, type Purpose } from '../identity/purpose.ts'
