@@ -53,6 +53,9 @@ export const printable = (text: string): string =>
     found => `\\u{${found.codePointAt(0)!.toString(16)}}`,
   )
 
+/** A line of a text; what is indented stays so. */
+export const printableLine = (line: string): string => line.split('\t').map(printable).join('\t')
+
 /** Columns, left-aligned; colour is added after the widths are known. */
 export function columns(
   rows: readonly (readonly string[])[],

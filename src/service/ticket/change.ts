@@ -1,10 +1,12 @@
 import { join } from 'node:path'
+import { Fault } from '../../core/fault.ts'
 import { isoFromMs } from '../../core/time.ts'
 import { runGit } from '../../host/git.ts'
 import type { Desk } from './desk.ts'
 import type { TicketEvent } from './events.ts'
 import { appendEvents, mintEventId, readEvents } from './events.ts'
-import { createTicketDirectory, hashOf, isChangedMeanwhile, maxTicketBytes, prepareReplacement, readRegular, replaceFile } from './files.ts'
+import { createTicketDirectory, hashOf, isChangedMeanwhile, maxTicketBytes, prepareReplacement, readRegular } from './files.ts'
+import type { Replacement } from './files.ts'
 import { editTicket } from './front-matter.ts'
 import type { Changes } from './front-matter.ts'
 import type { Ticket } from './ticket.ts'
@@ -86,15 +88,18 @@ async function carryOut(desk: Desk, id: string, actor: string, { text }: Current
       appendEvents(directory, events)
     })
   }
-  const replacement = changed ? prepareReplacement(join(directory, 'ticket.md'), edited) : null
+  const replacements: { readonly file: Replacement; readonly expected: string | null }[] = []
   try {
+    for (const [name, content] of Object.entries(plan.files ?? {})) replacements.push(prepareBeside(join(directory, name), content))
+    if (changed) replacements.push({ file: prepareReplacement(join(directory, 'ticket.md'), edited), expected: hashOf(text) })
     await commit(() => {
-      for (const [name, content] of Object.entries(plan.files ?? {})) writeBeside(join(directory, name), content)
-      replacement?.commit(hashOf(text))
+      // What can fail comes first: events that cannot be recorded leave everything as it was.
+      for (const { file, expected } of replacements) file.check(expected)
       appendEvents(directory, events)
+      for (const { file, expected } of replacements) file.commit(expected)
     })
   } finally {
-    replacement?.discard()
+    for (const { file } of replacements) file.discard()
   }
 }
 
@@ -110,10 +115,16 @@ function bringHere({ catalogue, workspace }: Desk, id: string, text: string): Re
   return { 'ticket.md': text, 'events.jsonl': events }
 }
 
-/** The newer word counts: a ticket that is closed again gets its second resolution. */
-function writeBeside(path: string, content: string): void {
+/** The newer word counts: a ticket that is closed again gets its second resolution. Throws `unavailable` for what is no file. */
+function prepareBeside(path: string, content: string): { readonly file: Replacement; readonly expected: string | null } {
   const found = readRegular(path, maxTicketBytes)
-  replaceFile(path, content, typeof found === 'string' ? null : hashOf(found))
+  if (typeof found === 'string' && found !== 'missing') {
+    throw new Fault('unavailable', `${path} cannot be replaced: ${found}.`, {
+      hint: `Look at it: ls -ld ${path}`,
+      details: { outcome: 'nothing_changed' },
+    })
+  }
+  return { file: prepareReplacement(path, content), expected: typeof found === 'string' ? null : hashOf(found) }
 }
 
 /** Gives happenings their ids, time and actor. */

@@ -2,9 +2,11 @@ import { notFound, policy, usage } from '../../core/fault.ts'
 import { suggest } from '../config/schema.ts'
 import { parseAgentId } from '../identity/agent.ts'
 import type { Current, Happening, Plan } from './change.ts'
+import type { Located } from './catalogue.ts'
 import { changeTicket } from './change.ts'
 import { findCycle, wordCycle } from './dependencies.ts'
 import type { Desk } from './desk.ts'
+import { changedMeanwhile } from './files.ts'
 import { parseTicket } from './front-matter.ts'
 import type { Changes } from './front-matter.ts'
 import { withTicket } from './hold.ts'
@@ -39,16 +41,19 @@ const elsewhere: Readonly<Record<string, string>> = {
 }
 
 /** Short words that people type. */
-const aliases: Readonly<Record<string, SettableKey>> = { state: 'workflow_state', label: 'labels' }
+const aliases: ReadonlyMap<string, SettableKey> = new Map([
+  ['state', 'workflow_state'],
+  ['label', 'labels'],
+])
 
 /** Reads `key=value`. Throws `usage` for a key that is not set this way, saying what is. */
 export function parseSetting(text: string): Setting {
   const equals = text.indexOf('=')
   if (equals < 1) throw usage(`${JSON.stringify(text)} sets nothing`, `write key=value; the keys are ${settable.join(', ')}`)
   const [given, value] = [text.slice(0, equals).trim(), text.slice(equals + 1).trim()]
-  const key = settable.find(name => name === (aliases[given] ?? given))
+  const key = settable.find(name => name === (aliases.get(given) ?? given))
   if (key !== undefined) return { key, changes: changeOf(key, value), needsLease: needsLease(key) }
-  if (elsewhere[given] !== undefined) throw usage(`${given} is not set this way`, elsewhere[given])
+  if (Object.hasOwn(elsewhere, given)) throw usage(`${given} is not set this way`, elsewhere[given])
   const near = suggest(given, settable)
   throw usage(
     `a ticket has no ${JSON.stringify(given)}`,
@@ -207,15 +212,25 @@ export function addEvent(asking: Asking, id: string, happening: Happening): Prom
 
 /** `lh ticket depend`. Throws `policy` with the cycle when it would make one. */
 export async function setDependency(asking: Asking, id: string, on: string, remove: boolean): Promise<Ticket> {
-  const { desk } = asking
+  const { desk, caller } = asking
   const other = remove ? await knownDependency(desk, id, on) : await desk.catalogue.resolve(on)
-  if (!remove) await refuseCycle(desk, id, other)
-  const plan = ({ ticket }: { ticket: Ticket }): Plan | null => {
+  let behind: Behind = new Map()
+  const plan = async ({ ticket }: { ticket: Ticket }): Promise<Plan | null> => {
+    if (!remove) {
+      behind = await everythingBehind(desk, other)
+      refuseCycle(id, other, behind)
+    }
     if (ticket.dependsOn.includes(other) !== remove) return null
     const dependsOn = remove ? ticket.dependsOn.filter(each => each !== other) : [...ticket.dependsOn, other]
     return { changes: { dependsOn }, events: [{ type: 'dependency', on: other, ...(remove ? { removed: true } : {}) }] }
   }
-  return write(asking, id, asking.caller.holder.agentId, plan, false, 'ticket depend')
+  return changeTicket(desk, id, caller.holder.agentId, plan, effect =>
+    desk.workspace.coordinator.exclusively('ticket depend', () => {
+      // Two that are added at the same moment could close a circle that neither of them saw.
+      checkUnchanged(desk, behind)
+      effect()
+    }),
+  )
 }
 
 /** What is taken away may be a ticket that is gone. */
@@ -227,17 +242,41 @@ async function knownDependency(desk: Desk, id: string, spelling: string): Promis
   throw notFound(`${id} does not depend on ${other}`, `see: lh ticket show ${id}`)
 }
 
-async function refuseCycle(desk: Desk, id: string, on: string): Promise<void> {
+/** Tickets, and where and how they were read. */
+type Behind = ReadonlyMap<string, { readonly dependsOn: readonly string[]; readonly located: Located; readonly text: string }>
+
+/** A ticket and all that it waits for, directly or not. */
+async function everythingBehind({ catalogue }: Desk, first: string): Promise<Behind> {
+  const behind = new Map<string, { readonly dependsOn: readonly string[]; readonly located: Located; readonly text: string }>()
+  const ids = new Set([first])
+  // A set is visited in the order of insertion, also what is inserted meanwhile.
+  for (const id of ids) {
+    if (catalogue.locate(id) === null) continue
+    // oxlint-disable-next-line no-await-in-loop -- each names the next
+    const { ticket, located } = await catalogue.read(id)
+    behind.set(id, { dependsOn: ticket.dependsOn, located, text: located.text })
+    for (const next of ticket.dependsOn) ids.add(next)
+  }
+  return behind
+}
+
+function refuseCycle(id: string, on: string, behind: Behind): void {
   if (id === on) throw policy(`${id} cannot depend on itself`, 'name another ticket')
-  const edges = new Map<string, readonly string[]>()
-  for await (const { ticket } of desk.catalogue.list()) edges.set(ticket.id, ticket.dependsOn)
-  edges.set(id, [...(edges.get(id) ?? []), on])
-  const cycle = findCycle(edges, id)
+  const edges = new Map([...behind].map(([each, { dependsOn }]) => [each, dependsOn]))
+  const cycle = findCycle(edges.set(id, [on]), id)
   if (cycle !== null) {
     throw policy(
       `that would be a cycle: ${wordCycle(cycle)}`,
       `take one of these away: lh ticket depend ${cycle.at(-1)} --on ${cycle[0]} --remove`,
     )
+  }
+}
+
+/** Throws when one of the files says something else by now. The base branch is what it was when it was read. */
+function checkUnchanged({ catalogue }: Desk, behind: Behind): void {
+  for (const [id, { located, text }] of behind) {
+    const now = catalogue.locate(id)
+    if (now?.source !== located.source || (located.source !== 'base' && now.text !== text)) throw changedMeanwhile(id)
   }
 }
 

@@ -206,7 +206,8 @@ export function prepareReplacement(path: string, content: string | Uint8Array): 
   }
 }
 
-const changedMeanwhile = (path: string): Fault =>
+/** The refusal after which reading anew and trying again is right. */
+export const changedMeanwhile = (path: string): Fault =>
   new Fault('policy', `${path} was changed by somebody else in the meantime; nothing was written.`, {
     hint: 'Run the command again.',
     details: { kind: 'changed-meanwhile' },

@@ -4,6 +4,7 @@ import { Catalogue } from '../../../service/ticket/catalogue.ts'
 import type { Run } from '../command.ts'
 import { switchOption } from '../command.ts'
 import { openWorkspace } from '../open.ts'
+import { printableLine } from '../text.ts'
 
 /** `lh ticket doctor` */
 export const ticketDoctor: Run = async context => {
@@ -30,6 +31,7 @@ export const ticketDoctor: Run = async context => {
     holder,
   })
   for (const warning of report.warnings) context.output.warn(warning)
-  context.output.answer(report.document, report.lines)
+  // Lines quote what somebody wrote into a ticket.
+  context.output.answer(report.document, report.lines.map(printableLine))
   return report.exit
 }
