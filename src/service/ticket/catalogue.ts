@@ -1,5 +1,5 @@
 import { closeSync, lstatSync, readdirSync, readSync, type Dirent } from 'node:fs'
-import { join } from 'node:path'
+import { dirname, join } from 'node:path'
 import { Fault, notFound, usage } from '../../core/fault.ts'
 import { findRepository, type Repository } from '../../host/git.ts'
 import { BaseBranch, branchOf } from './base-branch.ts'
@@ -53,6 +53,7 @@ export class Catalogue {
   readonly #base: BaseBranch
   readonly #here: string | null
   readonly #warnings = new Set<string>()
+  readonly #checked = new Set<string>()
   #main: string | null | undefined
 
   private constructor(repository: Repository, baseBranch: string | null) {
@@ -90,9 +91,19 @@ export class Catalogue {
   #places(): readonly { readonly source: 'here' | 'main'; readonly tickets: string }[] {
     const main = this.#mainTickets()
     return [
-      ...(this.#here === null ? [] : [{ source: 'here' as const, tickets: this.#here }]),
-      ...(main === null ? [] : [{ source: 'main' as const, tickets: main }]),
+      ...(this.#here === null ? [] : [{ source: 'here' as const, tickets: this.#sound(this.#here) }]),
+      ...(main === null ? [] : [{ source: 'main' as const, tickets: this.#sound(main) }]),
     ]
+  }
+
+  /** The same directory, after a look whether a symbolic link leads to it: then nothing is read there. Throws `unavailable`. */
+  #sound(tickets: string): string {
+    if (!this.#checked.has(tickets)) {
+      checkDirectory(dirname(tickets))
+      checkDirectory(tickets)
+      this.#checked.add(tickets)
+    }
+    return tickets
   }
 
   /** Is there any ticket? */
@@ -132,7 +143,7 @@ export class Catalogue {
     if (this.#here === null) {
       throw usage(`${this.#repository.gitDir} is bare: it has no files for tickets.`, 'Run this in a worktree.')
     }
-    return join(this.#here, id)
+    return join(this.#sound(this.#here), id)
   }
 
   /** The directories that hold a copy: this worktree's, the main worktree's. */
@@ -154,10 +165,10 @@ export class Catalogue {
   /** Asks neither Git nor for any other ticket. */
   #inFiles(id: string): FileCopy | null {
     if (!idPattern.test(id)) return null
-    const here = this.#here === null ? null : join(this.#here, id)
+    const here = this.#here === null ? null : join(this.#sound(this.#here), id)
     if (here !== null && isTicketDirectory(here)) return new FileCopy(id, 'here', here)
     const tickets = this.#mainTickets()
-    const main = tickets === null ? null : join(tickets, id)
+    const main = tickets === null ? null : join(this.#sound(tickets), id)
     return main !== null && isTicketDirectory(main) ? new FileCopy(id, 'main', main) : null
   }
 
@@ -399,13 +410,11 @@ function isDirectory(path: string): boolean {
 
 function entriesOf(tickets: string): readonly Dirent[] {
   try {
-    checkDirectory(join(tickets, '..'))
-    checkDirectory(tickets)
     return readdirSync(tickets, { withFileTypes: true })
   } catch (error) {
     const { code } = error as NodeJS.ErrnoException
     if (code === 'ENOENT' || code === 'ENOTDIR') return []
-    throw error
+    throw new Fault('unavailable', `${tickets} cannot be read: ${(error as Error).message}`, { cause: error })
   }
 }
 

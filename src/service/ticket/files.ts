@@ -139,9 +139,14 @@ function makeTicketsDirectory(root: string): void {
   }
 }
 
-/** Throws `unavailable` unless this is a directory itself. */
+/** Throws `unavailable` unless this is a directory itself, or nothing. */
 export function checkDirectory(path: string): void {
-  const stats = lstatSync(path, { throwIfNoEntry: false })
+  let stats
+  try {
+    stats = lstatSync(path, { throwIfNoEntry: false })
+  } catch (error) {
+    throw new Fault('unavailable', `${path} cannot be read: ${(error as Error).message}`, { cause: error })
+  }
   if (stats?.isDirectory() !== false) return
   throw new Fault(
     'unavailable',
