@@ -39,12 +39,13 @@ export class SegmentFold {
   head: SegmentHead | null = null
   state = new FullState()
   position: Position
-  /** Remembered commands, oldest first. */
-  readonly remembered: Entry[] = []
   foreign: Foreign | null = null
   /** Records after the checkpoint. */
   records = 0
   #checkpointLeft = 0
+  /** Remembered commands of the checkpoint, as they are written; only a rotation reads them. */
+  readonly #carried: unknown[] = []
+  readonly #since: Entry[] = []
 
   constructor(prev: string) {
     this.position = { seq: 0, sum: prev }
@@ -53,6 +54,11 @@ export class SegmentFold {
   /** Is the checkpoint complete? */
   get isOpen(): boolean {
     return this.head !== null && this.#checkpointLeft === 0
+  }
+
+  /** Remembered commands, oldest first. */
+  get remembered(): readonly Entry[] {
+    return [...this.#carried.map(entryFromWire).filter(entry => entry !== null), ...this.#since]
   }
 
   /** Takes the next line; returns why it cannot be the next one, or null. */
@@ -71,7 +77,7 @@ export class SegmentFold {
       return null
     }
     this.state.apply(entry)
-    if (entry.operation.opId !== null) this.remembered.push(entry)
+    if (entry.operation.opId !== null) this.#since.push(entry)
     return null
   }
 
@@ -107,10 +113,7 @@ export class SegmentFold {
         break
       }
       case 'ops':
-        for (const each of record.records) {
-          const entry = entryFromWire(each)
-          if (entry !== null) this.remembered.push(entry)
-        }
+        this.#carried.push(...record.records)
         break
       default:
         return 'it is not part of the checkpoint that the segment announces'
