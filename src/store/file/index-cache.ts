@@ -98,7 +98,7 @@ function bucketOf(resource: string): number {
 type Described = Omit<IndexHeader, 'copied' | 'clocks' | 'leases' | 'pasts' | 'indefinite'>
 
 /** With more ended ownerships than this, some have to be forgotten, which takes all of the state. */
-const maxPastsCopied = 11_000
+export const maxPastsCopied = 11_000
 
 const neverDamaged = (): FullState => {
   throw new Error('an index that was checked as a whole is damaged')

@@ -9,7 +9,8 @@ import { readFlags } from './directory.ts'
 import type { Layout } from './directory.ts'
 import type { Index } from './index-cache.ts'
 import { IndexedState, parseHeader } from './index-cache.ts'
-import { eachLine, endOfLines, firstPrev, maxLineBytes, unseal, useNativeHash } from './record.ts'
+import { checkedLine, eachLine, endOfLines, firstPrev, maxLineBytes, sumOf, unseal, useNativeHash } from './record.ts'
+import { ResidentState, glimpse } from './resident-state.ts'
 import type { Foreign, Position } from './segment.ts'
 import { SegmentFold, gapBefore } from './segment.ts'
 
@@ -144,24 +145,55 @@ function refold(disk: Disk, layout: Layout, ino: number, end: number): FullState
 
 /** Carries an existing state forward over records, for a process that stays. Null when the segment is not the one it was. */
 export function loadMore(disk: Disk, fd: number, known: Loaded): Loaded | null {
-  const { size } = disk.fstatSync(fd)
-  if (size < known.end) return null
-  if (size === known.end) return { ...known, size, tornBytes: 0 }
-  const bytes = readFully(disk, fd, known.end, size - known.end)
+  // The newline before it as well: its absence tells that the file became shorter.
+  const bytes = readOn(disk, fd, known.end - 1)
+  if (bytes[0] !== newline) return null
+  if (bytes.length === 1) return known
   const tail = new Tail(known.state, known.position)
-  const scan = scanLines(bytes, 0, (record, sum) => tail.take(record, sum))
+  const from = known.state instanceof ResidentState ? glimpseLines(bytes, 1, known.state, tail) : { end: 1, lines: 0 }
+  const scan = scanLines(bytes, from.end, (record, sum) => tail.take(record, sum))
   if (scan.damage !== null) return null
   return {
     ...known,
     position: tail.position,
-    end: known.end + scan.end,
-    size: known.end + bytes.length,
+    end: known.end - 1 + scan.end,
+    size: known.end - 1 + bytes.length,
     tornBytes: bytes.length - endOfLines(bytes),
     foreign: known.foreign ?? tail.foreign,
-    behindIndex: known.behindIndex + scan.lines,
+    behindIndex: known.behindIndex + from.lines + scan.lines,
     bytes: null,
     fold: null,
   }
+}
+
+const newline = 0x0a
+let scratch: Buffer | undefined
+
+/** What there is from `position` on; valid until it is called again. */
+function readOn(disk: Disk, fd: number, position: number): Buffer {
+  scratch ??= Buffer.allocUnsafeSlow(65_536)
+  const count = disk.readSync(fd, scratch, 0, scratch.length, position)
+  if (count < scratch.length) return scratch.subarray(0, count)
+  return readFully(disk, fd, position, Math.max(0, disk.fstatSync(fd).size - position))
+}
+
+/** Takes records whose text is enough for now; stops at the first that has to be read, or is not in order. */
+function glimpseLines(bytes: Buffer, from: number, state: ResidentState, tail: Tail): { readonly end: number; readonly lines: number } {
+  const { b } = state.clocks.current
+  let end = from
+  let lines = 0
+  let m: number | null = null
+  for (let stop = bytes.indexOf(newline, end); stop >= 0; stop = bytes.indexOf(newline, end)) {
+    const line = checkedLine(bytes, end, stop)
+    const seen = line === null ? null : glimpse(line, tail.position, b)
+    if (line === null || seen === null || !state.defer(seen)) break
+    tail.position = { seq: tail.position.seq + 1, sum: sumOf(line) }
+    m = seen.m
+    end = stop + 1
+    lines++
+  }
+  if (m !== null) state.moveTo(tail.position.seq, m)
+  return { end, lines }
 }
 
 /** An index describes this segment if the record that ends where it says has its number and sum; an inode is no identity. */
@@ -249,4 +281,8 @@ export function recall(bytes: Buffer, opId: string): Entry | null {
 
 /** All of the state: an indexed one is read completely. */
 export const completeState = (state: State): FullState =>
-  state instanceof IndexedState ? state.complete() : state instanceof FullState ? state : new FullState(state.lastSeq, state.clocks)
+  state instanceof IndexedState || state instanceof ResidentState
+    ? state.complete()
+    : state instanceof FullState
+      ? state
+      : new FullState(state.lastSeq, state.clocks)

@@ -75,6 +75,21 @@ export function unseal(bytes: Buffer, start: number, end: number): Unsealed | st
   }
 }
 
+/** The line in `bytes[start, end)` (newline excluded), one character for each byte, or null when its checksum is not right. */
+export function checkedLine(bytes: Buffer, start: number, end: number): string | null {
+  const cut = end - sumTail
+  if (cut <= start || end - start > maxLineBytes) return null
+  const line = bytes.toString('latin1', start, end)
+  if (!line.startsWith(sumPrefix, cut - start) || !line.endsWith('"}')) return null
+  bytes[cut] = brace
+  const actual = checksum(bytes.subarray(start, cut + 1))
+  bytes[cut] = comma
+  return actual === sumOf(line) ? line : null
+}
+
+/** The sum at the end of a line. */
+export const sumOf = (line: string): string => line.slice(-18, -2)
+
 /** Offset just after the last complete line; 0 when there is none. */
 export const endOfLines = (bytes: Uint8Array): number => bytes.lastIndexOf(newline) + 1
 
