@@ -45,6 +45,9 @@ export function kernelLock(): KernelLock {
 
 function overAddon(addon: Addon): KernelLock {
   const attempt = (fd: number, exclusive: boolean): boolean => {
+    // The addon says "busy" with an error, and its stack would cost more than the question.
+    const { stackTraceLimit } = Error
+    Error.stackTraceLimit = 0
     try {
       addon.tryLock(fd, 0, 0, exclusive)
       return true
@@ -52,6 +55,8 @@ function overAddon(addon: Addon): KernelLock {
       const { code } = error as NodeJS.ErrnoException
       if (code === 'EAGAIN' || code === 'EACCES') return false
       throw error
+    } finally {
+      Error.stackTraceLimit = stackTraceLimit
     }
   }
   return {

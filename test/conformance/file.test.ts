@@ -4,15 +4,38 @@ import path from 'node:path'
 import { witnessOf } from '../../src/host/process.ts'
 import { openFileStore } from '../../src/store/open.ts'
 import type { FileStore } from '../../src/store/file/store.ts'
+import type { Store } from '../../src/store/store.ts'
 import { StillClock, tightPolicy } from '../support/cast.ts'
 import type { Opened } from './suite.ts'
 import { conformance } from './suite.ts'
 
 const witness = witnessOf(process.pid)
 
-for (const resident of [false, true]) {
+/** Two stores of processes that stay, asked in turns: each has to catch up with what the other wrote. */
+function inTurns(first: Store, second: Store): Store {
+  let asked = 0
+  const next = (): Store => (asked++ % 2 === 0 ? first : second)
+  return {
+    capabilities: first.capabilities,
+    location: first.location,
+    transact: (decide, options) => next().transact(decide, options),
+    view: () => next().view(),
+    history: query => next().history(query),
+    changed: (sinceSeq, timeoutMs) => next().changed(sinceSeq, timeoutMs),
+    close() {
+      first.close()
+      second.close()
+    },
+  }
+}
+
+for (const [name, resident, two] of [
+  ['the file store', false, false],
+  ['the file store of a process that stays', true, false],
+  ['the file store of two processes that stay', true, true],
+] as const) {
   conformance(
-    resident ? 'the file store of a process that stays' : 'the file store',
+    name,
     () => {
       const clock = new StillClock()
       const folder = mkdtempSync(path.join(tmpdir(), 'leasehold-conformance-'))
@@ -31,7 +54,7 @@ for (const resident of [false, true]) {
           allowUnsafeFs: false,
           resident,
         })
-      const store = again()
+      const store = two ? inTurns(again(), again()) : again()
       const opened: Opened = {
         store,
         ...(witness === null ? {} : { witness }),

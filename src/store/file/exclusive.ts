@@ -6,9 +6,15 @@ import type { KernelLock } from '../../host/kernel-lock.ts'
 import { pidNamespace, processStartTicks, processState } from '../../host/process.ts'
 import { lockFlags, readFlags } from './directory.ts'
 import type { Layout, Modes } from './directory.ts'
+import { Turn } from './turn.ts'
 
 /** One line, always this long, so that a shorter one never leaves the end of a longer one behind. */
 const diagnosticBytes = 256
+
+/** One nap, and all of them, milliseconds: the lock is held for a fraction of one. */
+const napMs = 0.03
+const napsMs = 2
+let napping: Int32Array | undefined
 
 /** Who has the lock, as the lock file says, in its own words. For people: it never decides anything. */
 export interface LockHolder {
@@ -33,23 +39,35 @@ export class Exclusive {
   readonly #layout: Layout
   readonly #modes: Modes
   readonly #waitMs: number
+  readonly #turn: Turn | null
   #fd: number | null = null
-  #start: number | null = null
-  #pidNs: string | null = null
+  #inode: number | null = null
+  /** The diagnostic line but for what changes, and where that begins. */
+  #line: { readonly bytes: Buffer; readonly changes: number } | null = null
 
-  constructor(disk: Disk, lock: KernelLock, layout: Layout, modes: Modes, waitMs: number) {
+  constructor(disk: Disk, lock: KernelLock, layout: Layout, modes: Modes, waitMs: number, turns: boolean) {
     this.#disk = disk
     this.#lock = lock
     this.#layout = layout
     this.#modes = modes
     this.#waitMs = waitMs
+    this.#turn = turns ? new Turn(disk, lock, layout, modes, waitMs) : null
+  }
+
+  /** Takes the lock if it is free now: most of the time, and then without a promise. */
+  takeNow(label: string): boolean {
+    const fd = this.#open()
+    if (!this.#lock.tryExclusive(fd)) return false
+    if (this.#isStillCurrent(fd)) this.#sign(label)
+    else this.close()
+    return this.#fd !== null
   }
 
   /** Takes the lock; throws `unavailable` ("busy") naming the holder when that takes longer than the wait. */
   async take(label: string): Promise<void> {
     for (;;) {
       const fd = this.#open()
-      if (!this.#lock.tryExclusive(fd)) await this.#wait(fd)
+      if (!this.#lock.tryExclusive(fd) && !(await this.#tryAgain(fd))) await this.#wait(fd)
       if (this.#isStillCurrent(fd)) break
       // Somebody replaced the lock file. What is locked now is a file that nobody else will ever open.
       this.close()
@@ -62,12 +80,15 @@ export class Exclusive {
   }
 
   close(): void {
+    this.#turn?.close()
     if (this.#fd !== null) this.#disk.closeSync(this.#fd)
     this.#fd = null
   }
 
   #open(): number {
-    this.#fd ??= this.#disk.openSync(this.#layout.lock, lockFlags, this.#modes.file)
+    if (this.#fd !== null) return this.#fd
+    this.#fd = this.#disk.openSync(this.#layout.lock, lockFlags, this.#modes.file)
+    this.#inode = null
     return this.#fd
   }
 
@@ -83,7 +104,24 @@ export class Exclusive {
 
   #isCurrent(fd: number): boolean {
     const present = this.#disk.lstatSync(this.#layout.lock, { throwIfNoEntry: false })
-    return present !== undefined && present.ino === this.#disk.fstatSync(fd).ino
+    // An open file keeps its inode: no other can have the same number meanwhile.
+    this.#inode ??= this.#disk.fstatSync(fd).ino
+    return present?.ino === this.#inode
+  }
+
+  /** Short naps first: a wait in the kernel goes through another thread, and each unlock wakes everybody who waits there. */
+  async #tryAgain(fd: number): Promise<boolean> {
+    if (this.#turn !== null) {
+      await this.#turn.take()
+      if (this.#lock.tryExclusive(fd)) return true
+    }
+    napping ??= new Int32Array(new SharedArrayBuffer(4))
+    const until = performance.now() + napsMs
+    do {
+      Atomics.wait(napping, 0, 0, napMs * (0.5 + Math.random()))
+      if (this.#lock.tryExclusive(fd)) return true
+    } while (performance.now() < until)
+    return false
   }
 
   async #wait(fd: number): Promise<void> {
@@ -125,23 +163,23 @@ export class Exclusive {
   }
 
   #sign(label: string): void {
-    this.#start ??= processStartTicks(process.pid)
-    this.#pidNs ??= pidNamespace()
-    const holder: LockHolder = {
-      pid: process.pid,
-      start_ticks: this.#start,
-      pid_ns: this.#pidNs,
-      label: label.slice(0, 40),
-      since: isoFromMs(Date.now()),
-    }
-    const line = Buffer.alloc(diagnosticBytes, 0x20)
-    line.write(JSON.stringify(holder))
-    line[diagnosticBytes - 1] = 0x0a
+    const { bytes, changes } = this.#ownLine()
+    const end = bytes.write(`${JSON.stringify(label.slice(0, 40))},"since":"${isoFromMs(Date.now())}"}`, changes)
+    bytes.fill(0x20, changes + end, diagnosticBytes - 1)
     try {
-      this.#disk.writeSync(this.#fd!, line, 0, diagnosticBytes, 0)
+      this.#disk.writeSync(this.#fd!, bytes, 0, diagnosticBytes, 0)
     } catch {
       // A full disk must not keep anybody from releasing; the line is only for people.
     }
+  }
+
+  #ownLine(): { readonly bytes: Buffer; readonly changes: number } {
+    if (this.#line !== null) return this.#line
+    const bytes = Buffer.alloc(diagnosticBytes, 0x20)
+    bytes[diagnosticBytes - 1] = 0x0a
+    const own = { pid: process.pid, start_ticks: processStartTicks(process.pid), pid_ns: pidNamespace() } satisfies Partial<LockHolder>
+    this.#line = { bytes, changes: bytes.write(`${JSON.stringify(own).slice(0, -1)},"label":`) }
+    return this.#line
   }
 }
 

@@ -82,7 +82,8 @@ export class Session {
 
   /** The bytes of what was appended. */
   bytes(): Buffer {
-    return Buffer.from(this.#lines.map(({ line }) => line).join(''))
+    const [first] = this.#lines
+    return Buffer.from(this.#lines.length === 1 ? first!.line : this.#lines.map(({ line }) => line).join(''))
   }
 
   /**

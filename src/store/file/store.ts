@@ -38,6 +38,7 @@ import { isIndexDue, refreshIndex, updateIndex } from './index-file.ts'
 import { isBoundDead, makeLiveLock, removeLiveFile } from './live-lock.ts'
 import type { Loaded } from './load.ts'
 import { completeState, load, loadMore, recall } from './load.ts'
+import { ResidentState } from './resident-state.ts'
 import { cutTail, damageFault, isPowerLoss, refuseForeign } from './repair.ts'
 import type { Retention, Rotated } from './rotate.ts'
 import { createFirstSegment, isFull, rewrite, rotate } from './rotate.ts'
@@ -105,11 +106,9 @@ const residentIndexMs = 1000
 /** It works this many times as long as that takes, before it does so again: only others need the index. */
 const residentIndexShare = 20
 
-/** Changes with every rewrite of a file. */
-function markOf(disk: Disk, file: string): string {
-  const stat = lookAt(disk, file)
-  return stat === null ? '' : `${stat.ino} ${stat.mtimeMs} ${stat.size}`
-}
+/** Has a file not been rewritten between two looks at it? */
+const isSameFile = (before: fs.Stats | null, now: fs.Stats | null): boolean =>
+  before !== null && before.ino === now?.ino && before.mtimeMs === now.mtimeMs && before.size === now.size
 
 /** Requests that share one lock, one write and one sync; bounds how long the lock is held. */
 const maxBatch = 512
@@ -137,14 +136,14 @@ export class FileStore implements Store {
   #known: Loaded | null = null
   #entered = false
   /** The `format` file of a resident store, judged, and what it looked like then. */
-  #format: { readonly format: Format; readonly mark: string } | null = null
+  #format: { readonly format: Format; readonly seen: fs.Stats | null } | null = null
 
   constructor(options: FileStoreOptions) {
     this.options = options
     this.location = `file:${options.directory}`
     this.layout = layoutOf(options.directory)
     this.modes = modesOf(options.shared)
-    this.#exclusive = new Exclusive(options.disk, options.lock, this.layout, this.modes, options.lockWaitMs)
+    this.#exclusive = new Exclusive(options.disk, options.lock, this.layout, this.modes, options.lockWaitMs, options.resident)
   }
 
   transact(decide: Decider, options: TransactOptions = {}): Promise<Commit> {
@@ -328,7 +327,8 @@ export class FileStore implements Store {
 
   async #commit(batch: readonly Request[]): Promise<void> {
     this.#enter()
-    await this.#exclusive.take(batch[0]!.options.label ?? 'transact')
+    const label = batch[0]!.options.label ?? 'transact'
+    if (!this.#exclusive.takeNow(label)) await this.#exclusive.take(label)
     let fd: number
     let decided: readonly Decided[]
     let after: Written
@@ -341,8 +341,10 @@ export class FileStore implements Store {
       this.#exclusive.release()
     }
     try {
-      // A refusal promises nothing, so only a "yes" has to be durable; also one that found its record already there.
-      if (decided.some(({ decision }) => decision.ok)) await this.#sync(fd, decided.length === 1)
+      // A refusal promises nothing, so only a "yes" has to be durable; also one that found its record already there. Alone, waiting here
+      // costs less than a trip through the thread pool; in company, others can queue up meanwhile.
+      if (decided.length === 1) this.#syncNow(fd, decided[0]!)
+      else if (decided.some(({ decision }) => decision.ok)) await this.#sync(fd)
     } catch (error) {
       this.#forget()
       for (const { live } of decided) live?.close()
@@ -453,18 +455,35 @@ export class FileStore implements Store {
     }
   }
 
-  /** Alone, waiting here costs less than a trip through the thread pool; in company, others can queue up meanwhile. */
-  async #sync(fd: number, alone: boolean): Promise<void> {
+  #syncNow(fd: number, { decision }: Decided): void {
+    if (!decision.ok) return
+    try {
+      this.options.disk.fdatasyncSync(fd)
+    } catch (error) {
+      throw this.#unsynced(fd, error)
+    }
+    this.#refusePoisoned()
+  }
+
+  async #sync(fd: number): Promise<void> {
     const { disk } = this.options
     try {
-      if (alone) disk.fdatasyncSync(fd)
-      else await new Promise<void>((resolve, reject) => disk.fdatasync(fd, error => (error === null ? resolve() : reject(error))))
+      await new Promise<void>((resolve, reject) => disk.fdatasync(fd, error => (error === null ? resolve() : reject(error))))
     } catch (error) {
-      poison(disk, this.layout, disk.fstatSync(fd).ino, this.modes.file)
-      throw syncFault(error)
+      throw this.#unsynced(fd, error)
     }
-    // Another process's sync may have failed on pages that ours then found clean.
-    if (isPoisoned(disk, this.layout)) throw syncFault(undefined)
+    this.#refusePoisoned()
+  }
+
+  #unsynced(fd: number, error: unknown): Fault {
+    const { disk } = this.options
+    poison(disk, this.layout, disk.fstatSync(fd).ino, this.modes.file)
+    return syncFault(error)
+  }
+
+  /** Another process's sync may have failed on pages that ours then found clean. */
+  #refusePoisoned(): void {
+    if (isPoisoned(this.options.disk, this.layout)) throw syncFault(undefined)
   }
 
   /** The index, when it is due; for a process that stays at most once in a while, since only others need it. */
@@ -477,10 +496,16 @@ export class FileStore implements Store {
       this.#forget()
     } else if (performance.now() > this.#indexAgainAt) {
       const start = performance.now()
-      updateIndex(disk, this.layout, this.modes, fd, loaded)
+      if (!this.#isIndexFresh()) updateIndex(disk, this.layout, this.modes, fd, loaded)
       const end = performance.now()
       this.#indexAgainAt = end + Math.max(residentIndexMs, (end - start) * residentIndexShare)
     }
+  }
+
+  /** Many that stay keep one index. */
+  #isIndexFresh(): boolean {
+    const age = Date.now() - (lookAt(this.options.disk, this.layout.index)?.mtimeMs ?? 0)
+    return age >= 0 && age < residentIndexMs
   }
 
   // ── opening ──
@@ -580,7 +605,7 @@ export class FileStore implements Store {
     const fd = disk.openSync(this.layout.log, logFlags)
     this.#adopt(fd)
     const loaded = load(disk, fd, this.layout)
-    return { fd, loaded: this.options.resident ? { ...loaded, state: completeState(loaded.state) } : loaded }
+    return { fd, loaded: this.options.resident ? { ...loaded, state: new ResidentState(completeState(loaded.state)) } : loaded }
   }
 
   #mend(fd: number, loaded: Loaded, reading: Instant): void {
@@ -599,12 +624,13 @@ export class FileStore implements Store {
   /** The `format` file; makes the store when there is nothing yet. */
   #openFormat(now: Instant): Format {
     const { disk, limits, limitsChosen } = this.options
-    if (this.#known !== null && this.#format !== null && this.#format.mark === markOf(disk, this.layout.format)) return this.#format.format
+    if (this.#known !== null && this.#format !== null && isSameFile(this.#format.seen, lookAt(disk, this.layout.format)))
+      return this.#format.format
     const format = readFormat(disk, this.layout) ?? this.#create(now)
     refuseNewerFormat(format, true)
     refuseCopy(format, this.layout, disk.lstatSync(this.layout.directory))
     if (limitsChosen) refuseOtherLimits(format.limits, limits, this.layout)
-    this.#format = { format, mark: markOf(disk, this.layout.format) }
+    this.#format = { format, seen: lookAt(disk, this.layout.format) }
     return format
   }
 
