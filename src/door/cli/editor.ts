@@ -1,3 +1,4 @@
+import { isUtf8 } from 'node:buffer'
 import { spawnSync } from 'node:child_process'
 import fs from 'node:fs'
 import os from 'node:os'
@@ -6,6 +7,7 @@ import { usage } from '../../core/fault.ts'
 
 /** What a person left in the editor. */
 export interface Edited {
+  /** Throws `usage` for what is no text. */
   readonly text: string
   readonly file: string
   forget(): void
@@ -25,5 +27,17 @@ export function editInTemporaryFile(editor: string, name: string, text: string, 
     forget()
     throw usage(`the editor (${editor}) ended with ${error?.message ?? `exit code ${status}`}`, 'nothing was changed')
   }
-  return { text: fs.readFileSync(file, 'utf8'), file, forget }
+  if (!fs.existsSync(file)) {
+    forget()
+    throw usage(`the editor (${editor}) left no file`, 'nothing was changed')
+  }
+  return {
+    get text() {
+      const bytes = fs.readFileSync(file)
+      if (!isUtf8(bytes)) throw usage('what came out of the editor is not UTF-8 text', 'let it save as UTF-8')
+      return bytes.toString('utf8')
+    },
+    file,
+    forget,
+  }
 }

@@ -5,7 +5,15 @@ import { runGit } from '../../host/git.ts'
 import type { Desk } from './desk.ts'
 import type { TicketEvent } from './events.ts'
 import { appendEvents, mintEventId, readEvents } from './events.ts'
-import { createTicketDirectory, hashOf, isChangedMeanwhile, maxTicketBytes, prepareReplacement, readRegular } from './files.ts'
+import {
+  changedMeanwhile,
+  createTicketDirectory,
+  hashOf,
+  isChangedMeanwhile,
+  maxTicketBytes,
+  prepareReplacement,
+  readRegular,
+} from './files.ts'
 import type { Replacement } from './files.ts'
 import { editTicket } from './front-matter.ts'
 import type { Changes } from './front-matter.ts'
@@ -82,10 +90,11 @@ async function carryOut(desk: Desk, id: string, actor: string, { text }: Current
   const events = signed(plan.events, actor, now)
   const directory = catalogue.directoryHere(id)
   if (catalogue.locate(id)?.source !== 'here') {
-    const brought = bringHere(desk, id, edited)
+    const files = { ...bringHere(desk, id, edited, events), ...plan.files }
     return commit(() => {
-      createTicketDirectory(desk.workspace.repository.root!, id, { ...brought, ...plan.files })
-      appendEvents(directory, events)
+      // Somebody else of this worktree may have brought it meanwhile.
+      if (catalogue.locate(id)?.source === 'here') throw changedMeanwhile(directory)
+      createTicketDirectory(desk.workspace.repository.root!, id, files)
     })
   }
   const replacements: { readonly file: Replacement; readonly expected: string | null }[] = []
@@ -103,16 +112,21 @@ async function carryOut(desk: Desk, id: string, actor: string, { text }: Current
   }
 }
 
-/** A ticket of the main worktree or of the base branch, with its history, as the files that make it this worktree's own. */
-function bringHere({ catalogue, workspace }: Desk, id: string, text: string): Readonly<Record<string, string>> {
+/** A ticket of the main worktree or of the base branch, with its history and what is added to it, as the files that make it this worktree's own. */
+function bringHere(
+  { catalogue, workspace }: Desk,
+  id: string,
+  text: string,
+  added: readonly TicketEvent[],
+): Readonly<Record<string, string>> {
   const located = catalogue.locate(id)!
-  const events =
+  const linesOf = (events: readonly TicketEvent[]): string => events.map(event => `${JSON.stringify(event)}\n`).join('')
+  const history =
     located.directory === null
       ? runGit(workspace.repository.root!, ['show', `${catalogue.baseBranch}:.leasehold/tickets/${id}/events.jsonl`]).stdout
-      : readEvents([located.directory])
-          .map(event => `${JSON.stringify(event)}\n`)
-          .join('')
-  return { 'ticket.md': text, 'events.jsonl': events }
+      : linesOf(readEvents([located.directory]))
+  const glue = history === '' || history.endsWith('\n') ? '' : '\n'
+  return { 'ticket.md': text, 'events.jsonl': `${history}${glue}${linesOf(added)}` }
 }
 
 /** The newer word counts: a ticket that is closed again gets its second resolution. Throws `unavailable` for what is no file. */

@@ -231,13 +231,13 @@ async function inEditor(context: Context, asking: Asking, id: string): Promise<T
   const { located } = await asking.desk.catalogue.read(id)
   const before = located.text
   const { editInTemporaryFile } = await import('../editor.ts')
-  const { text, file, forget } = editInTemporaryFile(editor, `${id}.md`, before, context.output.json)
+  const edited = editInTemporaryFile(editor, `${id}.md`, before, context.output.json)
   try {
-    const ticket = await replaceText(asking, id, before, text)
-    forget()
+    const ticket = await replaceText(asking, id, before, edited.text)
+    edited.forget()
     return ticket
   } catch (error) {
-    context.output.warn(`nothing was changed; what you wrote is in ${file}`)
+    context.output.warn(`nothing was changed; what you wrote is in ${edited.file}`)
     throw error
   }
 }
