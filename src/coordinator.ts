@@ -1,4 +1,5 @@
-import type { Command, Decision, Outcome, Target } from './core/decide.ts'
+import type { Command, Target } from './core/command.ts'
+import type { Decision, Outcome } from './core/decision.ts'
 import { decide } from './core/decide.ts'
 import { evolve } from './core/evolve.ts'
 import { Fault } from './core/fault.ts'

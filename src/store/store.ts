@@ -1,4 +1,4 @@
-import type { Decision, Outcome } from '../core/decide.ts'
+import type { Decision, Outcome } from '../core/decision.ts'
 import type { Binding, Instant, Lease } from '../core/lease.ts'
 import type { Entry } from '../core/operation.ts'
 import type { View } from '../core/view.ts'

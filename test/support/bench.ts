@@ -1,4 +1,5 @@
-import type { Command, Decision, Outcome } from '../../src/core/decide.ts'
+import type { Command } from '../../src/core/command.ts'
+import type { Decision, Outcome } from '../../src/core/decision.ts'
 import { decide } from '../../src/core/decide.ts'
 import type { Lease, Witness } from '../../src/core/lease.ts'
 import type { Entry } from '../../src/core/operation.ts'

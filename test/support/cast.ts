@@ -11,7 +11,7 @@ import type {
   Sweep,
   Target,
   Transfer,
-} from '../../src/core/decide.ts'
+} from '../../src/core/command.ts'
 import type { Holder, Instant, Lease } from '../../src/core/lease.ts'
 import type { Policy } from '../../src/core/policy.ts'
 import type { Presented } from '../../src/core/refusal.ts'

@@ -1,4 +1,4 @@
-import type { Command } from '../../src/core/decide.ts'
+import type { Command } from '../../src/core/command.ts'
 import type { Holder } from '../../src/core/lease.ts'
 import type { Disk } from '../../src/host/disk.ts'
 import type { FileStore } from '../../src/store/file/store.ts'

@@ -1,4 +1,5 @@
-import type { Command, Decision } from '../../src/core/decide.ts'
+import type { Command } from '../../src/core/command.ts'
+import type { Decision } from '../../src/core/decision.ts'
 import { decide } from '../../src/core/decide.ts'
 import type { Lease } from '../../src/core/lease.ts'
 import type { Entry } from '../../src/core/operation.ts'

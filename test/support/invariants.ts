@@ -1,4 +1,4 @@
-import type { Command } from '../../src/core/decide.ts'
+import type { Command } from '../../src/core/command.ts'
 import type { Holder, Lease, Past } from '../../src/core/lease.ts'
 import type { Entry, OwnershipOperation } from '../../src/core/operation.ts'
 import { sha256Hex } from '../../src/core/sha256.ts'

@@ -1,4 +1,4 @@
-import type { Acquire, AcquireFirst, Beat, Command, Confirm, Release, Target } from '../../src/core/decide.ts'
+import type { Acquire, AcquireFirst, Beat, Command, Confirm, Release, Target } from '../../src/core/command.ts'
 import type { Holder } from '../../src/core/lease.ts'
 import type { Operation } from '../../src/core/operation.ts'
 import type { Policy } from '../../src/core/policy.ts'

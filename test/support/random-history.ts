@@ -1,5 +1,5 @@
 import fc from 'fast-check'
-import type { Acquire, Command, Target } from '../../src/core/decide.ts'
+import type { Acquire, Command, Target } from '../../src/core/command.ts'
 import { decide } from '../../src/core/decide.ts'
 import type { Holder, Lease, Witness } from '../../src/core/lease.ts'
 import type { Entry } from '../../src/core/operation.ts'

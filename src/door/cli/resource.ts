@@ -1,4 +1,4 @@
-import type { Target } from '../../core/decide.ts'
+import type { Target } from '../../core/command.ts'
 import { leaseIdIn } from '../../service/claim/proof.ts'
 import type { FileWorkspace } from './open.ts'
 

@@ -1,5 +1,5 @@
 import type { Answer, Caller, Coordinator } from '../../coordinator.ts'
-import type { Target } from '../../core/decide.ts'
+import type { Target } from '../../core/command.ts'
 import { usage } from '../../core/fault.ts'
 import { isFault } from '../../core/fault.ts'
 import type { Presented } from '../../core/refusal.ts'

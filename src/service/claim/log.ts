@@ -1,4 +1,4 @@
-import type { Command } from '../../core/decide.ts'
+import type { Command } from '../../core/command.ts'
 import { decide } from '../../core/decide.ts'
 import type { Entry } from '../../core/operation.ts'
 import type { Policy } from '../../core/policy.ts'

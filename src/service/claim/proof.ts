@@ -1,4 +1,4 @@
-import type { Target } from '../../core/decide.ts'
+import type { Target } from '../../core/command.ts'
 import type { Holder, Lease } from '../../core/lease.ts'
 import type { Presented } from '../../core/refusal.ts'
 import { isUlid } from '../../core/ulid.ts'

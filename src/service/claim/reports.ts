@@ -1,4 +1,4 @@
-import type { Target } from '../../core/decide.ts'
+import type { Target } from '../../core/command.ts'
 import { Fault } from '../../core/fault.ts'
 import type { Lease } from '../../core/lease.ts'
 import { isExpired } from '../../core/lease.ts'

@@ -1,5 +1,5 @@
 import type { Answer, Granted } from '../../../coordinator.ts'
-import type { Target } from '../../../core/decide.ts'
+import type { Target } from '../../../core/command.ts'
 import { usage } from '../../../core/fault.ts'
 import type { Wire } from '../../../core/wire.ts'
 import { endedDocument, grantedDocument, orThrow } from '../../../service/claim/answer.ts'

@@ -1,0 +1,149 @@
+import type { Acquire, AcquireFirst } from './command.ts'
+import { accept, refuse } from './decision.ts'
+import type { Decision } from './decision.ts'
+import { isExpired, isFinal, sameHolder } from './lease.ts'
+import type { Lease } from './lease.ts'
+import type { BeatOperation, Operation, OwnershipOperation } from './operation.ts'
+import { autoEvict, beatOn, endOfTime, indefiniteRefusal, isLeftBehind, membersOf } from './ownership.ts'
+import type { Evictable } from './ownership.ts'
+import { bounds, isTtl } from './policy.ts'
+import type { Policy } from './policy.ts'
+import type { Refusal } from './refusal.ts'
+import { isPath, pathsOverlap } from './resource.ts'
+import { ulidAfter } from './ulid.ts'
+import type { View } from './view.ts'
+
+// Taking what is free, all or nothing.
+
+export function acquire(command: Acquire, view: View, policy: Policy): Decision {
+  if (command.resources.length > bounds.maxResources) return refuse({ kind: 'too-many', count: command.resources.length })
+  const bad = badTtl(command)
+  if (bad !== null) return refuse(bad)
+  const survey = surveyAll(command, view)
+  if ('refusal' in survey) return refuse(survey.refusal)
+  const { mine, wanted, evictable } = survey
+  const ttlSecs = command.ttlSecs ?? policy.ttlSecs
+  const becoming = Number(wanted.length > 0 && ttlSecs === 0) + becomingIndefinite(command, mine)
+  if (becoming > 0) {
+    const refusal = indefiniteRefusal(command.holder.agentId, command.reason, view, policy, { adding: becoming, leaving: evictable })
+    if (refusal !== null) return refuse(refusal)
+  }
+  const beats = beatsOf(command, mine, view)
+  const evictions = evictable.map(({ members, reason }) => autoEvict(members, reason, command.holder.agentId))
+  const operations = [...evictions, ...beats, ...(wanted.length === 0 ? [] : [grant(command, wanted, ttlSecs, policy)])]
+  return accept(underOpId(operations, command.opId), {
+    resources: command.resources,
+    alreadyHeld: wanted.length === 0,
+    late: mine.some(lease => isExpired(lease, view.now)),
+    ended: evictable.flatMap(({ members }) => members),
+  })
+}
+
+/** Refusals that are about one candidate, and say nothing of the next. */
+const passingOver: ReadonlySet<Refusal['kind']> = new Set(['held', 'reserved', 'lapsing', 'other-instance', 'pending', 'finished'])
+
+export function acquireFirst({ candidates, ...command }: AcquireFirst, view: View, policy: Policy): Decision {
+  for (const key of candidates) {
+    const lease = view.lease(key)
+    if (lease !== null && !('reason' in endOfTime(lease, view))) continue
+    const decision = acquire({ ...command, type: 'acquire', resources: [key] }, view, policy)
+    if (decision.ok || !passingOver.has(decision.refusal.kind)) return decision
+  }
+  return refuse({ kind: 'none-free', candidates: candidates.length })
+}
+
+/** Only the last record carries the op_id: it is the one that completes the command. */
+const underOpId = (operations: readonly Operation[], opId: string): readonly Operation[] =>
+  operations.map((operation, index) => (index === operations.length - 1 ? { ...operation, opId } : operation))
+
+function badTtl(command: Acquire): Refusal | null {
+  const { ttlSecs } = command
+  if (command.type === 'reserve') {
+    const possible = ttlSecs !== null && ttlSecs > 0 && ttlSecs <= bounds.maxReservationSecs
+    return possible ? null : { kind: 'bad-ttl', ttlSecs: ttlSecs ?? 0, reservation: true }
+  }
+  return ttlSecs === null || isTtl(ttlSecs) ? null : { kind: 'bad-ttl', ttlSecs, reservation: false }
+}
+
+interface Survey {
+  readonly mine: readonly Lease[]
+  readonly wanted: readonly string[]
+  readonly evictable: readonly Evictable[]
+}
+
+/** Looks at every key before anything is decided: all or nothing. */
+function surveyAll(command: Acquire, view: View): Survey | { readonly refusal: Refusal } {
+  const mine: Lease[] = []
+  const wanted: string[] = []
+  const evictable = new Map<number, Evictable>()
+  for (const key of command.resources) {
+    const own = view.lease(key)
+    const isMine = own !== null && owns(command, own) && !isLeftBehind(own, view)
+    if (isMine && own.state === 'pending' && command.type === 'acquire') return { refusal: { kind: 'pending', lease: own } }
+    if (isMine && own.state === 'held' && command.type === 'reserve') return { refusal: { kind: 'held', lease: own, wanted: key } }
+    if (isMine && own.binding !== null && command.binding !== null) return { refusal: { kind: 'other-instance', lease: own } }
+    if (isMine) {
+      mine.push(own)
+      continue
+    }
+    const past = view.past(key)
+    if (command.finishedToo !== true && isFinal(past)) return { refusal: { kind: 'finished', past } }
+    wanted.push(key)
+    const reservation = view.reservation(key)
+    if (reservation !== null) return { refusal: { kind: 'reserved', reservation } }
+    for (const lease of inTheWay(command, key, own, view)) {
+      const end = endOfTime(lease, view)
+      if (!('reason' in end)) return { refusal: end.refusal ?? blocked(command, lease, key) }
+      if (!evictable.has(lease.token)) evictable.set(lease.token, { members: membersOf(lease, view), reason: end.reason })
+    }
+  }
+  // A stranger with proof may keep one key of an ownership and be in the way of another: it cannot be renewed and evicted in one step.
+  const kept = mine.find(lease => evictable.has(lease.token))
+  if (kept !== undefined) return { refusal: { kind: 'held', lease: kept, wanted: kept.resource } }
+  return { mine, wanted, evictable: [...evictable.values()] }
+}
+
+function* inTheWay(command: Acquire, key: string, own: Lease | null, view: View): Generator<Lease> {
+  if (own !== null) yield own
+  if (!isPath(key)) return
+  for (const lease of view.paths()) {
+    if (lease.resource !== key && !sameHolder(lease.holder, command.holder) && pathsOverlap(lease.resource, key)) yield lease
+  }
+}
+
+const owns = (command: Acquire, lease: Lease): boolean =>
+  sameHolder(command.holder, lease.holder) || (command.presented.leaseId === lease.leaseId && command.presented.token === lease.token)
+
+function blocked(command: Acquire, lease: Lease, wanted: string): Refusal {
+  const { holder } = command
+  const sameAgent = lease.holder.agentId === holder.agentId && lease.holder.worktreeId === holder.worktreeId
+  if (lease.state === 'pending') return { kind: 'held', lease, wanted }
+  return sameAgent && lease.resource === wanted ? { kind: 'other-instance', lease } : { kind: 'held', lease, wanted }
+}
+
+function grant(command: Acquire, wanted: readonly string[], ttlSecs: number, policy: Policy): OwnershipOperation {
+  return {
+    op: command.type,
+    opId: null,
+    actor: command.holder.agentId,
+    resources: wanted,
+    leaseIds: wanted.map((_, index) => ulidAfter(command.leaseId, index)),
+    holder: command.holder,
+    ttlSecs,
+    staleSecs: policy.staleSecs,
+    branch: command.branch,
+    reason: command.reason,
+    binding: command.binding,
+    from: null,
+  }
+}
+
+/** Ownerships that the caller has with a deadline and asks to have without one. */
+const becomingIndefinite = (command: Acquire, mine: readonly Lease[]): number =>
+  command.ttlSecs === 0 ? new Set(mine.filter(lease => lease.ttlSecs !== 0).map(lease => lease.token)).size : 0
+
+/** Acquiring what one holds is a renewal of it, once for each ownership. */
+const beatsOf = (command: Acquire, mine: readonly Lease[], view: View): readonly BeatOperation[] =>
+  [...new Map(mine.map(lease => [lease.token, lease])).values()].map(lease =>
+    beatOn(lease, 'renew', command.holder.agentId, command.ttlSecs, null, null, view),
+  )

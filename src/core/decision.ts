@@ -1,0 +1,31 @@
+import type { Lease } from './lease.ts'
+import type { Entry, Operation } from './operation.ts'
+import type { Refusal } from './refusal.ts'
+
+// What the rules answer.
+
+/** What a command did, apart from the leases it leaves behind. */
+export interface Outcome {
+  /** Keys whose leases are the answer. */
+  readonly resources: readonly string[]
+  /** The leases that this command ended. */
+  readonly ended: readonly Lease[]
+  readonly alreadyHeld: boolean
+  readonly late: boolean
+  /** The record of the first answer, when the op_id had been used before. */
+  readonly replayOf: Entry | null
+}
+
+export type Decision =
+  | { readonly ok: true; readonly operations: readonly Operation[]; readonly outcome: Outcome }
+  | { readonly ok: false; readonly refusal: Refusal }
+
+const nothing: Omit<Outcome, 'resources'> = { ended: [], alreadyHeld: false, late: false, replayOf: null }
+
+export const refuse = (refusal: Refusal): Decision => ({ ok: false, refusal })
+
+export const accept = (operations: readonly Operation[], outcome: Partial<Outcome> & Pick<Outcome, 'resources'>): Decision => ({
+  ok: true,
+  operations,
+  outcome: { ...nothing, ...outcome },
+})

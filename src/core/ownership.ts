@@ -1,0 +1,96 @@
+import { isExpired } from './lease.ts'
+import type { Lease } from './lease.ts'
+import type { BeatOperation, EvictOperation } from './operation.ts'
+import type { Policy } from './policy.ts'
+import type { Refusal } from './refusal.ts'
+import { ulidAfter } from './ulid.ts'
+import type { View } from './view.ts'
+
+// What the rules share: the members of an ownership, how it may end without its holder, and what it may not exceed.
+
+export interface Evictable {
+  readonly members: readonly Lease[]
+  readonly reason: 'ttl' | 'holder-dead' | 'reservation-lapsed'
+}
+
+/** Its process died. Even its own holder starts anew then: a lease bound to the dead would be evicted under the living. */
+export const isLeftBehind = (lease: Lease, view: View): boolean => lease.binding !== null && view.boundDead(lease)
+
+/** May this lease be ended without its holder? If so, why; if it is being watched first, until when. */
+export function endOfTime(lease: Lease, view: View): { readonly reason: Evictable['reason'] } | { readonly refusal: Refusal | null } {
+  if (isLeftBehind(lease, view)) return { reason: 'holder-dead' }
+  const lapse = view.lapse(lease)
+  switch (lapse.state) {
+    case 'running':
+      return { refusal: null }
+    case 'lapsing':
+      return { refusal: { kind: 'lapsing', lease, retryAfterMs: lapse.retryAfterMs } }
+    case 'over':
+      return { reason: lease.state === 'pending' ? 'reservation-lapsed' : 'ttl' }
+  }
+}
+
+export function membersOf(lease: Lease, view: View): readonly Lease[] {
+  if (lease.group === null) return [lease]
+  return lease.group.resources.map(key => view.lease(key)).filter((member): member is Lease => member?.token === lease.token)
+}
+
+export const autoEvict = (members: readonly Lease[], reason: Evictable['reason'], actor: string): EvictOperation => ({
+  op: 'auto-evict',
+  opId: null,
+  actor,
+  ...subjectOf(members),
+  previousHolder: members[0]!.holder,
+  previousToken: members[0]!.token,
+  reason,
+})
+
+export const subjectOf = (leases: readonly Lease[]): { resources: readonly string[]; leaseIds: readonly string[] } => ({
+  resources: leases.map(lease => lease.resource),
+  leaseIds: leases.map(lease => lease.leaseId),
+})
+
+/** An indefinite lease needs a reason and stays within two limits; evictions of the same step make room. */
+export function indefiniteRefusal(
+  agentId: string,
+  reason: string | null,
+  view: View,
+  policy: Policy,
+  change: { readonly adding?: number; readonly leaving?: readonly Evictable[]; readonly except?: number } = {},
+): Refusal | null {
+  if (reason === null) return { kind: 'reason-required', what: 'an indefinite lease (ttl 0)' }
+  const { adding = 1, leaving = [], except = null } = change
+  const gone = new Set(leaving.map(({ members }) => members[0]!.token))
+  const standing = view.indefinite().filter(({ token }) => !gone.has(token) && token !== except)
+  const own = standing.filter(ownership => ownership.agentId === agentId)
+  const named = (list: typeof standing): readonly string[] => list.map(({ resource }) => resource)
+  if (own.length + adding > policy.maxIndefinitePerAgent) {
+    return { kind: 'limit', scope: 'agent', limit: policy.maxIndefinitePerAgent, agentId, held: named(own) }
+  }
+  if (standing.length + adding > policy.maxIndefinitePerRepo) {
+    return { kind: 'limit', scope: 'repo', limit: policy.maxIndefinitePerRepo, agentId, held: named(standing) }
+  }
+  return null
+}
+
+export const beatOn = (
+  lease: Lease,
+  op: 'renew' | 'heartbeat',
+  actor: string,
+  ttlSecs: number | null,
+  note: string | null,
+  opId: string | null,
+  view: View,
+): BeatOperation => ({
+  op,
+  opId,
+  actor,
+  ...subjectOf(membersOf(lease, view)),
+  token: lease.token,
+  holder: lease.holder,
+  ttlSecs: ttlSecs ?? lease.ttlSecs,
+  late: isExpired(lease, view.now),
+  note,
+})
+
+export const freshIds = (seed: string, members: readonly Lease[]): readonly string[] => members.map((_, index) => ulidAfter(seed, index))
