@@ -39,22 +39,26 @@ function missing(name) {
   }
 }
 
-/** @param {string} kind @param {number} seconds @returns {Promise<{ rate: number, longest: number, share: number }>} */
-async function contend(kind, seconds) {
+/** @param {string} kind @param {{ warmup: number, seconds: number }} times @returns {Promise<{ rate: number, longest: number, share: number }>} */
+async function contend(kind, { warmup, seconds }) {
   const directory = repository(`contend-${kind}`)
   const env = { ...plainEnvironment, ...pick(['LEASEHOLD_TEST_DIST', 'LEASEHOLD_TEST_TMP']) }
   const children = Array.from({ length: processes }, (_, number) =>
-    fork(path.join(import.meta.dirname, 'contender.mjs'), [kind, directory, String(seconds), String(number)], { env }),
+    fork(path.join(import.meta.dirname, 'contender.mjs'), [kind, directory, String(number)], { env }),
   )
-  /** @param {import('node:child_process').ChildProcess} child */
+  /** A process that ends well has said what it had to say, even if that arrives after its end. @param {import('node:child_process').ChildProcess} child */
   const message = child =>
-    new Promise((resolve, reject) =>
-      child.once('message', resolve).once('exit', code => reject(new Error(`a contender (${kind}) ended with ${code}`))),
-    )
+    new Promise((resolve, reject) => {
+      const failed = /** @param {number | null} code */ code => code !== 0 && reject(new Error(`a contender (${kind}) ended with ${code}`))
+      child.once('exit', failed).once('message', said => {
+        child.removeListener('exit', failed)
+        resolve(said)
+      })
+    })
   await Promise.all(children.map(message))
-  for (const child of children) child.removeAllListeners('exit')
   const results = children.map(message)
-  for (const child of children) child.send('go')
+  const begin = Number(process.hrtime.bigint()) / 1e6 + warmup * 1000
+  for (const child of children) child.send({ begin, end: begin + seconds * 1000 })
   const said = /** @type {{ count: number, longest: number }[]} */ (await Promise.all(results))
   const counts = said.map(({ count }) => count)
   return {
@@ -81,7 +85,8 @@ export async function contention({ quick }) {
   }
   /** @type {Map<string, { rate: number, longest: number, share: number }[]>} */
   const found = new Map(kinds.map(kind => [kind, []]))
-  for (let run = 0; run < (quick ? 1 : 3); run++) for (const kind of kinds) found.get(kind)?.push(await contend(kind, quick ? 2 : 4))
+  const times = quick ? { warmup: 2, seconds: 3 } : { warmup: 4, seconds: 6 }
+  for (let run = 0; run < (quick ? 1 : 3); run++) for (const kind of kinds) found.get(kind)?.push(await contend(kind, times))
   /** @param {string} kind @param {'rate' | 'longest' | 'share'} what */
   const of = (kind, what) => median((found.get(kind) ?? []).map(each => each[what]))
   const longest = Math.max(...(found.get('leasehold') ?? []).map(each => each.longest))

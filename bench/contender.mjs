@@ -1,14 +1,14 @@
 // @ts-check
 /**
  * One of many processes on one store: waits for the word, then appends durable records as fast as it is let, and tells how many and how
- * long its longest wait was. Started by contend.mjs with: KIND DIRECTORY SECONDS NUMBER.
+ * long its longest wait was. Started by contend.mjs with: KIND DIRECTORY NUMBER.
  */
 import fs from 'node:fs'
 import { createRequire } from 'node:module'
 import path from 'node:path'
 import { agent, expectYes, openResident } from './stores.mjs'
 
-const [, , kind = '', directory = '', seconds = '', number = ''] = process.argv
+const [, , kind = '', directory = '', number = ''] = process.argv
 const peers = createRequire(path.join(import.meta.dirname, 'peers', 'package.json'))
 const line = Buffer.from(`${'x'.repeat(479)}\n`)
 
@@ -53,19 +53,26 @@ const made = await kinds[kind]?.()
 if (made === undefined) throw new Error(`no such kind: ${kind}`)
 const step = made
 
-/** Goes round for as long as it was told and says how often, and what the longest round was. */
-async function contend() {
-  const end = performance.now() + Number(seconds) * 1000
+/** A clock that all processes of this machine share, milliseconds. */
+const sharedNow = () => Number(process.hrtime.bigint()) / 1e6
+
+/**
+ * Goes round until `end`, and tells how many rounds were over between `begin` and then, and what the longest of them was: the same stretch
+ * of time for all, and none of a process's first rounds, which only warm it up.
+ * @param {{ begin: number, end: number }} when
+ */
+async function contend({ begin, end }) {
   let count = 0
   let longest = 0
-  for (let now = performance.now(); now < end; count++) {
+  for (let now = sharedNow(); now < end;) {
     await step()
-    const after = performance.now()
-    longest = Math.max(longest, after - now)
+    const after = sharedNow()
+    if (after > begin && after <= end) count++
+    if (after > begin) longest = Math.max(longest, after - now)
     now = after
   }
   process.send?.({ count, longest }, () => process.exit(0))
 }
 
-process.once('message', () => void contend())
+process.once('message', when => void contend(/** @type {{ begin: number, end: number }} */ (when)))
 process.send?.('ready')
