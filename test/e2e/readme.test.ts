@@ -126,6 +126,9 @@ function documents(): readonly string[] {
     'CONTRIBUTING.md',
     'docs/fault-model.md',
     'docs/config.md',
+    'docs/day.md',
+    'docs/gates.md',
+    'docs/tickets.md',
     'docs/reference.md',
     ...decisions,
   ]
