@@ -1,7 +1,9 @@
+import { existsSync } from 'node:fs'
 import { join } from 'node:path'
 import { Fault } from '../../core/fault.ts'
 import { isoFromMs } from '../../core/time.ts'
 import { runGit } from '../../host/git.ts'
+import { ensureAttributes } from './attributes.ts'
 import type { Desk } from './desk.ts'
 import type { TicketEvent } from './events.ts'
 import { appendEvents, mintEventId, readEvents } from './events.ts'
@@ -89,12 +91,15 @@ async function carryOut(desk: Desk, id: string, actor: string, { text }: Current
   const edited = changed ? editTicket(plan.text ?? text, { ...plan.changes, updatedAt: secondsOf(now) }) : text
   const events = signed(plan.events, actor, now)
   const directory = catalogue.directoryHere(id)
+  // Where there are files there is a top.
+  const root = desk.workspace.repository.root!
   if (catalogue.locate(id)?.source !== 'here') {
     const files = { ...bringHere(desk, id, edited, events), ...plan.files }
     return commit(() => {
       // Somebody else of this worktree may have brought it meanwhile.
       if (catalogue.locate(id)?.source === 'here') throw changedMeanwhile(directory)
-      createTicketDirectory(desk.workspace.repository.root!, id, files)
+      ensureAttributes(root)
+      createTicketDirectory(root, id, files)
     })
   }
   const replacements: { readonly file: Replacement; readonly expected: string | null }[] = []
@@ -104,6 +109,8 @@ async function carryOut(desk: Desk, id: string, actor: string, { text }: Current
     await commit(() => {
       // What can fail comes first: events that cannot be recorded leave everything as it was.
       for (const { file, expected } of replacements) file.check(expected)
+      // Git has to know of the first events, or the next merge is a conflict.
+      if (events.length > 0 && !existsSync(join(directory, 'events.jsonl'))) ensureAttributes(root)
       appendEvents(directory, events)
       for (const { file, expected } of replacements) file.commit(expected)
     })
