@@ -66,11 +66,11 @@ function readIndex(disk: Disk, layout: Layout): Index | null {
   }
 }
 
-/** Every byte, every checksum. */
-export function loadWhole(disk: Disk, fd: number, size: number): Loaded {
+/** Every byte, every checksum; `remembers` as for `SegmentFold`. */
+export function loadWhole(disk: Disk, fd: number, size: number, remembers = false): Loaded {
   const bytes = readFully(disk, fd, 0, size)
   if (bytes.length > 16_384) useNativeHash()
-  const fold = new SegmentFold(firstPrev)
+  const fold = new SegmentFold(firstPrev, remembers)
   let checkpointBytes = 0
   const scan = scanLines(bytes, 0, (record, sum, end) => {
     const wrong = fold.take(record, sum)

@@ -59,17 +59,18 @@ export function unseal(bytes: Buffer, start: number, end: number): Unsealed | st
   const length = end - start
   if (length > maxLineBytes) return 'the line is longer than 64 KiB'
   const cut = end - sumTail
-  const tail = length <= sumTail ? '' : bytes.toString('latin1', cut, end)
+  const text = bytes.toString('utf8', start, end)
+  const tail = length <= sumTail ? '' : text.slice(-sumTail)
   if (!tail.startsWith(sumPrefix)) return 'the line has no checksum at its end'
   if (!tail.endsWith('"}')) return 'the line is cut off'
-  const sum = tail.slice(sumPrefix.length, -2)
   // The checksum covers the line as it was before `sum` was added, which ended with a brace where the comma is now.
   bytes[cut] = brace
   const actual = checksum(bytes.subarray(start, cut + 1))
   bytes[cut] = comma
+  const sum = tail.slice(sumPrefix.length, -2)
   if (actual !== sum) return 'the checksum does not match'
   try {
-    return { record: JSON.parse(bytes.toString('utf8', start, end)), sum }
+    return { record: JSON.parse(text), sum }
   } catch {
     return 'the line is not JSON'
   }

@@ -129,7 +129,7 @@ export function rewrite(disk: Disk, layout: Layout, modes: Modes, fd: number): R
 
 /** The segment from its first byte, every checksum; throws `unavailable` when it is not whole. */
 function loadSound(disk: Disk, layout: Layout, fd: number): Loaded & { readonly fold: SegmentFold; readonly bytes: Buffer } {
-  const loaded = loadWhole(disk, fd, disk.fstatSync(fd).size)
+  const loaded = loadWhole(disk, fd, disk.fstatSync(fd).size, true)
   const { fold, bytes } = loaded
   if (loaded.damage === null && loaded.foreign === null && loaded.tornBytes === 0 && fold !== null && bytes !== null)
     return { ...loaded, fold, bytes }

@@ -43,12 +43,15 @@ export class SegmentFold {
   /** Records after the checkpoint. */
   records = 0
   #checkpointLeft = 0
-  /** Remembered commands of the checkpoint, as they are written; only a rotation reads them. */
+  readonly #remembers: boolean
+  /** Remembered commands of the checkpoint, as they are written. */
   readonly #carried: unknown[] = []
   readonly #since: Entry[] = []
 
-  constructor(prev: string) {
+  /** `remembers`: are the remembered commands wanted? Only a rotation carries them on, and to keep every record makes memory the cost. */
+  constructor(prev: string, remembers = false) {
     this.position = { seq: 0, sum: prev }
+    this.#remembers = remembers
   }
 
   /** Is the checkpoint complete? */
@@ -56,7 +59,7 @@ export class SegmentFold {
     return this.head !== null && this.#checkpointLeft === 0
   }
 
-  /** Remembered commands, oldest first. */
+  /** Remembered commands, oldest first, if they were wanted. */
   get remembered(): readonly Entry[] {
     return [...this.#carried.map(entryFromWire).filter(entry => entry !== null), ...this.#since]
   }
@@ -77,7 +80,7 @@ export class SegmentFold {
       return null
     }
     this.state.apply(entry)
-    if (entry.operation.opId !== null) this.#since.push(entry)
+    if (this.#remembers && entry.operation.opId !== null) this.#since.push(entry)
     return null
   }
 
@@ -113,7 +116,7 @@ export class SegmentFold {
         break
       }
       case 'ops':
-        this.#carried.push(...record.records)
+        if (this.#remembers) this.#carried.push(...record.records)
         break
       default:
         return 'it is not part of the checkpoint that the segment announces'
