@@ -28,6 +28,7 @@ interface Addon {
     done: (this: Waiting, error: Error | null) => void,
   ): unknown
   unlock(fd: number, offset: number, length: number): void
+  swapSync(one: string, other: string): void
 }
 
 interface Waiting {
@@ -36,11 +37,25 @@ interface Waiting {
 }
 
 let loaded: KernelLock | undefined
+let addon: Addon | undefined
 
 /** The kernel's locks through `fs-native-extensions`. Throws `unavailable` where it has no build for this platform. */
 export function kernelLock(): KernelLock {
-  loaded ??= overAddon(loadAddon())
+  loaded ??= overAddon((addon ??= loadAddon()))
   return loaded
+}
+
+/** Two files take each other's place in one step. False where that cannot be done; throws the system's own errors. */
+export function exchangeFiles(one: string, other: string): boolean {
+  try {
+    addon ??= loadAddon()
+    addon.swapSync(one, other)
+    return true
+  } catch (error) {
+    const { code } = error as NodeJS.ErrnoException
+    if (code === 'ENOENT' || code === 'EACCES' || code === 'EPERM' || code === 'EROFS') throw error
+    return false
+  }
 }
 
 function overAddon(addon: Addon): KernelLock {

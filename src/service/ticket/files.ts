@@ -17,6 +17,7 @@ import { basename, dirname, join, relative } from 'node:path'
 import { Fault, isFault, policy, usage } from '../../core/fault.ts'
 import { sha256Hex } from '../../core/sha256.ts'
 import { remove, writeTemporary } from '../../host/files.ts'
+import { exchangeFiles } from '../../host/kernel-lock.ts'
 import { idPattern } from './ticket.ts'
 
 /** More than a person writes into one ticket. Bytes. */
@@ -190,8 +191,7 @@ export function prepareReplacement(path: string, content: string | Uint8Array): 
   }
   const check = (expectedHash: string | null): void => {
     const found = readRegular(path, maxTicketBytes)
-    const hash = typeof found === 'string' ? (found === 'missing' ? null : found) : hashOf(found)
-    if (hash === expectedHash) return
+    if (hashOfFound(found) === expectedHash) return
     if (typeof found === 'string' || isUtf8(found)) throw changedMeanwhile(path)
     throw usage(`${path} is not UTF-8; it cannot be changed without loss.`, 'Save it as UTF-8 with an editor.')
   }
@@ -200,15 +200,34 @@ export function prepareReplacement(path: string, content: string | Uint8Array): 
     commit(expectedHash) {
       try {
         check(expectedHash)
-        renameSync(temporary, path)
+        if (!takePlace(temporary, path, expectedHash)) throw changedMeanwhile(path)
       } catch (error) {
-        remove(temporary)
         throw unwritable(path, error)
+      } finally {
+        remove(temporary)
       }
       syncDirectory(dirname(path))
     },
     discard: () => remove(temporary),
   }
+}
+
+/** Null when it is missing, a word that is no hash when it cannot be read. */
+const hashOfFound = (found: Buffer | Unreadable): string | null =>
+  typeof found === 'string' ? (found === 'missing' ? null : found) : hashOf(found)
+
+/**
+ * Puts a new file in the place of the one with this hash. An editor may save between a look at the file and a renaming, however short;
+ * so the two change places, and what was there is looked at afterwards. False when it was not the one that was expected; it is back then.
+ */
+function takePlace(temporary: string, path: string, expectedHash: string | null): boolean {
+  if (expectedHash === null || !exchangeFiles(temporary, path)) {
+    renameSync(temporary, path)
+    return true
+  }
+  if (hashOfFound(readRegular(temporary, maxTicketBytes)) === expectedHash) return true
+  exchangeFiles(temporary, path)
+  return false
 }
 
 /** The refusal after which reading anew and trying again is right. */
