@@ -1,0 +1,408 @@
+import { existsSync, lstatSync, mkdirSync, readdirSync, rmdirSync, rmSync } from 'node:fs'
+import { basename, dirname, join, resolve } from 'node:path'
+import { Fault, notFound, policy, usage } from '../../core/fault.ts'
+import type { Holder, Lease } from '../../core/lease.ts'
+import { isExpired } from '../../core/lease.ts'
+import { refusalDocument } from '../claim/answer.ts'
+import { isReadOnly } from '../../host/files.ts'
+import { findRepository } from '../../host/git.ts'
+import type { Repository } from '../../host/git.ts'
+import { branchKey } from '../identity/purpose.ts'
+import { foundWorktree } from '../identity/worktree.ts'
+import type { Purpose } from '../identity/worktree.ts'
+import { keyOf } from '../ticket/desk.ts'
+import type { Desk } from '../ticket/desk.ts'
+import { refuseUnclaimable } from '../ticket/spelling.ts'
+import { ensureUnion, exclude } from './attributes.ts'
+import { isInside, linkedDirectories, listEntries, realPath, repositoryGit } from './entries.ts'
+import { Git, gitFailed, pause, persist } from './git.ts'
+import { beginPlan, leftPlans } from './plan.ts'
+import type { LeftPlan, Plan } from './plan.ts'
+import { homeOf, mainTop, subjectOf } from './layout.ts'
+import type { Subject } from './layout.ts'
+import { removalOf } from './removal-note.ts'
+import { inTurn } from './turn.ts'
+import { workersIn, workersOf } from './workers.ts'
+
+export interface AddRequest {
+  /** A ticket in any spelling, or a free name. */
+  readonly name: string
+  /** Absolute, or relative to `directory`. */
+  readonly path?: string | undefined
+  readonly branch?: string | undefined
+  readonly base?: string | undefined
+  /** Where the caller stands. */
+  readonly directory: string
+  readonly env: NodeJS.ProcessEnv
+}
+
+/** A worktree that is there now. */
+export interface Added {
+  readonly repository: Repository
+  readonly path: string
+  readonly worktreeId: string
+  readonly purpose: Purpose
+  /** It was there before; nothing was made. */
+  readonly already: boolean
+  readonly warnings: readonly string[]
+}
+
+/** What a new worktree is made from. */
+interface Start {
+  readonly commit: string
+  /** The branch that its work is to go to; null when it starts from no branch. */
+  readonly base: string | null
+}
+
+/**
+ * Makes a worktree for a ticket or under a free name, or finds the one that was made. A failure leaves nothing behind; after a crash the
+ * same command clears up and goes on. Throws `held` for a ticket or branch that somebody else has, `policy` for a ticket that is over.
+ */
+export async function addWorktree(desk: Desk, holder: Holder, request: AddRequest): Promise<Added> {
+  const { repository } = desk.workspace
+  const subject = await subjectOf(desk, request.name)
+  const left = leftPlans(repository).find(({ plan }) => plan.ticket === subject.ticket && subject.names.includes(plan.name))
+  if (left !== undefined) await inTurn(repository, () => resume(repository, left, request.env))
+  const present = await madeFor(desk, subject, request)
+  if (present !== null) return present
+  if (subject.ticket !== null) await refuseTaken(desk, holder, subject.ticket)
+  const start = await startOf(desk, request)
+  const made = await inTurn(
+    repository,
+    async () => (await madeFor(desk, subject, request)) ?? (await begin(desk, holder, subject, start, request)),
+  )
+  if ('already' in made) return made
+  return finish(desk, made, request.env)
+}
+
+/** The worktree that was made for this before. Throws `policy` for one that is half removed, or asked for in another place. */
+async function madeFor(desk: Desk, subject: Subject, request: AddRequest): Promise<Added | null> {
+  const { repository } = desk.workspace
+  const entries = await listEntries(repository, request.env)
+  const entry = entries.find(({ main, identity }) => !main && isFor(identity.purpose, subject, desk))
+  if (entry === undefined) return null
+  const { path, gitDir, identity } = entry
+  if (removalOf(gitDir) !== null || !entry.present) {
+    const why = entry.present ? 'it is half removed' : `its directory ${path} is gone`
+    throw policy(`there was a worktree for ${request.name}, but ${why}`, `finish removing it: lh worktree remove ${identity.worktreeId}`)
+  }
+  const elsewhere = request.path !== undefined && realPath(resolve(request.directory, request.path)) !== path
+  const otherwise = request.branch !== undefined && request.branch !== identity.purpose!.branch
+  if (elsewhere || otherwise)
+    throw policy(
+      `there is a worktree for ${request.name} already: ${path} on ${identity.purpose!.branch}`,
+      `use that one, or remove it first: lh worktree remove ${identity.worktreeId}`,
+    )
+  const own = findRepository(path, {})
+  const warnings = identity.warning === undefined ? [] : [identity.warning]
+  return { repository: own, path, worktreeId: identity.worktreeId, purpose: identity.purpose!, already: true, warnings }
+}
+
+function isFor(purpose: Purpose | null, { ticket, names }: Subject, desk: Desk): boolean {
+  if (purpose === null || purpose.ticket !== ticket) return false
+  return ticket !== null || purpose.branch === `${desk.workspace.config.get('worktree.branch_prefix')}${names[0]}`
+}
+
+/** Throws for a ticket that is over or blocked, and for one that somebody else holds, naming who. */
+async function refuseTaken(desk: Desk, holder: Holder, id: string): Promise<void> {
+  if (desk.catalogue.locate(id) === null) throw notFound(`There is no ticket ${JSON.stringify(id)}.`, 'See: lh ticket list')
+  await refuseHeld(desk, holder, keyOf(id))
+  await refuseUnclaimable(desk, id)
+}
+
+async function refuseHeld(desk: Desk, holder: Holder, key: string): Promise<void> {
+  const view = await desk.view()
+  const lease = view.lease(key)
+  if (lease === null || isExpired(lease, view.now) || isOwn(lease, holder)) return
+  const refused = { ok: false as const, refusal: { kind: 'held' as const, lease, wanted: key }, opId: '', now: view.now, lastSeq: 0 }
+  const { code, message, hint, details, holder: who } = refusalDocument(refused)
+  const { op_id: _, ...facts } = details ?? {}
+  throw new Fault(code, message, { hint, details: { ...facts, holder: who } })
+}
+
+/** Whoever took the ticket where they stood may go on in a worktree of its own. */
+const isOwn = ({ holder }: Lease, { agentId, sessionId }: Holder): boolean => holder.agentId === agentId && holder.sessionId === sessionId
+
+async function startOf(desk: Desk, request: AddRequest): Promise<Start> {
+  const git = repositoryGit(desk.workspace.repository, request.env)
+  const { base } = request
+  if (base !== undefined) {
+    const commit = base.startsWith('-') ? null : await git.resolve(`${base}^{commit}`)
+    if (commit === null) throw usage(`--base ${base} is no commit here`, 'name a branch, a tag or a commit: git branch --all')
+    const isBranch = (await git.resolve(`refs/heads/${base}`)) !== null || (await git.resolve(`refs/remotes/${base}`)) !== null
+    return { commit, base: isBranch ? base : null }
+  }
+  const name = desk.catalogue.baseBranch
+  for (const reference of name === null ? [] : [`refs/heads/${name}`, `refs/remotes/${name}`, `refs/remotes/origin/${name}`]) {
+    // oxlint-disable-next-line no-await-in-loop -- the first that is there
+    const commit = await git.resolve(`${reference}^{commit}`)
+    if (commit !== null) return { commit, base: name }
+  }
+  const any = await git.run(['for-each-ref', '--count=1', '--format=%(refname:short)', 'refs/heads', 'refs/remotes'])
+  if (any === '')
+    throw policy(
+      'this repository has no commit yet, so there is nothing to make a worktree from',
+      'make the first one: git commit --allow-empty -m "start"',
+    )
+  throw policy(
+    name === null ? 'it is not clear which branch is the base' : `there is no branch ${name}, which is the base branch`,
+    'name one with --base, or once for all: lh config set base_branch <branch>',
+  )
+}
+
+/** A worktree that exists, with its identity, and no files yet. */
+interface Begun {
+  readonly repository: Repository
+  readonly path: string
+  readonly worktreeId: string
+  readonly purpose: Purpose
+  readonly plan: Plan
+  /** Forgets the plan: there is nothing to clear up any more. */
+  readonly settle: () => void
+  readonly undo: () => Promise<void>
+}
+
+async function begin(desk: Desk, holder: Holder, subject: Subject, start: Start, request: AddRequest): Promise<Begun> {
+  const { repository } = desk.workspace
+  const place = await chooseFree(desk, holder, subject, request)
+  const { path, branch, name, exists } = place
+  const git = repositoryGit(repository, request.env)
+  const plan: Plan = { ticket: subject.ticket, name, path, branch, madeBranch: exists ? null : start.commit }
+  const planned = beginPlan(repository, plan)
+  const made = makeParents(path, repository)
+  const undo = async (): Promise<void> => {
+    await clear(repository, plan, request.env)
+    for (const directory of made) removeEmpty(directory)
+    planned.end()
+  }
+  try {
+    const how = exists ? [path, branch] : ['--no-track', '-b', branch, path, start.commit]
+    const args = ['worktree', 'add', '--quiet', '--no-checkout', ...how]
+    const ran = await persist(git, args)
+    if (ran.status !== 0) throw gitFailed(repository.commonDir, args, ran)
+    const own = findRepository(path, {})
+    const purpose = { ticket: subject.ticket, branch, base: start.base }
+    const { worktreeId } = foundWorktree(own, purpose)
+    if (isInside(path, mainTop(repository))) exclude(repository, mainTop(repository), path)
+    return { repository: own, path, worktreeId, purpose, plan, settle: planned.end, undo }
+  } catch (error) {
+    await undo()
+    throw error
+  }
+}
+
+/** The files of a worktree that is begun. Beside others: only the beginning has to be one at a time. */
+async function finish(desk: Desk, begun: Begun, env: NodeJS.ProcessEnv): Promise<Added> {
+  const { repository, path, worktreeId, purpose, settle, undo } = begun
+  try {
+    await checkOut(path, env)
+    const union = desk.workspace.config.get('worktree.union_paths')
+    if (union !== '') ensureUnion(path, union.split(','))
+  } catch (error) {
+    await undo()
+    throw error
+  }
+  settle()
+  const warnings = await afterCheckout(path, env)
+  return { repository, path, worktreeId, purpose, already: false, warnings }
+}
+
+async function checkOut(path: string, env: NodeJS.ProcessEnv): Promise<void> {
+  const args = ['reset', '--hard', '--quiet', '--no-recurse-submodules']
+  const ran = await persist(new Git(path, env), args)
+  if (ran.status !== 0) throw gitFailed(path, args, ran)
+}
+
+/** What `git worktree add` does at its end. A hook that fails does not unmake the worktree. */
+async function afterCheckout(path: string, env: NodeJS.ProcessEnv): Promise<readonly string[]> {
+  const git = new Git(path, env)
+  const head = await git.resolve('HEAD')
+  if (head === null) return []
+  const { status, stderr } = await git.try(['hook', 'run', '--ignore-missing', 'post-checkout', '--', '0'.repeat(head.length), head, '1'])
+  // Git before 2.36 cannot be asked for that.
+  if (status === 0 || /not a git command/.test(stderr)) return []
+  return [`the post-checkout hook ended with ${status ?? 'a signal'}${stderr === '' ? '' : `: ${stderr.split('\n').at(-1)}`}`]
+}
+
+interface Place {
+  readonly path: string
+  readonly branch: string
+  readonly name: string
+  /** Is the branch there already? */
+  readonly exists: boolean
+}
+
+/** A path that is free and a branch that is free or ours to use. Throws with the reason why the best names are not. */
+async function chooseFree(desk: Desk, holder: Holder, subject: Subject, request: AddRequest): Promise<Place> {
+  let first: unknown
+  for (const name of subject.names) {
+    try {
+      // oxlint-disable-next-line no-await-in-loop -- the first that is free
+      return await choose(desk, holder, name, subject, request)
+    } catch (error) {
+      first ??= error
+    }
+  }
+  throw first
+}
+
+async function choose(desk: Desk, holder: Holder, name: string, subject: Subject, request: AddRequest): Promise<Place> {
+  const { repository, config } = desk.workspace
+  const path = choosePath(repository, config.get('worktree.directory'), name, request)
+  const branch = request.branch ?? `${config.get('worktree.branch_prefix')}${name}`
+  const git = repositoryGit(repository, request.env)
+  const checked = await git.try(['check-ref-format', '--branch', branch])
+  if (branch.startsWith('-') || checked.status !== 0) throw usage(`${JSON.stringify(branch)} is no branch name`, 'name one with --branch')
+  await refuseHeld(desk, holder, branchKey(repository, branch))
+  const exists = (await git.resolve(`refs/heads/${branch}`)) !== null
+  const there = exists ? (await listEntries(repository, request.env)).find(entry => entry.branch === branch) : undefined
+  if (there !== undefined)
+    throw policy(
+      `the branch ${branch} is checked out in ${there.path}`,
+      there.main
+        ? `check out another one there, or take another one here: lh worktree add ${request.name} --branch <other>`
+        : `work there, or take another one: lh worktree add ${request.name} --branch <other>`,
+    )
+  // A short name that another ticket's work is under already is not this ticket's.
+  if (exists && request.branch === undefined && subject.names.length > 1 && name === subject.names[0] && !isAlone(desk, name))
+    throw policy(`the branch ${branch} is there already, and several tickets are called ${name}`, 'name one with --branch')
+  return { path, branch, name, exists }
+}
+
+const isAlone = (desk: Desk, slug: string): boolean => desk.catalogue.ids().filter(id => id.endsWith(`-${slug}`) || id === slug).length < 2
+
+function choosePath(repository: Repository, configured: string | null, name: string, { path: said, directory }: AddRequest): string {
+  const home = homeOf(repository, configured)
+  const path = realPath(said === undefined ? join(home.directory, name) : resolve(directory, said))
+  if (/[\0]/.test(path)) throw usage('a path has no zero byte')
+  const inside = [mainTop(repository), repository.commonDir].find(each => isInside(path, each))
+  if (inside !== undefined && !(home.chosen && isInside(path, home.directory) && !isInside(path, repository.commonDir)))
+    throw policy(
+      `${path} lies inside the repository ${inside}`,
+      'name a place outside with --path, or say once that it may: lh config set worktree.directory <directory>',
+    )
+  if (lstatSync(path, { throwIfNoEntry: false }) !== undefined)
+    throw policy(
+      `${path} exists already, and is no worktree of this repository for ${name}`,
+      'move it away, or name another place with --path',
+    )
+  if (linkedDirectories(repository.commonDir).has(path))
+    throw policy(`Git still knows a worktree at ${path}, whose directory is gone`, `lh worktree remove ${path}, or: git worktree prune`)
+  return path
+}
+
+/** Makes the directories above a path; those that it made, the lowest first. */
+function makeParents(path: string, repository: Repository): readonly string[] {
+  const made: string[] = []
+  for (let above = dirname(path); !existsSync(above); above = dirname(above)) made.push(above)
+  try {
+    mkdirSync(dirname(path), { recursive: true })
+  } catch (error) {
+    for (const directory of made) removeEmpty(directory)
+    throw new Fault('unavailable', `${dirname(path)} cannot be made: ${(error as Error).message}`, {
+      hint: isReadOnly(error)
+        ? 'Name a place that may be written with --path, or once for all: lh config set worktree.directory <directory>'
+        : `Name another place with --path. The repository is ${repository.commonDir}.`,
+      details: { outcome: 'nothing_changed' },
+      cause: error,
+    })
+  }
+  return made
+}
+
+function removeEmpty(directory: string): void {
+  try {
+    rmdirSync(directory)
+  } catch {
+    // Somebody else uses it by now.
+  }
+}
+
+/** Undoes what a plan has made so far. Nobody can have worked there: it has no files, or we are still at them. */
+async function clear(repository: Repository, plan: Plan, env: NodeJS.ProcessEnv): Promise<void> {
+  const { path, branch, madeBranch } = plan
+  rmSync(path, { recursive: true, force: true })
+  for (const gitDir of unfinishedDirectories(repository, path)) rmSync(gitDir, { recursive: true, force: true })
+  removeEmpty(join(repository.commonDir, 'worktrees'))
+  // Only at the commit where we made it.
+  if (madeBranch !== null) await repositoryGit(repository, env).try(['update-ref', '-d', `refs/heads/${branch}`, madeBranch])
+}
+
+/** What Git keeps of a worktree at this path; also when it was stopped before it had written down the path. */
+function unfinishedDirectories(repository: Repository, path: string): readonly string[] {
+  const directory = join(repository.commonDir, 'worktrees')
+  const known = linkedDirectories(repository.commonDir)
+  const named = known.get(path)
+  const nameless = (existsSync(directory) ? readdirSync(directory) : [])
+    .filter(name => name.startsWith(basename(path)))
+    .map(name => join(directory, name))
+    .filter(gitDir => !existsSync(join(gitDir, 'gitdir')) && Date.now() - lstatSync(gitDir).mtimeMs > 1000)
+  return [...(named === undefined ? [] : [named]), ...nameless]
+}
+
+/** How long an orphaned Git is waited for, milliseconds. */
+const orphanMs = 15_000
+
+/** Goes on where a command was killed: with the files when the identity is written, else from the beginning. Under the lock of the turn. */
+async function resume(repository: Repository, left: LeftPlan, env: NodeJS.ProcessEnv): Promise<void> {
+  const { plan } = left
+  const lock = left.take()
+  // Its maker lives, and will end it.
+  if (lock === null) return
+  try {
+    await untilAlone(plan.path)
+    const gitDir = linkedDirectories(repository.commonDir).get(plan.path)
+    if (gitDir !== undefined && existsSync(join(gitDir, 'leasehold', 'worktree.json')) && existsSync(join(plan.path, '.git'))) {
+      // The index is written last: with one, all files are there, and somebody may have begun to work.
+      if (!existsSync(join(gitDir, 'index'))) {
+        rmSync(join(gitDir, 'index.lock'), { force: true })
+        await checkOut(plan.path, env)
+      }
+    } else {
+      refuseFilled(plan.path)
+      await clear(repository, plan, env)
+    }
+    left.forget()
+  } finally {
+    lock.end()
+  }
+}
+
+/** A Git that the killed command had started may still be at work. */
+async function untilAlone(path: string): Promise<void> {
+  for (const deadline = performance.now() + orphanMs; ;) {
+    const [worker] = [...workersIn(path), ...workersOf(path)]
+    if (worker === undefined) return
+    if (performance.now() > deadline)
+      throw policy(
+        `${path} is half made, and process ${worker.pid} (${worker.command}) is still at work there`,
+        'try again when it has ended',
+      )
+    // oxlint-disable-next-line no-await-in-loop -- waiting is what the loop is for
+    await pause(50)
+  }
+}
+
+/** Whatever lies there beside Git's own file is somebody's. */
+function refuseFilled(path: string): void {
+  const names = existsSync(path) ? readdirSync(path).filter(name => name !== '.git') : []
+  if (names.length > 0)
+    throw policy(
+      `${path} was left half made, and has files of its own by now: ${names.slice(0, 5).join(', ')}`,
+      'move them away, then try again',
+    )
+}
+
+/** Clears up after a command that was killed while it made a worktree; says what was left. For `prune`. */
+export async function clearLeft(repository: Repository, env: NodeJS.ProcessEnv, really: boolean): Promise<readonly Plan[]> {
+  const found: Plan[] = []
+  for (const left of leftPlans(repository)) {
+    const lock = left.take()
+    if (lock === null) continue
+    lock.end()
+    found.push(left.plan)
+    // oxlint-disable-next-line no-await-in-loop -- one after the other
+    if (really) await inTurn(repository, () => resume(repository, left, env))
+  }
+  return found
+}

@@ -1,0 +1,171 @@
+import type { Caller, Refused } from '../../coordinator.ts'
+import type { Holder, Lease } from '../../core/lease.ts'
+import { isExpired } from '../../core/lease.ts'
+import type { Presented } from '../../core/refusal.ts'
+import type { Reading } from '../../store/store.ts'
+import { orThrow, provenDead } from '../claim/answer.ts'
+import { proofFor } from '../claim/proof.ts'
+import type { ProofFlags } from '../claim/proof.ts'
+import type { Workspace } from '../claim/workspace.ts'
+import { readHeld } from '../identity/held.ts'
+import { branchKey, worktreeKey } from '../identity/purpose.ts'
+import type { Entry } from './entries.ts'
+
+// Who may remove a worktree: whoever has its leases, or anybody while nobody has. Only one at a time, and nobody starts to work in it meanwhile.
+
+/** Who asks, and what they show. */
+export interface Asker {
+  readonly workspace: Workspace
+  readonly caller: Caller
+  readonly flags: ProofFlags
+  readonly env: NodeJS.ProcessEnv
+}
+
+/** The right to remove a worktree, as long as it is not given back. */
+export interface Fence {
+  /** What ends with the worktree. */
+  readonly leases: readonly Lease[]
+  /** Runs while the store is locked, after it was proven that this is still ours. Throws the refusal otherwise. */
+  commit(effect: () => void): Promise<void>
+  /** Ends what was held for the worktree. Throws what the store does. */
+  release(): Promise<readonly Lease[]>
+  /** Gives back what was taken for the moment; the caller's own leases stay. */
+  abandon(): Promise<void>
+}
+
+/** How long a removal may take until others may think that it died. Seconds. */
+const momentSecs = 300
+
+/** The keys that stand for a worktree. */
+export function keysOf(
+  { identity, branch }: Entry,
+  workspace: Workspace,
+): { readonly own: readonly string[]; readonly ticket: string | null } {
+  const { purpose, worktreeId } = identity
+  const name = purpose?.branch ?? branch
+  const ticket = purpose === null || purpose.ticket === null ? null : `ticket:${purpose.ticket}`
+  return { own: [worktreeKey(worktreeId), ...(name === null ? [] : [branchKey(workspace.repository, name)])], ticket }
+}
+
+/** Every lease that concerns a worktree: on it, its branch, its ticket, or taken by whoever works in it. */
+export function leasesOf(entry: Entry, workspace: Workspace, view: Reading): readonly Lease[] {
+  const { own, ticket } = keysOf(entry, workspace)
+  const keys = new Set([...own, ...(ticket === null ? [] : [ticket])])
+  return [...view.all()].filter(lease => keys.has(lease.resource) || lease.holder.worktreeId === entry.identity.worktreeId)
+}
+
+/** Does nobody hold anything of it? What has expired, or whose process is proven dead, holds nothing. */
+export const isUnheld = (entry: Entry, workspace: Workspace, view: Reading): boolean =>
+  leasesOf(entry, workspace, view).every(lease => isExpired(lease, view.now) || (lease.binding !== null && provenDead(lease, view)))
+
+/**
+ * Proves the caller's leases on a worktree, and takes for the moment what nobody has. Throws `superseded` when the caller's was lost,
+ * `not_owner` or `held` when somebody else has one.
+ */
+export async function fenceOff(asker: Asker, entry: Entry): Promise<Fence> {
+  const { workspace, caller } = asker
+  const { own, ticket } = keysOf(entry, workspace)
+  const view = await workspace.coordinator.view()
+  const keys = [
+    ...new Set([...own, ...(ticket === null ? [] : [ticket]), ...leasesOf(entry, workspace, view).map(({ resource }) => resource)]),
+  ]
+  const mine: Lease[] = []
+  const free: string[] = []
+  for (const key of keys) {
+    // oxlint-disable-next-line no-await-in-loop -- hardly ever more than three
+    const lease = await ownLease(asker, entry, key)
+    if (lease === null) free.push(key)
+    else mine.push(lease)
+  }
+  const wanted = own.filter(key => free.includes(key))
+  const taken =
+    wanted.length === 0
+      ? []
+      : orThrow(
+          await workspace.coordinator.acquire(
+            { holder: caller.holder },
+            { resources: wanted, ttlSecs: momentSecs, reason: 'worktree remove', finishedToo: true },
+          ),
+        ).leases
+  return new Held(workspace, caller.holder, entry, mine, taken)
+}
+
+/** The caller's lease on a key, proven; null when nobody has one. */
+async function ownLease(asker: Asker, entry: Entry, key: string): Promise<Lease | null> {
+  const { workspace, caller } = asker
+  const target = { resource: key }
+  const presented = noteIn(entry, key, caller.holder) ?? proofFor(workspace, target, asker.flags, asker.env, caller.holder)
+  const answer = await workspace.coordinator.guard({ holder: caller.holder }, { target, presented, effect: () => undefined })
+  if (answer.ok) return answer.leases.find(({ resource }) => resource === key) ?? answer.leases[0]!
+  if (isFree(answer)) return null
+  orThrow(answer)
+  return null
+}
+
+/** What the worktree itself noted when this caller took the lease there. */
+function noteIn({ gitDir, identity }: Entry, key: string, holder: Holder): Presented | null {
+  const place = { gitDir, commonDir: gitDir, root: identity.root, kind: 'linked' as const, shared: false, ignoreCase: false }
+  const note = readHeld(place).entries.get(key)
+  return note === undefined || note.agentId !== holder.agentId || note.session !== holder.sessionId
+    ? null
+    : { leaseId: note.leaseId, token: note.token }
+}
+
+const isFree = ({ refusal, now }: Refused): boolean =>
+  refusal.kind === 'not-held' || (refusal.kind === 'not-owner' && isExpired(refusal.lease, now))
+
+class Held implements Fence {
+  readonly leases: readonly Lease[]
+  readonly #workspace: Workspace
+  readonly #holder: Holder
+  readonly #taken: readonly Lease[]
+  readonly #proof: Lease
+
+  constructor(workspace: Workspace, holder: Holder, entry: Entry, mine: readonly Lease[], taken: readonly Lease[]) {
+    this.#workspace = workspace
+    this.#holder = holder
+    this.#taken = taken
+    const { own } = keysOf(entry, workspace)
+    // A ticket that its holder works on elsewhere goes on there.
+    this.leases = mine.filter(
+      lease =>
+        lease.holder.worktreeId === entry.identity.worktreeId ||
+        own.includes(lease.resource) ||
+        lease.group?.resources.some(key => own.includes(key)) === true,
+    )
+    this.#proof = [...mine, ...taken].find(lease => lease.resource === own[0])!
+  }
+
+  async commit(effect: () => void): Promise<void> {
+    const { resource, leaseId, token } = this.#proof
+    orThrow(
+      await this.#workspace.coordinator.guard({ holder: this.#holder }, { target: { resource }, presented: { leaseId, token }, effect }),
+    )
+  }
+
+  async release(): Promise<readonly Lease[]> {
+    const ended = await this.#end(this.leases)
+    await this.#end(this.#taken)
+    return ended
+  }
+
+  async abandon(): Promise<void> {
+    // If it cannot be given back, time does it.
+    await this.#end(this.#taken).catch(() => undefined)
+  }
+
+  /** One release for each ownership: a group ends as a whole. */
+  async #end(leases: readonly Lease[]): Promise<readonly Lease[]> {
+    const ended: Lease[] = []
+    for (const { resource, leaseId, token } of new Map(leases.map(lease => [lease.token, lease])).values()) {
+      // oxlint-disable-next-line no-await-in-loop -- hardly ever more than one
+      const answer = await this.#workspace.coordinator.release(
+        { holder: this.#holder },
+        { target: { resource }, presented: { leaseId, token }, reason: 'worktree removed' },
+      )
+      // Somebody ended it meanwhile: the worktree is gone either way.
+      if (answer.ok) ended.push(...answer.ended)
+    }
+    return ended
+  }
+}

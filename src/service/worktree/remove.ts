@@ -1,0 +1,281 @@
+import { existsSync, lstatSync, readdirSync, renameSync, rmdirSync, rmSync, chmodSync } from 'node:fs'
+import { basename, dirname, join } from 'node:path'
+import { Fault, policy } from '../../core/fault.ts'
+import type { Lease } from '../../core/lease.ts'
+import { isReadOnly } from '../../host/files.ts'
+import type { Repository } from '../../host/git.ts'
+import { storeDirectory } from '../../host/paths.ts'
+import { isInside, listEntries, repositoryGit } from './entries.ts'
+import type { Entry } from './entries.ts'
+import { fenceOff } from './fence.ts'
+import type { Asker, Fence } from './fence.ts'
+import { filesBelow, shown } from './files.ts'
+import { isOurMark, markGoing, markOf, unmark } from './mark.ts'
+import { forgetRemoval, noteRemoval, removalOf } from './removal-note.ts'
+import type { Removal } from './removal-note.ts'
+import { salvage } from './salvage.ts'
+import type { Salvage } from './salvage.ts'
+import { stateOf } from './state.ts'
+import type { State } from './state.ts'
+import { inTurn } from './turn.ts'
+import { workersIn } from './workers.ts'
+
+export interface RemoveOptions {
+  /** Save what would be lost, then remove. */
+  readonly salvage: boolean
+  /** Also a branch that is merged nowhere, once it is saved. */
+  readonly deleteBranch: boolean
+  readonly env: NodeJS.ProcessEnv
+}
+
+/** A worktree that is gone. */
+export interface Removed {
+  readonly path: string
+  readonly worktreeId: string
+  readonly ticket: string | null
+  readonly branch: string | null
+  readonly branchDeleted: boolean
+  /** Null when there was nothing to save. */
+  readonly salvage: Salvage | string | null
+  /** Ignored files that went with it and were not saved. */
+  readonly leftOut: readonly string[]
+  readonly released: readonly Lease[]
+}
+
+/**
+ * Removes a worktree with its branch, when that is merged, and its leases. Nothing that is not in a commit that stays is deleted before
+ * it was saved and read back, and after a crash the same command goes on. Throws `policy` with what is in the way, and what the rules say
+ * when somebody else holds it.
+ */
+export async function removeWorktree(asker: Asker, entry: Entry, options: RemoveOptions): Promise<Removed> {
+  const { repository } = asker.workspace
+  refuseAlways(repository, entry)
+  refuseAbove(await listEntries(repository, options.env), entry)
+  const fence = await fenceOff(asker, entry)
+  try {
+    const begun = restored(entry)
+    return begun === null ? await judgeAndRemove(asker, entry, fence, options) : await end(asker, entry, fence, begun, [], options.env)
+  } catch (error) {
+    await fence.abandon()
+    throw error
+  }
+}
+
+/** What no option lets through. */
+export function refuseAlways(repository: Repository, entry: Entry): void {
+  if (entry.main) throw policy(`${entry.path} is the main worktree; it is never removed`, 'other worktrees: lh worktree list')
+  if (entry.locked !== null && !isOurMark(entry.locked))
+    throw policy(
+      `${entry.path} is locked${entry.locked === '' ? '' : `: ${entry.locked}`}`,
+      `if that is over: git -C ${repository.commonDir} worktree unlock ${entry.path}`,
+    )
+  const [worker, ...more] = entry.present ? workersIn(entry.path) : []
+  if (worker !== undefined)
+    throw new Fault(
+      'policy',
+      `process ${worker.pid} (${worker.command})${more.length === 0 ? '' : ` and ${more.length} more`} works in ${entry.path}`,
+      { hint: 'end it, or let it go elsewhere, then try again', details: { pids: [worker, ...more].map(({ pid }) => pid) } },
+    )
+}
+
+function refuseAbove(entries: readonly Entry[], entry: Entry): void {
+  const inside = entries.find(other => other.path !== entry.path && isInside(other.path, entry.path))
+  if (inside !== undefined)
+    throw policy(
+      `the worktree ${inside.path} lies inside ${entry.path}`,
+      `remove or move that one first: git worktree move ${inside.path} …`,
+    )
+}
+
+/** Throws `policy` with everything that would be lost; says nothing of what `--salvage` saves when that was asked for. */
+export function refuseLoss(entry: Entry, state: State, saved: boolean): void {
+  if (state.inner.length > 0)
+    throw new Fault('policy', `${entry.path} has repositories inside whose content would be lost: ${state.inner.join('; ')}`, {
+      hint: 'commit and push there, or move them away; no salvage can keep them',
+      details: { inner: state.inner },
+    })
+  if (saved) return
+  const { dirty, unmerged, unfinished, ignored } = state
+  if (dirty.length === 0 && unmerged.length === 0) return
+  const what = [
+    ...(dirty.length === 0
+      ? []
+      : [`${dirty.length} changed or untracked ${dirty.length === 1 ? 'file' : 'files'} (${few(dirty.map(shown))})`]),
+    ...(unmerged.length === 0
+      ? []
+      : [
+          `${unmerged.length} ${unmerged.length === 1 ? 'commit' : 'commits'} of ${state.branch ?? 'no branch'} that ${unmerged.length === 1 ? 'is' : 'are'} on no other branch`,
+        ]),
+    ...(unfinished === null ? [] : [`an unfinished ${unfinished}`]),
+  ]
+  const all = [...ignored.small, ...ignored.large].map(shown)
+  throw new Fault('policy', `${entry.path} has ${what.join(', ')}${all.length === 0 ? '' : `; also ignored: ${few(all)}`}`, {
+    hint: `commit and merge it, or save it and remove: lh worktree remove ${entry.identity.worktreeId} --salvage`,
+    details: { dirty: dirty.slice(0, 1000).map(shown), unmerged: unmerged.length, ignored: all.slice(0, 1000), unfinished },
+  })
+}
+
+const few = (names: readonly string[]): string =>
+  `${names.slice(0, 5).join(', ')}${names.length > 5 ? ` and ${names.length - 5} more` : ''}`
+
+/** A removal that had begun to delete, to be gone on with. One that had not is undone: it is judged anew. */
+function restored({ gitDir, path }: Entry): Removal | null {
+  const begun = removalOf(gitDir)
+  if (begun === null || begun.verified) return begun
+  if (existsSync(begun.aside) && !existsSync(path)) renameSync(begun.aside, path)
+  forgetRemoval(gitDir)
+  return null
+}
+
+async function judgeAndRemove(asker: Asker, listed: Entry, fence: Fence, options: RemoveOptions): Promise<Removed> {
+  const { repository } = asker.workspace
+  const { env } = options
+  // It may just have been put back.
+  const entry = {
+    ...listed,
+    present: existsSync(join(listed.path, '.git')) && (listed.present || listed.prunable === null || backIn(listed)),
+  }
+  const state = await stateOf(repository, entry, env)
+  refuseLoss(entry, state, options.salvage)
+  const saved =
+    options.salvage && isWorthSaving(state)
+      ? await salvage(repository, entry, state, nameOf(entry), asker.caller.holder.agentId, env)
+      : null
+  const removal: Removal = {
+    path: entry.path,
+    aside: join(dirname(entry.path), `.${basename(entry.path)}.removing-${entry.identity.worktreeId.slice(3)}`),
+    verified: false,
+    branch: state.branch,
+    branchAt: await branchToDelete(repository, entry, state, saved !== null && options.deleteBranch, env),
+    salvage: saved?.ref ?? null,
+  }
+  noteRemoval(repository, entry.gitDir, removal)
+  if (entry.present) await putAside(entry, state, removal, fence)
+  noteRemoval(repository, entry.gitDir, { ...removal, verified: true })
+  const done = await end(asker, entry, fence, { ...removal, verified: true }, state.ignored.large.map(shown), env)
+  return { ...done, salvage: saved, leftOut: saved === null ? [...state.ignored.small, ...state.ignored.large].map(shown) : done.leftOut }
+}
+
+const backIn = ({ path }: Entry): boolean => lstatSync(join(path, '.git'), { throwIfNoEntry: false })?.isFile() === true
+
+const isWorthSaving = ({ dirty, unmerged, ignored, unfinished }: State): boolean =>
+  dirty.length > 0 || unmerged.length > 0 || ignored.small.length > 0 || unfinished !== null
+
+/** What a salvage is filed under: the ticket, else what its directory is called. */
+export const nameOf = ({ identity, path }: Entry): string => identity.purpose?.ticket ?? basename(path)
+
+/** The commit at which the branch may go; null when it stays. */
+async function branchToDelete(
+  repository: Repository,
+  entry: Entry,
+  state: State,
+  saved: boolean,
+  env: NodeJS.ProcessEnv,
+): Promise<string | null> {
+  const { purpose } = entry.identity
+  // Only a branch that is this worktree's: what somebody checked out here was there before.
+  if (purpose === null || state.branch === null || state.branch !== purpose.branch || state.branch === purpose.base) return null
+  return state.unmerged.length === 0 || saved ? repositoryGit(repository, env).resolve(`refs/heads/${state.branch}`) : null
+}
+
+/** Gives the directory another name while the leases are proven, and looks whether it still is what was judged. */
+async function putAside(entry: Entry, state: State, removal: Removal, fence: Fence): Promise<void> {
+  const { path, gitDir } = entry
+  // Git would forget a worktree whose directory is not there, and with it where the directory is.
+  const marked = markOf(entry) !== null
+  const back = (): void => {
+    forgetRemoval(gitDir)
+    if (!marked) unmark(entry)
+  }
+  markGoing(entry)
+  try {
+    await fence.commit(() => renameSync(path, removal.aside))
+  } catch (error) {
+    if (!existsSync(removal.aside)) back()
+    if ((error as NodeJS.ErrnoException).code === undefined || error instanceof Fault) throw error
+    throw new Fault('unavailable', `${path} cannot be removed: ${(error as Error).message}`, {
+      hint: isReadOnly(error) ? `Let this process write to ${dirname(path)}.` : `Look at it: ls -la ${dirname(path)}`,
+      details: { outcome: 'nothing_changed' },
+      cause: error,
+    })
+  }
+  const changed = whatChanged(state, removal.aside)
+  if (changed === null) return
+  renameSync(removal.aside, path)
+  back()
+  throw policy(`${path} changed while it was being removed (${changed}), so nothing was removed`, 'try again when nobody works there')
+}
+
+/** A file that is not what it was when it was judged; null when all are. */
+function whatChanged({ found, ignored }: State, path: string): string | null {
+  if (found === null) return null
+  const { files } = filesBelow(path, new Set([...ignored.large, ...ignored.small]))
+  for (const [name, text] of files) if (found.files.get(name) !== text) return shown(name)
+  for (const name of found.files.keys()) if (!files.has(name)) return shown(name)
+  return null
+}
+
+/** Everything is saved or merged: deletes, in an order in which each part can be repeated. What Git knows of it goes last. */
+async function end(
+  asker: Asker,
+  entry: Entry,
+  fence: Fence,
+  removal: Removal,
+  leftOut: readonly string[],
+  env: NodeJS.ProcessEnv,
+): Promise<Removed> {
+  const { repository } = asker.workspace
+  removeTree(removal.aside)
+  const branchDeleted = await deleteBranch(repository, removal, env)
+  const released = await fence.release()
+  await inTurn(repository, async () => removeEntry(repository, entry.gitDir))
+  return {
+    path: entry.path,
+    worktreeId: entry.identity.worktreeId,
+    ticket: entry.identity.purpose?.ticket ?? null,
+    branch: removal.branch,
+    branchDeleted,
+    salvage: removal.salvage,
+    leftOut,
+    released,
+  }
+}
+
+function removeTree(directory: string): void {
+  try {
+    rmSync(directory, { recursive: true, force: true, maxRetries: 3 })
+  } catch (error) {
+    if (!isReadOnly(error)) throw error
+    // Build tools make directories that may not be written.
+    openUp(directory)
+    rmSync(directory, { recursive: true, force: true, maxRetries: 3 })
+  }
+}
+
+function openUp(directory: string): void {
+  chmodSync(directory, 0o700)
+  for (const entry of readdirSync(directory, { withFileTypes: true })) if (entry.isDirectory()) openUp(join(directory, entry.name))
+}
+
+async function deleteBranch(repository: Repository, { branch, branchAt }: Removal, env: NodeJS.ProcessEnv): Promise<boolean> {
+  if (branch === null || branchAt === null) return false
+  const git = repositoryGit(repository, env)
+  // Another commit on it means that somebody went on: then it stays.
+  const { status } = await git.try(['update-ref', '-d', `refs/heads/${branch}`, branchAt])
+  if (status === 0) await git.try(['config', '--remove-section', `branch.${branch}`])
+  return (await git.resolve(`refs/heads/${branch}`)) === null
+}
+
+/** What `git worktree remove` does at its end, in one step: first out of Git's sight, then deleted. */
+function removeEntry(repository: Repository, gitDir: string): void {
+  const directory = storeDirectory(repository.commonDir)
+  const aside = join(directory, `removed-${basename(gitDir)}-${process.pid}`)
+  if (existsSync(gitDir)) renameSync(gitDir, aside)
+  for (const name of readdirSync(directory))
+    if (name.startsWith('removed-')) rmSync(join(directory, name), { recursive: true, force: true })
+  try {
+    rmdirSync(dirname(gitDir))
+  } catch {
+    // Others are left.
+  }
+}
