@@ -89,3 +89,22 @@ export const ticketImport = object({
   dropped: list(text('what has no place in a ticket; kept in its event `imported` where there is one')),
   warnings: list(text()),
 })
+
+const placed: Members = { path: text('of the worktree') }
+
+export const workBegun = object(
+  { ...ok, ticket, ...placed, made: flag('false: the worktree was there'), token: count('of the ticket’s lease') },
+  { exit_code: count('of the command; 128 + n for a signal') },
+)
+
+export const workFinished = object(
+  { ...ok, ticket },
+  {
+    branch: text(),
+    base: text(),
+    commit: text('of the base branch, which has the work'),
+    ...placed,
+    removed: flag('the worktree is gone'),
+    already: always(true, 'it was finished before'),
+  },
+)

@@ -87,7 +87,7 @@ export function refuseUncommitted(git: WorktreeGit, ticketFiles: string): void {
   const changes = git.changes(ticketFiles)
   if (changes.length > 0)
     throw policy(
-      `${changes.length} files in ${git.root} are not committed: ${few(changes)}`,
+      `${changes.length} files in ${git.root} not committed: ${few(changes)}`,
       'commit them, or put them away: git stash --include-untracked',
     )
 }

@@ -1,4 +1,5 @@
 import { policy, usage } from '../../../core/fault.ts'
+import type { Fault } from '../../../core/fault.ts'
 import type { Wire } from '../../../core/wire.ts'
 import { formatDuration } from '../../../service/config/durations.ts'
 import {
@@ -28,7 +29,7 @@ import {
   type RunReport,
 } from '../../../service/ticket/gates.ts'
 import { plainText } from '../../../service/gate/log.ts'
-import { gateAdvice, type State } from '../../../service/gate/results.ts'
+import { gateAdvice, unmetGates, type State } from '../../../service/gate/results.ts'
 import { Desk } from '../../../service/ticket/desk.ts'
 import { oneOf } from '../../../service/ticket/ticket.ts'
 import type { Context, Run } from '../command.ts'
@@ -273,6 +274,35 @@ export const run: Run = async context => {
   }
 }
 
+/**
+ * Runs the automatic gates of a stage that are not passed for the code that is there, as part of another command. Throws `policy` when
+ * one fails, after saying what it said.
+ */
+export async function runUnmetGates(context: Context, asked: GateRequest, stage: Stage): Promise<void> {
+  const { states } = await ticketGates(asked)
+  const keys = unmetGates(states, stage).flatMap(({ key, mode }) => (mode === 'auto' ? [key] : []))
+  if (keys.length === 0) return
+  const watch = watching(context)
+  try {
+    const report = await runGates({ ...asked, keys, stage, warn: context.output.warn, ...watch.hooks })
+    watch.stop()
+    if (report.interrupted !== null) await endBy(report.interrupted)
+    const failed = report.ran.filter(({ passed }) => !passed)
+    for (const line of failed.flatMap(one => outputLines(one, false))) context.output.note(line)
+    if (failed.length > 0) throw gatesFailed(asked.ticketId, failed, report.ran.length)
+  } finally {
+    watch.stop()
+  }
+}
+
+const gatesFailed = (ticketId: string, failed: readonly Ran[], of: number): Fault => {
+  const keys = failed.map(({ event }) => String(event['gate']))
+  return policy(
+    `${keys.length} of ${of} gate${of === 1 ? '' : 's'} failed: ${keys.join(', ')}`,
+    `mend it, then: lh gate run ${ticketId} ${keys.join(' ')}`,
+  )
+}
+
 /** Ends as a process does that had not heard of the signal: a shell tells by that how its command ended. */
 function endBy(signal: NodeJS.Signals): Promise<never> {
   process.kill(process.pid, signal)
@@ -315,7 +345,7 @@ function watching({ output }: Context) {
 }
 
 function answerRun(context: Context, ticketId: string, { ran, waiting }: RunReport): number {
-  const failed = ran.filter(({ passed }) => !passed).map(({ event }) => String(event['gate']))
+  const failed = ran.filter(({ passed }) => !passed)
   const document = {
     ticket: ticketId,
     results: ran.map(({ event, logFile }) => ({ ...resultToWire(event), log_file: logFile })),
@@ -327,10 +357,7 @@ function answerRun(context: Context, ticketId: string, { ran, waiting }: RunRepo
     context.output.answer({ ok: true, ...document }, lines)
     return 0
   }
-  const fault = policy(
-    `${failed.length} of ${ran.length} gate${ran.length === 1 ? '' : 's'} failed: ${failed.join(', ')}`,
-    `mend it, then: lh gate run ${ticketId} ${failed.join(' ')}`,
-  )
+  const fault = gatesFailed(ticketId, failed, ran.length)
   const { code, message, hint } = fault
   context.output.answer({ ok: false, error: { code, exit: 8, message, hint }, ...document }, lines)
   if (context.output.json) return 8

@@ -1,0 +1,199 @@
+import { isFault, policy, usage } from '../../../core/fault.ts'
+import type { Wire } from '../../../core/wire.ts'
+import { orThrow } from '../../../service/claim/answer.ts'
+import { runHolding } from '../../../service/claim/hold.ts'
+import { Definitions } from '../../../service/gate/definition.ts'
+import { claimSet } from '../../../service/identity/purpose.ts'
+import { Desk, keyOf } from '../../../service/ticket/desk.ts'
+import { startTicket } from '../../../service/ticket/workflow.ts'
+import type { Asking } from '../../../service/ticket/workflow.ts'
+import { isFinished } from '../../../service/ticket/ticket.ts'
+import type { Ticket } from '../../../service/ticket/ticket.ts'
+import { ticketToWire } from '../../../service/ticket/wire.ts'
+import { addWorktree } from '../../../service/worktree/add.ts'
+import { findEntry } from '../../../service/worktree/find.ts'
+import { mainTop } from '../../../service/worktree/layout.ts'
+import { removeWorktree } from '../../../service/worktree/remove.ts'
+import type { Removed } from '../../../service/worktree/remove.ts'
+import { placeAt, worktreeFor } from '../../../service/work/find.ts'
+import type { Place } from '../../../service/work/find.ts'
+import { finishWork } from '../../../service/work/finish.ts'
+import type { Context, Run } from '../command.ts'
+import { switchOption, textOption } from '../command.ts'
+import type { FileWorkspace } from '../open.ts'
+import { openWorkspace } from '../open.ts'
+import { printable } from '../text.ts'
+import { callerOf, tellWaiting, ttlOption, waitOption } from './claim.ts'
+import { runUnmetGates } from './gate.ts'
+
+/** `lh work` */
+export const work: Run = context => (switchOption(context, 'finish') ? finish(context) : begin(context))
+
+/** The same command, asked in another worktree. */
+const at = (context: Context, directory: string): Context => ({ ...context, directory })
+
+async function asking(context: Context, workspace: FileWorkspace): Promise<Asking> {
+  const caller = await callerOf(context, workspace)
+  return { desk: new Desk(workspace), caller, flags: {}, env: context.env }
+}
+
+/** A worktree for the ticket, its claim, and then the command in it. */
+async function begin(context: Context): Promise<number> {
+  const [spelling] = context.positionals
+  if (spelling === undefined) throw usage('which ticket?', 'lh work <ticket>, or in its worktree: lh work --finish')
+  for (const name of ['no-ff', 'message', 'keep'] as const)
+    if (context.options[name] !== undefined) throw usage(`--${name} is for --finish`, 'lh work --finish')
+  const [ttlSecs, waitMs] = [ttlOption(context), waitOption(context)]
+  const here = await openWorkspace(context)
+  const id = await new Desk(here).catalogue.resolve(spelling)
+  const { root, made } = await placeFor(context, here, id)
+  const there = await openWorkspace(at(context, root))
+  const asked = await asking(context, there)
+  const started = await startTicket(asked, id, {
+    ...(ttlSecs === undefined ? {} : { ttlSecs }),
+    ...(waitMs === undefined ? {} : { waitMs }),
+    onWait: () => tellWaiting(context)(undefined),
+  })
+  if (started.warning !== null) context.output.warn(started.warning)
+  const { token } = started.granted.leases.find(({ resource }) => resource === keyOf(id))!
+  const document: Wire = { ok: true, ticket: ticketToWire(started.ticket), path: root, made, token }
+  if (context.rest.length > 0) return runThere(context, there, asked, id, root, document)
+  context.output.answer(document, [
+    `${made ? 'made' : 'goes on in'} ${printable(root)}`,
+    `${started.already ? 'you hold' : 'started'} ${id}, token ${token}`,
+  ])
+  context.output.note(`go there: cd ${root}; when the work is committed: lh work --finish`)
+  return 0
+}
+
+async function placeFor(
+  context: Context,
+  workspace: FileWorkspace,
+  id: string,
+): Promise<{ readonly root: string; readonly made: boolean }> {
+  const { holder } = await callerOf(context, workspace)
+  const { path, already, warnings } = await addWorktree(new Desk(workspace), holder, {
+    name: id,
+    directory: context.directory,
+    env: context.env,
+  })
+  for (const warning of warnings) context.output.warn(warning)
+  return { root: path, made: !already }
+}
+
+/** As `exec` does: renewed while the command runs. The claim was there before it, and goes on after it. */
+async function runThere(
+  context: Context,
+  workspace: FileWorkspace,
+  { caller }: Asking,
+  id: string,
+  root: string,
+  document: Wire,
+): Promise<number> {
+  const granted = orThrow(await workspace.coordinator.acquire(caller, { resources: claimSet(workspace.repository, keyOf(id)) }))
+  const ended = await runHolding({
+    coordinator: workspace.coordinator,
+    caller,
+    granted,
+    command: context.rest,
+    env: context.env,
+    cwd: root,
+    stdoutToStderr: context.output.json,
+    warn: context.output.warn,
+  })
+  if (ended.lost !== null) orThrow(ended.lost)
+  context.output.answer({ ...document, exit_code: ended.exitCode }, [])
+  return ended.exitCode
+}
+
+async function finish(context: Context): Promise<number> {
+  if (context.rest.length > 0) throw usage('--finish runs no command', 'lh work --finish')
+  const workspace = await openWorkspace(context)
+  const place = await placeToFinish(context, workspace)
+  if (!('root' in place)) return alreadyFinished(context, place)
+  const { ticket: ticketId } = place.purpose
+  if (ticketId === null) throw policy(`${place.root} was made for no ticket`, 'merge its branch by hand')
+  const there = await openWorkspace(at(context, place.root))
+  const asked = await asking(context, there)
+  const message = textOption(context, 'message') ?? null
+  const tell = (text: string): void => context.output.note(printable(text))
+  const done = await finishWork({
+    asking: asked,
+    ticketId,
+    purpose: place.purpose,
+    runGates: () =>
+      runUnmetGates(
+        context,
+        { desk: asked.desk, definitions: Definitions.open(there.repository), ticketId, caller: asked.caller, env: context.env },
+        'post',
+      ),
+    noFastForward: switchOption(context, 'no-ff'),
+    message,
+    tell,
+  })
+  const home = await openWorkspace(at(context, mainTop(there.repository)))
+  const removed = switchOption(context, 'keep') ? null : await removePlace(context, home, place)
+  const { ticket } = await new Desk(home).catalogue.read(ticketId)
+  context.output.answer(
+    {
+      ok: true,
+      ticket: ticketToWire(ticket),
+      branch: done.branch,
+      base: done.base,
+      commit: done.commit,
+      path: place.root,
+      removed: removed !== null,
+    },
+    [
+      `${ticketId} is done; ${done.base} has it at ${done.commit.slice(0, 10)}`,
+      removed === null
+        ? `kept ${printable(place.root)}`
+        : `removed ${printable(place.root)}${removed.branchDeleted ? ` and ${printable(done.branch)}` : ''}`,
+    ],
+  )
+  return 0
+}
+
+/** What stands in the way of removing is told; the work is merged all the same, and the same command tries again. */
+async function removePlace(context: Context, home: FileWorkspace, { root }: Place): Promise<Removed | null> {
+  const desk = new Desk(home)
+  try {
+    const entry = await findEntry(desk, { text: root, directory: context.directory, env: context.env })
+    const caller = await callerOf(context, home)
+    const removed = await removeWorktree({ workspace: home, caller, flags: {}, env: context.env }, entry, {
+      salvage: false,
+      deleteBranch: false,
+      env: context.env,
+    })
+    if (context.directory === root || context.directory.startsWith(`${root}/`))
+      context.output.note(`you are in what was removed: cd ${mainTop(home.repository)}`)
+    return removed
+  } catch (error) {
+    if (!isFault(error)) throw error
+    context.output.warn(`${root} stays: ${error.message}${error.hint === undefined ? '' : `; ${error.hint}`}`)
+    return null
+  }
+}
+
+/** The worktree that is meant: the one for the ticket that is named, else the one we are in. A ticket that is done and has none is finished. */
+async function placeToFinish(context: Context, workspace: FileWorkspace): Promise<Place | Ticket> {
+  const { repository } = workspace
+  const [spelling] = context.positionals
+  if (spelling === undefined) {
+    const here = repository.root === null ? null : placeAt(repository.root)
+    if (here !== null) return here
+    throw policy('this worktree was not made for a ticket', 'go to the one that was, or name the ticket: lh work --finish <ticket>')
+  }
+  const { catalogue } = new Desk(workspace)
+  const id = await catalogue.resolve(spelling)
+  const place = worktreeFor(repository, id)
+  if (place !== null) return place
+  const { ticket } = await catalogue.read(id)
+  if (isFinished(ticket)) return ticket
+  throw policy(`there is no worktree for ${id}`, `to work on it: lh work ${id}`)
+}
+
+function alreadyFinished(context: Context, ticket: Ticket): number {
+  context.output.answer({ ok: true, ticket: ticketToWire(ticket), already: true }, [`${ticket.id} was finished already`])
+  return 0
+}
