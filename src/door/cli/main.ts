@@ -1,4 +1,6 @@
 import { isFault, usage } from '../../core/fault.ts'
+import { Workspace } from '../../service/claim/workspace.ts'
+import { openFileStore } from '../../store/open.ts'
 import { version } from '../../version.ts'
 import type { Context, Output } from './command.ts'
 import { fail, makeOutput, writeText } from './output.ts'
@@ -7,6 +9,7 @@ import { everyCommand, everyday } from './table.ts'
 
 /** Runs one command line and resolves to the exit code. */
 async function main(argv: readonly string[], env: NodeJS.ProcessEnv): Promise<number> {
+  if (argv[0] === 'git-hook') return gitHook(argv.slice(1), env)
   const json = argv.slice(0, argv.includes('--') ? argv.indexOf('--') : argv.length).includes('--json')
   try {
     refusePlatform()
@@ -25,6 +28,14 @@ async function main(argv: readonly string[], env: NodeJS.ProcessEnv): Promise<nu
   } catch (error) {
     return fail(workingDirectoryGone(error), json)
   }
+}
+
+/** What installed Git hooks start. It is no command of the table: nobody types it. The store's code is in here already, so it is handed on. */
+async function gitHook(argv: readonly string[], env: NodeJS.ProcessEnv): Promise<number> {
+  const { main } = await import('../git-hook/main.ts')
+  return main(argv, env, (directory, env, flags) =>
+    Workspace.open({ directory, env, open: openFileStore, ...(flags === undefined ? {} : { flags }) }),
+  )
 }
 
 function wantsHelp(argv: readonly string[]): boolean {

@@ -7,7 +7,7 @@ import type { Repository } from '../../host/git.ts'
 import { repositoryConfigFile, userConfigFile } from '../../host/paths.ts'
 import { knownKey, permitted } from './layers.ts'
 import { loadYaml, parseEntries, parseYaml } from './load-yaml.ts'
-import { settings, type Key } from './schema.ts'
+import { isKey, settings, type Key } from './schema.ts'
 
 /** Where a setting was written, and what stood there before (null: nothing). */
 export interface Written {
@@ -57,7 +57,8 @@ function fileFor(repository: Repository, user: boolean, env: NodeJS.ProcessEnv):
 /** Sets the key where it stands, as `log.retention: …` or below `log:`; a new one goes below its group. */
 function place(document: Document.Parsed, key: Key, value: string | number): void {
   const nested = key.split('.')
-  if (nested.length === 1 || document.has(key)) {
+  // Below a setting that has a value of its own there is no room for another one.
+  if (nested.length === 1 || document.has(key) || isKey(nested[0]!)) {
     document.set(key, value)
     return
   }

@@ -1,5 +1,7 @@
 import { posix } from 'node:path'
 import { usage } from '../../core/fault.ts'
+import type { Level } from '../enforce/level.ts'
+import { parseBranchLevels, parseLevel } from '../enforce/level.ts'
 import { parseAgentId } from '../identity/agent.ts'
 import { parseDuration, parseSize } from './durations.ts'
 
@@ -15,6 +17,9 @@ export interface Values {
   /** `file:`, or `file:///absolute/directory`. */
   store: string
   base_branch: string | null
+  enforce: Level
+  /** `main=strict,wip/*=off`. */
+  'enforce.branches': string | null
   'log.segment_size': number
   'log.retention': number
   'log.retention_size': number
@@ -94,6 +99,12 @@ function branchName(text: string, where: string): string {
   throw usage(`${where}: ${JSON.stringify(text)} is no branch name.`, 'Write it as `git branch` shows it, for example main.')
 }
 
+function branchLevels(text: string, where: string): string {
+  return parseBranchLevels(text, where)
+    .map(([pattern, level]) => `${pattern}=${level}`)
+    .join(',')
+}
+
 /** The table of settings. Everything that configuration can say is here. */
 export const settings: { readonly [K in Key]: Setting<Values[K]> } = {
   'agent.id': {
@@ -144,6 +155,18 @@ export const settings: { readonly [K in Key]: Setting<Values[K]> } = {
     default: null,
     layers: everywhere,
     parse: branchName,
+  },
+  enforce: {
+    doc: 'what Git hooks do about work whose lease was lost: strict refuses it, warn lets it pass with a warning, off does not look',
+    default: 'strict',
+    layers: everywhere,
+    parse: parseLevel,
+  },
+  'enforce.branches': {
+    doc: 'the same for single branches, the first match counts: main=strict,wip/*=off',
+    default: null,
+    layers: everywhere,
+    parse: branchLevels,
   },
   'log.segment_size': {
     doc: 'size at which the log begins a new segment',
