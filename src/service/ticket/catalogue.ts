@@ -279,15 +279,34 @@ export class Catalogue {
 
   /** Every copy that counts when somebody wants to claim it. */
   async copies(id: string): Promise<readonly Copy[]> {
+    const copies = await this.#inWorktrees(id, ['here', 'main'])
+    const ticket = await this.#baseTicket(id)
+    return ticket === null ? copies : [...copies, { source: 'base', branch: this.baseBranch, ticket }]
+  }
+
+  /** The copies that say it is over, apart from this worktree's: the main worktree's, the base branch's. */
+  async finishedElsewhere(id: string): Promise<readonly Copy[]> {
+    const copies = (await this.#inWorktrees(id, ['main'])).filter(({ ticket }) => isFinished(ticket))
+    if (!this.#mayBeOverOnBase(id)) return copies
+    const ticket = await this.#baseTicket(id)
+    return ticket !== null && isFinished(ticket) ? [...copies, { source: 'base', branch: this.baseBranch, ticket }] : copies
+  }
+
+  async #inWorktrees(id: string, sources: readonly Source[]): Promise<readonly Copy[]> {
     const copies: Copy[] = []
     for (const { source, tickets } of this.#places()) {
-      const directory = join(tickets, id)
-      const ticket = isTicketDirectory(directory) ? await this.#ticketOf(new FileCopy(id, source, directory)) : null
-      if (ticket !== null) copies.push({ source, branch: this.#branch(source), ticket })
+      const directory = `${tickets}/${id}`
+      if (!sources.includes(source) || !isTicketDirectory(directory)) continue
+      const ticket = await this.#ticketOf(new FileCopy(id, source, directory))
+      if (ticket !== null) copies.push(new WorktreeCopy(source, ticket, () => this.#branch(source)))
     }
-    const ticket = await this.#baseTicket(id)
-    if (ticket !== null) copies.push({ source: 'base', branch: this.baseBranch, ticket })
     return copies
+  }
+
+  /** False for front matter in which neither word is, nor anything that YAML could make one of. Most are told apart by that. */
+  #mayBeOverOnBase(id: string): boolean {
+    const head = idPattern.test(id) ? this.#base.head(id) : null
+    return head !== null && /done|closed|\\/.test(head)
   }
 
   async #baseTicket(id: string): Promise<Ticket | null> {
@@ -336,6 +355,23 @@ class FileCopy implements Located {
     if (typeof found !== 'string') return found.toString('utf8')
     const why = found === 'too large' ? `it is larger than ${maxTicketBytes} bytes` : found
     throw new Fault('unavailable', `${path} cannot be read: ${why}.`, { hint: `Look at it: ls -l ${path}` })
+  }
+}
+
+/** A copy in a worktree, whose branch is hardly ever asked for. */
+class WorktreeCopy implements Copy {
+  readonly source: 'here' | 'main'
+  readonly ticket: Ticket
+  readonly #branch: () => string | null
+
+  constructor(source: 'here' | 'main', ticket: Ticket, branch: () => string | null) {
+    this.source = source
+    this.ticket = ticket
+    this.#branch = branch
+  }
+
+  get branch(): string | null {
+    return this.#branch()
   }
 }
 

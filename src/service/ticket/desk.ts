@@ -13,6 +13,7 @@ export class Desk {
   readonly workspace: Workspace
   readonly catalogue: Catalogue
   readonly #blockers = new Map<string, Promise<Blocker | null>>()
+  readonly #listed = new Map<string, Ticket>()
   #view: Promise<Reading> | undefined
 
   constructor(workspace: Workspace) {
@@ -26,15 +27,32 @@ export class Desk {
     return this.#view
   }
 
+  /** All tickets. What this worktree has of them is not read again for those that wait for them. */
+  async list(): Promise<readonly Ticket[]> {
+    const tickets: Ticket[] = []
+    for await (const { ticket, located } of this.catalogue.list()) {
+      tickets.push(ticket)
+      if (located.source === 'here') this.#listed.set(ticket.id, ticket)
+    }
+    return tickets
+  }
+
   /** May it be claimed, and is it handed out? */
   async readiness(ticket: Ticket): Promise<Readiness> {
     const view = await this.view()
     const key = keyOf(ticket.id)
     const past = view.past(key)
-    const blockers = await Promise.all(ticket.dependsOn.map(id => this.#blocker(id)))
+    const blockers: Blocker[] = []
+    for (const id of ticket.dependsOn) {
+      // oxlint-disable-next-line no-await-in-loop -- hardly ever more than a few, and mostly known
+      const blocker = await this.#blocker(id)
+      if (blocker !== null) blockers.push(blocker)
+    }
+    // Whatever others say: it is over here.
+    const over = isFinal(past) || (isFinished(ticket) && !wasReopened(ticket, past))
     return readinessOf(ticket, {
-      blockers: blockers.filter(blocker => blocker !== null),
-      finishedElsewhere: await this.#finishedElsewhere(ticket.id, past),
+      blockers,
+      finishedElsewhere: over ? null : await this.#finishedElsewhere(ticket.id, past),
       lease: view.lease(key),
       past,
     })
@@ -48,23 +66,31 @@ export class Desk {
   }
 
   async #findBlocker(id: string): Promise<Blocker | null> {
-    if (this.catalogue.locate(id) === null) return { id, why: 'there is no such ticket' }
-    const { done, elsewhere } = await this.catalogue.isDone(id)
+    const listed = this.#listed.get(id)
+    if (listed === undefined && this.catalogue.locate(id) === null) return { id, why: 'there is no such ticket' }
+    const { done, elsewhere } = await this.#isDone(id, listed)
     if (done) return null
     const past = (await this.view()).past(keyOf(id))
     if (isFinal(past)) return { id, why: `${past.outcome}${past.branch === null ? '' : ` on ${past.branch}`}, not merged` }
     if (elsewhere !== null) return { id, why: `done on ${elsewhere}, not merged` }
-    const { ticket } = await this.catalogue.read(id)
+    const ticket = listed ?? (await this.catalogue.read(id)).ticket
     return { id, why: ticket.status === 'pending' ? `${ticket.workflowState}, pending` : ticket.workflowState }
+  }
+
+  async #isDone(id: string, listed: Ticket | undefined): Promise<{ readonly done: boolean; readonly elsewhere: string | null }> {
+    if (listed === undefined) return this.catalogue.isDone(id)
+    if (isFinished(listed)) return { done: true, elsewhere: null }
+    const copies = await this.catalogue.finishedElsewhere(id)
+    const main = copies.find(({ source }) => source === 'main')
+    return { done: copies.some(({ source }) => source === 'base'), elsewhere: main === undefined ? null : (main.branch ?? 'HEAD') }
   }
 
   /** Another copy that says it is over: of the main worktree, or on the base branch. */
   async #finishedElsewhere(id: string, past: Past | null): Promise<string | null> {
-    for (const { source, branch, ticket } of await this.catalogue.copies(id)) {
-      if (source === 'here' || !isFinished(ticket) || wasReopened(ticket, past)) continue
-      return `${ticket.status === 'closed' ? 'closed' : 'done'}${branch === null ? ' in the main worktree' : ` on ${branch}`}`
-    }
-    return null
+    const copy = (await this.catalogue.finishedElsewhere(id)).find(({ ticket }) => !wasReopened(ticket, past))
+    if (copy === undefined) return null
+    const { branch, ticket } = copy
+    return `${ticket.status === 'closed' ? 'closed' : 'done'}${branch === null ? ' in the main worktree' : ` on ${branch}`}`
   }
 }
 
