@@ -48,6 +48,13 @@ const schemaOf: Readonly<Record<string, string | null>> = {
   'ticket next': 'ticket-next',
   'ticket doctor': 'ticket-doctor',
   'ticket import': 'ticket-import',
+  'worktree add': 'worktree-add',
+  'worktree list': 'worktree-list',
+  'worktree info': 'worktree-info',
+  'worktree init': 'worktree-init',
+  'worktree remove': 'worktree-remove',
+  'worktree prune': 'worktree-prune',
+  work: 'work',
   'gate define': 'gate-define',
   'gate list': 'gate-list',
   'gate add': 'gate-add',
@@ -111,6 +118,13 @@ function fitted(args: readonly string[], stdout: string): Record<string, unknown
   expect(fits === name ? own : misfit('error', document), `lh ${args.join(' ')}`).toBeNull()
   seen.set(fits, [...(seen.get(fits) ?? []), document])
   return document
+}
+
+const author = {
+  GIT_AUTHOR_NAME: 'one',
+  GIT_AUTHOR_EMAIL: 'one@example.org',
+  GIT_COMMITTER_NAME: 'one',
+  GIT_COMMITTER_EMAIL: 'one@example.org',
 }
 
 const as = (agent: string): Record<string, string> => ({ LEASEHOLD_AGENT_ID: agent })
@@ -337,6 +351,25 @@ describe('what --json prints is what its schema says', () => {
     )
     lh(['ticket', 'import', '--from', 'github', path.join(folder, 'issues.json')], one)
     expect(lh(['ticket', 'show', '2026']).status).toBe(2)
+    lh(['worktree', 'init'])
+    lh(['worktree', 'add', 'aside'], one)
+    lh(['worktree', 'list'])
+    lh(['worktree', 'info', 'aside'])
+    lh(['worktree', 'prune'], one)
+    fs.writeFileSync(path.join(folder, 'repository-worktrees', 'aside', 'left'), 'not committed')
+    expect(lh(['worktree', 'remove', 'aside'], one).status).toBe(8)
+    lh(['worktree', 'remove', 'aside', '--salvage'], one)
+    lh(['ticket', 'create', '--title', 'A day of work'], one)
+    lh(['ticket', 'ready', 'a-day-of-work'], one)
+    for (const args of [
+      ['add', '--all'],
+      ['-c', 'user.name=one', '-c', 'user.email=one@example.org', 'commit', '-q', '-m', 'tickets'],
+    ])
+      expect(spawnSync('git', args, { cwd: repository }).status).toBe(0)
+    lh(['work', 'a-day-of-work'], one)
+    lh(['work', 'a-day-of-work', '--', 'true'], one)
+    lh(['work', '--finish', 'a-day-of-work'], { ...one, ...author })
+    lh(['work', '--finish', 'a-day-of-work'], one)
     fs.rmSync(path.join(repository, '.leasehold', 'tickets'), { recursive: true })
   })
 })

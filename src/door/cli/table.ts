@@ -309,7 +309,19 @@ export const everyday: readonly CommandSpec[] = [
 
 /** All commands, in the order of `lh --help`. */
 export async function everyCommand(): Promise<readonly CommandSpec[]> {
-  const [{ ticketCommands }, { gateCommands }] = await Promise.all([import('./tables/ticket.ts'), import('./tables/gate.ts')])
+  const [{ ticketCommands }, { gateCommands }, { workCommands }, { worktreeCommands }] = await Promise.all([
+    import('./tables/ticket.ts'),
+    import('./tables/gate.ts'),
+    import('./tables/work.ts'),
+    import('./tables/worktree.ts'),
+  ])
   const exec = everyday.findIndex(({ path }) => path === 'exec')
-  return [...everyday.slice(0, exec + 1), ...ticketCommands, ...gateCommands, ...everyday.slice(exec + 1)]
+  return [
+    ...everyday.slice(0, exec + 1),
+    ...ticketCommands,
+    ...workCommands,
+    ...worktreeCommands,
+    ...gateCommands,
+    ...everyday.slice(exec + 1),
+  ]
 }

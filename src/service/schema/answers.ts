@@ -2,7 +2,8 @@ import { agentId, errorPart, failure, holder, lease, leasesWith, opId, resource,
 import { operation } from './log.ts'
 import { gateAdd, gateDecide, gateDefine, gateHistory, gateList, gateRun } from './gates.ts'
 import { compact, demo, doctor, recover, selftest, ticketDoctor, verify } from './maintenance.ts'
-import { ticketChanged, ticketImport, ticketList, ticketNext, ticketShow, ticketStart } from './tickets.ts'
+import { ticketChanged, ticketImport, ticketList, ticketNext, ticketShow, ticketStart, workBegun, workFinished } from './tickets.ts'
+import { worktreeAdd, worktreeInfo, worktreeInit, worktreeList, worktreePrune, worktreeRemove } from './worktrees.ts'
 import { about, always, count, either, flag, list, maybe, object, oneOf, text, type Schema } from './shape.ts'
 
 // What each command prints with `--json` when it succeeds. What it prints when it fails is the schema `error`.
@@ -134,6 +135,13 @@ export const answers: readonly (readonly [name: string, title: string, schema: S
   ['ticket-next', 'lh ticket next', ticketNext],
   ['ticket-doctor', 'lh ticket doctor', ticketDoctor],
   ['ticket-import', 'lh ticket import', ticketImport],
+  ['worktree-add', 'lh worktree add', worktreeAdd],
+  ['worktree-list', 'lh worktree list', worktreeList],
+  ['worktree-info', 'lh worktree info', worktreeInfo],
+  ['worktree-init', 'lh worktree init', worktreeInit],
+  ['worktree-remove', 'lh worktree remove', worktreeRemove],
+  ['worktree-prune', 'lh worktree prune', worktreePrune],
+  ['work', 'lh work', either(workBegun, workFinished)],
   ['gate-define', 'lh gate define', gateDefine],
   ['gate-list', 'lh gate list', gateList],
   ['gate-add', 'lh gate add', gateAdd],
