@@ -1,6 +1,6 @@
 import fs from 'node:fs'
 import path from 'node:path'
-import type { Decision } from '../../core/decide.ts'
+import type { Decision } from '../../core/decision.ts'
 import { Fault } from '../../core/fault.ts'
 import type { Instant, Lease } from '../../core/lease.ts'
 import type { Entry } from '../../core/operation.ts'
