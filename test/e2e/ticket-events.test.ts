@@ -118,4 +118,20 @@ describe('three branches', () => {
     expect(fs.readdirSync(ticketsIn(repo.dir))).toEqual([id])
     expect((await main.ok('ticket doctor')).findings.filter(({ severity }: Doc) => severity === 'error')).toEqual([])
   })
+
+  it('that gave a ticket its first events, where nobody had told Git of them, merge too', async () => {
+    const repo = repository()
+    const id = putTicket(repo.dir, '20260101-000000-by-hand')
+    fs.writeFileSync(path.join(repo.dir, '.gitattributes'), '*.png binary')
+    commit(repo.dir)
+    const places = ['one', 'other'].map(name => linked(repo, `work/${name}`))
+    for (const [number, place] of places.entries()) {
+      // oxlint-disable-next-line no-await-in-loop -- each in turn
+      await repo.as('agent:a').in(place).ok('ticket comment by-hand --message', `${number}`)
+      expect(fs.readFileSync(path.join(place, '.gitattributes'), 'utf8')).toMatch(/^\*\.png binary\n\S+events\.jsonl merge=union\n$/)
+      commit(place)
+    }
+    for (const name of ['one', 'other']) merge(repo.dir, `work/${name}`)
+    expect(eventsIn(repo.dir, id).map(({ message }: Doc) => message)).toEqual(['0', '1'])
+  })
 })

@@ -158,6 +158,15 @@ describe('the queue', () => {
     expect((await repo.as('agent:b').ok('ticket next --claim')).ticket.slug).toBe('one')
   })
 
+  it('gives the same agent that asks several times at once several tickets', { timeout: 120_000 }, async () => {
+    const repo = repository()
+    const ids = Array.from({ length: 24 }, (_, number) => putTicket(repo.dir, `20260101-0000${two(number)}-job`))
+    const a = repo.as('agent:a')
+    const taken = await Promise.all(Array.from({ length: 6 }, () => drain(a)))
+    expect(taken.flat().toSorted()).toEqual(ids)
+    expect(repo.story()).toEqual(repo.records().map(({ resource }: Doc) => `acquire ${resource}`))
+  })
+
   it('hands out neither what is blocked, unclear, put aside, begun, done nor closed', async () => {
     const repo = repository()
     putTicket(repo.dir, '20260101-000000-intake', { state: 'intake' })
