@@ -65,6 +65,8 @@ async function bundle(file, nameOf) {
     minify: true,
     legalComments: 'none',
     supported: { 'dynamic-import': false },
+    // jsonc-parser's `main` is UMD, whose inner `require` no bundler sees.
+    mainFields: ['module', 'main'],
     define: { 'import.meta.dirname': '__dirname', 'import.meta.filename': '__filename' },
     // An `import.meta.url` in a bundled file would be empty there: better no build than a wrong path.
     logOverride: { 'empty-import-meta': 'error' },

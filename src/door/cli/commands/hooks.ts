@@ -16,14 +16,16 @@ import type { Context, Run } from '../command.ts'
 import { switchOption } from '../command.ts'
 import { columns, paint, printable, printableLine } from '../text.ts'
 
+/** Is it about the hooks of an agent (or, without a name, of all), and not of Git? */
+const isForAgent = ({ positionals: [kind] }: Context): boolean => kind !== 'git'
+
 function layoutOf(context: Context): HookLayout {
-  const [kind] = context.positionals
-  if (kind !== 'git') throw usage(`there are no hooks for "${kind}"`, `for Git: lh ${context.spec.path} git`)
   return hookLayout(repositoryOf(context.directory, context.env), context.env)
 }
 
 /** `lh hooks install git` */
 export const install: Run = async context => {
+  if (isForAgent(context)) return (await import('./agent-hooks.ts')).install(context)
   const layout = layoutOf(context)
   // As the scripts will name it: the loader beside this file's chunk, and the Node that runs it.
   const installation = { node: process.execPath, main: realpathSync(process.argv[1]!) }
@@ -36,6 +38,7 @@ export const install: Run = async context => {
 
 /** `lh hooks uninstall git` */
 export const uninstall: Run = async context => {
+  if (isForAgent(context)) return (await import('./agent-hooks.ts')).uninstall(context)
   const layout = layoutOf(context)
   return carryOut(context, layout, planUninstall(layout), ['the hooks are taken out', 'there is nothing of ours to take out'])
 }
@@ -68,6 +71,7 @@ const policyExit = 8
 
 /** `lh hooks status git` */
 export const status: Run = async context => {
+  if (isForAgent(context)) return (await import('./agent-hooks.ts')).status(context)
   const layout = layoutOf(context)
   const { hooks, warnings } = hooksStatus(layout)
   const broken = hooks.filter(({ installed, fires }) => installed && !fires)
@@ -108,6 +112,7 @@ const errorPart = (message: string, hint: string) => ({ code: 'policy', exit: po
 
 /** `lh hooks test git` */
 export const test: Run = async context => {
+  if (isForAgent(context)) return (await import('./agent-hooks.ts')).test(context)
   const layout = layoutOf(context)
   if (layout.repository.root === null)
     throw usage(

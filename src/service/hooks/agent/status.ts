@@ -1,0 +1,107 @@
+import { existsSync } from 'node:fs'
+import { delimiter, join } from 'node:path'
+import { isDeepStrictEqual } from 'node:util'
+import { isFault } from '../../../core/fault.ts'
+import { coveredBy } from './cover.ts'
+import type { Client, Finding, Form, Surroundings, Target } from './client.ts'
+import type { Entries } from './document.ts'
+import { ourEntries } from './document.ts'
+import { readAgentFile } from './file.ts'
+import { callOf, handlersOf, programsIn } from './line.ts'
+
+/** How far one form is wired. */
+export interface Wiring {
+  readonly form: Form
+  readonly path: string
+  /** `outdated`: it acquires and releases, but is not what this version installs. */
+  readonly state: 'complete' | 'outdated' | 'incomplete' | 'broken'
+  /** Events that nothing is wired to. */
+  readonly missing: readonly string[]
+}
+
+/** What is known of the hooks of one agent, without starting it. */
+export interface AgentStatus {
+  readonly client: Client
+  readonly wirings: readonly Wiring[]
+  /** Would they run? Null when they are not installed. */
+  readonly fires: boolean | null
+  /** Another agent's settings through which this one is wired. */
+  readonly coveredBy: string | null
+  readonly findings: readonly Finding[]
+}
+
+/** Looks at every file that says whether our hooks run. Nothing is started and nothing written. */
+export function statusOf(client: Client, around: Surroundings): AgentStatus {
+  const wirings: Wiring[] = []
+  const findings: Finding[] = []
+  for (const form of client.forms) {
+    if (form === 'plugin' && around.plugin === null) continue
+    for (const target of client.targets(form, around)) {
+      const wiring = wiringOf(client, form, target, around, findings)
+      if (wiring !== null) wirings.push(wiring)
+    }
+  }
+  const cover = coveredBy(client.name, around)
+  const installed = wirings.map(({ path }) => path)
+  if (installed.length > 0) findings.push(...client.obstacles(around, installed))
+  if (installed.length > 0 && cover !== null)
+    findings.push({
+      severity: 'warning',
+      message: `${client.title} may run the hooks in ${cover} as well, and then pays twice for each tool call: lh hooks uninstall ${client.name}`,
+      path: cover,
+    })
+  const isOk = wirings.every(({ state }) => state === 'complete' || state === 'outdated')
+  const fires = installed.length === 0 ? null : isOk && findings.every(({ severity }) => severity !== 'error')
+  return { client, wirings, fires, coveredBy: installed.length === 0 ? cover : null, findings }
+}
+
+function wiringOf(client: Client, form: Form, target: Target, around: Surroundings, findings: Finding[]): Wiring | null {
+  const { path } = target
+  try {
+    const { text } = readAgentFile(path)
+    if (text === null) return null
+    if (target.kind === 'text') {
+      if (text === target.text) return { form, path, state: 'complete', missing: [] }
+      return target.isOurs(text) ? { form, path, state: 'outdated', missing: [] } : null
+    }
+    if (text.trim() === '') return null
+    const ours = ourEntries({ path, text, dialect: client.dialect })
+    if (Object.keys(ours).length === 0) return null
+    const missing = Object.keys(target.entries).filter(event => ours[event] === undefined)
+    const calls = callsIn(ours)
+    const found = (message: string): void => void findings.push({ severity: 'error', message, path })
+    const acquires = calls.has('before-tool')
+    const releases = calls.has('stop') || calls.has('session-end')
+    if (acquires && !releases) found('the lock is taken and never given back: no hook runs when a session stops or ends')
+    if (!acquires) found('nothing runs before a tool: the lock is never taken')
+    for (const problem of programProblems(ours, around)) findings.push({ ...problem, path })
+    if (isDeepStrictEqual(ours, target.entries)) return { form, path, state: 'complete', missing }
+    if (acquires && releases)
+      findings.push({ severity: 'warning', message: `not what this version installs: lh hooks install ${client.name}`, path })
+    return { form, path, state: acquires && releases ? 'outdated' : 'incomplete', missing }
+  } catch (error) {
+    if (!isFault(error)) throw error
+    // Whether ours is in it cannot be told; that nobody reads it can.
+    findings.push({ severity: 'error', message: error.message, path })
+    return { form, path, state: 'broken', missing: [] }
+  }
+}
+
+function callsIn(entries: Entries): ReadonlySet<string> {
+  return new Set(
+    Object.values(entries)
+      .flat()
+      .flatMap(handlersOf)
+      .map(handler => callOf(handler)?.event ?? ''),
+  )
+}
+
+function programProblems(entries: Entries, { env }: Surroundings): readonly Finding[] {
+  const programs = new Set(Object.values(entries).flat().flatMap(handlersOf).flatMap(programsIn))
+  const gone = [...programs].filter(program => !existsSync(program))
+  if (gone.length === 0) return []
+  const onPath = (env['PATH'] ?? '').split(delimiter).some(directory => directory !== '' && existsSync(join(directory, 'lh')))
+  return onPath
+    ? [{ severity: 'warning', message: `${gone.join(' and ')} is gone; lh on PATH runs in its place` }]
+    : [{ severity: 'error', message: `${gone.join(' and ')} is gone and there is no lh on PATH: the hooks do nothing` }]
+}
