@@ -93,12 +93,15 @@ async function carryOut(desk: Desk, id: string, actor: string, { text }: Current
   const directory = catalogue.directoryHere(id)
   // Where there are files there is a top.
   const root = desk.workspace.repository.root!
+  // Git has to know of the first events, or the next merge is a conflict. The result of a gate touches nothing but the events: it would
+  // make the code another than the one that passed.
+  const attributed = events.some(({ type }) => type !== 'gate')
   if (catalogue.locate(id)?.source !== 'here') {
     const files = { ...bringHere(desk, id, edited, events), ...plan.files }
     return commit(() => {
       // Somebody else of this worktree may have brought it meanwhile.
       if (catalogue.locate(id)?.source === 'here') throw changedMeanwhile(directory)
-      ensureAttributes(root)
+      if (attributed) ensureAttributes(root)
       createTicketDirectory(root, id, files)
     })
   }
@@ -109,8 +112,7 @@ async function carryOut(desk: Desk, id: string, actor: string, { text }: Current
     await commit(() => {
       // What can fail comes first: events that cannot be recorded leave everything as it was.
       for (const { file, expected } of replacements) file.check(expected)
-      // Git has to know of the first events, or the next merge is a conflict.
-      if (events.length > 0 && !existsSync(join(directory, 'events.jsonl'))) ensureAttributes(root)
+      if (attributed && !existsSync(join(directory, 'events.jsonl'))) ensureAttributes(root)
       appendEvents(directory, events)
       for (const { file, expected } of replacements) file.commit(expected)
     })
