@@ -118,6 +118,7 @@ function endOf(slot: Slot, entry: Entry): Past | null {
     endedBy: how,
     reason: 'reason' in operation ? operation.reason : null,
     outcome: stays?.outcome ?? outcome,
+    outcomeBy: stays === null ? (outcome === null ? null : operation.actor) : stays.outcomeBy,
     branch: stays === null ? lease.branch : stays.branch,
     endedAt: entry.at,
     endedSeq: entry.seq,

@@ -90,6 +90,8 @@ export interface Past {
   readonly reason: string | null
   /** `done`, `closed`, `abandoned`, `reopened`, or null. */
   readonly outcome: string | null
+  /** Agent who said so; null without an outcome. */
+  readonly outcomeBy: string | null
   /** The branch that the work was done on, as the lease named it. */
   readonly branch: string | null
   /** Wall clock, milliseconds since the epoch. */

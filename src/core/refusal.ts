@@ -191,10 +191,10 @@ function wordingOf(refusal: Refusal, now: Instant): Wording {
   }
 }
 
-function wordFinished({ resource, outcome, branch, holder }: Past): Wording {
+function wordFinished({ resource, outcome, outcomeBy, branch, holder }: Past): Wording {
   const where = branch === null ? '' : ` on ${branch}`
   return {
-    message: `${resource} is ${outcome}: ${holder.agentId} finished it${where}, so it is not handed out again`,
+    message: `${resource} is ${outcome}: ${outcomeBy ?? holder.agentId} finished it${where}, so it is not handed out again`,
     hint: `to work on it once more: lh ticket reopen ${nameOf(resource)} --reason "…"`,
   }
 }

@@ -231,7 +231,10 @@ export function conformance(name: string, open: () => Promise<Opened>, capabilit
         await bench.does(acquire(bob, a, { finishedToo: true, ttlSecs: 5 }))
         advance(5)
         await bench.does(sweep(eve))
-        expect(await bench.refuses(acquire(eve, a))).toMatchObject({ kind: 'finished', past: { outcome: 'done', branch: 'work/a' } })
+        expect(await bench.refuses(acquire(eve, a))).toMatchObject({
+          kind: 'finished',
+          past: { outcome: 'done', outcomeBy: ann.agentId, branch: 'work/a' },
+        })
       })
 
       it('is given out again once it was reopened', async () => {

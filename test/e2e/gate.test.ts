@@ -337,7 +337,7 @@ describe('what a pass is worth', () => {
     expect(await statesOf(a)).toEqual({ tests: 'passed' })
     commit(repo.dir, 'second')
     expect(await statesOf(a)).toEqual({ tests: 'stale' })
-    expect((await a.run('gate list fix-login')).stdout).toContain(`passed for other code than this: lh gate run ${id} tests`)
+    expect((await a.run('gate list fix-login')).stdout).toContain(`passed for other code, or by another command: lh gate run ${id} tests`)
     fs.writeFileSync(path.join(repo.dir, 'new'), '')
     expect((await a.ok('gate run fix-login')).results[0]).toMatchObject({ dirty: true, commit: git(repo.dir, 'rev-parse', 'HEAD') })
     expect(await statesOf(a)).toEqual({ tests: 'passed' })

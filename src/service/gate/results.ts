@@ -81,7 +81,7 @@ export function gateAdvice({ key, mode, state }: GateState, ticketId: string): {
     passed: 'passed',
     failed: 'failed',
     missing: mode === 'manual' ? 'not decided yet' : 'not run yet',
-    stale: 'passed for other code than this',
+    stale: 'passed for other code, or by another command',
     undefined: 'not defined',
   }[state]
   if (state === 'undefined') return { why, command: `lh gate define ${key} --command "…" (or --manual)` }

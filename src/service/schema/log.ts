@@ -122,6 +122,7 @@ const storedPast = object({
   ended_by: oneOf('release', 'transfer', 'reclaim', 'confirm', 'auto-evict', 'force-evict'),
   reason: maybe(text()),
   outcome: maybe(text()),
+  outcome_by: maybe(text('agent who said so')),
   branch: maybe(text()),
   ended_at: number('milliseconds since the epoch'),
   ended_seq: count(),

@@ -1,5 +1,5 @@
-import type { Past } from '../../core/lease.ts'
-import { isFinal } from '../../core/lease.ts'
+import type { Lease, Past } from '../../core/lease.ts'
+import { isExpired, isFinal } from '../../core/lease.ts'
 import type { Reading } from '../../store/store.ts'
 import type { Workspace } from '../claim/workspace.ts'
 import { Catalogue } from './catalogue.ts'
@@ -53,7 +53,7 @@ export class Desk {
     return readinessOf(ticket, {
       blockers,
       finishedElsewhere: over ? null : await this.#finishedElsewhere(ticket.id, past),
-      lease: view.lease(key),
+      lease: standingLease(view, key),
       past,
     })
   }
@@ -71,8 +71,11 @@ export class Desk {
     const { done, elsewhere } = await this.#isDone(id, listed)
     if (done) return null
     const past = (await this.view()).past(keyOf(id))
-    if (isFinal(past)) return { id, why: `${past.outcome}${past.branch === null ? '' : ` on ${past.branch}`}, not merged` }
-    if (elsewhere !== null) return { id, why: `done on ${elsewhere}, not merged` }
+    if (isFinal(past)) {
+      const { outcome, branch } = past
+      return branch === null ? { id, why: `${outcome}, not merged` } : { id, why: `${outcome} on ${branch}, not merged`, branch }
+    }
+    if (elsewhere !== null) return { id, why: `done on ${elsewhere}, not merged`, branch: elsewhere }
     const ticket = listed ?? (await this.catalogue.read(id)).ticket
     return { id, why: ticket.status === 'pending' ? `${ticket.workflowState}, pending` : ticket.workflowState }
   }
@@ -92,6 +95,13 @@ export class Desk {
     const { branch, ticket } = copy
     return `${ticket.status === 'closed' ? 'closed' : 'done'}${branch === null ? ' in the main worktree' : ` on ${branch}`}`
   }
+}
+
+/** The lease that stands in the way of others: not one whose time is over, or whose process is proven dead. The next claim ends those. */
+export function standingLease(view: Reading, key: string): Lease | null {
+  const lease = view.lease(key)
+  if (lease === null || isExpired(lease, view.now)) return null
+  return lease.binding !== null && view.boundDead(lease) ? null : lease
 }
 
 /** The resource that a claim of this ticket is about. */

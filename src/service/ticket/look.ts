@@ -1,11 +1,14 @@
 import type { Wire } from '../../core/wire.ts'
+import { isFinal } from '../../core/lease.ts'
+import type { Reading } from '../../store/store.ts'
 import { readLease } from '../claim/answer.ts'
 import type { Desk } from './desk.ts'
-import { keyOf } from './desk.ts'
+import { keyOf, standingLease } from './desk.ts'
 import type { TicketEvent } from './events.ts'
 import { readEvents } from './events.ts'
 import type { Readiness } from './readiness.ts'
-import { byTurn } from './readiness.ts'
+import { byTurn, finishedInWords } from './readiness.ts'
+import { isFinished } from './ticket.ts'
 import type { Priority, Status, Ticket, WorkflowState } from './ticket.ts'
 import { ticketToWire } from './wire.ts'
 
@@ -22,26 +25,50 @@ export interface Filter {
   readonly blocked?: boolean
 }
 
-/** A ticket in a list, with what keeps it from being handed out. */
+/** A ticket in a list. */
 export interface Row {
   readonly ticket: Ticket
-  readonly readiness: Readiness
+  /** Who holds it now. */
   readonly holder: string | null
+  /** Finished on a branch that is not merged here: how, by whom and where; null otherwise. */
+  readonly unmerged: string | null
 }
 
-/** The tickets that a filter leaves, in the order in which they would be handed out. */
+/** A ticket in a list, with what keeps it from being handed out. */
+export interface JudgedRow extends Row {
+  readonly readiness: Readiness
+}
+
+/** The tickets that a filter leaves, in the order in which they would be handed out. What is ready or blocked, `judgedTickets` knows. */
 export async function listTickets(desk: Desk, filter: Filter): Promise<readonly Row[]> {
   const view = await desk.view()
-  const rows: Row[] = []
-  for (const ticket of await desk.list()) {
-    if (!fits(ticket, filter)) continue
+  return (await desk.list())
+    .filter(ticket => fits(ticket, filter))
+    .toSorted(byTurn)
+    .map(ticket => rowOf(ticket, view))
+}
+
+/** The same, each judged: may it be handed out, and what is in its way? */
+export async function judgedTickets(desk: Desk, filter: Filter): Promise<readonly JudgedRow[]> {
+  const rows: JudgedRow[] = []
+  for (const row of await listTickets(desk, filter)) {
     // oxlint-disable-next-line no-await-in-loop -- mostly without waiting
-    const readiness = await desk.readiness(ticket)
+    const readiness = await desk.readiness(row.ticket)
     if (filter.ready === true && !readiness.ready) continue
     if (filter.blocked === true && readiness.blockers.length === 0) continue
-    rows.push({ ticket, readiness, holder: view.lease(keyOf(ticket.id))?.holder.agentId ?? null })
+    rows.push({ ...row, readiness })
   }
-  return rows.toSorted((a, b) => byTurn(a.ticket, b.ticket))
+  return rows
+}
+
+function rowOf(ticket: Ticket, view: Reading): Row {
+  const key = keyOf(ticket.id)
+  const past = view.past(key)
+  return {
+    ticket,
+    holder: standingLease(view, key)?.holder.agentId ?? null,
+    unmerged: isFinal(past) && !isFinished(ticket) ? finishedInWords(past) : null,
+  }
 }
 
 /** What the front matter alone can tell. */
@@ -56,10 +83,10 @@ export function fits(ticket: Ticket, { status = 'open', state, label, assignee, 
 }
 
 /** A row on the wire: every field of the front matter, and why it is or is not handed out. */
-export const rowToWire = ({ ticket, readiness, holder }: Row): Wire => ({
+export const rowToWire = ({ ticket, readiness, holder }: JudgedRow): Wire => ({
   ...ticketToWire(ticket),
   ready: readiness.ready,
-  blocked_by: readiness.blockers,
+  blocked_by: readiness.blockers.map(({ id, why }) => ({ id, why })),
   why: readiness.reasons,
   holder,
 })
@@ -95,7 +122,7 @@ export async function showTicket(desk: Desk, id: string): Promise<Shown> {
       body,
       events,
       ready: readiness.ready,
-      blocked_by: readiness.blockers,
+      blocked_by: readiness.blockers.map(({ id: blocker, why }) => ({ id: blocker, why })),
       why: readiness.reasons,
       lease: lease === null ? null : readLease(lease, view),
       outcome: past?.outcome ?? null,

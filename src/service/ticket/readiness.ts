@@ -10,6 +10,8 @@ export interface Blocker {
   readonly id: string
   /** For people: `ready`, `inprogress`, `done on work/x, not merged`, `no such ticket`. */
   readonly why: string
+  /** The branch that has it done, and has to be merged. */
+  readonly branch?: string
 }
 
 /** What is known of a ticket beside its file. */
@@ -51,13 +53,14 @@ export function readinessOf(ticket: Ticket, facts: Facts): Readiness {
 
 /** Why the work on it is over, or null. What was reopened here is open, whatever older copies elsewhere say. */
 function overIn(ticket: Ticket, { finishedElsewhere, past }: Facts): string | null {
-  if (isFinal(past)) {
-    const { outcome, holder, branch } = past
-    return `${outcome} by ${holder.agentId}${branch === null ? '' : ` on ${branch}`}${isFinished(ticket) ? '' : ', not merged here'}`
-  }
+  if (isFinal(past)) return `${finishedInWords(past)}${isFinished(ticket) ? '' : ', not merged here'}`
   if (isFinished(ticket) && !wasReopened(ticket, past)) return ticket.status === 'closed' ? 'closed' : 'done'
   return finishedElsewhere
 }
+
+/** How the log says that it ended: `done by agent:x on work/y`. */
+export const finishedInWords = ({ outcome, outcomeBy, holder, branch }: Past): string =>
+  `${outcome} by ${outcomeBy ?? holder.agentId}${branch === null ? '' : ` on ${branch}`}`
 
 /** Did the log see a reopening after this copy was written? Then the copy is of before. */
 export const wasReopened = ({ updatedAt }: Pick<Ticket, 'updatedAt'>, past: Past | null): boolean =>

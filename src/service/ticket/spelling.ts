@@ -7,6 +7,7 @@ import { claimSet } from '../identity/purpose.ts'
 import { branchOf } from './base-branch.ts'
 import type { Catalogue } from './catalogue.ts'
 import { Desk, keyOf } from './desk.ts'
+import type { Blocker } from './readiness.ts'
 
 // Claims of tickets: which ticket is meant, and may it be claimed? Loaded only where there are tickets.
 
@@ -71,8 +72,11 @@ export async function refuseUnclaimable(desk: Desk, id: string): Promise<void> {
   const [first] = blockers
   throw policy(
     `${id} cannot be claimed: ${printable(reasons[0] ?? 'it is not ready')}`,
-    over !== null || first === undefined
-      ? `to work on it once more: lh ticket reopen ${id} --reason "…"`
-      : `finish that one first: lh ticket show ${first.id}; or take the dependency away: lh ticket depend ${id} --on ${first.id} --remove`,
+    over !== null || first === undefined ? `to work on it once more: lh ticket reopen ${id} --reason "…"` : wayOut(id, first),
   )
 }
+
+const wayOut = (id: string, { id: other, branch }: Blocker): string =>
+  branch === undefined
+    ? `finish that one first: lh ticket show ${other}; or take the dependency away: lh ticket depend ${id} --on ${other} --remove`
+    : `bring that work here first: git merge ${branch}`

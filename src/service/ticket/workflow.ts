@@ -63,7 +63,12 @@ export async function moveTicket(asking: Asking, id: string, to: WorkflowState):
       checkStep(ticket, to)
       return { changes: stepChanges(ticket, to, actor), events: [stateEvent(ticket.workflowState, to)] }
     }
-    return { ticket: await changeTicket(desk, id, actor, plan, effect => held.commit(effect)), already: false }
+    // What is handed back while it is in progress is nobody's: its lease ends with it.
+    const commit =
+      before.workflowState === 'inprogress'
+        ? (effect: () => void) => held.finish('abandoned', effect)
+        : (effect: () => void) => held.commit(effect)
+    return { ticket: await changeTicket(desk, id, actor, plan, commit), already: false }
   })
 }
 
@@ -87,10 +92,7 @@ export interface Started extends Stepped {
  */
 export async function startTicket(asking: Asking, id: string, request: StartRequest): Promise<Started> {
   const { desk, caller } = asking
-  const { ticket } = await desk.catalogue.read(id)
-  if (ticket.workflowState !== 'inprogress' || isFinished(ticket)) checkStart(ticket)
-  await refuseUnclaimable(desk, id)
-  await refuseUnmet(desk, ticket, 'pre', 'start')
+  await refuseUnstartable(desk, (await desk.catalogue.read(id)).ticket)
   const { waitMs, onWait, ttlSecs } = request
   const branch = branchOf(desk.workspace.repository.gitDir)
   const granted = orThrow(
@@ -107,6 +109,13 @@ export async function startTicket(asking: Asking, id: string, request: StartRequ
   const lease = granted.leases.find(({ resource }) => resource === keyOf(id))!
   const warning = noteHeld(desk.workspace, granted.leases)
   return { ...(await markStarted(asking, id, lease)), granted, warning }
+}
+
+/** Throws `policy` for a ticket that is not ready, blocked, over, or short of a gate. */
+export async function refuseUnstartable(desk: Desk, ticket: Ticket): Promise<void> {
+  if (ticket.workflowState !== 'inprogress' || isFinished(ticket)) checkStart(ticket)
+  await refuseUnclaimable(desk, ticket.id)
+  await refuseUnmet(desk, ticket, 'pre', 'start')
 }
 
 function checkStart(ticket: Ticket): void {
@@ -150,7 +159,7 @@ export async function refuseUnmet(desk: Desk, ticket: Ticket, stage: Stage, what
   if (unmet.length === 0) return
   const advice = unmet.map(gate => ({ ...gateAdvice(gate, ticket.id), key: gate.key }))
   throw policy(
-    `${ticket.id} cannot ${what}: ${advice.map(({ key, why }) => `gate ${key} is ${why}`).join(', ')}`,
+    `${ticket.id} cannot ${what}: not passed: ${advice.map(({ key, why }) => `gate ${key} (${why})`).join(', ')}`,
     [...new Set(advice.map(({ command }) => command))].join('; '),
   )
 }

@@ -33,6 +33,7 @@ const past = {
   endedBy: 'force-evict' as const,
   reason: 'went home',
   outcome: null,
+  outcomeBy: null,
   branch: null,
   endedAt: now.wall - 90_000,
   endedSeq: 15,

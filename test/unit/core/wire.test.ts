@@ -220,6 +220,7 @@ const past: fc.Arbitrary<Past> = fc.record({
   endedBy: fc.constantFrom('release', 'transfer', 'reclaim', 'confirm', 'auto-evict', 'force-evict'),
   reason: maybe(text),
   outcome: maybe(text),
+  outcomeBy: maybe(text),
   branch: maybe(text),
   endedAt: fc.nat(),
   endedSeq: seq,

@@ -78,5 +78,6 @@ function whoDidIt(operation: Wire): string {
   const because = said(operation['reason'])
   const reason = because === '' ? '' : ` (${because})`
   const whose = previous === undefined ? '' : ` ended ${String(previous['agent_id'])}`
-  return `${String(operation['actor'])}${whose}${reason}`
+  const outcome = said(operation['outcome'])
+  return `${String(operation['actor'])}${whose}${outcome === '' ? '' : `: ${outcome}`}${reason}`
 }

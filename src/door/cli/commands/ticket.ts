@@ -15,8 +15,8 @@ import {
   setDependency,
   setFields,
 } from '../../../service/ticket/edit.ts'
-import { listTickets, rowToWire, showTicket } from '../../../service/ticket/look.ts'
-import type { Filter, Row, Shown } from '../../../service/ticket/look.ts'
+import { judgedTickets, listTickets, rowToWire, showTicket } from '../../../service/ticket/look.ts'
+import type { Filter, JudgedRow, Row, Shown } from '../../../service/ticket/look.ts'
 import { peekNext, takeNext } from '../../../service/ticket/next.ts'
 import { oneOf, priorities, statuses, workflowStates } from '../../../service/ticket/ticket.ts'
 import type { Ticket } from '../../../service/ticket/ticket.ts'
@@ -135,28 +135,42 @@ function filterOf(context: Context): Filter {
 export const listAll: Run = async context => {
   const filter = filterOf(context)
   const own = await desk(context)
-  const rows = await listTickets(own, filter)
+  // What is only looked at need not be judged.
+  const judged = context.output.json || filter.ready === true || filter.blocked === true
+  const rows = await (judged ? judgedTickets(own, filter) : listTickets(own, filter))
   for (const warning of own.catalogue.warnings) context.output.warn(warning)
-  context.output.answer({ ok: true, tickets: rows.map(rowToWire), count: rows.length }, rowLines(rows, filter, context.output.colour))
+  if (context.output.json)
+    context.output.answer({ ok: true, tickets: (rows as readonly JudgedRow[]).map(rowToWire), count: rows.length }, [])
+  else context.output.answer({ ok: true }, rowLines(rows, filter, context.output.colour))
   return 0
 }
 
-function rowLines(rows: readonly Row[], filter: Filter, colour: boolean): readonly string[] {
+function rowLines(rows: readonly (Row | JudgedRow)[], filter: Filter, colour: boolean): readonly string[] {
   if (rows.length === 0)
     return [filter.ready === true ? 'no ticket is ready' : filter.blocked === true ? 'no ticket is blocked' : 'no tickets']
   const slugs = new Map<string, number>()
   for (const { ticket } of rows) slugs.set(ticket.slug, (slugs.get(ticket.slug) ?? 0) + 1)
-  const cells = rows.map(({ ticket, holder, readiness }) => [
-    ticket.priority,
-    ticket.status === 'open' ? ticket.workflowState : ticket.status,
-    printable(slugs.get(ticket.slug) === 1 ? ticket.slug : ticket.id),
-    printable(holder ?? ticket.assignee ?? ''),
-    printable(ticket.title) +
-      (filter.ready === true ? ` — ${turn(ticket)}` : filter.blocked === true ? ` — ${printable(readiness.reasons.join('; '))}` : ''),
-  ])
+  const cells = rows.map(row => {
+    const { ticket, holder } = row
+    const remark = remarkOn(row, filter)
+    return [
+      ticket.priority,
+      ticket.status === 'open' ? ticket.workflowState : ticket.status,
+      printable(slugs.get(ticket.slug) === 1 ? ticket.slug : ticket.id),
+      printable(holder ?? ticket.assignee ?? ''),
+      printable(remark === '' ? ticket.title : `${ticket.title} — ${remark}`),
+    ]
+  })
   return columns(cells, (text, _row, column) =>
     column === 2 ? paint(colour, 'bold', text) : column === 1 ? paint(colour, 'cyan', text) : text,
   )
+}
+
+function remarkOn(row: Row | JudgedRow, { ready: wantsReady, blocked }: Filter): string {
+  if (wantsReady === true) return turn(row.ticket)
+  if (blocked === true && 'readiness' in row) return row.readiness.reasons.join('; ')
+  if (row.unmerged !== null) return `${row.unmerged}, not merged here`
+  return row.ticket.workflowState === 'inprogress' && row.holder === null ? 'nobody holds it now' : ''
 }
 
 /** Why a ready ticket is where it is in the queue. */
@@ -346,10 +360,10 @@ export const next: Run = async context => {
   if (!switchOption(context, 'claim')) {
     if (ttlSecs !== undefined) throw usage('--ttl is for --claim', 'add --claim to take the ticket')
     const ticket = await peekNext(own, filter)
-    return ticket === null ? nothingNext(context) : answer(context, ticket, nextLine(ticket), { lease: null })
+    return ticket === null ? nothingNext(context, own) : answer(context, ticket, nextLine(ticket), { lease: null })
   }
   const taken = await takeNext(own, await callerOf(context, workspace), filter, ttlSecs)
-  if (taken === null) return nothingNext(context)
+  if (taken === null) return nothingNext(context, own)
   const { ticket, granted } = taken
   const warning = noteHeld(workspace, granted.leases)
   if (warning !== null) context.output.warn(warning)
@@ -361,7 +375,18 @@ export const next: Run = async context => {
 
 const nextLine = (ticket: Ticket): string => `${ticket.id}  ${ticket.priority} ${ticket.workflowState}  ${ticket.title}`
 
-function nothingNext(context: Context): number {
-  context.output.answer({ ok: true, ticket: null, lease: null }, ['no ticket is ready; see what is in the way: lh ticket list --blocked'])
+async function nothingNext(context: Context, own: Desk): Promise<number> {
+  // A ticket that somebody began is not handed out by itself: what they left has to be looked at.
+  const left = context.output.json
+    ? []
+    : (await listTickets(own, { state: 'inprogress' })).filter(({ holder, unmerged }) => holder === null && unmerged === null)
+  context.output.answer({ ok: true, ticket: null, lease: null }, [
+    'no ticket is ready; see what is in the way: lh ticket list --blocked',
+    ...left.map(({ ticket }) =>
+      printable(
+        `${ticket.id} was begun by ${ticket.assignee ?? 'somebody'}, and nobody holds it now; to go on: lh ticket start ${ticket.id}`,
+      ),
+    ),
+  ])
   return 0
 }
