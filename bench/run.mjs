@@ -1,6 +1,6 @@
 // @ts-check
 /**
- * `npm run bench [-- whole inprocess contend history replay tickets] [--quick]`: measures the build in `dist` beside what it is compared with, in one
+ * `npm run bench [-- whole inprocess contend history replay tickets worktrees] [--quick]`: measures the build in `dist` beside what it is compared with, in one
  * run, and prints ratios with their targets. Times of one machine mean little, ratios of one run much.
  */
 import { execFileSync } from 'node:child_process'
@@ -20,6 +20,7 @@ const sections = {
     title: 'Ten thousand tickets, against `node` reading the same files',
     load: async () => (await import('./tickets.mjs')).tickets,
   },
+  worktrees: { title: 'Fifty worktrees', load: async () => (await import('./worktrees.mjs')).worktrees },
 }
 
 const asked = process.argv.slice(2).filter(word => !word.startsWith('--'))

@@ -17,6 +17,11 @@ export interface Values {
   /** `file:`, or `file:///absolute/directory`. */
   store: string
   base_branch: string | null
+  /** Absolute, or relative to the top of the main worktree. */
+  'worktree.directory': string | null
+  'worktree.branch_prefix': string
+  /** Patterns of `.gitattributes`, between commas. */
+  'worktree.union_paths': string
   enforce: Level
   /** `main=strict,wip/*=off`. */
   'enforce.branches': string | null
@@ -99,10 +104,35 @@ function branchName(text: string, where: string): string {
   throw usage(`${where}: ${JSON.stringify(text)} is no branch name.`, 'Write it as `git branch` shows it, for example main.')
 }
 
+function directory(text: string, where: string): string {
+  if (text !== '' && !/[\0\n]/.test(text) && text.trim() === text) return text
+  throw usage(`${where}: ${JSON.stringify(text)} is no directory.`, 'Use an absolute path, or one from the top of the main worktree.')
+}
+
+function branchPrefix(text: string, where: string): string {
+  // It need not end with a slash; with a name behind it, it has to be a branch.
+  if (text !== '') branchName(`${text}x`, where)
+  return text
+}
+
 function branchLevels(text: string, where: string): string {
   return parseBranchLevels(text, where)
     .map(([pattern, level]) => `${pattern}=${level}`)
     .join(',')
+}
+
+function patterns(text: string, where: string): string {
+  const listed = text
+    .split(',')
+    .map(each => each.trim())
+    .filter(each => each !== '')
+  // What `.gitattributes` takes for a comment, a macro, a negation or the end of the pattern.
+  const bad = listed.find(each => /^[#!"[]|\s|[\0-\u001f\u007f]/.test(each) || each === '/')
+  if (bad === undefined) return listed.join(',')
+  throw usage(
+    `${where}: ${JSON.stringify(bad)} is no pattern of files.`,
+    'Patterns as in .gitattributes, between commas: src/index.ts,**/modules.txt',
+  )
 }
 
 /** The table of settings. Everything that configuration can say is here. */
@@ -155,6 +185,24 @@ export const settings: { readonly [K in Key]: Setting<Values[K]> } = {
     default: null,
     layers: everywhere,
     parse: branchName,
+  },
+  'worktree.directory': {
+    doc: 'where lh worktree add puts worktrees: absolute, or from the top of the main one; unset: ../<repository>-worktrees',
+    default: null,
+    layers: everywhere,
+    parse: directory,
+  },
+  'worktree.branch_prefix': {
+    doc: 'what the branches of new worktrees begin with',
+    default: 'agents/',
+    layers: everywhere,
+    parse: branchPrefix,
+  },
+  'worktree.union_paths': {
+    doc: 'files that every branch adds lines to, as in .gitattributes, between commas; new worktrees merge them by keeping both sides',
+    default: '',
+    layers: everywhere,
+    parse: patterns,
   },
   enforce: {
     doc: 'what Git hooks do about work whose lease was lost: strict refuses it, warn lets it pass with a warning, off does not look',

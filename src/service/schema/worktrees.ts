@@ -58,4 +58,5 @@ export const worktreePrune = object({
   count: count(),
   kept: list(object({ ...named, why: text() })),
   cleared: list(text('where a killed command had begun to make a worktree')),
+  marks: list(text('worktrees whose Git lock said something else than the leases')),
 })

@@ -25,6 +25,8 @@ export interface Asker {
 export interface Fence {
   /** What ends with the worktree. */
   readonly leases: readonly Lease[]
+  /** Takes for the moment what nobody has. Throws `held` when somebody was quicker. */
+  close(): Promise<void>
   /** Runs while the store is locked, after it was proven that this is still ours. Throws the refusal otherwise. */
   commit(effect: () => void): Promise<void>
   /** Ends what was held for the worktree. Throws what the store does. */
@@ -59,35 +61,21 @@ export const isUnheld = (entry: Entry, workspace: Workspace, view: Reading): boo
   leasesOf(entry, workspace, view).every(lease => isExpired(lease, view.now) || (lease.binding !== null && provenDead(lease, view)))
 
 /**
- * Proves the caller's leases on a worktree, and takes for the moment what nobody has. Throws `superseded` when the caller's was lost,
- * `not_owner` or `held` when somebody else has one.
+ * Proves the caller's leases on a worktree. Throws `superseded` when one was lost, `not_owner` or `held` when somebody else has one.
+ * Nothing is taken before `Fence.close`, so that whoever is refused for another reason leaves no record.
  */
 export async function fenceOff(asker: Asker, entry: Entry): Promise<Fence> {
-  const { workspace, caller } = asker
+  const { workspace } = asker
   const { own, ticket } = keysOf(entry, workspace)
   const view = await workspace.coordinator.view()
-  const keys = [
-    ...new Set([...own, ...(ticket === null ? [] : [ticket]), ...leasesOf(entry, workspace, view).map(({ resource }) => resource)]),
-  ]
+  const keys = new Set([...own, ...(ticket === null ? [] : [ticket]), ...leasesOf(entry, workspace, view).map(({ resource }) => resource)])
   const mine: Lease[] = []
-  const free: string[] = []
   for (const key of keys) {
     // oxlint-disable-next-line no-await-in-loop -- hardly ever more than three
     const lease = await ownLease(asker, entry, key)
-    if (lease === null) free.push(key)
-    else mine.push(lease)
+    if (lease !== null) mine.push(lease)
   }
-  const wanted = own.filter(key => free.includes(key))
-  const taken =
-    wanted.length === 0
-      ? []
-      : orThrow(
-          await workspace.coordinator.acquire(
-            { holder: caller.holder },
-            { resources: wanted, ttlSecs: momentSecs, reason: 'worktree remove', finishedToo: true },
-          ),
-        ).leases
-  return new Held(workspace, caller.holder, entry, mine, taken)
+  return new Held(workspace, asker.caller.holder, entry, mine)
 }
 
 /** The caller's lease on a key, proven; null when nobody has one. */
@@ -97,7 +85,7 @@ async function ownLease(asker: Asker, entry: Entry, key: string): Promise<Lease 
   const presented = noteIn(entry, key, caller.holder) ?? proofFor(workspace, target, asker.flags, asker.env, caller.holder)
   const answer = await workspace.coordinator.guard({ holder: caller.holder }, { target, presented, effect: () => undefined })
   if (answer.ok) return answer.leases.find(({ resource }) => resource === key) ?? answer.leases[0]!
-  if (isFree(answer)) return null
+  if (isFree(answer, caller.holder)) return null
   orThrow(answer)
   return null
 }
@@ -111,36 +99,51 @@ function noteIn({ gitDir, identity }: Entry, key: string, holder: Holder): Prese
     : { leaseId: note.leaseId, token: note.token }
 }
 
-const isFree = ({ refusal, now }: Refused): boolean =>
-  refusal.kind === 'not-held' || (refusal.kind === 'not-owner' && isExpired(refusal.lease, now))
+/** Nobody has it: it was never taken, its time is over, or the caller gave it back itself, perhaps in a removal that was killed then. */
+function isFree({ refusal, now }: Refused, holder: Holder): boolean {
+  if (refusal.kind === 'superseded') {
+    const { lease, past } = refusal
+    return (
+      lease === null && past?.endedBy === 'release' && past.holder.agentId === holder.agentId && past.holder.sessionId === holder.sessionId
+    )
+  }
+  return refusal.kind === 'not-held' || (refusal.kind === 'not-owner' && isExpired(refusal.lease, now))
+}
 
 class Held implements Fence {
   readonly leases: readonly Lease[]
   readonly #workspace: Workspace
   readonly #holder: Holder
-  readonly #taken: readonly Lease[]
-  readonly #proof: Lease
+  readonly #mine: readonly Lease[]
+  /** The worktree's key, then its branch's. */
+  readonly #keys: readonly string[]
+  #taken: readonly Lease[] = []
 
-  constructor(workspace: Workspace, holder: Holder, entry: Entry, mine: readonly Lease[], taken: readonly Lease[]) {
+  constructor(workspace: Workspace, holder: Holder, entry: Entry, mine: readonly Lease[]) {
     this.#workspace = workspace
     this.#holder = holder
-    this.#taken = taken
-    const { own } = keysOf(entry, workspace)
+    this.#mine = mine
+    this.#keys = keysOf(entry, workspace).own
     // A ticket that its holder works on elsewhere goes on there.
     this.leases = mine.filter(
       lease =>
         lease.holder.worktreeId === entry.identity.worktreeId ||
-        own.includes(lease.resource) ||
-        lease.group?.resources.some(key => own.includes(key)) === true,
+        this.#keys.includes(lease.resource) ||
+        lease.group?.resources.some(key => this.#keys.includes(key)) === true,
     )
-    this.#proof = [...mine, ...taken].find(lease => lease.resource === own[0])!
+  }
+
+  async close(): Promise<void> {
+    const resources = this.#keys.filter(key => !this.#mine.some(lease => lease.resource === key))
+    if (resources.length === 0) return
+    const request = { resources, ttlSecs: momentSecs, reason: 'worktree remove', finishedToo: true }
+    this.#taken = orThrow(await this.#workspace.coordinator.acquire({ holder: this.#holder }, request)).leases
   }
 
   async commit(effect: () => void): Promise<void> {
-    const { resource, leaseId, token } = this.#proof
-    orThrow(
-      await this.#workspace.coordinator.guard({ holder: this.#holder }, { target: { resource }, presented: { leaseId, token }, effect }),
-    )
+    const { resource, leaseId, token } = [...this.#mine, ...this.#taken].find(lease => lease.resource === this.#keys[0])!
+    const request = { target: { resource }, presented: { leaseId, token }, effect }
+    orThrow(await this.#workspace.coordinator.guard({ holder: this.#holder }, request))
   }
 
   async release(): Promise<readonly Lease[]> {

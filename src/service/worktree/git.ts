@@ -106,17 +106,13 @@ export async function persist(git: Git, args: readonly string[], waitMs = 15_000
 
 export const pause = (ms: number): Promise<void> => new Promise(resolve => setTimeout(resolve, ms))
 
-/** Does something for each, at most `width` at a time. The answers are in the order of the things. */
-export async function inParallel<T, R>(things: readonly T[], width: number, work: (thing: T) => Promise<R>): Promise<readonly R[]> {
-  const answers: R[] = []
-  let next = 0
-  const lane = async (): Promise<void> => {
-    while (next < things.length) {
-      const at = next++
-      // oxlint-disable-next-line no-await-in-loop -- a lane does one after the other
-      answers[at] = await work(things[at]!)
-    }
-  }
-  await Promise.all(Array.from({ length: Math.min(width, things.length) }, lane))
-  return answers
+/** What a shell script prints for these arguments, byte by byte a character each. */
+export function shell(script: string, args: readonly string[], env: NodeJS.ProcessEnv): Promise<string> {
+  return new Promise((resolve, reject) => {
+    const child = spawn('/bin/sh', ['-c', script, 'sh', ...args], { env: cleanEnvironment(env), stdio: ['ignore', 'pipe', 'ignore'] })
+    const out: Buffer[] = []
+    child.stdout.on('data', (part: Buffer) => out.push(part))
+    child.once('error', reject)
+    child.once('close', () => resolve(Buffer.concat(out).toString('latin1')))
+  })
 }

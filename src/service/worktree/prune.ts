@@ -5,8 +5,9 @@ import { listEntries } from './entries.ts'
 import type { Entry } from './entries.ts'
 import { isUnheld } from './fence.ts'
 import type { Asker } from './fence.ts'
+import { mendMarks } from './list.ts'
 import { removalOf } from './removal-note.ts'
-import { refuseAlways, refuseLoss, removeWorktree } from './remove.ts'
+import { refuseAlways, refuseLoss, removeWorktree, sweepRemoved } from './remove.ts'
 import type { Removed, RemoveOptions } from './remove.ts'
 import { stateOf } from './state.ts'
 
@@ -23,6 +24,8 @@ export interface Pruned {
   readonly kept: readonly Kept[]
   /** Worktrees that a killed command had begun to make. */
   readonly cleared: readonly Plan[]
+  /** Worktrees whose lock says that somebody holds them, and nobody does, or the other way round. */
+  readonly marks: readonly Entry[]
 }
 
 /**
@@ -33,6 +36,7 @@ export async function pruneWorktrees(asker: Asker, options: RemoveOptions, reall
   const { workspace } = asker
   const { repository } = workspace
   const cleared = await clearLeft(repository, options.env, really)
+  if (really) sweepRemoved(repository)
   const going: Entry[] = []
   const removed: Removed[] = []
   const kept: Kept[] = []
@@ -53,7 +57,9 @@ export async function pruneWorktrees(asker: Asker, options: RemoveOptions, reall
       kept.push({ entry, why: error.message })
     }
   }
-  return { going, removed, kept, cleared }
+  const left = (await listEntries(repository, options.env)).filter(({ path }) => !going.some(entry => entry.path === path))
+  const marks = mendMarks(left, workspace, await workspace.coordinator.view(), really)
+  return { going, removed, kept, cleared, marks }
 }
 
 async function reasonToKeep(asker: Asker, entry: Entry, options: RemoveOptions): Promise<string | null> {

@@ -4,7 +4,7 @@ import { Fault, policy } from '../../core/fault.ts'
 import type { Lease } from '../../core/lease.ts'
 import { isReadOnly } from '../../host/files.ts'
 import type { Repository } from '../../host/git.ts'
-import { storeDirectory } from '../../host/paths.ts'
+import { storeDirectory, worktreeDirectory } from '../../host/paths.ts'
 import { isInside, listEntries, repositoryGit } from './entries.ts'
 import type { Entry } from './entries.ts'
 import { fenceOff } from './fence.ts'
@@ -17,7 +17,7 @@ import { salvage } from './salvage.ts'
 import type { Salvage } from './salvage.ts'
 import { stateOf } from './state.ts'
 import type { State } from './state.ts'
-import { inTurn } from './turn.ts'
+import { inTurn, lockIn } from './turn.ts'
 import { workersIn } from './workers.ts'
 
 export interface RemoveOptions {
@@ -51,10 +51,23 @@ export async function removeWorktree(asker: Asker, entry: Entry, options: Remove
   const { repository } = asker.workspace
   refuseAlways(repository, entry)
   refuseAbove(await listEntries(repository, options.env), entry)
+  // Also the same agent may run this twice at once.
+  const lock = lockIn(worktreeDirectory(entry.gitDir), 'removing.lock', repository)
+  if (lock === null) throw new Fault('held', `another command is removing ${entry.path}`, { hint: 'see: lh worktree list' })
+  try {
+    return await removeLocked(asker, entry, options)
+  } finally {
+    lock.end()
+  }
+}
+
+async function removeLocked(asker: Asker, entry: Entry, options: RemoveOptions): Promise<Removed> {
   const fence = await fenceOff(asker, entry)
   try {
     const begun = restored(entry)
-    return begun === null ? await judgeAndRemove(asker, entry, fence, options) : await end(asker, entry, fence, begun, [], options.env)
+    if (begun === null) return await judgeAndRemove(asker, entry, fence, options)
+    await fence.close()
+    return await end(asker, entry, fence, begun, [], options.env)
   } catch (error) {
     await fence.abandon()
     throw error
@@ -137,6 +150,7 @@ async function judgeAndRemove(asker: Asker, listed: Entry, fence: Fence, options
   }
   const state = await stateOf(repository, entry, env)
   refuseLoss(entry, state, options.salvage)
+  await fence.close()
   const saved =
     options.salvage && isWorthSaving(state)
       ? await salvage(repository, entry, state, nameOf(entry), asker.caller.holder.agentId, env)
@@ -268,14 +282,19 @@ async function deleteBranch(repository: Repository, { branch, branchAt }: Remova
 
 /** What `git worktree remove` does at its end, in one step: first out of Git's sight, then deleted. */
 function removeEntry(repository: Repository, gitDir: string): void {
-  const directory = storeDirectory(repository.commonDir)
-  const aside = join(directory, `removed-${basename(gitDir)}-${process.pid}`)
+  const aside = join(storeDirectory(repository.commonDir), `removed-${basename(gitDir)}-${process.pid}`)
   if (existsSync(gitDir)) renameSync(gitDir, aside)
-  for (const name of readdirSync(directory))
-    if (name.startsWith('removed-')) rmSync(join(directory, name), { recursive: true, force: true })
+  sweepRemoved(repository)
   try {
     rmdirSync(dirname(gitDir))
   } catch {
     // Others are left.
   }
+}
+
+/** Deletes what removals that were killed at their very end have left. */
+export function sweepRemoved(repository: Repository): void {
+  const directory = storeDirectory(repository.commonDir)
+  for (const name of existsSync(directory) ? readdirSync(directory) : [])
+    if (name.startsWith('removed-')) rmSync(join(directory, name), { recursive: true, force: true })
 }

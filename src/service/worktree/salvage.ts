@@ -2,11 +2,11 @@ import { copyFileSync, existsSync, mkdtempSync, rmSync, statSync, utimesSync } f
 import { join } from 'node:path'
 import { Fault } from '../../core/fault.ts'
 import type { Repository } from '../../host/git.ts'
+import { worktreeDirectory } from '../../host/paths.ts'
 import { repositoryGit, type Entry } from './entries.ts'
 import { filesBelow, shown } from './files.ts'
 import { Git } from './git.ts'
 import { hiddenFiles, mergeHeads, type State } from './state.ts'
-import { ownDirectory } from './turn.ts'
 
 // Everything a worktree has, as one commit. The worktree's own index is not touched, and nothing is believed before it was read back.
 
@@ -32,7 +32,7 @@ export async function salvage(
   who: string,
   env: NodeJS.ProcessEnv,
 ): Promise<Salvage> {
-  const directory = mkdtempSync(join(ownDirectory(repository), 'salvage-'))
+  const directory = mkdtempSync(join(worktreeDirectory(entry.gitDir), 'salvage-'))
   try {
     const work = new Work(repository, entry, state, join(directory, 'index'), who, env)
     const { commit, files } = await work.save()

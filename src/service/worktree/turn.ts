@@ -58,6 +58,20 @@ export function tryLock(file: string): Turn | null {
   return null
 }
 
+/** Locks a file of this worktree's, made if it is missing; null when somebody has it. */
+export function lockIn(directory: string, name: string, repository: Repository): Turn | null {
+  const file = join(directory, name)
+  try {
+    makePrivateDirectory(directory, repository.shared)
+  } catch (error) {
+    throw readOnly(directory, repository, error)
+  }
+  const descriptor = openLock(file, repository)
+  if (kernelLock().tryExclusive(descriptor)) return { end: () => closeSync(descriptor) }
+  closeSync(descriptor)
+  return null
+}
+
 /** The directory that all worktrees share, made if it is missing. Throws `unavailable` where nothing may be written. */
 export function ownDirectory(repository: Repository): string {
   const directory = storeDirectory(repository.commonDir)

@@ -192,7 +192,7 @@ export const prune: Run = async context => {
   const workspace = await openWorkspace(context)
   const really = switchOption(context, 'yes')
   const salvage = switchOption(context, 'salvage')
-  const { going, removed, kept, cleared } = await pruneWorktrees(
+  const { going, removed, kept, cleared, marks } = await pruneWorktrees(
     await askerOf(context, workspace),
     { salvage, deleteBranch: false, env },
     really,
@@ -210,13 +210,15 @@ export const prune: Run = async context => {
     count: going.length,
     kept: kept.map(({ entry, why }) => ({ ...shown(entry), why })),
     cleared: cleared.map(({ path }) => path),
+    marks: marks.map(({ path }) => path),
   }
   output.answer(document, [
     ...(really ? removed.flatMap(removedLines) : going.map(entry => printable(`would remove ${entry.path}`))),
     ...cleared.map(({ path }) => printable(`${really ? 'cleared up' : 'would clear up'} ${path}, which was half made`)),
+    ...marks.map(({ path }) => printable(`${really ? 'corrected' : 'would correct'} the lock of ${path}`)),
     ...kept.map(({ entry, why }) => printable(`keeps ${entry.path}: ${why}`)),
-    ...(going.length + kept.length + cleared.length === 0 ? ['nothing to prune'] : []),
+    ...(going.length + kept.length + cleared.length + marks.length === 0 ? ['nothing to prune'] : []),
   ])
-  if (!really && going.length + cleared.length > 0) output.note('to do it: lh worktree prune --yes')
+  if (!really && going.length + cleared.length + marks.length > 0) output.note('to do it: lh worktree prune --yes')
   return 0
 }

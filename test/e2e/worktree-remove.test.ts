@@ -1,0 +1,282 @@
+import fs from 'node:fs'
+import path from 'node:path'
+import { describe, expect, it } from 'vitest'
+import { type Agent, type Doc, exits, git, Running, sleep } from '../support/cli.ts'
+import { commit } from '../support/tickets.ts'
+import { requires } from '../support/skip.ts'
+import { branches, contentOf, known, leftovers, restored, room, salvages, ticketId } from '../support/worktrees.ts'
+
+// What may be removed, by whom, and that nothing is lost with it.
+
+const needsRoot = requires(process.platform === 'linux' && process.getuid?.() === 0, 'needs root, to act as another user')
+
+/** A worktree for the ticket. */
+async function made(agent: Agent): Promise<{ readonly place: string; readonly id: string }> {
+  const { worktree } = await agent.ok('worktree add fix-login')
+  return { place: worktree.path, id: worktree.worktree_id }
+}
+
+describe('worktree remove', () => {
+  it('takes worktree, branch and leases of a merged one, whoever does it from wherever', async () => {
+    const { repo, home, a } = room()
+    const { place } = await made(a)
+    await a.in(place).ok('claim acquire fix-login')
+    commit(place, 'work')
+    git(repo.dir, 'merge', '-q', '--ff-only', 'agents/fix-login')
+    const { worktree } = await a.ok('worktree remove fix-login')
+    expect(worktree).toMatchObject({
+      path: place,
+      ticket: ticketId,
+      branch: 'agents/fix-login',
+      branch_deleted: true,
+      salvage: null,
+      left_out: [],
+    })
+    expect(worktree.released).toHaveLength(3)
+    expect(fs.readdirSync(home)).toEqual([])
+    expect(branches(repo.dir)).toEqual(['main'])
+    expect(known(repo.dir)).toEqual([])
+    expect(leftovers(repo.dir)).toEqual([])
+    expect((await a.ok('claim list')).count).toBe(0)
+    expect(git(repo.dir, 'worktree', 'list').split('\n')).toHaveLength(1)
+    // The ticket is as claimable as before.
+    await a.acquire('fix-login')
+  })
+
+  it('goes by the ticket’s lease: its holder may, another may not, whoever lost it is told so', async () => {
+    const { repo, a, b } = room()
+    const { place } = await made(a)
+    const worker = a.in(place)
+    await worker.ok('claim acquire fix-login')
+    const stranger = await b.refused('not_owner', 'worktree remove fix-login --salvage')
+    expect(stranger.message).toContain('agent:a')
+    await b.in(place).refused('not_owner', 'worktree remove', place)
+    await b.ok('claim evict fix-login --reason', 'silent')
+    for (const agent of [worker, a])
+      // oxlint-disable-next-line no-await-in-loop -- each in turn
+      expect((await agent.refused('superseded', 'worktree remove fix-login --salvage')).hint).not.toBe('')
+    await b.in(place).ok('claim acquire fix-login')
+    await a.refused('not_owner', 'worktree remove fix-login')
+    expect(fs.existsSync(path.join(place, 'file'))).toBe(true)
+    await b.ok('worktree remove fix-login')
+    expect(known(repo.dir)).toEqual([])
+    expect((await b.ok('claim list')).count).toBe(0)
+  })
+
+  it('refuses one in which another session of the same agent holds something, and one that is reserved by its resource', async () => {
+    const { a, b } = room()
+    const { place, id } = await made(a)
+    await a.in(place).with({ LEASEHOLD_SESSION_ID: 'one' }).ok('claim acquire port:80')
+    const [code] = [(await a.with({ LEASEHOLD_SESSION_ID: 'two' }).run('worktree remove fix-login')).code]
+    expect([exits.not_owner, exits.held]).toContain(code)
+    await a.in(place).with({ LEASEHOLD_SESSION_ID: 'one' }).ok('claim release port:80')
+    await b.acquire(`worktree:${id.slice(3)}`)
+    await a.refused('not_owner', 'worktree remove fix-login')
+    await b.ok(`claim release worktree:${id.slice(3)}`)
+    await a.ok('worktree remove fix-login')
+  })
+
+  it('takes what has expired for nobody’s', async () => {
+    const { a, b } = room()
+    const { place } = await made(a)
+    await a.in(place).ok('claim acquire fix-login --ttl 1s')
+    await b.refused('not_owner', 'worktree remove fix-login')
+    await sleep(1200)
+    await b.ok('worktree remove fix-login')
+    expect(fs.existsSync(place)).toBe(false)
+  })
+
+  it('never takes the main worktree, one that somebody locked, or one that another lies in', async () => {
+    const { repo, home, a } = room()
+    const { place } = await made(a)
+    expect((await a.refused('policy', 'worktree remove .')).message).toContain('main worktree')
+    git(repo.dir, 'worktree', 'lock', '--reason', 'on a stick', place)
+    expect((await a.refused('policy', 'worktree remove fix-login --salvage')).message).toContain('on a stick')
+    git(repo.dir, 'worktree', 'unlock', place)
+    git(repo.dir, 'worktree', 'add', '-q', '--detach', path.join(place, 'inner'))
+    expect((await a.refused('policy', 'worktree remove fix-login --salvage')).message).toContain('inner')
+    expect(fs.readdirSync(home)).toEqual(['fix-login'])
+    expect(salvages(repo.dir)).toEqual([])
+  })
+
+  it('refuses what is not committed or not merged, naming it, and changes nothing', async () => {
+    const { repo, a } = room()
+    const { place } = await made(a)
+    fs.writeFileSync(path.join(place, 'new file'), 'x')
+    fs.writeFileSync(path.join(place, 'ignored'), 'x')
+    const dirty = await a.refused('policy', 'worktree remove fix-login')
+    expect(dirty).toMatchObject({
+      message: expect.stringMatching(/1 changed or untracked file \(new file\).*ignored: ignored/),
+      hint: expect.stringContaining('--salvage'),
+      details: { dirty: ['new file'], unmerged: 0, ignored: ['ignored'] },
+    })
+    git(place, 'add', 'new file')
+    git(place, 'commit', '-q', '-m', 'one')
+    const unmerged = await a.refused('policy', 'worktree remove fix-login')
+    expect(unmerged).toMatchObject({
+      message: expect.stringContaining('1 commit of agents/fix-login'),
+      details: { dirty: [], unmerged: 1 },
+    })
+    git(place, 'update-index', '--assume-unchanged', 'file')
+    git(repo.dir, 'merge', '-q', 'agents/fix-login')
+    fs.writeFileSync(path.join(place, 'file'), 'hidden from Git\n')
+    expect((await a.refused('policy', 'worktree remove fix-login')).details.dirty).toEqual(['file'])
+    expect(contentOf(place)).toMatchObject({ file: '- hidden from Git\n', 'new file': '- x', ignored: '- x' })
+    expect(salvages(repo.dir)).toEqual([])
+    expect(leftovers(repo.dir)).toEqual([])
+    git(place, 'update-index', '--no-assume-unchanged', 'file')
+    git(place, 'checkout', '-q', 'file')
+    // Ignored files go with it, and it says so.
+    expect((await a.ok('worktree remove fix-login')).worktree.left_out).toEqual(['ignored'])
+  })
+
+  it('counts a commit as merged on any other branch, tag or remote; the branch stays unless merged', async () => {
+    const { repo, a } = room()
+    const { place } = await made(a)
+    git(place, 'commit', '-q', '--allow-empty', '-m', 'one')
+    git(repo.dir, 'branch', 'keeps', 'agents/fix-login')
+    expect((await a.ok('worktree remove fix-login')).worktree.branch_deleted).toBe(true)
+    const { worktree } = await a.ok('worktree add spike')
+    git(worktree.path, 'commit', '-q', '--allow-empty', '-m', 'two')
+    const saved = await a.ok('worktree remove spike --salvage')
+    expect(saved.worktree).toMatchObject({
+      branch_deleted: false,
+      salvage: expect.stringMatching(/^refs\/leasehold\/salvage\/spike\/\d{8}T\d{6}Z$/),
+    })
+    expect(branches(repo.dir)).toEqual(['agents/spike', 'keeps', 'main'])
+    const again = await a.ok('worktree add spike')
+    expect(again.worktree.ahead).toBe(1)
+    expect((await a.ok('worktree remove spike --salvage --delete-branch')).worktree.branch_deleted).toBe(true)
+    expect(branches(repo.dir)).toEqual(['keeps', 'main'])
+    await a.refused('usage', 'worktree remove spike --delete-branch')
+  })
+
+  it('of a detached HEAD keeps commits that no branch has', async () => {
+    const { repo, home, a } = room()
+    const place = path.join(home, 'by hand')
+    git(repo.dir, 'worktree', 'add', '-q', '--detach', place)
+    git(place, 'commit', '-q', '--allow-empty', '-m', 'only here')
+    const head = git(place, 'rev-parse', 'HEAD')
+    expect((await a.refused('policy', 'worktree remove', 'by hand')).message).toContain('1 commit of no branch')
+    const { salvage } = (await a.ok('worktree remove --salvage', 'by hand')).worktree
+    expect(salvage).toContain('/by-hand/')
+    expect(git(repo.dir, 'rev-parse', `${salvage}^1`)).toBe(head)
+  })
+
+  it('can be removed from within, and a directory that is gone is tidied up', async () => {
+    const { repo, a } = room()
+    const { place } = await made(a)
+    await a.in(place).ok('worktree remove', place)
+    await a.ok('worktree add fix-login')
+    fs.rmSync(place, { recursive: true })
+    expect((await a.refused('policy', 'worktree add fix-login')).message).toContain('is gone')
+    expect((await a.ok('worktree list')).worktrees[1]).toMatchObject({ present: false, prunable: expect.any(String) })
+    await a.ok('worktree remove fix-login')
+    expect(known(repo.dir)).toEqual([])
+    expect((await a.ok('worktree add fix-login')).already).toBeUndefined()
+  })
+
+  it('puts it back when something changed between looking and removing', { timeout: 60_000 }, async () => {
+    const { repo, a } = room()
+    const { place } = await made(a)
+    repo.busy = true
+    // Its own filter writes into the worktree while everything is being saved.
+    fs.writeFileSync(path.join(place, '.gitattributes'), 'late filter=late\n')
+    fs.writeFileSync(path.join(place, 'late'), 'x')
+    git(repo.dir, 'config', 'filter.late.clean', `date +%N >> '${path.join(place, 'sneaked in')}'; cat`)
+    const error = await a.run('--json worktree remove fix-login --salvage')
+    expect([exits.policy, exits.unavailable]).toContain(error.code)
+    expect(contentOf(place)).toMatchObject({ late: '- x', file: '- one\n' })
+    expect(Object.keys(contentOf(place))).toContain('sneaked in')
+    expect(git(place, 'status', '--porcelain')).toContain('sneaked in')
+    git(repo.dir, 'config', 'filter.late.clean', 'cat')
+    const { salvage } = (await a.ok('worktree remove fix-login --salvage')).worktree
+    expect(Object.keys(restored(repo.dir, salvage))).toContain('sneaked in')
+  })
+
+  needsRoot.it('says what to open when it may not be written, and leaves all as it was', async () => {
+    const { repo, home, a } = room()
+    const { place } = await made(a)
+    fs.writeFileSync(path.join(place, 'new'), 'x')
+    const parent = path.dirname(repo.dir)
+    for (const directory of [path.dirname(parent), path.dirname(path.dirname(parent))]) fs.chmodSync(directory, 0o755)
+    const own = (directory: string): void => {
+      for (const name of fs.readdirSync(directory, { recursive: true, encoding: 'utf8' }))
+        fs.lchownSync(path.join(directory, name), 65_534, 65_534)
+      fs.chownSync(directory, 65_534, 65_534)
+    }
+    own(repo.dir)
+    own(place)
+    fs.chmodSync(parent, 0o755)
+    const before = contentOf(place)
+    const as = (words: string): Promise<{ code: number | null; stdout: string }> =>
+      new Running(process.execPath, [path.resolve(import.meta.dirname, '../../dist/bin/lh.cjs'), '--json', ...words.split(' ')], {
+        cwd: repo.dir,
+        env: { ...process.env, HOME: parent, LEASEHOLD_AGENT_ID: 'agent:a' },
+        uid: 65_534,
+      }).ended
+    const removed = await as('worktree remove fix-login --salvage')
+    expect(removed.code, removed.stdout).toBe(exits.unavailable)
+    expect(JSON.parse(removed.stdout).error).toMatchObject({
+      message: expect.stringContaining('cannot be removed'),
+      hint: expect.stringContaining(home),
+    })
+    const added = await as('worktree add --path ../no/way spike')
+    expect(added.code, added.stdout).toBe(exits.unavailable)
+    expect(JSON.parse(added.stdout).error.message).toContain(path.join(parent, 'no'))
+    expect(contentOf(place)).toEqual(before)
+    fs.chownSync(home, 65_534, 65_534)
+    const done = await as('worktree remove fix-login --salvage')
+    expect(done.code, done.stdout).toBe(0)
+  })
+})
+
+describe('worktree prune', () => {
+  it('says what it would do; with --yes removes what we made, nobody holds and loses nothing', async () => {
+    const { repo, home, a, b } = room()
+    for (const name of ['clean', 'dirty', 'held', 'gone'])
+      // oxlint-disable-next-line no-await-in-loop -- each in turn
+      await a.ok(`worktree add ${name}`)
+    const place = (name: string): string => path.join(home, name)
+    git(repo.dir, 'worktree', 'add', '-q', '--detach', place('by hand'))
+    fs.writeFileSync(path.join(place('dirty'), 'new'), 'x')
+    await b.in(place('held')).acquire('port:1')
+    fs.rmSync(place('gone'), { recursive: true })
+    const dry = await a.ok('worktree prune')
+    expect(dry).toMatchObject({ dry_run: true, count: 2 })
+    expect(dry.worktrees.map((row: Doc) => row.path)).toEqual([place('clean'), place('gone')])
+    expect(Object.fromEntries(dry.kept.map((row: Doc) => [path.basename(row.path), row.why]))).toEqual({
+      dirty: expect.stringContaining('1 changed or untracked'),
+      held: 'it is held',
+    })
+    expect(fs.existsSync(place('clean'))).toBe(true)
+    expect(await a.ok('worktree prune --yes')).toMatchObject({ dry_run: false, count: 2 })
+    expect(fs.readdirSync(home).toSorted()).toEqual(['by hand', 'dirty', 'held'])
+    expect(await a.ok('worktree prune --yes --salvage')).toMatchObject({
+      count: 1,
+      worktrees: [{ salvage: expect.stringContaining('/dirty/') }],
+    })
+    expect(fs.readdirSync(home).toSorted()).toEqual(['by hand', 'held'])
+    expect((await a.ok('worktree prune')).count).toBe(0)
+  })
+
+  it('corrects a lock of ours that a lease has left, and one that is missing; nobody else’s', async () => {
+    const { repo, a } = room()
+    const { place } = await made(a)
+    const other = (await a.ok('worktree add other')).worktree.path
+    fs.writeFileSync(path.join(other, 'dirty'), 'so that it stays')
+    const lockOf = (name: string): string => path.join(repo.dir, '.git', 'worktrees', name, 'locked')
+    fs.writeFileSync(lockOf('other'), 'leasehold: agent:x holds ticket:gone\n')
+    await a.in(place).ok('claim acquire fix-login')
+    fs.rmSync(lockOf('fix-login'), { force: true })
+    expect((await a.ok('worktree prune')).marks).toEqual([place, other])
+    const { marks, kept } = await a.ok('worktree prune --yes')
+    expect(kept).toMatchObject([{ path: place, why: 'it is held' }, { path: other }])
+    expect(marks).toHaveLength(2)
+    expect(fs.existsSync(lockOf('other'))).toBe(false)
+    expect(fs.readFileSync(lockOf('fix-login'), 'utf8')).toBe(`leasehold: agent:a holds ticket:${ticketId}\n`)
+    expect((await a.ok('worktree prune --yes')).marks).toEqual([])
+    await a.in(place).ok('claim release fix-login')
+    await a.ok('worktree remove fix-login')
+  })
+})

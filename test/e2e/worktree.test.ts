@@ -1,0 +1,356 @@
+import fs from 'node:fs'
+import path from 'node:path'
+import { describe, expect, it } from 'vitest'
+import { type Doc, folder, git, Repo, Running, until } from '../support/cli.ts'
+import { commit, putTicket } from '../support/tickets.ts'
+import { branches, known, leftovers, room, type Room, ticketId as id } from '../support/worktrees.ts'
+
+// Worktrees as agents make, see and remove them.
+
+/** Nothing of an add is left. */
+function expectNothing({ repo, home }: Room): void {
+  expect(branches(repo.dir)).toEqual(['main'])
+  expect(known(repo.dir)).toEqual([])
+  expect(leftovers(repo.dir)).toEqual([])
+  expect(fs.existsSync(home)).toBe(false)
+}
+
+describe('worktree add', () => {
+  it('makes one for a ticket, beside the repository, with its branch, and says where; once', async () => {
+    const { repo, home, a, b } = room()
+    const place = path.join(home, 'fix-login')
+    const made = await a.run('worktree add fix-lo')
+    expect(made).toMatchObject({ code: 0, stdout: `${place}\n`, stderr: expect.stringContaining('agents/fix-login') })
+    expect(git(place, 'status', '--porcelain')).toBe('')
+    expect(git(place, 'symbolic-ref', '--short', 'HEAD')).toBe('agents/fix-login')
+    const record = JSON.parse(fs.readFileSync(path.join(repo.dir, '.git/worktrees/fix-login/leasehold/worktree.json'), 'utf8'))
+    expect(record).toMatchObject({ root: place, ticket: id, branch: 'agents/fix-login', base: 'main' })
+    // Whoever asks again is told; nothing new is made.
+    expect(await b.run(`worktree add ${id} --quiet`)).toMatchObject({ code: 0, stdout: `${place}\n`, stderr: '' })
+    expect(await a.ok('worktree add fix-login')).toMatchObject({
+      already: true,
+      worktree: {
+        worktree_id: record.worktree_id,
+        path: place,
+        branch: 'agents/fix-login',
+        ticket: id,
+        dirty: false,
+        base: 'main',
+        holder: null,
+      },
+    })
+    expect((await a.refused('policy', 'worktree add fix-login --path ../elsewhere')).message).toContain(place)
+    expect(branches(repo.dir)).toEqual(['agents/fix-login', 'main'])
+    expect(leftovers(repo.dir)).toEqual([])
+    // In it, a claim of the ticket is one of all three.
+    const worker = a.in(place)
+    const { leases } = await worker.ok('claim acquire fix-login')
+    expect(leases.map(({ resource }: Doc) => resource).toSorted()).toEqual([
+      'branch:agents/fix-login',
+      `ticket:${id}`,
+      `worktree:${record.worktree_id.slice(3)}`,
+    ])
+  })
+
+  it('makes one under a free name, from a base that is named', async () => {
+    const { repo, home, a } = room()
+    git(repo.dir, 'branch', 'release/1.0')
+    commit(repo.dir, 'later')
+    const { worktree } = await a.ok('worktree add spike_1.x --base release/1.0')
+    expect(worktree).toMatchObject({
+      path: path.join(home, 'spike_1.x'),
+      ticket: null,
+      base: 'release/1.0',
+      ahead: 0,
+      behind: 1,
+      branch: 'agents/spike_1.x',
+    })
+    expect((await a.ok('worktree add spike_1.x')).already).toBe(true)
+    for (const name of ['../x', '-x', 'a/b', 'a b', 'x.lock', 'a..b', '.x'])
+      // oxlint-disable-next-line no-await-in-loop -- each in turn
+      expect((await a.run(`worktree add --`, name)).code, name).toBe(2)
+    await a.refused('not_found', 'worktree add ticket:nothing')
+    await a.refused('usage', 'worktree add other --base nowhere')
+  })
+
+  it('refuses a ticket that somebody else holds, one that is over, and what is in the way; and leaves nothing', async () => {
+    const all = room()
+    const { repo, home, a, b } = all
+    await b.acquire('fix-login')
+    const held = await a.refused('held', 'worktree add fix-login')
+    expect(held).toMatchObject({ message: expect.stringContaining('agent:b'), holder: { agent_id: 'agent:b' } })
+    // Its holder may go on in a worktree.
+    await b.ok('claim release fix-login')
+    putTicket(repo.dir, '20260607-220226-over', { state: 'done' })
+    await a.refused('policy', 'worktree add over')
+    fs.mkdirSync(path.join(home, 'taken'), { recursive: true })
+    fs.writeFileSync(path.join(home, 'taken', 'mine'), 'mine')
+    expect((await a.refused('policy', 'worktree add taken')).message).toContain('exists already')
+    expect(fs.readFileSync(path.join(home, 'taken', 'mine'), 'utf8')).toBe('mine')
+    fs.rmSync(home, { recursive: true })
+    expect((await a.refused('policy', 'worktree add x --branch main')).message).toContain(repo.dir)
+    expect((await a.refused('policy', 'worktree add x --path inside')).hint).toContain('worktree.directory')
+    expect((await a.refused('policy', 'worktree add x --path .git/inside')).message).toContain('inside')
+    await a.refused('usage', 'worktree add x --branch', 'a b')
+    await b.acquire('branch:agents/x')
+    expect((await a.refused('held', 'worktree add x')).message).toContain('branch:agents/x')
+    expectNothing(all)
+  })
+
+  it('uses a branch that exists, unless it is checked out elsewhere; a failure keeps it', async () => {
+    const { repo, home, a } = room()
+    git(repo.dir, 'branch', 'mine')
+    const place = path.join(home, 'one')
+    await a.ok('worktree add one --branch mine')
+    expect(git(place, 'symbolic-ref', '--short', 'HEAD')).toBe('mine')
+    expect((await a.refused('policy', 'worktree add two --branch mine')).message).toContain(place)
+    expect(branches(repo.dir)).toEqual(['main', 'mine'])
+  })
+
+  it('says so in a repository without commits', async () => {
+    const dir = path.join(folder('room-'), 'app')
+    fs.mkdirSync(dir)
+    git(dir, 'init', '-q')
+    const error = await new Repo(dir).as('agent:a').refused('policy', 'worktree add spike')
+    expect(error.message).toContain('no commit yet')
+    expect(error.hint).toContain('git commit')
+  })
+
+  it.each([8, 16])('%i at once all succeed', { timeout: 120_000 }, async count => {
+    const { repo, a } = room()
+    repo.busy = true
+    // What makes Git write into the one configuration file.
+    git(repo.dir, 'config', 'branch.autoSetupMerge', 'always')
+    const names = Array.from({ length: count }, (_, number) => `wt-${number}`)
+    const results = await Promise.all(names.map(name => a.run(`worktree add ${name}`)))
+    for (const result of results) expect(result).toMatchObject({ code: 0 })
+    expect(known(repo.dir).toSorted()).toEqual(names.toSorted())
+    const { worktrees, count: listed } = await a.ok('worktree list')
+    expect(listed).toBe(count + 1)
+    expect(new Set(worktrees.map((worktree: Doc) => worktree.worktree_id)).size).toBe(count + 1)
+    for (const worktree of worktrees) expect(worktree).toMatchObject({ dirty: false, ahead: 0, behind: 0, present: true })
+    expect(leftovers(repo.dir)).toEqual([])
+  })
+
+  it('makes one when eight ask for the same ticket at once', { timeout: 60_000 }, async () => {
+    const { repo, home, a } = room()
+    const results = await Promise.all(Array.from({ length: 8 }, () => a.run('worktree add fix-login')))
+    for (const result of results) expect(result).toMatchObject({ code: 0, stdout: `${path.join(home, 'fix-login')}\n` })
+    expect(known(repo.dir)).toEqual(['fix-login'])
+  })
+
+  it('leaves nothing when the files cannot be made', async () => {
+    const all = room()
+    const { repo, a } = all
+    fs.writeFileSync(path.join(repo.dir, '.gitattributes'), 'file filter=broken\n')
+    fs.writeFileSync(path.join(repo.dir, 'file'), 'other\n')
+    commit(repo.dir)
+    git(repo.dir, 'config', 'filter.broken.smudge', 'false')
+    git(repo.dir, 'config', 'filter.broken.required', 'true')
+    const error = await a.refused('unavailable', 'worktree add fix-login')
+    expect(error.message).toContain('reset')
+    expectNothing(all)
+    git(repo.dir, 'config', '--unset', 'filter.broken.required')
+    await a.ok('worktree add fix-login')
+  })
+
+  it('clears up what a Git that was killed has half made, and nothing that somebody put there', async () => {
+    const { repo, home, a } = room()
+    const place = path.join(home, 'fix-login')
+    const plan = { ticket: id, name: 'fix-login', path: place, branch: 'agents/fix-login', madeBranch: git(repo.dir, 'rev-parse', 'main') }
+    const planFile = path.join(repo.dir, '.git', 'leasehold', 'adding-0123456789abcdef.json')
+    const half = path.join(repo.dir, '.git', 'worktrees', 'fix-login')
+    for (const files of [['locked'], ['locked', 'gitdir'], ['locked', 'gitdir', 'commondir', 'HEAD']]) {
+      git(repo.dir, 'branch', 'agents/fix-login')
+      for (const directory of [path.dirname(planFile), half, place]) fs.mkdirSync(directory, { recursive: true })
+      fs.writeFileSync(planFile, JSON.stringify(plan))
+      const content: Record<string, string> = {
+        locked: 'initializing\n',
+        gitdir: `${place}/.git\n`,
+        commondir: '../..\n',
+        HEAD: 'ref: refs/heads/agents/fix-login\n',
+      }
+      for (const name of files) fs.writeFileSync(path.join(half, name), content[name]!)
+      fs.utimesSync(half, 1, 1)
+      if (files.includes('HEAD')) {
+        fs.writeFileSync(path.join(place, 'mine'), 'x')
+        // oxlint-disable-next-line no-await-in-loop -- each in turn
+        expect((await a.refused('policy', 'worktree add fix-login')).message).toContain('mine')
+        fs.rmSync(path.join(place, 'mine'))
+      }
+      // oxlint-disable-next-line no-await-in-loop -- each in turn
+      expect((await a.ok('worktree add fix-login')).worktree).toMatchObject({ path: place, dirty: false, locked: null })
+      expect(known(repo.dir)).toEqual(['fix-login'])
+      expect(leftovers(repo.dir)).toEqual([])
+      // oxlint-disable-next-line no-await-in-loop -- each in turn
+      await a.ok('worktree remove fix-login')
+      expect(branches(repo.dir)).toEqual(['main'])
+    }
+  })
+
+  it('goes where configuration says, also inside the repository then, and names branches so', async () => {
+    const { repo, a } = room()
+    await a.ok('config set worktree.directory .worktrees')
+    await a.ok('config set worktree.branch_prefix work-')
+    const { worktree } = await a.ok('worktree add spike')
+    expect(worktree).toMatchObject({ path: path.join(repo.dir, '.worktrees', 'spike'), branch: 'work-spike' })
+    expect(git(repo.dir, 'status', '--porcelain')).not.toContain('.worktrees')
+    const outside = folder('outside-')
+    const other = a.with({ LEASEHOLD_WORKTREE_DIRECTORY: outside, LEASEHOLD_WORKTREE_BRANCH_PREFIX: 'x/' })
+    expect((await other.ok('worktree add other')).worktree).toMatchObject({ path: path.join(outside, 'other'), branch: 'x/other' })
+  })
+
+  it('writes worktree.union_paths to .gitattributes, so that lists of modules merge', async () => {
+    const { repo, home, a } = room()
+    fs.writeFileSync(path.join(repo.dir, '.gitattributes'), '*.bin -text')
+    commit(repo.dir)
+    const union = a.with({ LEASEHOLD_WORKTREE_UNION_PATHS: 'modules.txt, src/**/index.ts' })
+    expect((await union.ok('worktree add one')).worktree.dirty).toBe(true)
+    expect(fs.readFileSync(path.join(home, 'one', '.gitattributes'), 'utf8')).toBe(
+      '*.bin -text\nmodules.txt merge=union\nsrc/**/index.ts merge=union\n',
+    )
+    expect((await a.ok('worktree add two')).worktree.dirty).toBe(false)
+  })
+
+  it('works in a bare repository, from a linked worktree, and under the variables of a hook', async () => {
+    const { repo, a } = room()
+    const bare = path.join(folder('room-'), 'hub.git')
+    git(repo.dir, 'clone', '-q', '--bare', repo.dir, bare)
+    const inBare = new Repo(bare, path.join(bare, 'leasehold')).as('agent:a')
+    const { worktree } = await inBare.ok('worktree add fix-login')
+    expect(worktree).toMatchObject({ path: path.join(path.dirname(bare), 'hub-worktrees', 'fix-login'), ticket: id })
+    const again = await inBare.in(worktree.path).ok('worktree add other')
+    expect(again.worktree.path).toBe(path.join(path.dirname(bare), 'hub-worktrees', 'other'))
+    expect((await inBare.ok('worktree list')).worktrees.map((each: Doc) => each.main)).toEqual([true, false, false])
+    // As Git sets them for a hook of another worktree.
+    const hooked = a.with({
+      GIT_INDEX_FILE: path.join(repo.dir, '.git', 'index'),
+      GIT_PREFIX: 'x/',
+      GIT_OBJECT_DIRECTORY: path.join(repo.dir, '.git', 'objects'),
+    })
+    const before = fs.readFileSync(path.join(repo.dir, '.git', 'index'))
+    const { worktree: third } = await hooked.ok('worktree add third')
+    expect(third.dirty).toBe(false)
+    expect(fs.readFileSync(path.join(repo.dir, '.git', 'index'))).toEqual(before)
+  })
+
+  it('puts nothing into the repository that a submodule lies in', async () => {
+    const { repo } = room()
+    const outer = path.join(folder('room-'), 'outer')
+    fs.mkdirSync(outer)
+    git(outer, 'init', '-q')
+    git(outer, '-c', 'protocol.file.allow=always', 'submodule', '--quiet', 'add', repo.dir, 'sub')
+    git(outer, 'commit', '-q', '-m', 'sub')
+    const store = path.join(outer, '.git', 'modules', 'sub', 'leasehold')
+    const { worktree } = await new Repo(path.join(outer, 'sub'), store).as('agent:a').ok('worktree add spike')
+    expect(worktree.path).toBe(path.join(path.dirname(outer), 'sub-worktrees', 'spike'))
+    expect(git(outer, 'status', '--porcelain')).toBe('')
+  })
+
+  it('takes paths with blanks and newlines', async () => {
+    const { repo, home, a } = room()
+    for (const [number, name] of ['with blank', 'new\nline', 'ü"\'$'].entries()) {
+      const place = path.join(home, name)
+      // oxlint-disable-next-line no-await-in-loop -- each in turn
+      expect((await a.ok(`worktree add odd-${number} --path`, place)).worktree).toMatchObject({ path: place, dirty: false })
+      // oxlint-disable-next-line no-await-in-loop -- each in turn
+      expect((await a.ok('worktree info', place)).worktree.branch).toBe(`agents/odd-${number}`)
+      // oxlint-disable-next-line no-await-in-loop -- each in turn
+      await a.ok('worktree remove', place)
+      expect(fs.existsSync(place)).toBe(false)
+    }
+    expect(branches(repo.dir)).toEqual(['main'])
+    expect(known(repo.dir)).toEqual([])
+  })
+})
+
+describe('worktree list and info', () => {
+  it('join what Git knows with who holds what', async () => {
+    const { repo, home, a, b } = room()
+    const place = path.join(home, 'fix-login')
+    await a.ok('worktree add fix-login')
+    await a.in(place).ok('claim acquire fix-login')
+    fs.writeFileSync(path.join(place, 'new'), 'x')
+    git(place, 'commit', '-q', '--allow-empty', '-m', 'mine')
+    commit(repo.dir, 'theirs')
+    git(repo.dir, 'worktree', 'add', '-q', '--detach', path.join(home, 'by hand'))
+    const { worktrees, count } = await b.ok('worktree list')
+    expect(count).toBe(3)
+    const [main, first, second] = [repo.dir, place, path.join(home, 'by hand')].map(each => worktrees.find((row: Doc) => row.path === each))
+    expect(main).toMatchObject({ main: true, current: true, branch: 'main', made_by_us: false, holder: null, ticket: null })
+    expect(first).toMatchObject({
+      main: false,
+      ticket: id,
+      made_by_us: true,
+      holder: 'agent:a',
+      dirty: true,
+      changed: 0,
+      untracked: 1,
+      ahead: 1,
+      behind: 1,
+    })
+    expect(first.leases).toHaveLength(3)
+    expect(second).toMatchObject({ branch: null, ticket: null, made_by_us: false, dirty: false, ahead: 0, behind: 0 })
+    expect(first.last_activity).toMatch(/^20.*Z$/)
+    expect(first).not.toHaveProperty('disk_bytes')
+    expect((await b.ok('worktree list --disk')).worktrees[1].disk_bytes).toBeGreaterThan(0)
+    for (const spelling of [place, id, 'fix-login', 'agents/fix-login', first.worktree_id, `ticket:${id}`]) {
+      // oxlint-disable-next-line no-await-in-loop -- each in turn
+      expect((await b.ok('worktree info', spelling)).worktree.path, spelling).toBe(place)
+    }
+    expect((await a.in(place).ok('worktree info')).worktree).toMatchObject({ path: place, current: true })
+    await b.refused('not_found', 'worktree info nothing')
+    const text = await b.run('worktree list')
+    expect(text.stdout).toMatch(/app-worktrees\/fix-login +agents\/fix-login +dirty +\+1 -1 +agent:a/)
+  })
+
+  it('keep the identity through git worktree move, with one warning', async () => {
+    const { repo, home, a } = room()
+    const { worktree } = await a.ok('worktree add fix-login')
+    const moved = path.join(home, 'moved')
+    git(repo.dir, 'worktree', 'move', worktree.path, moved)
+    expect((await a.ok('worktree list')).worktrees[1]).toMatchObject({ path: moved, worktree_id: worktree.worktree_id, ticket: id })
+    const first = await a.in(moved).run('claim acquire fix-login')
+    expect(first.stderr).toContain('moved')
+    expect((await a.in(moved).run('claim renew fix-login')).stderr).toBe('')
+    expect(await a.ok('worktree add fix-login')).toMatchObject({ already: true, worktree: { path: moved, holder: 'agent:a' } })
+  })
+
+  it('do not take a copied directory for the worktree', async () => {
+    const { home, a } = room()
+    const { worktree } = await a.ok('worktree add fix-login')
+    const copy = path.join(home, 'copy')
+    fs.cpSync(worktree.path, copy, { recursive: true })
+    const { leases, lease } = await a
+      .in(copy)
+      .run('--json claim acquire fix-login')
+      .then(({ stdout }) => JSON.parse(stdout))
+    expect(leases).toBeUndefined()
+    expect(lease.holder.worktree_id).not.toBe(worktree.worktree_id)
+    expect((await a.ok('worktree list')).count).toBe(2)
+    expect((await a.refused('not_found', 'worktree remove', copy)).message).toContain('none of this repository')
+    expect(fs.existsSync(path.join(copy, 'file'))).toBe(true)
+  })
+
+  it('init writes the id of this worktree and says it', async () => {
+    const { repo, a } = room()
+    const { worktree_id: own, path: root } = await a.ok('worktree init')
+    expect(root).toBe(repo.dir)
+    expect(JSON.parse(fs.readFileSync(path.join(repo.dir, '.git/leasehold/worktree.json'), 'utf8')).worktree_id).toBe(own)
+  })
+})
+
+describe('a process in a worktree', () => {
+  it('keeps it from being removed', async () => {
+    const { a } = room()
+    const { worktree } = await a.ok('worktree add spike')
+    const sleeper = new Running('sleep', ['60'], { cwd: worktree.path, env: process.env })
+    await until(() => fs.existsSync(`/proc/${sleeper.pid}/cwd`) || process.platform !== 'linux', 'it runs')
+    const error = await a.refused('policy', 'worktree remove spike --salvage')
+    expect(error).toMatchObject({ message: expect.stringContaining(`process ${sleeper.pid} (sleep)`), details: { pids: [sleeper.pid] } })
+    expect((await a.ok('worktree prune --yes')).kept).toMatchObject([{ why: expect.stringContaining('sleep') }])
+    sleeper.kill('SIGKILL')
+    await sleeper.ended
+    await a.ok('worktree remove spike')
+  })
+})
