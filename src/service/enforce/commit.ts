@@ -165,11 +165,11 @@ function objectionToPath(lease: Lease, touched: readonly string[], now: Instant)
   const more = others.length === 0 ? '' : ` and ${others.length} more`
   return {
     message: `${JSON.stringify(first)}${more} lies under ${lease.resource}: ${heldBy(lease, now)}`,
-    hint: `leave it out: git restore --staged <file>; or wait for it: lh claim acquire ${quoted(lease.resource)} --wait`,
+    hint: `leave it out: git restore --staged ${more === '' ? quoted(first!) : '<file>…'}; or wait for it: lh claim acquire ${quoted(lease.resource)} --wait`,
   }
 }
 
-const quoted = (resource: string): string => (/[*?\s]/.test(resource) ? `'${resource}'` : resource)
+const quoted = (resource: string): string => (/^[\w./:@+-]+$/.test(resource) ? resource : `'${resource.replaceAll("'", `'\\''`)}'`)
 
 /** Who holds a lease, until when. */
 export function heldBy(lease: Lease, now: Instant): string {

@@ -52,7 +52,7 @@ async function carryOut(context: Context, layout: HookLayout, plan: Plan, [done,
       plan,
       `Let this process write there. In a sandboxed agent, allow it (Codex: writable_roots = ["${layout.repository.commonDir}"]).`,
     )
-  for (const note of plan.notes) output.warn(note)
+  if (!output.json) for (const note of plan.notes) output.warn(note)
   const changes = plan.changes.map(change => ({
     kind: change.kind,
     path: change.path,

@@ -1,12 +1,13 @@
-import { mkdtempSync, realpathSync, rmSync, writeFileSync } from 'node:fs'
+import { cpSync, existsSync, mkdtempSync, realpathSync, rmSync, writeFileSync } from 'node:fs'
 import { tmpdir } from 'node:os'
-import { join } from 'node:path'
+import { join, relative } from 'node:path'
 import { Fault } from '../../../core/fault.ts'
 import type { Coordinator } from '../../../coordinator.ts'
 import type { Holder } from '../../../core/lease.ts'
 import { withoutRepository } from '../../../host/git-run.ts'
 import { trioLines } from '../../enforce/trailers.ts'
 import type { HookLayout } from './layout.ts'
+import { lefthookLocal, lefthookScripts } from './layout.ts'
 
 /** One thing that was tried. */
 export interface CanaryStep {
@@ -42,6 +43,9 @@ export async function runCanary(layout: HookLayout, openStore: OpenCanary): Prom
     const empty = must(git(root, ['hash-object', '-t', 'tree', '-w', '/dev/null']))
     const base = must(git(root, ['commit-tree', empty, '-m', 'canary']))
     must(git(root, ['-c', 'core.hooksPath=/dev/null', 'worktree', 'add', '--quiet', '--detach', worktree, base]))
+    // Configuration that is not committed belongs to the hooks, too.
+    for (const place of layout.lefthook === null ? [] : [layout.lefthook, lefthookLocal(layout.lefthook), lefthookScripts(layout.lefthook)])
+      if (existsSync(place)) cpSync(place, join(worktree, relative(root, place)), { recursive: true })
     const { coordinator } = store
     await coordinator.acquire({ holder: second }, { resources: ['path:leasehold-canary'] })
     writeFileSync(join(worktree, 'leasehold-canary'), 'canary\n')

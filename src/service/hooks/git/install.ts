@@ -12,13 +12,14 @@ import {
   isThere,
   lefthookHooks,
   lefthookLocal,
+  lefthookScripts,
   spare,
   textAt,
 } from './layout.ts'
 import type { Change, Plan } from './plan.ts'
 import { writing } from './plan.ts'
 import type { HookName, Installation } from './script.ts'
-import { callingLines, hookScript, lefthookLines, previousName } from './script.ts'
+import { callingLines, hookScript, lefthookLines, lefthookScript, lefthookScriptLines, previousName } from './script.ts'
 
 /** The line that Git needs to run a file as a shell script. */
 export const shellPreamble = '#!/bin/sh\n'
@@ -137,6 +138,10 @@ function planLefthook(layout: HookLayout, config: string, installation: Installa
     preamble: '',
     first: false,
   })
-  const scripts = names.flatMap(name => writing(join(layout.scripts, name), hookScript(name, installation, false)))
+  const scripts = names.flatMap(name => {
+    const file = join(lefthookScripts(config), name, lefthookScript)
+    const script = withBlock(textAt(file), { title: 'lefthook', lines: lefthookScriptLines(name), preamble: shellPreamble, first: false })
+    return [...writing(join(layout.scripts, name), hookScript(name, installation, false)), ...writing(file, script)]
+  })
   return { changes: [...scripts, ...writing(path, after, text === null ? 0o644 : modeOf(path))], notes: [] }
 }

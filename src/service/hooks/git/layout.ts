@@ -72,6 +72,16 @@ const lefthookConfig = (root: string): string | null => {
 export const lefthookLocal = (config: string): string =>
   join(dirname(config), `${basename(config).startsWith('.') ? '.' : ''}lefthook-local.yml`)
 
+/** The folder of scripts for one machine. */
+export function lefthookScripts(config: string): string {
+  const said = [lefthookLocal(config), config].flatMap(
+    file => /^source_dir_local:[ \t]*["']?([^"'\n#]+?)["']?[ \t]*$/m.exec(textAt(file) ?? '')?.[1] ?? [],
+  )
+  // Relative to the top of the worktree, wherever the configuration is.
+  const root = basename(dirname(config)) === '.config' ? dirname(dirname(config)) : dirname(config)
+  return join(root, said[0] ?? '.lefthook-local')
+}
+
 /** The hooks that lefthook is configured to run, and therefore installs. */
 export function lefthookHooks({ lefthook, names }: HookLayout): readonly HookName[] {
   const text = lefthook === null ? '' : (textAt(lefthook) ?? '')

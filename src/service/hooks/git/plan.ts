@@ -1,8 +1,9 @@
 import { chmodSync, mkdirSync, renameSync, rmdirSync, statSync, unlinkSync } from 'node:fs'
-import { dirname } from 'node:path'
+import { basename, dirname } from 'node:path'
 import { Fault } from '../../../core/fault.ts'
 import { isReadOnly, writeFileAtomic } from '../../../host/files.ts'
 import { textAt } from './layout.ts'
+import { lefthookScript, scriptsFolder } from './script.ts'
 
 /** One thing that will happen to a file. */
 export type Change =
@@ -49,8 +50,9 @@ function applyOne(change: Change): void {
       return
     case 'remove':
       unlinkSync(change.path)
-      // A folder of ours goes with its last file.
-      if (dirname(change.path).endsWith('/leasehold-hooks')) removeEmpty(dirname(change.path))
+      // Folders that were made for it go with their last file.
+      if (dirname(change.path).endsWith(`/${scriptsFolder}`)) removeEmpty(dirname(change.path))
+      if (basename(change.path) === lefthookScript) for (const up of [dirname(change.path), dirname(dirname(change.path))]) removeEmpty(up)
   }
 }
 

@@ -60,7 +60,7 @@ function bodyOf(name: HookName, installation: Installation, chain: boolean): str
 }
 
 const said = `leasehold_say() {
-  (trap '' PIPE && printf 'lh: %s\\n' "$1" >&2) 2>/dev/null || :
+  (trap '' PIPE && printf 'lh: %s\\n' "$1" >&2) || :
 }
 `
 
@@ -240,14 +240,21 @@ fi
 /** The folder, in the git directory that all worktrees share, of the scripts that another manager's hooks call. */
 export const scriptsFolder = 'leasehold-hooks'
 
-/** What lefthook is told, in a file that is this machine's alone. */
+/** What lefthook is told, in a file that is this machine's alone. A command would be left out where no file is staged or pushed; a script is not. */
 export const lefthookLines = (names: readonly HookName[]): string =>
   names
     .map(
       name => `${name}:
-  commands:
-    leasehold:
-      run: sh -c 'leasehold_hook=$(git rev-parse --git-common-dir)/${scriptsFolder}/${name}; [ ! -x "$leasehold_hook" ] || exec "$leasehold_hook" "$@"' leasehold {0}
+  scripts:
+    "${lefthookScript}":
+      runner: sh
 ${readsInput(name) ? '      use_stdin: true\n' : ''}`,
     )
     .join('')
+
+/** Name of the script that lefthook then runs, in a folder for each hook. */
+export const lefthookScript = 'leasehold.sh'
+
+/** What it does. */
+export const lefthookScriptLines = (name: HookName): string =>
+  `leasehold_hook=$(git rev-parse --git-common-dir)/${scriptsFolder}/${name}\n[ ! -x "$leasehold_hook" ] || exec "$leasehold_hook" "$@"\n`

@@ -2,10 +2,10 @@ import { join } from 'node:path'
 import { isOnlyBlock, withoutBlock } from './block.ts'
 import { shellPreamble } from './install.ts'
 import type { HookLayout } from './layout.ts'
-import { isLefthooks, isOurs, isPreCommits, isThere, lefthookLocal, textAt } from './layout.ts'
+import { isLefthooks, isOurs, isPreCommits, isThere, lefthookLocal, lefthookScripts, textAt } from './layout.ts'
 import type { Change, Plan } from './plan.ts'
 import { writing } from './plan.ts'
-import { clientHooks, previousName, serverHooks } from './script.ts'
+import { clientHooks, lefthookScript, previousName, serverHooks } from './script.ts'
 
 /** What taking everything of ours out would do: what stood there before stands there again, to the byte, and lines of others stay. */
 export function planUninstall(layout: HookLayout): Plan {
@@ -25,6 +25,11 @@ export function planUninstall(layout: HookLayout): Plan {
   for (const path of shared) {
     const text = textAt(path)
     if (text !== null && isOurs(text) && !changes.some(change => change.path === path)) changes.push(...withoutOurs(path, text, ''))
+  }
+  for (const name of layout.lefthook === null ? [] : clientHooks) {
+    const path = join(lefthookScripts(layout.lefthook!), name, lefthookScript)
+    const text = textAt(path)
+    if (text !== null && isOurs(text)) changes.push(...withoutOurs(path, text, shellPreamble))
   }
   for (const name of clientHooks) {
     const path = join(layout.scripts, name)
