@@ -3,12 +3,12 @@ import fs from 'node:fs'
 import path from 'node:path'
 import { describe, expect, it } from 'vitest'
 import { executable, folder, git, parse, repository, sleep, type Agent, type Doc } from '../support/cli.ts'
-import { requires } from '../support/skip.ts'
+import { beyond } from '../support/skip.ts'
 
 // The built executable over what other trackers really wrote, where that is there.
 
 const data = process.env['LEASEHOLD_TEST_DATA'] ?? path.resolve(import.meta.dirname, '../../../shared/data')
-const real = requires(
+const real = beyond(
   fs.existsSync(path.join(data, 'yoi-tickets')) && fs.existsSync(path.join(data, 'jit-issues')),
   `needs yoi-tickets and jit-issues in ${data} (or where LEASEHOLD_TEST_DATA says)`,
 )

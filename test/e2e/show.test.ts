@@ -3,7 +3,7 @@ import path from 'node:path'
 import { beforeAll, describe, expect, it } from 'vitest'
 import type { Agent, Doc, Repo } from '../support/cli.ts'
 import { folder, git, isRunning, parse, repository, until } from '../support/cli.ts'
-import { requires } from '../support/skip.ts'
+import { beyond } from '../support/skip.ts'
 
 // One repository with three linked worktrees, from the import of real tickets to a merge without a conflict. The tests build on each
 // other, in this order.
@@ -12,7 +12,7 @@ const data = process.env['LEASEHOLD_TEST_DATA'] ?? path.resolve(import.meta.dirn
 const yoi = path.join(data, 'yoi-tickets')
 const jit = path.join(data, 'jit-issues')
 const hasData = fs.existsSync(yoi) && fs.existsSync(jit)
-const needsData = requires(hasData, `needs yoi-tickets and jit-issues in ${data} (or where LEASEHOLD_TEST_DATA says)`)
+const needsData = beyond(hasData, `needs yoi-tickets and jit-issues in ${data} (or where LEASEHOLD_TEST_DATA says)`)
 
 const calls = 200
 /** Each agent gives back what it has when it has this many, so that there is always something to quarrel about. */

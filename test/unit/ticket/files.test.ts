@@ -25,9 +25,9 @@ import {
   replaceFile,
   ticketsDirectory,
 } from '../../../src/service/ticket/files.ts'
-import { requires } from '../../support/skip.ts'
+import { beyond } from '../../support/skip.ts'
 
-const needsOrdinaryUser = requires(process.getuid?.() !== 0, 'needs a user who may not write everywhere')
+const needsOrdinaryUser = beyond(process.getuid?.() !== 0, 'needs a user who may not write everywhere')
 
 let root: string
 beforeEach(() => {

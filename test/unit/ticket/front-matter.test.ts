@@ -6,11 +6,11 @@ import { editTicket, formatTicket, parseTicket, type Changes } from '../../../sr
 import { scanTicket } from '../../../src/service/ticket/scan.ts'
 import { priorities, statuses, workflowStates, type Ticket } from '../../../src/service/ticket/ticket.ts'
 import { ticketToWire } from '../../../src/service/ticket/wire.ts'
-import { requires } from '../../support/skip.ts'
+import { beyond } from '../../support/skip.ts'
 
 const factor = Number(process.env['LEASEHOLD_TEST_FACTOR'] ?? 1)
 const realTickets = path.resolve(process.env['LEASEHOLD_TEST_DATA'] ?? '../shared/data', 'yoi-tickets')
-const needsRealTickets = requires(existsSync(realTickets), 'needs a collection of real tickets; LEASEHOLD_TEST_DATA names its folder')
+const needsRealTickets = beyond(existsSync(realTickets), 'needs a collection of real tickets; LEASEHOLD_TEST_DATA names its folder')
 
 const id = '20260607-220225-fix-login'
 const ticket: Ticket = {

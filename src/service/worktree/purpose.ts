@@ -1,1 +1,0 @@
-export { branchKey, claimSet, purposeOf, worktreeKey, type Purpose } from '../identity/purpose.ts'
