@@ -158,8 +158,7 @@ export function checkArity({ spec, positionals, rest }: Parsed): void {
   const line = `usage: lh ${spec.path}${spec.usage === '' ? '' : ` ${spec.usage}`}`
   if (positionals.length < least) throw usage(`lh ${spec.path} needs ${spec.usage}`, line)
   if (positionals.length > most) throw usage(`lh ${spec.path} does not take "${positionals[most]}"`, line)
-  if (rest.length > 0 && !spec.usage.includes(' -- ') && !spec.usage.startsWith('-- '))
-    throw usage(`lh ${spec.path} takes nothing after --`, line)
+  if (rest.length > 0 && !/(?:^|[ [])-- /.test(spec.usage)) throw usage(`lh ${spec.path} takes nothing after --`, line)
 }
 
 function unknownCommand(words: readonly string[], table: readonly CommandSpec[]): unknown {

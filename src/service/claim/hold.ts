@@ -88,7 +88,7 @@ async function started(request: HoldRequest): Promise<ChildProcess> {
   const error = await startError(child)
   if (error === null) return child
   await giveBack(request)
-  throw notStarted(program!, error)
+  throw notStarted(program!, error, taken(granted).length > 0)
 }
 
 const startError = (child: ChildProcess): Promise<Error | null> =>
@@ -114,10 +114,13 @@ export function holdEnvironment(granted: Granted): Record<string, string> {
   }
 }
 
-function notStarted(program: string, error: Error): Fault {
+function notStarted(program: string, error: Error, gaveBack: boolean): Fault {
   const { code } = error as NodeJS.ErrnoException
   const why = code === 'ENOENT' ? 'there is no such program' : code === 'EACCES' ? 'it may not be executed' : error.message
-  return new Fault('usage', `"${program}" could not be started: ${why}`, { hint: 'nothing is held any more', cause: error })
+  return new Fault('usage', `"${program}" could not be started: ${why}`, {
+    hint: gaveBack ? 'nothing is held any more' : 'what was held before is still held',
+    cause: error,
+  })
 }
 
 /** Only what this command took itself: what was held before goes on being held. */
@@ -141,7 +144,7 @@ class Keeper {
   lost: Refused | null = null
   readonly #request: HoldRequest
   /** One lease of each ownership: what was taken now, and what its holder had before. */
-  readonly #leases: readonly Lease[]
+  #leases: readonly Lease[]
   /** By our own clock, from before the request was sent, with a margin: past it somebody else may be the holder. */
   #deadline: number
   #child: ChildProcess | null = null
@@ -190,8 +193,12 @@ class Keeper {
       for (const { resource, leaseId, token } of this.#leases) {
         // oxlint-disable-next-line no-await-in-loop -- hardly ever more than one
         const answer = await coordinator.renew({ holder: caller.holder }, { target: { resource }, presented: { leaseId, token } })
-        if (!answer.ok) return this.#lose(answer)
+        if (answer.ok) continue
+        // oxlint-disable-next-line no-await-in-loop -- as above
+        if (!(await this.#wasGivenBack(token))) return this.#lose(answer)
+        this.#leases = this.#leases.filter(lease => lease.token !== token)
       }
+      if (this.#leases.length === 0) return
       this.#deadline = this.#deadlineFrom(sentAt)
       this.#schedule(this.#intervalMs())
     } catch (error) {
@@ -203,6 +210,15 @@ class Keeper {
       if (left <= 0) this.#lose(null)
       else this.#schedule(Math.min(1000, left))
     }
+  }
+
+  /** A claim that was there before the command may end inside it: its holder finished the work. */
+  async #wasGivenBack(token: number): Promise<boolean> {
+    const { coordinator, granted } = this.#request
+    if (taken(granted).some(lease => lease.token === token)) return false
+    const view = await coordinator.view()
+    const pasts = granted.leases.filter(lease => lease.token === token).map(({ resource }) => view.past(resource))
+    return pasts.some(past => past?.token === token && past.endedBy === 'release')
   }
 
   #lose(refused: Refused | null): void {

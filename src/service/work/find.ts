@@ -1,3 +1,4 @@
+import { existsSync } from 'node:fs'
 import { findRepository } from '../../host/git.ts'
 import type { Repository } from '../../host/git.ts'
 import { worktreeRoots } from '../identity/worktrees.ts'
@@ -14,7 +15,8 @@ export interface Place {
 /** The worktree that was made for a ticket; null when there is none (any more). */
 export function worktreeFor(repository: Repository, ticketId: string): Place | null {
   for (const root of worktreeRoots(repository)) {
-    const place = placeAt(root)
+    // One whose directory is gone is no place to work.
+    const place = existsSync(root) ? placeAt(root) : null
     if (place?.purpose.ticket === ticketId) return place
   }
   return null

@@ -1,4 +1,6 @@
-import { Fault, policy } from '../../core/fault.ts'
+import { appendFileSync, existsSync, readFileSync } from 'node:fs'
+import { join } from 'node:path'
+import { policy } from '../../core/fault.ts'
 import { isFinal } from '../../core/lease.ts'
 import type { Purpose } from '../identity/worktree.ts'
 import { changeTicket } from '../ticket/change.ts'
@@ -9,7 +11,8 @@ import { withTicket } from '../ticket/hold.ts'
 import { finishedPlan, refuseUnmet } from '../ticket/workflow.ts'
 import type { Asking } from '../ticket/workflow.ts'
 import { isFinished } from '../ticket/ticket.ts'
-import { WorktreeGit, few, refuseUncommitted } from './git.ts'
+import { inTurn } from '../worktree/turn.ts'
+import { WorktreeGit, few, otherChanges, ownFiles, refuseUncommitted } from './git.ts'
 
 export interface FinishRequest {
   readonly asking: Asking
@@ -49,17 +52,22 @@ export async function finishWork(request: FinishRequest): Promise<FinishedWork> 
   const branch = git.branch()
   if (branch === null) throw policy(`${root} is on no branch`, `git switch ${purpose.branch}`)
   if (branch === base) throw policy(`${root} is on ${base} itself: there is nothing to merge`, `git switch ${purpose.branch}`)
-  if (git.commit('HEAD') === null || git.commit(base) === null)
-    throw policy(`${git.commit(base) === null ? base : branch} has no commit yet`, 'commit something first')
-  const isOver = isFinal((await desk.view()).past(keyOf(ticketId))) && (await desk.view()).lease(keyOf(ticketId)) === null
-  if (!isOver)
+  if (git.commit(refOf(base)) === null)
+    throw policy(`there is no branch ${base} here to merge into`, `make it where the work is to go: git branch ${base} <commit>`)
+  if (git.commit('HEAD') === null) throw policy(`${branch} has no commit yet`, 'commit something first')
+  const view = await desk.view()
+  const isOver = isFinal(view.past(keyOf(ticketId))) && view.lease(keyOf(ticketId)) === null
+  // Everything up to the end of the lease was done before; else whoever lost the lease is told so, also when the work is over elsewhere.
+  if (!isOver || !git.isAncestor('HEAD', refOf(base)))
     await withTicket(desk.workspace, caller, ticketId, { why: 'work --finish', finishedToo: true, flags, env }, held =>
       // Git's hooks find whose work is committed here.
       finishHeld(request, new WorktreeGit(root, { ...env, ...leaseEnvironment(held) }), base, held),
     )
-  else if (!git.isAncestor('HEAD', base)) await moveBase(request, git, base, branch, null)
-  return { ticketId, branch, base, commit: git.commit(base)! }
+  return { ticketId, branch, base, commit: git.commit(refOf(base))! }
 }
+
+/** A branch by its full name: a tag may be called the same. */
+const refOf = (branch: string): string => `refs/heads/${branch}`
 
 const leaseEnvironment = ({ lease }: HeldTicket): Record<string, string> => ({
   LEASEHOLD_LEASE: lease.leaseId,
@@ -78,19 +86,24 @@ async function finishHeld(request: FinishRequest, git: WorktreeGit, base: string
   const { desk, caller } = asking
   const id = held.ticketId
   const ticketFiles = `.leasehold/tickets/${id}/`
-  const branch = git.branch()!
   const isOpen = !isFinished((await desk.catalogue.read(id)).ticket)
-  if (isOpen || !git.isAncestor('HEAD', base) || git.changes('').length > 0) {
-    refuseUncommitted(git, ticketFiles)
-    // What a merge finds uncommitted in its way it refuses to touch.
-    commitTicket(git, ticketFiles, `Record the work on ${id}`)
+  if (isOpen || !git.isAncestor('HEAD', refOf(base)) || git.changes('').length > 0) {
+    const own = ownFiles(git, ticketFiles)
+    refuseUncommitted(git, own)
     const before = git.commit('HEAD')!
-    bringIn(git, base, tell)
+    let recorded = before
     try {
+      if (!git.isAncestor(refOf(base), 'HEAD')) {
+        // What a merge finds uncommitted in its way it refuses to touch.
+        commitTicket(git, own, `Record the work on ${id}`)
+        recorded = git.commit('HEAD')!
+        bringIn(git, base, tell)
+      }
       await request.runGates()
+      refuseLeftByGates(git, own)
       await refuseUnmet(desk, (await desk.catalogue.read(id)).ticket, 'post', 'be finished')
     } catch (error) {
-      undo(git, before, tell)
+      undo(git, { before, recorded }, ticketFiles, tell)
       throw error
     }
     // Proves the lease; the file is done from here on, and the lease still held.
@@ -101,8 +114,8 @@ async function finishHeld(request: FinishRequest, git: WorktreeGit, base: string
       ({ ticket }) => (isFinished(ticket) ? null : finishedPlan(ticket, held.lease)),
       effect => held.guard(effect),
     )
-    commitTicket(git, ticketFiles, `Finish ${id}`)
-    await moveBase(request, git, base, branch, held)
+    commitTicket(git, own, `Finish ${id}`)
+    await inTurn(desk.workspace.repository, () => moveBase(request, git, base, held))
   }
   tell(`${base} has the work`)
   await held.finish('done', () => undefined)
@@ -110,9 +123,8 @@ async function finishHeld(request: FinishRequest, git: WorktreeGit, base: string
 
 /** Merges the base branch into ours where it has moved on, so that the gates judge what the base branch will be. */
 function bringIn(git: WorktreeGit, base: string, tell: (text: string) => void): void {
-  if (git.isAncestor(base, 'HEAD')) return
   tell(`${base} has moved on: merging it in`)
-  const { status } = git.try('merge', '--no-edit', base)
+  const { status, stdout, stderr } = git.try('merge', '--ff', '--no-edit', refOf(base))
   if (status === 0) return
   const conflicts = git
     .run('diff', '--name-only', '--diff-filter=U', '-z')
@@ -120,55 +132,111 @@ function bringIn(git: WorktreeGit, base: string, tell: (text: string) => void): 
     .filter(name => name !== '')
   if (conflicts.length === 0) {
     git.try('merge', '--abort')
-    throw new Fault('unavailable', `${base} could not be merged into ${git.root}`, { hint: `try it: cd ${git.root} && git merge ${base}` })
+    throw policy(
+      `${base} could not be merged into ${git.root}: ${lastWords(stderr, stdout)}`,
+      `see why: cd ${git.root} && git merge ${base}; you still hold the ticket, and nothing has changed`,
+    )
   }
   throw policy(
-    `${base} and this branch changed the same lines of ${conflicts.length} files: ${few(conflicts)}; you still hold the ticket`,
+    `${base} and this branch changed the same lines of ${conflicts.length} ${conflicts.length === 1 ? 'file' : 'files'}: ${few(conflicts)}; you still hold the ticket`,
     `resolve them in ${git.root}, then: git add -A && git commit --no-edit && lh work --finish (or give it up: git merge --abort)`,
   )
 }
 
-/** A gate said no: the branch is again what it was. Files that nobody committed stay. */
-function undo(git: WorktreeGit, before: string, tell: (text: string) => void): void {
-  if (git.commit('HEAD') === before || git.try('reset', '--quiet', '--keep', before).status === 0) return
-  tell('the merge of the base branch stays in this branch: files that are not committed are in the way of taking it back')
+/** The last lines of what Git and its hooks said, as one. */
+const lastWords = (stderr: string, stdout: string): string => (stderr || stdout).trim().split('\n').slice(-3).join(' / ')
+
+/** What a gate writes was not there when the others judged, and would not be merged. */
+function refuseLeftByGates(git: WorktreeGit, own: readonly string[]): void {
+  const left = otherChanges(git, own)
+  if (left.length > 0)
+    throw policy(
+      `the gates left ${left.length} ${left.length === 1 ? 'file' : 'files'} changed or new in ${git.root}: ${few(left)}`,
+      'commit them, or let Git ignore them, then: lh work --finish',
+    )
+}
+
+/** Where the branch was, and where it was when only the ticket's own files had been committed. */
+interface Before {
+  readonly before: string
+  readonly recorded: string
+}
+
+/** A gate said no, or Git did: the branch is again what it was, and what the gates said stays in the ticket. A conflict stays for the person. */
+function undo(git: WorktreeGit, { before, recorded }: Before, ticketFiles: string, tell: (text: string) => void): void {
+  if (git.unfinished() !== null || git.commit('HEAD') === before) return
+  const back = (): boolean => git.try('reset', '--quiet', '--keep', recorded).status === 0
+  if (back() || withoutNewEvents(git, ticketFiles, back)) git.try('reset', '--quiet', '--mixed', before)
+  else tell('the merge of the base branch stays in this branch: files that are not committed are in the way of taking it back')
+}
+
+/** Does something while the ticket's events are those that are committed: the new ones would be in the way where the base branch has some too. */
+function withoutNewEvents(git: WorktreeGit, ticketFiles: string, work: () => boolean): boolean {
+  const file = join(git.root, ticketFiles, 'events.jsonl')
+  const { status, stdout: known } = git.try('show', `HEAD:${ticketFiles}events.jsonl`)
+  const present = readFileSync(file, 'utf8')
+  if (status !== 0 || !present.startsWith(known)) return false
+  git.run('checkout', '--quiet', 'HEAD', '--', `${ticketFiles}events.jsonl`)
+  const done = work()
+  appendFileSync(file, present.slice(known.length))
+  return done
 }
 
 /** The ticket's own files, as the last commit of the branch. */
-function commitTicket(git: WorktreeGit, files: string, message: string): void {
-  git.run('add', '--all', '--', files)
-  if (git.try('diff', '--cached', '--quiet', '--', files).status === 0) return
-  git.run('commit', '--quiet', '-m', message, '--', files)
+function commitTicket(git: WorktreeGit, own: readonly string[], message: string): void {
+  git.run('add', '--all', '--', ...own)
+  if (git.try('diff', '--cached', '--quiet', '--', ...own).status === 0) return
+  const { status, stdout, stderr } = git.try('commit', '--quiet', '-m', message, '--', ...own)
+  if (status !== 0)
+    throw policy(
+      `Git refused the commit "${message}" in ${git.root}: ${lastWords(stderr, stdout)}`,
+      'mend what it says, then: lh work --finish; nothing was merged, and you still hold the ticket',
+    )
 }
 
-/** Moves the base branch to our work, in its own worktree where it is checked out. It only ever moves forward. */
-async function moveBase(request: FinishRequest, git: WorktreeGit, base: string, branch: string, held: HeldTicket | null): Promise<void> {
+/**
+ * Moves the base branch to our work; it only ever moves forward. Where it is checked out its files come first, as Git does it too: what
+ * is in their way refuses the whole. The branch itself moves while the store is locked and the lease proven, so that nobody who was
+ * stopped in between moves it after another took over.
+ */
+async function moveBase(request: FinishRequest, git: WorktreeGit, base: string, held: HeldTicket): Promise<void> {
   const { noFastForward, message, tell, asking } = request
-  const head = git.commit('HEAD')!
-  const old = git.commit(base)!
+  const branch = git.branch()!
+  const [old, head] = [git.commit(refOf(base))!, git.commit('HEAD')!]
   if (git.isAncestor(head, old)) return
   if (!git.isAncestor(old, head)) throw policy(`${base} has moved on in the meantime`, 'run it again: lh work --finish')
-  const target = noFastForward || message !== null ? mergeCommit(git, base, branch, message) : head
-  await held?.renew()
-  const checkedOut = worktreeOn(git, base)
+  const target = noFastForward || message !== null ? mergeCommit(git, { old, head }, message ?? `Merge branch '${branch}'`) : head
+  await held.renew()
+  const top = worktreeOn(git, base)
+  const home = top === null || !existsSync(top) ? null : new WorktreeGit(top, asking.env)
   tell(`moving ${base} to ${target.slice(0, 10)}`)
-  if (checkedOut === null) git.run('update-ref', '-m', `lh work --finish: ${branch}`, `refs/heads/${base}`, target, old)
-  else fastForward(new WorktreeGit(checkedOut, asking.env), base, target)
+  if (home !== null) bringFiles(home, base, old, target)
+  try {
+    await held.guard(() => (home ?? git).run('update-ref', '-m', `lh work --finish: ${branch}`, refOf(base), target, old))
+  } catch (error) {
+    // Also when it is not known: whoever comes again brings them once more.
+    if (home !== null && git.commit(refOf(base)) === old) home.try('read-tree', '-m', '-u', target, old)
+    throw error
+  }
+  home?.try('hook', 'run', '--ignore-missing', 'post-merge', '--', '0')
 }
 
 /** The tree is ours: the base branch is in it already. */
-function mergeCommit(git: WorktreeGit, base: string, branch: string, message: string | null): string {
-  const text = message ?? `Merge branch '${branch}'`
-  return git.run('commit-tree', `${git.commit('HEAD')!}^{tree}`, '-p', git.commit(base)!, '-p', git.commit('HEAD')!, '-m', text).trim()
-}
+const mergeCommit = (git: WorktreeGit, { old, head }: { readonly old: string; readonly head: string }, message: string): string =>
+  git.run('commit-tree', `${head}^{tree}`, '-p', old, '-p', head, '-m', message).trim()
 
-function fastForward(main: WorktreeGit, base: string, target: string): void {
-  const { status, stderr, stdout } = main.try('merge', '--ff-only', '--quiet', target)
+/** The files of the base branch's own worktree, from one commit to the next. What is not committed there stays, or refuses it. */
+function bringFiles(home: WorktreeGit, base: string, old: string, target: string): void {
+  const hint = `commit or put away what is in the way there, then: lh work --finish; nothing of your work is lost, and you still hold the ticket`
+  const unfinished = home.unfinished()
+  if (unfinished !== null) throw policy(`${base} is checked out in ${home.root}, where a ${unfinished} is unfinished`, hint)
+  home.try('update-index', '-q', '--refresh')
+  const { status, stderr, stdout } = home.try('read-tree', '-m', '-u', old, target)
   if (status === 0) return
-  throw policy(
-    `${base} is checked out in ${main.root}, and could not move there: ${(stderr || stdout).trim().split('\n').slice(0, 3).join(' ')}`,
-    `commit or put away what is in the way there, then: lh work --finish; nothing of your work is lost, and you still hold the ticket`,
-  )
+  const moving = new Set(home.run('diff', '--name-only', '--no-renames', '-z', old, target).split('\0'))
+  const inTheWay = home.changes('').filter(path => moving.has(path))
+  const what = inTheWay.length === 0 ? lastWords(stderr, stdout) : `not committed there, and in the way: ${few(inTheWay)}`
+  throw policy(`${base} is checked out in ${home.root}, and could not move: ${what}`, hint)
 }
 
 /** Top of the worktree that has a branch checked out; null when none has. */

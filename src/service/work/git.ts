@@ -1,3 +1,5 @@
+import { existsSync, readFileSync } from 'node:fs'
+import { join } from 'node:path'
 import { Fault, policy } from '../../core/fault.ts'
 import { runGit } from '../../host/git.ts'
 import type { GitAnswer } from '../../host/git.ts'
@@ -41,8 +43,9 @@ export class WorktreeGit {
 
   /** The branch that is checked out; null when detached. */
   branch(): string | null {
-    const { status, stdout } = this.try('symbolic-ref', '--quiet', '--short', 'HEAD')
-    return status === 0 ? stdout.trim() : null
+    // Not --short: that says "heads/main" where a tag is called the same.
+    const { status, stdout } = this.try('symbolic-ref', '--quiet', 'HEAD')
+    return status === 0 ? stdout.trim().replace(/^refs\/heads\//, '') : null
   }
 
   isAncestor(ancestor: string, of: string): boolean {
@@ -80,14 +83,38 @@ export class WorktreeGit {
 export const few = (names: readonly string[]): string =>
   `${names.slice(0, 5).join(', ')}${names.length > 5 ? ` and ${names.length - 5} more` : ''}`
 
+const attributes = '.gitattributes'
+
+/**
+ * What is committed with a ticket: its own files, and Git's attributes where nothing was added to them but files whose lines are all
+ * kept in a merge. Those are our own lines, which a worktree gets when it is made or its ticket gets its first events.
+ */
+export function ownFiles(git: WorktreeGit, ticketFiles: string): readonly string[] {
+  if (!git.changes(ticketFiles).includes(attributes)) return [ticketFiles]
+  const { status, stdout } = git.try('show', `HEAD:${attributes}`)
+  const before = status === 0 ? stdout : ''
+  const present = existsSync(join(git.root, attributes)) ? readFileSync(join(git.root, attributes), 'utf8') : ''
+  return withoutUnion(before) === withoutUnion(present) ? [ticketFiles, attributes] : [ticketFiles]
+}
+
+const withoutUnion = (text: string): string =>
+  text
+    .split(/\r?\n/)
+    .filter(line => line !== '' && !line.endsWith(' merge=union'))
+    .join('\n')
+
+/** Changed and untracked paths that are not committed with the ticket. */
+export const otherChanges = (git: WorktreeGit, own: readonly string[]): readonly string[] =>
+  git.changes(own[0]!).filter(path => !own.includes(path))
+
 /** Refuses a worktree in which something is not committed. */
-export function refuseUncommitted(git: WorktreeGit, ticketFiles: string): void {
+export function refuseUncommitted(git: WorktreeGit, own: readonly string[]): void {
   const what = git.unfinished()
   if (what !== null) throw policy(`a ${what} is unfinished in ${git.root}`, `finish it, or give it up: git ${what} --abort`)
-  const changes = git.changes(ticketFiles)
+  const changes = otherChanges(git, own)
   if (changes.length > 0)
     throw policy(
-      `${changes.length} files in ${git.root} not committed: ${few(changes)}`,
+      `${changes.length} ${changes.length === 1 ? 'file' : 'files'} in ${git.root} not committed: ${few(changes)}`,
       'commit them, or put them away: git stash --include-untracked',
     )
 }

@@ -10,11 +10,11 @@ import type { Asking } from '../../../service/ticket/workflow.ts'
 import { isFinished } from '../../../service/ticket/ticket.ts'
 import type { Ticket } from '../../../service/ticket/ticket.ts'
 import { ticketToWire } from '../../../service/ticket/wire.ts'
-import { addWorktree } from '../../../service/worktree/add.ts'
 import { findEntry } from '../../../service/worktree/find.ts'
 import { mainTop } from '../../../service/worktree/layout.ts'
 import { removeWorktree } from '../../../service/worktree/remove.ts'
 import type { Removed } from '../../../service/worktree/remove.ts'
+import { placeFor } from '../../../service/work/begin.ts'
 import { placeAt, worktreeFor } from '../../../service/work/find.ts'
 import type { Place } from '../../../service/work/find.ts'
 import { finishWork } from '../../../service/work/finish.ts'
@@ -46,13 +46,17 @@ async function begin(context: Context): Promise<number> {
   const [ttlSecs, waitMs] = [ttlOption(context), waitOption(context)]
   const here = await openWorkspace(context)
   const id = await new Desk(here).catalogue.resolve(spelling)
-  const { root, made } = await placeFor(context, here, id)
+  const onWait = (): void => tellWaiting(context)(undefined)
+  const { holder } = await callerOf(context, here)
+  const place = await placeFor(here, holder, { ticketId: id, directory: context.directory, env: context.env, waitMs, onWait })
+  for (const warning of place.warnings) context.output.warn(warning)
+  const [root, made] = [place.path, !place.already]
   const there = await openWorkspace(at(context, root))
   const asked = await asking(context, there)
   const started = await startTicket(asked, id, {
     ...(ttlSecs === undefined ? {} : { ttlSecs }),
     ...(waitMs === undefined ? {} : { waitMs }),
-    onWait: () => tellWaiting(context)(undefined),
+    onWait,
   })
   if (started.warning !== null) context.output.warn(started.warning)
   const { token } = started.granted.leases.find(({ resource }) => resource === keyOf(id))!
@@ -64,21 +68,6 @@ async function begin(context: Context): Promise<number> {
   ])
   context.output.note(`go there: cd ${root}; when the work is committed: lh work --finish`)
   return 0
-}
-
-async function placeFor(
-  context: Context,
-  workspace: FileWorkspace,
-  id: string,
-): Promise<{ readonly root: string; readonly made: boolean }> {
-  const { holder } = await callerOf(context, workspace)
-  const { path, already, warnings } = await addWorktree(new Desk(workspace), holder, {
-    name: id,
-    directory: context.directory,
-    env: context.env,
-  })
-  for (const warning of warnings) context.output.warn(warning)
-  return { root: path, made: !already }
 }
 
 /** As `exec` does: renewed while the command runs. The claim was there before it, and goes on after it. */

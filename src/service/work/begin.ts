@@ -1,0 +1,77 @@
+import { Fault, isFault, policy } from '../../core/fault.ts'
+import type { Holder } from '../../core/lease.ts'
+import { isExpired } from '../../core/lease.ts'
+import type { Workspace } from '../claim/workspace.ts'
+import { Desk, keyOf } from '../ticket/desk.ts'
+import { refuseUnstartable } from '../ticket/workflow.ts'
+import { addWorktree } from '../worktree/add.ts'
+import type { Added } from '../worktree/add.ts'
+import { pause } from '../worktree/git.ts'
+import { worktreeFor } from './find.ts'
+
+export interface PlaceRequest {
+  readonly ticketId: string
+  /** Where the caller stands. */
+  readonly directory: string
+  readonly env: NodeJS.ProcessEnv
+  /** How long to wait for a ticket that somebody else has. */
+  readonly waitMs: number | undefined
+  /** Called once when the waiting begins. */
+  readonly onWait: () => void
+}
+
+/** How often a ticket that somebody holds is looked at again, milliseconds. */
+const lookMs = 200
+
+/** The worktree for a ticket, made where there is none. Nothing is made for a ticket that cannot be started, or is somebody else's. */
+export async function placeFor(workspace: Workspace, holder: Holder, request: PlaceRequest): Promise<Added> {
+  const { ticketId, directory, env, waitMs = 0, onWait } = request
+  const start = performance.now()
+  for (let waiting = false; ;) {
+    const desk = new Desk(workspace)
+    try {
+      // oxlint-disable-next-line no-await-in-loop -- one attempt after the other
+      if (worktreeFor(workspace.repository, ticketId) === null) await refuseBeforehand(desk, holder, ticketId)
+      // oxlint-disable-next-line no-await-in-loop -- as above
+      return await addWorktree(desk, holder, { name: ticketId, directory, env })
+    } catch (error) {
+      if (!isFault(error) || error.code !== 'held' || request.waitMs === undefined) throw error
+      if (performance.now() - start > waitMs)
+        throw new Fault('timeout', `waited ${Math.round(waitMs / 100) / 10} s, and ${error.message}`, {
+          hint: error.hint ?? '',
+          details: error.details ?? {},
+          cause: error,
+        })
+      if (!waiting) onWait()
+      waiting = true
+      // oxlint-disable-next-line no-await-in-loop -- waiting is what the loop is for
+      await pause(lookMs)
+    }
+  }
+}
+
+/** Throws what starting would throw in the worktree that is to be made: its ticket is as the base branch has it, where that has one. */
+async function refuseBeforehand(desk: Desk, holder: Holder, id: string): Promise<void> {
+  const { ticket: here } = await desk.catalogue.read(id)
+  const there = (await desk.catalogue.copies(id)).find(({ source }) => source === 'base')?.ticket ?? here
+  if (there.workflowState === 'intake' && here.workflowState !== 'intake')
+    throw policy(
+      `${id} is ${here.workflowState} here, and still in intake on ${desk.catalogue.baseBranch}, from which its worktree is made`,
+      'commit it there first: git add .leasehold && git commit',
+    )
+  await refuseOwnElsewhere(desk, holder, id)
+  await refuseUnstartable(desk, there)
+}
+
+/** A lease is of an agent in a worktree: what it took where it stands is not its own in another one. */
+async function refuseOwnElsewhere(desk: Desk, { agentId, sessionId }: Holder, id: string): Promise<void> {
+  const view = await desk.view()
+  const lease = view.lease(keyOf(id))
+  if (lease === null || isExpired(lease, view.now)) return
+  const { holder } = lease
+  if (holder.agentId !== agentId || holder.sessionId !== sessionId) return
+  throw new Fault('held', `you hold ${id} already, in another worktree (${holder.worktreeId})`, {
+    hint: `go on there, or give it back there first: lh claim release ${id}`,
+    details: { holder: { agent_id: agentId, worktree_id: holder.worktreeId } },
+  })
+}

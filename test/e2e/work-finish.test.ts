@@ -1,0 +1,536 @@
+import fs from 'node:fs'
+import path from 'node:path'
+import { describe, expect, it } from 'vitest'
+import { type Doc, git, until } from '../support/cli.ts'
+import { commit, eventsIn, fieldOf, putTicket, ticketBytes } from '../support/tickets.ts'
+import { allGone, branches, countOf, dirt, head, heldNow, id, isGone, read, references, save, shop, type Shop } from '../support/work.ts'
+
+// `lh work --finish`: from committed work to a base branch that has it. What fails changes nothing, and the same command goes on.
+
+/** Work that is committed in a worktree of its own. */
+async function worked(...args: Parameters<typeof shop>): Promise<Shop> {
+  const all = shop(...args)
+  await all.a.ok('work fix-login')
+  fs.writeFileSync(path.join(all.place, 'work'), 'done\n')
+  git(all.place, 'add', 'work')
+  git(all.place, 'commit', '-q', '-m', 'the work')
+  return all
+}
+
+/** The base branch has the work once, the ticket is done, and nothing else is left. */
+async function expectFinished(all: Shop, base = 'main'): Promise<void> {
+  const { repo, a } = all
+  expect(git(repo.dir, 'show', `${base}:work`)).toBe('done')
+  expect(git(repo.dir, 'show', `${base}:.leasehold/tickets/${id}/ticket.md`)).toMatch(/^workflow_state: done$/m)
+  expect(countOf(repo.dir, base, 'the work')).toBe(1)
+  expect(isGone(all)).toEqual(allGone)
+  expect(await heldNow(a)).toEqual([])
+  const ended = repo.records().findLast(({ op, outcome }) => op === 'release' && outcome === 'done')
+  expect(ended.resources ?? [ended.resource]).toContain(`ticket:${id}`)
+  expect((await a.ok('ticket doctor')).findings.filter(({ severity }: Doc) => severity !== 'info')).toEqual([])
+  await a.ok('verify')
+}
+
+/** All that must not change when it is refused: base branch, branch, files, and who holds what. */
+const stateOf = async ({ repo, place, a }: Shop): Promise<unknown> => ({
+  references: references(repo.dir),
+  main: [dirt(repo.dir), ticketBytes(repo.dir)],
+  place: [dirt(place), ticketBytes(place)],
+  held: await heldNow(a),
+})
+
+describe('work --finish', () => {
+  it('brings the work home by a fast-forward; done is the last commit', async () => {
+    const all = await worked()
+    const { repo, place, a } = all
+    const work = head(place)
+    const done = await a.in(place).run('--json work --finish')
+    expect(done.code, done.stdout).toBe(0)
+    expect(JSON.parse(done.stdout)).toMatchObject({
+      ok: true,
+      ticket: { id, workflow_state: 'done' },
+      branch: 'agents/fix-login',
+      base: 'main',
+      commit: head(repo.dir, 'main'),
+      path: place,
+      removed: true,
+    })
+    expect(head(repo.dir, 'main^')).toBe(work)
+    expect(git(repo.dir, 'log', '-1', '--format=%s')).toBe(`Finish ${id}`)
+    expect(
+      git(repo.dir, 'diff', '--name-only', 'main^', 'main')
+        .split('\n')
+        .every(name => name.startsWith('.leasehold/')),
+    ).toBe(true)
+    expect([read(repo.dir, 'work'), dirt(repo.dir)]).toEqual(['done\n', ''])
+    await expectFinished(all)
+    // Once more is nothing more.
+    const before = references(repo.dir)
+    expect(await a.ok('work --finish fix-login')).toMatchObject({ already: true, ticket: { workflow_state: 'done' } })
+    expect(references(repo.dir)).toEqual(before)
+  })
+
+  it('is run from the main worktree by the name of the ticket as well', async () => {
+    const all = await worked()
+    expect(await all.a.run('work --finish fix-lo')).toMatchObject({ code: 0, stdout: expect.stringContaining('removed') })
+    await expectFinished(all)
+  })
+
+  it('makes a merge commit when that is asked for, with a message of its own', async () => {
+    for (const [words, subject] of [
+      [['--no-ff'], "Merge branch 'agents/fix-login'"],
+      [['--message', 'Login works again'], 'Login works again'],
+    ] as const) {
+      // oxlint-disable-next-line no-await-in-loop -- one after the other
+      const all = await worked()
+      const before = head(all.repo.dir, 'main')
+      // oxlint-disable-next-line no-await-in-loop -- as above
+      expect((await all.a.run('work --finish fix-login', ...words)).code).toBe(0)
+      expect(git(all.repo.dir, 'log', '-1', '--format=%s')).toBe(subject)
+      expect(head(all.repo.dir, 'main^1')).toBe(before)
+      expect(git(all.repo.dir, 'log', '-1', '--format=%s', 'main^2')).toBe(`Finish ${id}`)
+      expect(git(all.repo.dir, 'rev-parse', 'main^{tree}')).toBe(git(all.repo.dir, 'rev-parse', 'main^2^{tree}'))
+      expect(dirt(all.repo.dir)).toBe('')
+      // oxlint-disable-next-line no-await-in-loop -- as above
+      await expectFinished(all)
+    }
+  })
+
+  it('leaves worktree and branch with --keep, and removes them when it is asked again without', async () => {
+    const all = await worked()
+    const { repo, place, a } = all
+    expect(await a.run('work --finish fix-login --keep')).toMatchObject({ code: 0, stdout: expect.stringContaining(`kept ${place}`) })
+    expect([fs.existsSync(place), branches(repo.dir)]).toEqual([true, ['agents/fix-login', 'main']])
+    expect(await heldNow(a)).toEqual([])
+    const main = head(repo.dir, 'main')
+    expect((await a.in(place).run('work --finish')).code).toBe(0)
+    expect(head(repo.dir, 'main')).toBe(main)
+    await expectFinished(all)
+  })
+
+  it('keeps what is not committed where the base branch is checked out, unless it is in the way', async () => {
+    const all = await worked()
+    const { repo, a } = all
+    fs.writeFileSync(path.join(repo.dir, 'file'), 'edited\n')
+    fs.writeFileSync(path.join(repo.dir, 'staged'), 'staged\n')
+    git(repo.dir, 'add', 'staged')
+    fs.writeFileSync(path.join(repo.dir, 'new'), 'new\n')
+    const before = dirt(repo.dir)
+    expect((await a.run('work --finish fix-login')).code).toBe(0)
+    expect(dirt(repo.dir)).toBe(before)
+    expect([read(repo.dir, 'file'), read(repo.dir, 'new')]).toEqual(['edited\n', 'new\n'])
+    await expectFinished(all)
+  })
+
+  it('is refused by what is in the way where the base branch is checked out; nothing is lost, and again it works', async () => {
+    for (const [name, content] of [
+      ['work', 'of somebody else\n'],
+      [`.leasehold/tickets/${id}/ticket.md`, 'edited by hand\n'],
+    ] as const) {
+      // oxlint-disable-next-line no-await-in-loop -- one after the other
+      const all = await worked()
+      const { repo, place, a } = all
+      const kept = fs.existsSync(path.join(repo.dir, name)) ? read(repo.dir, name) : null
+      fs.writeFileSync(path.join(repo.dir, name), content)
+      const [main, dirty] = [head(repo.dir, 'main'), dirt(repo.dir)]
+      // oxlint-disable-next-line no-await-in-loop -- as above
+      const { code, stdout } = await a.in(place).run('--json work --finish')
+      expect(code, stdout).toBe(8)
+      const { error } = JSON.parse(stdout)
+      expect(error.message).toContain(repo.dir)
+      expect(error.message).toContain(name)
+      expect(error.hint).toContain('lh work --finish')
+      expect([head(repo.dir, 'main'), dirt(repo.dir), read(repo.dir, name)]).toEqual([main, dirty, content])
+      // oxlint-disable-next-line no-await-in-loop -- as above
+      expect(await heldNow(a)).toHaveLength(3)
+      if (kept === null) fs.rmSync(path.join(repo.dir, name))
+      else fs.writeFileSync(path.join(repo.dir, name), kept)
+      // oxlint-disable-next-line no-await-in-loop -- as above
+      const done = await a.in(place).run('work --finish')
+      expect(done.code, done.stderr).toBe(0)
+      // oxlint-disable-next-line no-await-in-loop -- as above
+      await expectFinished(all)
+    }
+  })
+
+  it('is refused while a merge is unfinished where the base branch is checked out', async () => {
+    const all = await worked()
+    const { repo, a } = all
+    git(repo.dir, 'branch', 'side')
+    save(repo.dir, 'other', 'x\n')
+    git(repo.dir, 'worktree', 'add', '-q', '-b', 'side2', path.join(all.home, 'side'), 'side')
+    save(path.join(all.home, 'side'), 'more', 'y\n')
+    git(repo.dir, 'merge', '-q', '--no-commit', '--no-ff', 'side2')
+    const main = head(repo.dir, 'main')
+    const { code, stdout } = await a.run('--json work --finish fix-login')
+    expect([code, JSON.parse(stdout).error.message]).toEqual([8, expect.stringContaining('merge')])
+    expect([head(repo.dir, 'main'), fs.existsSync(path.join(repo.dir, '.git', 'MERGE_HEAD'))]).toEqual([main, true])
+    git(repo.dir, 'merge', '--abort')
+    expect((await a.run('work --finish fix-login')).code).toBe(0)
+    await expectFinished(all)
+  })
+
+  it('moves a base branch that is checked out nowhere, or in another linked worktree', async () => {
+    const nowhere = await worked()
+    git(nowhere.repo.dir, 'switch', '-q', '-c', 'elsewhere')
+    expect((await nowhere.a.run('work --finish fix-login')).code).toBe(0)
+    expect([fs.existsSync(path.join(nowhere.repo.dir, 'work')), dirt(nowhere.repo.dir)]).toEqual([false, ''])
+    git(nowhere.repo.dir, 'switch', '-q', 'main')
+    await expectFinished(nowhere)
+
+    const linked = await worked()
+    git(linked.repo.dir, 'switch', '-q', '-c', 'elsewhere')
+    const there = path.join(linked.home, 'the main one')
+    git(linked.repo.dir, 'worktree', 'add', '-q', there, 'main')
+    expect((await linked.a.run('work --finish fix-login')).code).toBe(0)
+    expect([read(there, 'work'), dirt(there), dirt(linked.repo.dir)]).toEqual(['done\n', '', ''])
+  })
+
+  it('runs the post-merge hook where the base branch is checked out, once the branch has moved and the store is free', async () => {
+    const all = await worked()
+    const { repo, a } = all
+    const lh = `"${process.execPath}" "${path.resolve(import.meta.dirname, '../../dist/bin/lh.cjs')}"`
+    fs.writeFileSync(
+      path.join(repo.dir, '.git/hooks/post-merge'),
+      `#!/bin/sh\n${lh} claim acquire env:x >/dev/null\ngit rev-parse HEAD > .git/merged\n`,
+      {
+        mode: 0o755,
+      },
+    )
+    expect((await a.run('work --finish fix-login')).code).toBe(0)
+    expect(read(repo.dir, '.git/merged').trim()).toBe(head(repo.dir, 'main'))
+    expect(await heldNow(a)).toEqual(['env:x'])
+  })
+})
+
+describe('work --finish when the base branch has moved on', () => {
+  it('merges it in, and the gates judge the result', async () => {
+    // The gate fails on either side alone.
+    const all = await worked({}, { both: { command: 'test -f work -a -f other' } })
+    const { repo, place, a } = all
+    save(repo.dir, 'other', 'x\n')
+    const other = head(repo.dir)
+    const done = await a.in(place).run('work --finish')
+    expect(done.code, done.stderr).toBe(0)
+    git(repo.dir, 'merge-base', '--is-ancestor', other, 'main')
+    expect([read(repo.dir, 'other'), countOf(repo.dir, 'main', 'work on other')]).toEqual(['x\n', 1])
+    expect(git(repo.dir, 'log', '-1', '--format=%s')).toBe(`Finish ${id}`)
+    await expectFinished(all)
+  })
+
+  it('also with a merge commit asked for, and where Git is told to fast-forward only', async () => {
+    const all = await worked()
+    git(all.repo.dir, 'config', 'merge.ff', 'only')
+    save(all.repo.dir, 'other', 'x\n')
+    const other = head(all.repo.dir)
+    const done = await all.a.run('work --finish fix-login --no-ff')
+    expect(done.code, done.stderr).toBe(0)
+    expect(head(all.repo.dir, 'main^1')).toBe(other)
+    await expectFinished(all)
+  })
+
+  it('keeps what others said of the ticket meanwhile', async () => {
+    const all = await worked()
+    const { repo, place, a, b } = all
+    await b.ok('ticket comment fix-login --message', 'how is it going?')
+    commit(repo.dir, 'a comment')
+    await a.in(place).ok('ticket comment fix-login --message', 'nearly done')
+    const done = await a.in(place).run('work --finish')
+    expect(done.code, done.stderr).toBe(0)
+    const said = eventsIn(repo.dir, id).map(({ type, message, to }) => message ?? to ?? type)
+    expect(said.map(String).toSorted()).toEqual(['done', 'how is it going?', 'inprogress', 'nearly done'])
+    await expectFinished(all)
+  })
+
+  it('takes the merge back when a gate fails: base branch, branch and lease are as before', async () => {
+    const all = await worked({}, { tests: { command: 'test ! -f other' } })
+    const { repo, place, a, b } = all
+    await b.ok('ticket comment fix-login --message', 'how is it going?')
+    save(repo.dir, 'other', 'x\n')
+    const [refs, held] = [references(repo.dir), await heldNow(a)]
+    const [worktree, events] = [dirt(place), eventsIn(place, id).length]
+    for (const _ of [1, 2]) {
+      // oxlint-disable-next-line no-await-in-loop -- one after the other
+      const { code, stderr } = await a.in(place).run('work --finish')
+      expect([code, stderr]).toEqual([8, expect.stringContaining('tests')])
+      expect(references(repo.dir)).toEqual(refs)
+      // oxlint-disable-next-line no-await-in-loop -- as above
+      expect(await heldNow(a)).toEqual(held)
+      expect([dirt(place), fs.existsSync(path.join(place, 'other')), dirt(repo.dir)]).toEqual([worktree, false, ''])
+    }
+    // What the gate said is kept.
+    expect(eventsIn(place, id).slice(events)).toMatchObject([
+      { gate: 'tests', result: 'failed' },
+      { gate: 'tests', result: 'failed' },
+    ])
+    git(repo.dir, 'rm', '-q', 'other')
+    git(repo.dir, 'commit', '-q', '-m', 'mended')
+    const done = await a.in(place).run('work --finish')
+    expect(done.code, done.stderr).toBe(0)
+    expect(eventsIn(repo.dir, id).filter(({ type }) => type === 'gate')).toHaveLength(3)
+    await expectFinished(all)
+  })
+
+  it('leaves a conflict to the person: in words, with the lease; resolved, it goes on', async () => {
+    const all = await worked()
+    const { repo, place, a } = all
+    save(place, 'file', 'ours\n')
+    save(repo.dir, 'file', 'theirs\n')
+    const [main, mine] = [head(repo.dir, 'main'), head(place)]
+    const { code, stdout } = await a.in(place).run('--json work --finish')
+    expect(code).toBe(8)
+    const { error } = JSON.parse(stdout)
+    expect(error.message).toContain('file')
+    expect(error.message).toContain('you still hold the ticket')
+    expect(error.hint).toMatch(/git add .*lh work --finish.*git merge --abort/)
+    expect(error.hint).toContain(place)
+    expect([head(repo.dir, 'main'), await heldNow(a)]).toEqual([main, expect.objectContaining({ length: 3 })])
+    expect(read(place, 'file')).toContain('<<<<<<<')
+    // Not resolved yet: told so, nothing changes.
+    const again = await a.in(place).run('--json work --finish')
+    expect([again.code, JSON.parse(again.stdout).error.message]).toEqual([8, expect.stringContaining('a merge is unfinished')])
+    // Given up: as it was.
+    git(place, 'merge', '--abort')
+    expect([git(place, 'log', '--format=%H', '--first-parent').split('\n').includes(mine), read(place, 'file'), dirt(place)]).toEqual([
+      true,
+      'ours\n',
+      '',
+    ])
+    // Once more, and resolved.
+    expect((await a.in(place).run('work --finish')).code).toBe(8)
+    fs.writeFileSync(path.join(place, 'file'), 'both\n')
+    git(place, 'add', '-A')
+    git(place, 'commit', '-q', '--no-edit')
+    const done = await a.in(place).run('work --finish')
+    expect(done.code, done.stderr).toBe(0)
+    expect(read(repo.dir, 'file')).toBe('both\n')
+    await expectFinished(all)
+  })
+})
+
+describe('work --finish is refused', () => {
+  it('by a gate that fails, with everything as before; mended, it goes on', async () => {
+    const all = await worked({}, { tests: { command: 'test -f mended' } })
+    const { repo, place, a } = all
+    const [refs, held] = [references(repo.dir), await heldNow(a)]
+    const { code, stderr } = await a.in(place).run('work --finish')
+    expect([code, stderr]).toEqual([8, expect.stringContaining('gate failed: tests')])
+    expect([references(repo.dir), await heldNow(a), fieldOf(place, id, 'workflow_state'), dirt(repo.dir)]).toEqual([
+      refs,
+      held,
+      'inprogress',
+      '',
+    ])
+    save(place, 'mended', 'x\n')
+    expect((await a.in(place).run('work --finish')).code).toBe(0)
+    await expectFinished(all)
+  })
+
+  it('by a manual gate that nobody passed', async () => {
+    const all = await worked({}, { review: {} })
+    const { repo, place, a, b } = all
+    const before = await stateOf(all)
+    const { code, stdout } = await a.in(place).run('--json work --finish')
+    const { error } = JSON.parse(stdout)
+    expect([code, error.message, error.hint]).toEqual([8, expect.stringContaining('review'), expect.stringContaining('lh gate pass')])
+    expect(await stateOf(all)).toEqual(before)
+    await a.in(place).ok('gate pass fix-login review')
+    expect((await b.run('work --finish fix-login')).code).toBe(5)
+    expect((await a.run('work --finish fix-login')).code).toBe(0)
+    expect(countOf(repo.dir, 'main', 'the work')).toBe(1)
+    await expectFinished(all)
+  })
+
+  it('by a gate that changes files: what it passed is not what would be merged', async () => {
+    for (const command of ['echo formatted >> work', 'echo output > report']) {
+      // oxlint-disable-next-line no-await-in-loop -- one after the other
+      const all = await worked({}, { format: { command } })
+      const { repo, place, a } = all
+      save(repo.dir, 'other', 'x\n')
+      const refs = references(repo.dir)
+      // oxlint-disable-next-line no-await-in-loop -- as above
+      const { code, stdout } = await a.in(place).run('--json work --finish')
+      expect(code, stdout).toBe(8)
+      expect(JSON.parse(stdout).error.message).toMatch(/left 1 file changed or new .*(?:work|report)/)
+      expect(references(repo.dir)).toEqual(refs)
+      // What the gate wrote stays.
+      expect([read(place, 'work'), fs.existsSync(path.join(place, 'report'))]).toEqual(
+        command.includes('report') ? ['done\n', true] : ['done\nformatted\n', false],
+      )
+      // oxlint-disable-next-line no-await-in-loop -- as above
+      expect(await heldNow(a)).toHaveLength(3)
+    }
+  })
+
+  it('by work that is not committed: changed, staged or new', async () => {
+    const all = await worked()
+    const { place, a } = all
+    const refusedBy = async (name: string): Promise<void> => {
+      const before = await stateOf(all)
+      const { code, stdout } = await a.in(place).run('--json work --finish')
+      const { error } = JSON.parse(stdout)
+      expect([code, error.message, error.hint]).toEqual([8, expect.stringContaining(name), expect.stringContaining('git stash')])
+      expect(await stateOf(all)).toEqual(before)
+    }
+    fs.writeFileSync(path.join(place, 'file'), 'changed\n')
+    await refusedBy('file')
+    git(place, 'add', 'file')
+    await refusedBy('file')
+    git(place, 'reset', '-q', '--hard')
+    // The ticket's own files were reset with it.
+    await a.ok('work fix-login')
+    fs.mkdirSync(path.join(place, 'deep'))
+    fs.writeFileSync(path.join(place, 'deep', 'a new one'), 'x')
+    await refusedBy('deep/a new one')
+    fs.rmSync(path.join(place, 'deep'), { recursive: true })
+    expect((await a.in(place).run('work --finish')).code).toBe(0)
+    await expectFinished(all)
+  })
+
+  it('on a detached HEAD, on the base branch itself, and when the base branch is missing', async () => {
+    const all = await worked()
+    const { repo, place, a } = all
+    const refusedBy = async (words: RegExp): Promise<void> => {
+      const before = await stateOf(all)
+      const { code, stdout } = await a.in(place).run('--json work --finish')
+      const { error } = JSON.parse(stdout)
+      expect([code, error.message, error.hint]).toEqual([8, expect.stringMatching(words), expect.stringMatching(/git (?:switch|branch) /)])
+      expect(await stateOf(all)).toEqual(before)
+    }
+    git(place, 'checkout', '-q', '--detach')
+    await refusedBy(/on no branch/)
+    git(place, 'switch', '-q', 'agents/fix-login')
+    git(repo.dir, 'switch', '-q', '-c', 'elsewhere')
+    git(repo.dir, 'branch', '-q', '-m', 'main', 'trunk')
+    // A tag is no branch.
+    git(repo.dir, 'tag', 'main', 'trunk')
+    await refusedBy(/no branch main/)
+    git(repo.dir, 'branch', '-q', '-m', 'trunk', 'main')
+    git(place, 'stash', '-q')
+    git(place, 'switch', '-q', 'main')
+    await refusedBy(/on main itself/)
+    git(place, 'switch', '-q', 'agents/fix-login')
+    git(place, 'stash', 'pop', '-q')
+    git(repo.dir, 'switch', '-q', 'main')
+    expect((await a.in(place).run('work --finish')).code).toBe(0)
+    git(repo.dir, 'tag', '-d', 'main')
+    await expectFinished(all)
+  })
+
+  it('by a hook of the repository that refuses the commit; again it works', async () => {
+    for (const [moved, hook] of [
+      [false, 'pre-commit'],
+      [true, 'pre-commit'],
+      [true, 'pre-merge-commit'],
+      [false, 'commit-msg'],
+    ] as const) {
+      // oxlint-disable-next-line no-await-in-loop -- one after the other
+      const all = await worked()
+      const { repo, place, a } = all
+      if (moved) save(repo.dir, 'other', 'x\n')
+      const file = path.join(repo.dir, '.git', 'hooks', hook)
+      fs.writeFileSync(file, '#!/bin/sh\necho "no commits on Fridays" >&2\nexit 1\n', { mode: 0o755 })
+      const refs = references(repo.dir)
+      // oxlint-disable-next-line no-await-in-loop -- as above
+      const { code, stdout } = await a.in(place).run('--json work --finish')
+      expect([code, JSON.parse(stdout).error.message], hook).toEqual([8, expect.stringContaining('no commits on Fridays')])
+      expect(references(repo.dir)).toEqual(refs)
+      // oxlint-disable-next-line no-await-in-loop -- as above
+      expect(await heldNow(a)).toHaveLength(3)
+      fs.rmSync(file)
+      // oxlint-disable-next-line no-await-in-loop -- as above
+      const done = await a.in(place).run('work --finish')
+      expect(done.code, done.stderr).toBe(0)
+      // oxlint-disable-next-line no-await-in-loop -- as above
+      await expectFinished(all)
+    }
+  })
+
+  it('by who holds it: another agent changes nothing', async () => {
+    const all = await worked()
+    const before = await stateOf(all)
+    for (const agent of [all.b, all.b.in(all.place)]) {
+      // oxlint-disable-next-line no-await-in-loop -- one after the other
+      const { code, stdout } = await agent.run('--json work --finish fix-login')
+      expect([code, JSON.parse(stdout).error.code]).toEqual([5, 'not_owner'])
+    }
+    expect(await stateOf(all)).toEqual(before)
+  })
+})
+
+describe('work --finish and time', () => {
+  const expire = async ({ a }: Shop): Promise<void> => {
+    await a.ok('work fix-login --ttl 1s')
+    await until(async () => (await a.lease(`ticket:${id}`)).standing === 'expired', 'it has expired')
+  }
+
+  it('goes on when its lease has expired and nobody took it; the log says that it was late', async () => {
+    const all = await worked()
+    await expire(all)
+    const done = await all.a.in(all.place).run('work --finish')
+    expect(done.code, done.stderr).toBe(0)
+    expect(all.repo.records().some(({ op, late }) => op === 'renew' && late === true)).toBe(true)
+    await expectFinished(all)
+  })
+
+  it('is superseded when another took it, and when that one has finished by now: nothing moves', async () => {
+    const all = await worked()
+    const { repo, place, a, b } = all
+    await expire(all)
+    await b.ok('ticket start fix-login')
+    const before = await stateOf(all)
+    await a.in(place).refused('superseded', 'work --finish')
+    await a.refused('superseded', 'work --finish fix-login')
+    expect(await stateOf(all)).toEqual(before)
+    await b.ok('ticket done fix-login')
+    commit(repo.dir, 'done by b')
+    const after = await stateOf(all)
+    await a.in(place).refused('superseded', 'work --finish')
+    expect(await stateOf(all)).toEqual(after)
+    expect(countOf(repo.dir, 'main', 'the work')).toBe(0)
+  })
+
+  it('goes on after a ticket that was said to be done by hand, also when the base branch has moved on', async () => {
+    const all = await worked()
+    const { repo, place, a } = all
+    await a.in(place).ok('ticket done fix-login')
+    save(repo.dir, 'other', 'x\n')
+    const done = await a.in(place).run('work --finish')
+    expect(done.code, done.stderr).toBe(0)
+    await expectFinished(all)
+  })
+
+  it('commits the line for Git that a ticket brings, and no other change of that file', async () => {
+    const all = shop()
+    const { repo, place, a } = all
+    git(repo.dir, 'rm', '-q', '.gitattributes')
+    git(repo.dir, 'commit', '-q', '-m', 'no attributes')
+    await a.ok('work fix-login')
+    fs.writeFileSync(path.join(place, 'work'), 'done\n')
+    git(place, 'add', 'work')
+    git(place, 'commit', '-q', '-m', 'the work')
+    expect(dirt(place)).toContain('.gitattributes')
+    fs.appendFileSync(path.join(place, '.gitattributes'), '*.bin binary\n')
+    const { code, stderr } = await a.in(place).run('work --finish')
+    expect([code, stderr]).toEqual([8, expect.stringContaining('1 file in')])
+    fs.writeFileSync(path.join(place, '.gitattributes'), read(place, '.gitattributes').replace('*.bin binary\n', ''))
+    expect((await a.in(place).run('work --finish')).code).toBe(0)
+    expect(read(repo.dir, '.gitattributes')).toContain('merge=union')
+    await expectFinished(all)
+  })
+
+  it('works for a ticket that was never committed on the base branch, after that is done', async () => {
+    const all = shop()
+    const { repo, place, a } = all
+    const other = putTicket(repo.dir, '20260607-220226-other')
+    await a.ok('work other')
+    const there = path.join(path.dirname(place), 'other')
+    save(there, 'work', 'done\n', 'the work')
+    const { code, stdout } = await a.in(there).run('--json work --finish')
+    expect([code, JSON.parse(stdout).error.message]).toEqual([8, expect.stringContaining(`.leasehold/tickets/${other}/ticket.md`)])
+    fs.rmSync(path.join(repo.dir, '.leasehold/tickets', other), { recursive: true })
+    const done = await a.in(there).run('work --finish')
+    expect(done.code, done.stderr).toBe(0)
+    expect(fieldOf(repo.dir, other, 'workflow_state')).toBe('done')
+  })
+})

@@ -1,0 +1,249 @@
+import fs from 'node:fs'
+import path from 'node:path'
+import { describe, expect, it } from 'vitest'
+import { type Doc, failure, parse, sleep, until } from '../support/cli.ts'
+import { commit, fieldOf, putTicket } from '../support/tickets.ts'
+import { branches, dirt, heldNow, id, read, shop, type Shop } from '../support/work.ts'
+
+// `lh work <ticket>`: a worktree of its own, the claim, and a command in it.
+
+/** A refused one leaves nothing behind: no worktree, no branch, no lease. */
+async function expectNothing({ repo, home, b }: Shop, held: readonly string[] = []): Promise<void> {
+  expect(branches(repo.dir)).toEqual(['main'])
+  expect(fs.existsSync(home)).toBe(false)
+  expect(await heldNow(b)).toEqual(held)
+  expect(dirt(repo.dir)).toBe('')
+}
+
+const recordOf = (place: string): Doc => parse(read(fs.realpathSync(read(place, '.git').slice(8).trim()), 'leasehold/worktree.json'))
+
+describe('work on a ticket', () => {
+  it('makes worktree and branch, and takes ticket, worktree and branch as one', async () => {
+    const { repo, place, a } = shop()
+    const made = await a.ok('work fix-lo')
+    expect(made).toMatchObject({ made: true, path: place, ticket: { id, workflow_state: 'inprogress', assignee: 'agent:a' } })
+    const record = recordOf(place)
+    expect(record).toMatchObject({ ticket: id, branch: 'agents/fix-login', base: 'main' })
+    const keys = ['branch:agents/fix-login', `ticket:${id}`, `worktree:${record.worktree_id.slice(3)}`]
+    const acquired = repo.records().filter(({ op }) => op === 'acquire')
+    expect(acquired).toHaveLength(1)
+    expect(acquired[0].resources.toSorted()).toEqual(keys)
+    const { leases } = await a.ok('claim list')
+    expect(leases.map(({ resource }: Doc) => resource).toSorted()).toEqual(keys)
+    expect(new Set(leases.map(({ token }: Doc) => token))).toEqual(new Set([made.token]))
+    expect(leases[0].holder).toMatchObject({ agent_id: 'agent:a', worktree_id: record.worktree_id })
+    // The state of the ticket is in the worktree; where the work started from nothing has changed.
+    expect(fieldOf(place, id, 'workflow_state')).toBe('inprogress')
+    expect(dirt(repo.dir)).toBe('')
+    // A release of one is a release of all.
+    await a.in(place).ok('claim release fix-login')
+    expect(await heldNow(a)).toEqual([])
+  })
+
+  it('says in words what it did, and where to go', async () => {
+    const { place, a } = shop()
+    const { code, stdout, stderr } = await a.run('work fix-login')
+    expect(code).toBe(0)
+    expect(stdout).toMatch(new RegExp(`^made ${place}\nstarted ${id}, token \\d+\n$`))
+    expect(stderr).toContain(`cd ${place}`)
+    expect((await a.run('work fix-login')).stdout).toMatch(/^goes on in .*\nyou hold /)
+  })
+
+  it('goes on when it is asked again, from the main worktree and from inside, and makes nothing', async () => {
+    const { repo, place, a } = shop()
+    const first = await a.ok('work fix-login')
+    const [files, seen] = [dirt(place), branches(repo.dir)]
+    for (const agent of [a, a.in(place), a.in(path.join(place, '.leasehold'))]) {
+      // oxlint-disable-next-line no-await-in-loop -- one after the other
+      expect(await agent.ok('work fix-login')).toMatchObject({ made: false, path: place, token: first.token })
+    }
+    expect([dirt(place), branches(repo.dir)]).toEqual([files, seen])
+    expect(repo.records().filter(({ op }) => op === 'acquire')).toHaveLength(1)
+    expect(read(place, `.leasehold/tickets/${id}/events.jsonl`).match(/state_changed/g)).toHaveLength(1)
+  })
+
+  it('tells another agent who has it, before and after there is a worktree', async () => {
+    const all = shop()
+    const { repo, place, a, b } = all
+    // Held where its holder stood: no worktree is made for the other.
+    await a.ok('ticket start fix-login')
+    const held = await b.refused('held', 'work fix-login')
+    expect(held).toMatchObject({ holder: { agent_id: 'agent:a' }, message: expect.stringContaining('agent:a') })
+    expect(branches(repo.dir)).toEqual(['main'])
+    // Nor for its holder, who is told what to do: a lease is of an agent in a worktree.
+    const own = await a.refused('held', 'work fix-login')
+    expect([own.message, own.hint]).toEqual([expect.stringContaining('you hold'), expect.stringContaining('lh claim release')])
+    expect(branches(repo.dir)).toEqual(['main'])
+    await a.ok('claim release fix-login')
+    commit(repo.dir, 'what a has written of it')
+    expect(await a.ok('work fix-login')).toMatchObject({ made: true })
+    expect((await b.refused('held', 'work fix-login')).message).toContain('agent:a')
+    expect((await b.in(place).refused('held', 'work fix-login')).message).toContain('agent:a')
+    expect((await b.in(place).refused('held', 'work fix-login -- touch', path.join(place, 'ran'))).message).toContain('agent:a')
+    expect(fs.existsSync(path.join(place, 'ran'))).toBe(false)
+  })
+
+  it('waits for a ticket that another has, as long as it is told to, and makes nothing meanwhile', async () => {
+    const { repo, a, b } = shop()
+    await a.acquire('fix-login')
+    const { code, stdout } = await b.run('--json work fix-login --wait=1s')
+    expect([code, parse(stdout).error.message]).toEqual([9, expect.stringContaining('agent:a')])
+    expect(branches(repo.dir)).toEqual(['main'])
+    const waiting = b.start('work fix-login --wait=20s')
+    await until(() => waiting.stderr !== '', 'it waits')
+    await a.ok('claim release fix-login')
+    expect((await waiting.ended).code).toBe(0)
+    expect((await b.lease(`ticket:${id}`)).holder.agent_id).toBe('agent:b')
+  })
+
+  it('asks for what is ready only here to be committed first: the worktree is made from the base branch', async () => {
+    const all = shop({ state: 'intake' })
+    await all.a.ok('ticket ready fix-login')
+    const error = await all.a.refused('policy', 'work fix-login')
+    expect([error.message, error.hint]).toEqual([expect.stringContaining('main'), expect.stringContaining('git commit')])
+    expect(branches(all.repo.dir)).toEqual(['main'])
+    commit(all.repo.dir)
+    await all.a.ok('work fix-login')
+  })
+
+  it('is taken over by another, in the same worktree, when its holder gave it back', async () => {
+    const { place, a, b } = shop()
+    await a.ok('work fix-login')
+    await a.in(place).ok('claim release fix-login')
+    expect(await b.ok('work fix-login')).toMatchObject({ made: false, path: place, ticket: { assignee: 'agent:b' } })
+    await a.refused('held', 'work fix-login')
+  })
+
+  it('refuses what is in intake, blocked, done, closed or short of a gate, and leaves no worktree', async () => {
+    for (const [fields, gates, words] of [
+      [{ state: 'intake' }, {}, /intake/],
+      [{ dependsOn: ['20260101-000000-first'] }, {}, /waits for 20260101-000000-first/],
+      [{ state: 'done' }, {}, /done/],
+      [{ state: 'done', status: 'closed' }, {}, /closed/],
+      [{}, { plan: { stage: 'pre' } }, /gate plan/],
+    ] as const) {
+      const all = shop(fields, gates)
+      putTicket(all.repo.dir, '20260101-000000-first')
+      commit(all.repo.dir)
+      // oxlint-disable-next-line no-await-in-loop -- each in turn
+      const error = await all.a.refused('policy', 'work fix-login')
+      expect(error.message).toMatch(words)
+      expect(error.hint).toContain('lh ')
+      // oxlint-disable-next-line no-await-in-loop -- each in turn
+      await all.a.refused('policy', 'work fix-login -- true')
+      // oxlint-disable-next-line no-await-in-loop -- each in turn
+      await expectNothing(all)
+    }
+  })
+
+  it('refuses words that it does not understand, and makes nothing', async () => {
+    const all = shop()
+    const { a } = all
+    await a.refused('usage', 'work')
+    await a.refused('not_found', 'work nothing-like-it')
+    await a.refused('usage', 'work fix-login --no-ff')
+    await a.refused('usage', 'work fix-login --keep')
+    await a.refused('usage', 'work fix-login --message', 'words')
+    await a.refused('usage', 'work fix-login --finish -- true')
+    await a.refused('usage', 'work fix-login --ttl soon')
+    await a.refused('policy', 'work --finish')
+    await a.refused('policy', 'work --finish fix-login')
+    await expectNothing(all)
+  })
+
+  it('is one for both when two agents ask at the same time: one has it, the other is told', async () => {
+    const { repo, place, a, b } = shop()
+    const [first, second] = await Promise.all([a.run('--json work fix-login'), b.run('--json work fix-login')])
+    const codes = [first.code, second.code].map(Number).toSorted((x, y) => x - y)
+    expect(codes, first.stdout + second.stdout).toEqual([0, 3])
+    expect(branches(repo.dir)).toEqual(['agents/fix-login', 'main'])
+    expect(fieldOf(place, id, 'assignee')).toBe(first.code === 0 ? 'agent:a' : 'agent:b')
+    expect(repo.records().filter(({ op }) => op === 'acquire')).toHaveLength(1)
+  })
+})
+
+describe('work on a ticket with a command', () => {
+  it('runs it in the worktree with the lease in its environment, and passes its exit code', async () => {
+    const { place, a } = shop()
+    const { code, stdout } = await a.run(
+      'work fix-login --',
+      'sh',
+      '-c',
+      'pwd; echo "$LEASEHOLD_LEASE $LEASEHOLD_TOKEN"; echo "$LEASEHOLD_RESOURCES"; exit 7',
+    )
+    expect(code).toBe(7)
+    const [where, proof, ...resources] = stdout.trimEnd().split('\n')
+    const { leases } = await a.ok('claim list')
+    const lease = leases.find(({ resource }: Doc) => resource === `ticket:${id}`)
+    expect(where).toBe(place)
+    expect(leases.map(({ lease_id: each, token }: Doc) => `${each} ${token}`)).toContain(proof)
+    expect(proof!.split(' ')[1]).toBe(String(lease.token))
+    expect(resources.toSorted()).toEqual(leases.map(({ resource }: Doc) => resource).toSorted())
+    // The claim stays after the command.
+    expect(lease).toMatchObject({ standing: 'live', holder: { agent_id: 'agent:a' } })
+    expect(await a.run('work fix-login -- true')).toMatchObject({ code: 0, stdout: '' })
+    expect((await a.lease(`ticket:${id}`)).token).toBe(lease.token)
+  })
+
+  it('ends with 128 + n when a signal ended the command', async () => {
+    const { a } = shop()
+    expect((await a.run('work fix-login --', 'sh', '-c', 'kill -TERM $$')).code).toBe(143)
+    expect((await a.run('work fix-login --', 'sh', '-c', 'kill -KILL $$')).code).toBe(137)
+    expect((await a.lease(`ticket:${id}`)).standing).toBe('live')
+  })
+
+  it('with --json puts what the command says on standard error, and one document on standard output', async () => {
+    const { place, a } = shop()
+    const { code, stdout, stderr } = await a.run('--json work fix-login --', 'sh', '-c', 'echo said; echo "{}"; exit 3')
+    expect(code).toBe(3)
+    expect(stdout.split('\n')).toHaveLength(2)
+    expect(parse(stdout)).toMatchObject({ ok: true, exit_code: 3, path: place, made: true, ticket: { id } })
+    expect(stderr).toBe('said\n{}\n')
+  })
+
+  it('renews beyond the time of the lease, and keeps its length', async () => {
+    const { repo, a, b } = shop()
+    repo.busy = true
+    const run = a.start('work fix-login --ttl 2s --', 'sleep', '5')
+    await sleep(4000)
+    await b.refused('held', 'claim acquire fix-login')
+    expect(await run.ended).toMatchObject({ code: 0, stderr: '' })
+    expect(repo.records().filter(({ op }) => op === 'renew').length).toBeGreaterThan(4)
+    const lease = await a.lease(`ticket:${id}`)
+    expect(lease.ttl_secs).toBe(2)
+    // Nobody renews any more: it ends by itself.
+    await until(async () => (await a.lease(`ticket:${id}`)).standing === 'expired', 'it has expired')
+  })
+
+  it('ends the command when the lease is lost: TERM, and 6', async () => {
+    const { place, a, b } = shop()
+    const script = `trap 'echo ended > ended; exit 0' TERM; echo go > go; while :; do sleep 0.05; done`
+    const run = a.start('--json work fix-login --ttl 3s --', 'sh', '-c', script)
+    await until(() => fs.existsSync(path.join(place, 'go')), 'it runs')
+    await b.ok(`claim evict ticket:${id} --reason`, 'too slow')
+    const { code, stdout } = await run.ended
+    expect(code).toBe(6)
+    expect(parse(stdout).error).toMatchObject({ code: 'superseded', exit: 6 })
+    expect(fs.existsSync(path.join(place, 'ended'))).toBe(true)
+  })
+
+  it('says which program is missing, and that the ticket is held all the same', async () => {
+    const { a } = shop()
+    const result = await a.run('--json work fix-login -- no-such-program-here')
+    const error = failure(result, 'usage')
+    expect(error.message).toContain('no-such-program-here')
+    expect((await a.lease(`ticket:${id}`)).standing).toBe('live')
+    expect(error.hint).not.toContain('nothing is held')
+  })
+
+  it('is not harmed by a finish inside: it ends with the code of the command', async () => {
+    const { repo, place, a } = shop()
+    const script = `git add -A && git commit -qm "the work" && "${process.execPath}" "$LH" work --finish --quiet && cd / && sleep 3`
+    const env = { LH: path.resolve(import.meta.dirname, '../../dist/bin/lh.cjs') }
+    const result = await a.with(env).run('work fix-login --ttl 4s --', 'sh', '-c', script)
+    expect(result).toMatchObject({ code: 0 })
+    expect(fieldOf(repo.dir, id, 'workflow_state')).toBe('done')
+    expect(fs.existsSync(place)).toBe(false)
+    expect(await heldNow(a)).toEqual([])
+  })
+})
