@@ -4,6 +4,7 @@ import { beforeEach, describe, expect, it } from 'vitest'
 import type { AgentName } from '../../../src/service/hooks/agent/names.ts'
 import { agentNames } from '../../../src/service/hooks/agent/names.ts'
 import type { Form, Surroundings } from '../../../src/service/hooks/agent/client.ts'
+import { trustLines } from '../../../src/service/hooks/agent/codex.ts'
 import { agentStatus, installAgent, uninstallAgent } from '../../../src/service/hooks/agent/service.ts'
 import { folder } from '../../support/cli.ts'
 
@@ -306,7 +307,7 @@ describe('what keeps hooks from running', () => {
     },
   )
 
-  it('a hook of an unknown type beside ours is found, because Claude Code then runs none of the file', () => {
+  it('a hook of an unknown type beside ours is found, because Claude Code then runs none of that event', () => {
     const file = put(userFile('claude'), '{\n  "hooks": {\n    "Stop": [\n      { "hooks": [{ "type": "tune" }] }\n    ]\n  }\n}\n')
     install('claude')
     expect(obstacles('claude')).toContainEqual(expect.objectContaining({ path: file, line: 4, message: expect.stringContaining('"tune"') }))
@@ -316,10 +317,17 @@ describe('what keeps hooks from running', () => {
     install('codex')
     expect(agentStatus('codex', around()).fires).toBe(false)
     expect(obstacles('codex')[0]!.message).toContain('/hooks')
-    put(
-      path.join(home, '.codex', 'config.toml'),
-      `[features]\nhooks = false\n\n[hooks.state."${userFile('codex')}:pre_tool_use:0:0"]\ntrusted_hash = "sha256:00"\n`,
-    )
+    const file = userFile('codex')
+    const trust = trustLines({ path: file, text: readFileSync(file, 'utf8'), dialect: 'json' })
+    const config = put(path.join(home, '.codex', 'config.toml'), trust)
+    expect(agentStatus('codex', around()).fires).toBe(true)
+    writeFileSync(config, trust.replace(/:pre_tool_use:0:0"\]\n/, '$&enabled = false\n'))
+    expect(obstacles('codex')[0]!.message).toContain('that is: PreToolUse.')
+    writeFileSync(config, trust)
+    install('codex', 'user', { program: { node: process.execPath, hook: '/elsewhere/hook.cjs' } })
+    expect(obstacles('codex').at(-1)!.message, 'another line needs another word').toContain('PreToolUse')
+    writeFileSync(config, `[features]\nhooks = false\n\n${trust}`)
+    install('codex')
     expect(obstacles('codex')).toMatchObject([{ line: 2 }])
   })
 

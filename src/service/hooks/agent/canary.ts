@@ -62,7 +62,7 @@ export async function testAgent(agent: AgentName, around: Surroundings, program:
     if (path === null || !isLaunchable(agent)) {
       const untried = isLaunchable(agent)
         ? `there is no ${agent} on PATH (--client <path> names one)`
-        : `${client.title} cannot be run without an account`
+        : `this version does not know how to run ${client.title} without an account`
       return { agent, tried: 'hook', client: null, untried, steps: await tryHook(agent, found, around, place, session) }
     }
     const version = versionOf(path, around, place)

@@ -24,7 +24,7 @@ const wires: readonly Wire[] = [
   { on: 'SessionEnd', event: 'session-end' },
 ]
 
-/** Kinds of hooks that the version of the tests knows; with any other in a file it runs none of that file. */
+/** Kinds of hooks that the version of the tests knows; beside any other it runs no hook of that event in that file. */
 const kinds: readonly unknown[] = ['command', 'http', 'mcp_tool', 'prompt', 'agent']
 
 /** The folder of the user's settings. */
@@ -120,17 +120,19 @@ function obstacles(around: Surroundings, installed: readonly string[]): readonly
   return found
 }
 
-/** One hook of a kind that Claude does not know, and it runs none of the file. */
+/** One hook of a kind that Claude does not know, and it runs none that the file has for that event. Events without ours do not matter here. */
 function unknownKinds(document: Document, hooks: unknown): readonly Finding[] {
   const found: Finding[] = []
+  const ours = ourEntries(document)
   for (const [event, groups] of Object.entries(hooks as Record<string, unknown>)) {
+    if (ours[event] === undefined) continue
     for (const [index, group] of (Array.isArray(groups) ? (groups as readonly unknown[]) : []).entries()) {
       for (const [at, handler] of handlersOf(group).entries()) {
         const kind = (handler as { readonly type?: unknown } | null)?.type
         if (kinds.includes(kind)) continue
         found.push({
           severity: 'error',
-          message: `a hook of an unknown type (${JSON.stringify(kind)}): Claude Code then runs no hook of this file`,
+          message: `a hook of an unknown type (${JSON.stringify(kind)}): Claude Code then runs no hook that this file has for ${event}`,
           path: document.path,
           line: lineOfMember(document, ['hooks', event, index, 'hooks', at]),
         })

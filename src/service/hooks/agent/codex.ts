@@ -1,7 +1,12 @@
-import { existsSync, readFileSync } from 'node:fs'
+import { createHash } from 'node:crypto'
+import { existsSync, readFileSync, realpathSync } from 'node:fs'
 import { isAbsolute, join } from 'node:path'
 import type { Client, Finding, Form, Surroundings, Target } from './client.ts'
+import type { Document } from './document.ts'
+import { valueOf } from './document.ts'
+import { readAgentFile } from './file.ts'
 import type { Wire } from './grouped.ts'
+import { callOf, handlersOf } from './line.ts'
 import { groupedEntries } from './grouped.ts'
 
 const tools = 'Bash|apply_patch|Edit|Write|mcp__.*'
@@ -51,17 +56,65 @@ function obstacles(around: Surroundings, installed: readonly string[]): readonly
   const off = lines.findIndex((line, index) => /^\s*(?:codex_)?hooks\s*=\s*false\b/.test(line) && sectionAt(lines, index) === 'features')
   if (off >= 0) found.push({ severity: 'error', message: 'hooks are switched off ([features] hooks = false)', path: config, line: off + 1 })
   for (const path of installed) {
-    const trusted = lines.some(line => line.includes(`${path}:pre_tool_use:`))
-    if (!trusted) {
-      found.push({
-        severity: 'error',
-        message: 'Codex has not been told to trust these hooks: it leaves them out. Start codex and type /hooks',
-        path,
-      })
-    } else found.push({ severity: 'note', message: 'trusted in /hooks; Codex asks again when the hooks change', path })
+    const { text } = readAgentFile(path)
+    if (text === null) continue
+    const untrusted = hooksIn({ path, text, dialect: 'json' }).filter(hook => !isTrusted(lines, path, hook))
+    if (untrusted.length === 0) continue
+    const events = [...new Set(untrusted.map(({ event }) => event))].join(', ')
+    const message = `Codex leaves out what its user has not trusted, and that is: ${events}. Start codex, type /hooks, and trust the hooks of Leasehold`
+    found.push({ severity: 'error', message, path })
   }
   return found
 }
+
+/** A hook of ours, as Codex counts them. */
+interface Counted {
+  readonly event: string
+  readonly group: number
+  readonly index: number
+  readonly matcher: unknown
+  readonly handler: Readonly<Record<string, unknown>>
+}
+
+function hooksIn(document: Document): readonly Counted[] {
+  const found: Counted[] = []
+  for (const [event, groups] of Object.entries(valueOf(document)['hooks'] ?? {})) {
+    for (const [group, entry] of (groups as readonly { readonly matcher?: unknown }[]).entries()) {
+      for (const [index, handler] of handlersOf(entry).entries())
+        if (callOf(handler) !== null) found.push({ event, group, index, matcher: entry.matcher, handler: handler as Counted['handler'] })
+    }
+  }
+  return found
+}
+
+const labelOf = ({ event }: Counted): string => event.replaceAll(/(?<=[a-z])(?=[A-Z])/g, '_').toLowerCase()
+
+/** Does Codex's configuration have the user's word for this hook as it is now? The word is kept with the hook's place and a sum of it. */
+function isTrusted(lines: readonly string[], path: string, hook: Counted): boolean {
+  const snake = labelOf(hook)
+  const keys = [path, realpathSync(path)].map(file => JSON.stringify(`${file}:${snake}:${hook.group}:${hook.index}`))
+  const at = lines.findIndex(line => keys.some(key => line.includes(key)))
+  if (at < 0) return false
+  const end = lines.findIndex((line, index) => index > at && /^\s*\[/.test(line))
+  const said = lines.slice(at, end < 0 ? undefined : end).join('\n')
+  return said.includes(sumOf(snake, hook)) && !/\benabled\s*=\s*false\b/.test(said)
+}
+
+/** What Codex makes of a hook to see whether it has changed: SHA-256 of its JSON with sorted keys. Tried with the real one. */
+function sumOf(event: string, { matcher, handler: { command, timeout } }: Counted): string {
+  const handler = { async: false, command, timeout, type: 'command' }
+  const identity = { event_name: event, hooks: [handler], ...(matcher === undefined ? {} : { matcher }) }
+  return `sha256:${createHash('sha256').update(JSON.stringify(identity)).digest('hex')}`
+}
+
+/** What a user's word for all of our hooks looks like in Codex's configuration. Only tests give it; a person does that in /hooks. */
+export const trustLines = (document: Document): string =>
+  hooksIn(document)
+    .map(hook => {
+      const snake = labelOf(hook)
+      return `[hooks.state.${JSON.stringify(`${document.path}:${snake}:${hook.group}:${hook.index}`)}]\ntrusted_hash = "${sumOf(snake, hook)}"\n`
+    })
+    .join('\n')
 
 function sectionAt(lines: readonly string[], index: number): string | null {
   for (let at = index; at >= 0; at--) {

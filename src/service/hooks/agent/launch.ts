@@ -1,4 +1,4 @@
-import { mkdirSync, writeFileSync } from 'node:fs'
+import { existsSync, mkdirSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import type { AgentName } from './names.ts'
 import type { Step } from './model/script.ts'
@@ -24,6 +24,8 @@ export interface LaunchRequest {
   /** For the agent to find its own programs. */
   readonly path: string
   readonly more?: readonly string[]
+  /** Codex: only hooks that its user has trusted, as people run it. */
+  readonly onlyTrusted?: boolean
 }
 
 /** A command line and its environment. */
@@ -49,8 +51,10 @@ export function launchOf(agent: Launchable, request: LaunchRequest): Launch {
   }
   if (agent === 'codex') {
     mkdirSync(join(home, '.codex'), { recursive: true })
-    writeFileSync(join(home, '.codex', 'config.toml'), codexConfig(url))
-    const flags = ['--json', '--skip-git-repo-check', '--dangerously-bypass-approvals-and-sandbox', '--dangerously-bypass-hook-trust']
+    const config = join(home, '.codex', 'config.toml')
+    if (!existsSync(config)) writeFileSync(config, codexConfig(url))
+    const trust = request.onlyTrusted === true ? [] : ['--dangerously-bypass-hook-trust']
+    const flags = ['--json', '--skip-git-repo-check', '--dangerously-bypass-approvals-and-sandbox', ...trust]
     return { program, args: ['exec', ...flags, '-m', 'gpt-5.5', ...more, prompt], env: { ...base, LEASEHOLD_TEST_KEY: 'not-a-key' } }
   }
   const key = { GEMINI_API_KEY: 'not-a-key', GOOGLE_GEMINI_BASE_URL: url, GEMINI_CLI_TRUST_WORKSPACE: 'true' }

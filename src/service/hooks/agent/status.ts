@@ -43,7 +43,14 @@ export function statusOf(client: Client, around: Surroundings): AgentStatus {
   }
   const cover = coveredBy(client.name, around)
   const installed = wirings.map(({ path }) => path)
-  if (installed.length > 0) findings.push(...client.obstacles(around, installed))
+  const broken = wirings.filter(({ state }) => state === 'broken').map(({ path }) => path)
+  if (installed.length > 0) {
+    const obstacles = client.obstacles(
+      around,
+      installed.filter(path => !broken.includes(path)),
+    )
+    findings.push(...obstacles.filter(({ path }) => path === undefined || !broken.includes(path)))
+  }
   if (installed.length > 0 && cover !== null)
     findings.push({
       severity: 'warning',
