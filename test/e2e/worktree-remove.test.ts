@@ -1,7 +1,7 @@
 import fs from 'node:fs'
 import path from 'node:path'
 import { describe, expect, it } from 'vitest'
-import { type Agent, type Doc, exits, git, Running, sleep } from '../support/cli.ts'
+import { type Agent, type Doc, executable, exits, git, Running, sleep } from '../support/cli.ts'
 import { commit } from '../support/tickets.ts'
 import { requires } from '../support/skip.ts'
 import { branches, contentOf, known, leftovers, restored, room, salvages, ticketId } from '../support/worktrees.ts'
@@ -194,6 +194,29 @@ describe('worktree remove', () => {
     expect(Object.keys(restored(repo.dir, salvage))).toContain('sneaked in')
   })
 
+  it('stops when the lease is lost while everything is being saved', { timeout: 60_000 }, async () => {
+    const { repo, a } = room()
+    const { place } = await made(a)
+    repo.busy = true
+    await a.in(place).ok('claim acquire fix-login')
+    fs.writeFileSync(path.join(place, '.gitattributes'), 'late filter=late\n')
+    fs.writeFileSync(path.join(place, 'late'), 'x')
+    const lh = `'${process.execPath}' '${executable}' --repo '${repo.dir}' --agent agent:b`
+    git(
+      repo.dir,
+      'config',
+      'filter.late.clean',
+      `${lh} claim evict fix-login --reason late >/dev/null 2>&1; ${lh} claim acquire fix-login >/dev/null; cat`,
+    )
+    const before = contentOf(place)
+    const error = await a.refused('superseded', 'worktree remove fix-login --salvage')
+    expect(error.message).toContain('no longer current')
+    expect(contentOf(place)).toEqual(before)
+    expect(git(place, 'status', '--porcelain')).toContain('late')
+    expect(known(repo.dir)).toEqual(['fix-login'])
+    expect((await a.lease(`ticket:${ticketId}`)).holder.agent_id).toBe('agent:b')
+  })
+
   needsRoot.it('says what to open when it may not be written, and leaves all as it was', async () => {
     const { repo, home, a } = room()
     const { place } = await made(a)
@@ -210,7 +233,7 @@ describe('worktree remove', () => {
     fs.chmodSync(parent, 0o755)
     const before = contentOf(place)
     const as = (words: string): Promise<{ code: number | null; stdout: string }> =>
-      new Running(process.execPath, [path.resolve(import.meta.dirname, '../../dist/bin/lh.cjs'), '--json', ...words.split(' ')], {
+      new Running(process.execPath, [executable, '--json', ...words.split(' ')], {
         cwd: repo.dir,
         env: { ...process.env, HOME: parent, LEASEHOLD_AGENT_ID: 'agent:a' },
         uid: 65_534,

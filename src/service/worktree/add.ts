@@ -1,6 +1,6 @@
 import { existsSync, lstatSync, mkdirSync, readdirSync, rmdirSync, rmSync } from 'node:fs'
 import { basename, dirname, join, resolve } from 'node:path'
-import { Fault, notFound, policy, usage } from '../../core/fault.ts'
+import { Fault, isFault, notFound, policy, usage } from '../../core/fault.ts'
 import type { Holder, Lease } from '../../core/lease.ts'
 import { isExpired } from '../../core/lease.ts'
 import { refusalDocument } from '../claim/answer.ts'
@@ -187,7 +187,7 @@ async function begin(desk: Desk, holder: Holder, subject: Subject, start: Start,
     return { repository: own, path, worktreeId, purpose, plan, settle: planned.end, undo }
   } catch (error) {
     await undo()
-    throw error
+    throw undone(error)
   }
 }
 
@@ -200,12 +200,22 @@ async function finish(desk: Desk, begun: Begun, env: NodeJS.ProcessEnv): Promise
     if (union !== '') ensureUnion(path, union.split(','))
   } catch (error) {
     await undo()
-    throw error
+    throw undone(error)
   }
   settle()
   const warnings = await afterCheckout(path, env)
   return { repository, path, worktreeId, purpose, already: false, warnings }
 }
+
+/** What Git said, for people who find nothing there any more. */
+const undone = (error: unknown): unknown =>
+  isFault(error) && error.code === 'unavailable'
+    ? new Fault(error.code, error.message, {
+        hint: 'Nothing of it is left. Try again when that is mended.',
+        details: { ...error.details, outcome: 'nothing_changed' },
+        cause: error,
+      })
+    : error
 
 async function checkOut(path: string, env: NodeJS.ProcessEnv): Promise<void> {
   const args = ['reset', '--hard', '--quiet', '--no-recurse-submodules']

@@ -81,12 +81,18 @@ export class Git {
 
 /** What to throw when Git said no to something that should have worked. */
 export function gitFailed(cwd: string, args: readonly string[], { stderr, status }: Ran): Fault {
-  const command = args.find(each => !each.startsWith('-') && !each.includes('=')) ?? 'git'
-  const why = stderr.split('\n').at(-1) || `it ended with ${status ?? 'a signal'}`
-  return new Fault('unavailable', `git ${command} failed in ${cwd}: ${why}`, {
-    hint: `Look at it: git -C ${cwd} status`,
-    details: { outcome: 'unknown', stderr: stderr.slice(0, 4000) },
-  })
+  const command = args.find((each, at) => !each.startsWith('-') && !['-c', '--git-dir'].includes(args[at - 1] ?? '')) ?? ''
+  // The first line is the cause, and the last what came of it.
+  const lines = stderr.split('\n').filter(line => /^(?:error|fatal): /.test(line))
+  const why = [...new Set([lines[0], lines.at(-1)])].filter(line => line !== undefined).join('; ')
+  return new Fault(
+    'unavailable',
+    `git ${command} failed in ${cwd}: ${why || stderr.split('\n').at(-1) || `it ended with ${status ?? 'a signal'}`}`,
+    {
+      hint: `Look at it: git -C ${cwd} status`,
+      details: { outcome: 'unknown', stderr: stderr.slice(0, 4000) },
+    },
+  )
 }
 
 /** Another Git works on the same file this moment. */

@@ -5,7 +5,7 @@ import { join } from 'node:path'
 import { afterAll, beforeEach, describe, expect, it } from 'vitest'
 import { findRepository } from '../../../src/host/git.ts'
 import { ensureWorktree, foundWorktree, type Purpose } from '../../../src/service/identity/worktree.ts'
-import { claimSet, purposeOf } from '../../../src/service/worktree/purpose.ts'
+import { claimSet, purposeOf } from '../../../src/service/identity/purpose.ts'
 
 const all = realpathSync(mkdtempSync(join(tmpdir(), 'lh-purpose-')))
 let count = 0
