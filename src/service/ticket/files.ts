@@ -179,13 +179,22 @@ export interface Replacement {
   discard(): void
 }
 
-/** Writes and syncs a new content beside `path`, so that putting it in place takes no time. Throws `unavailable`. */
+/**
+ * Where the new content of a file waits. What a killed command leaves of a ticket lies beside the tickets and not in one of them, where
+ * the doctor finds it and nobody commits it with the work.
+ */
+function waitingPlace(path: string): string {
+  const [folder, tickets] = [dirname(path), dirname(dirname(path))]
+  return tickets.endsWith(join('.leasehold', 'tickets')) ? join(tickets, `.tmp-${basename(folder)}-${basename(path)}`) : path
+}
+
+/** Writes and syncs a new content, so that putting it in place takes no time. Throws `unavailable`. */
 export function prepareReplacement(path: string, content: string | Uint8Array): Replacement {
   checkSize(path, content)
   let temporary: string
   try {
     const mode = existsSync(path) ? lstatSync(path).mode & 0o777 : 0o644
-    temporary = writeTemporary(path, content, mode, true)
+    temporary = writeTemporary(waitingPlace(path), content, mode, true)
   } catch (error) {
     throw unwritable(path, error)
   }

@@ -99,7 +99,7 @@ function* ticketDirectories(root: string, nowMs: number, diagnoses: Diagnosis[])
   for (const entry of entries) {
     const file = `${ticketsFolder}/${entry.name}`
     if (entry.isSymbolicLink()) diagnoses.push(link(file))
-    else if (entry.isDirectory() && entry.name.startsWith('.tmp-')) diagnoses.push(leftover(root, file, nowMs))
+    else if (entry.name.startsWith('.tmp-')) diagnoses.push(leftover(root, file, nowMs))
     else if (!entry.isDirectory()) {
       if (!entry.name.startsWith('.git') && entry.name !== 'README.md')
         diagnoses.push(
@@ -132,7 +132,7 @@ function leftover(root: string, file: string, nowMs: number): Diagnosis {
   return info(
     'leftover',
     { file },
-    `a ticket that was never finished: whoever made it ${old ? 'did not come to its end' : 'may still be at it'}`,
+    `a change that was never finished: whoever made it ${old ? 'did not come to its end' : 'may still be at it'}`,
     old ? 'lh ticket doctor --fix removes it' : 'lh ticket doctor --fix removes it when it is an hour old',
     old ? { kind: 'remove' } : undefined,
   )

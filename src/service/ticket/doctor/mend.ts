@@ -123,7 +123,11 @@ function remove(file: string, code: Code, { root }: Surgeon): Fixed {
     ? readdirSync(path, { recursive: true, encoding: 'utf8' }).toSorted((a, b) => (a < b ? -1 : 1))
     : []
   rmSync(path, { recursive: true })
-  return { file, code, diff: [`removed ${file}/`, ...inside.map(name => `removed ${file}/${name}`)].join('\n').concat('\n') }
+  return {
+    file,
+    code,
+    diff: [`removed ${file}${inside.length === 0 ? '' : '/'}`, ...inside.map(name => `removed ${file}/${name}`)].join('\n').concat('\n'),
+  }
 }
 
 /** As Git writes it. The library is loaded only when there is something to show. */
