@@ -20,6 +20,7 @@ const sections = {
     title: 'Ten thousand tickets, against `node` reading the same files',
     load: async () => (await import('./tickets.mjs')).tickets,
   },
+  'git-hooks': { title: 'Git hooks', load: async () => (await import('./git-hooks.mjs')).gitHooks },
   worktrees: { title: 'Fifty worktrees', load: async () => (await import('./worktrees.mjs')).worktrees },
 }
 

@@ -1,5 +1,5 @@
 import { isFault } from '../../core/fault.ts'
-import { checkCommit } from '../../service/enforce/checks.ts'
+import { checkCommit } from '../../service/enforce/commit-check.ts'
 import { namesIn } from '../../service/enforce/git-facts.ts'
 import type { Hook } from './hook.ts'
 import { readInput, workspaceOf } from './hook.ts'

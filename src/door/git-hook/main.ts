@@ -1,18 +1,17 @@
 import fs from 'node:fs'
 import { isFault } from '../../core/fault.ts'
-import { refusedCode } from '../../service/hooks/git/script.ts'
+import { refusedCode } from '../../service/enforce/level.ts'
 import { commitHook } from './commit.ts'
 import type { Hook, Open } from './hook.ts'
-import { messageHook } from './message.ts'
-import { pushHook, receiveHook } from './push.ts'
 
 // What the installed scripts start: `lh git-hook <name> …`, a command for Git and not for people.
 
+/** A commit comes most often: only its code is loaded with this file. */
 const hooks: Readonly<Record<string, (hook: Hook) => Promise<boolean>>> = {
   'pre-commit': commitHook,
-  'prepare-commit-msg': messageHook,
-  'pre-push': pushHook,
-  'pre-receive': receiveHook,
+  'prepare-commit-msg': async hook => (await import('./message.ts')).messageHook(hook),
+  'pre-push': async hook => (await import('./push.ts')).pushHook(hook),
+  'pre-receive': async hook => (await import('./push.ts')).receiveHook(hook),
 }
 
 /** Runs a hook and resolves to its exit code. What goes wrong in here stops nobody's work: one line, and it passes. */

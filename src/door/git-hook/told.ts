@@ -1,4 +1,4 @@
-import type { Judgement } from '../../service/enforce/checks.ts'
+import type { Judgement } from '../../service/enforce/commit-check.ts'
 import type { Hook } from './hook.ts'
 
 /** More of one kind than this is no longer read. */

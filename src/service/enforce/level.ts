@@ -48,3 +48,6 @@ function matchesBranch(pattern: string, branch: string): boolean {
   const last = rest.at(-1)!
   return branch.length - last.length >= at && branch.endsWith(last)
 }
+
+/** Code with which a judge says no to the script that started it; anything else but 0 is a failure of ours, and lets pass. */
+export const refusedCode = 96

@@ -1,3 +1,5 @@
+import { refusedCode } from '../../enforce/level.ts'
+
 // The shell scripts that Git starts. They decide without Node when there is nothing to judge, which is most commits of most repositories,
 // and they are wrong only in the safe direction: whatever they cannot tell at once they leave to Node.
 
@@ -19,9 +21,6 @@ export interface Installation {
   /** The executable, absolute. */
   readonly main: string
 }
-
-/** Code with which a judge says no; anything else but 0 is a failure of ours, and lets pass. */
-export const refusedCode = 96
 
 /** What stood in the hook's place is called by this name. */
 export const previousName = (name: string): string => `${name}.leasehold-prev`
@@ -64,22 +63,19 @@ const said = `leasehold_say() {
 }
 `
 
-const asking = (name: HookName, { node, main }: Installation): string => `leasehold_ask() {
-  if [ -x ${quoted(node)} ] && [ -f ${quoted(main)} ]; then
-    ${quoted(node)} ${quoted(main)} git-hook "$@"
-  elif command -v lh >/dev/null 2>&1; then
-    lh git-hook "$@"
-  else
-    leasehold_say ${quoted(`the ${name} hook judged nothing: ${main} and lh on PATH are gone; to install it again: lh hooks install git`)}
-    return 0
-  fi
-  leasehold_code=$?
-  case $leasehold_code in
+/** `leasehold_start` takes the place of the shell that it is called in; `leasehold_verdict` makes of its code what Git is told. */
+const asking = (name: HookName, { node, main }: Installation): string => `leasehold_start() {
+  if [ -x ${quoted(node)} ] && [ -f ${quoted(main)} ]; then exec ${quoted(node)} ${quoted(main)} git-hook ${name} "$@"; fi
+  if command -v lh >/dev/null 2>&1; then exec lh git-hook ${name} "$@"; fi
+  leasehold_say ${quoted(`the ${name} hook judged nothing: ${main} and lh on PATH are gone; to install it again: lh hooks install git`)}
+  exit 0
+}
+leasehold_verdict() {
+  case $1 in
   0) return 0 ;;
   ${refusedCode}) return 1 ;;
   esac
-  leasehold_say "the ${name} hook failed with code $leasehold_code and judged nothing"
-  return 0
+  leasehold_say "the ${name} hook failed with code $1 and judged nothing"
 }
 `
 
@@ -185,11 +181,13 @@ function judging(name: HookName): string {
   switch (name) {
     case 'prepare-commit-msg':
       return `  if leasehold_places && leasehold_holds_nothing; then return 0; fi
-  leasehold_ask prepare-commit-msg "$@"
+  (leasehold_start "$@")
+  leasehold_verdict $?
 `
     case 'pre-commit':
       return `  if leasehold_nothing_to_judge; then return 0; fi
-  (git diff --cached --name-only --no-renames --ignore-submodules=none -z -- && printf '.\\0') 2>/dev/null | leasehold_ask pre-commit --staged
+  (git diff --cached --name-only --no-renames --ignore-submodules=none -z -- && printf '.\\0') 2>/dev/null | leasehold_start --staged
+  leasehold_verdict $?
 `
     case 'commit-msg':
       // The trailers were there before the message: one that was left empty has to stay empty for Git.
@@ -209,10 +207,12 @@ function judging(name: HookName): string {
 `
     case 'pre-push':
       return `  if leasehold_nothing_to_judge; then return 0; fi
-  leasehold_input | leasehold_ask pre-push "$@"
+  leasehold_input | leasehold_start "$@"
+  leasehold_verdict $?
 `
     case 'pre-receive':
-      return `  leasehold_input | leasehold_ask pre-receive "$@"
+      return `  leasehold_input | leasehold_start "$@"
+  leasehold_verdict $?
 `
   }
 }
