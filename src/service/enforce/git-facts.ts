@@ -1,6 +1,7 @@
 import { existsSync, readFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { Fault } from '../../core/fault.ts'
+import { symbolicTarget } from '../../host/git-objects.ts'
 import { gitOutput } from '../../host/git-run.ts'
 import type { Repository } from '../../host/git.ts'
 import { branchKey } from '../identity/purpose.ts'
@@ -56,13 +57,9 @@ export const stagedTicketFiles = (cwd: string, env: NodeJS.ProcessEnv): readonly
 
 /** The branch that is checked out, also while it is being rebased; null when HEAD is detached. */
 export function currentBranch({ gitDir }: Repository): string | null {
-  for (const name of ['HEAD', 'rebase-merge/head-name', 'rebase-apply/head-name']) {
-    const said = textOf(join(gitDir, name))
-      ?.trim()
-      .replace(/^ref: /, '')
-    if (said?.startsWith('refs/heads/') === true && said !== 'refs/heads/.invalid') return said.slice('refs/heads/'.length)
-  }
-  return null
+  const rebased = ['rebase-merge', 'rebase-apply'].map(name => textOf(join(gitDir, name, 'head-name'))?.trim() ?? null)
+  const found = [symbolicTarget(gitDir, 'HEAD'), ...rebased].find(name => name?.startsWith('refs/heads/') === true)
+  return found?.slice('refs/heads/'.length) ?? null
 }
 
 /** Key of the branch that gets a commit. */
