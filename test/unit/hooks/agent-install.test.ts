@@ -22,6 +22,7 @@ const around = (more: Partial<Surroundings> = {}): Surroundings => ({
   env: { PATH: '/usr/bin:/bin' },
   home,
   root,
+  commonDir: null,
   program: { node: process.execPath, hook },
   failClosed: false,
   plugin: null,

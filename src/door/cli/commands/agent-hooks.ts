@@ -148,11 +148,12 @@ function agentOf(name = ''): AgentName {
 async function surroundings(context: Context): Promise<Surroundings & { readonly inGit: boolean }> {
   const { env, directory } = context
   const plugin = textOption(context, 'plugin')
-  const [root, failClosed] = await repositoryFacts(context)
+  const { root, commonDir, failClosed } = await repositoryFacts(context)
   return {
     env,
     home: env['HOME'] || homedir(),
     root: root ?? resolve(directory),
+    commonDir,
     inGit: root !== null,
     // As the installed line will name it: the hook's program beside this one, and the Node that runs it.
     program: { node: process.execPath, hook: join(dirname(realpathSync(process.argv[1]!)), 'hook.cjs') },
@@ -161,16 +162,23 @@ async function surroundings(context: Context): Promise<Surroundings & { readonly
   }
 }
 
-/** Top of the worktree (null outside of Git), and whether hooks that fail should block. */
-async function repositoryFacts({ env, directory }: Context): Promise<readonly [root: string | null, failClosed: boolean]> {
+interface RepositoryFacts {
+  readonly root: string | null
+  readonly commonDir: string | null
+  /** Should hooks that fail block? */
+  readonly failClosed: boolean
+}
+
+async function repositoryFacts({ env, directory }: Context): Promise<RepositoryFacts> {
   try {
     const repository = repositoryOf(directory, env)
     const config = await loadConfig(repository, env)
     const key: string = 'session_lock.fail'
-    return [repository.root, isKey(key) && config.get(key) === 'closed']
+    return { root: repository.root, commonDir: repository.commonDir, failClosed: isKey(key) && config.get(key) === 'closed' }
   } catch (error) {
     // The user's hooks can be installed from anywhere.
-    if (isFault(error) && error.message.includes('not inside a Git')) return [null, env['LEASEHOLD_SESSION_LOCK_FAIL'] === 'closed']
+    if (isFault(error) && error.message.includes('not inside a Git'))
+      return { root: null, commonDir: null, failClosed: env['LEASEHOLD_SESSION_LOCK_FAIL'] === 'closed' }
     throw error
   }
 }

@@ -15,6 +15,8 @@ export interface Surroundings {
   readonly home: string
   /** Top of the worktree, or where we are outside of Git. */
   readonly root: string
+  /** The git directory that all worktrees share; null outside of Git. */
+  readonly commonDir: string | null
   /** This installation of Leasehold, by absolute paths. */
   readonly program: Program
   /** `session_lock.fail` is `closed`. */

@@ -43,7 +43,7 @@ function next(form: Form, around: Surroundings): readonly string[] {
   if (form === 'project') steps.push('trust the project, when Codex asks; before that it reads nothing of .codex in it')
   steps.push(
     'for one unattended run that you have checked: codex exec --dangerously-bypass-hook-trust',
-    `in a sandbox .git may not be written; where agents run lh themselves, add to ${join(codexDirectory(around), 'config.toml')}: [sandbox_workspace_write] writable_roots = ["${join(around.root, '.git', 'leasehold')}"]`,
+    `where Codex itself runs lh in its sandbox, allow it the records: in ${join(codexDirectory(around), 'config.toml')} [sandbox_workspace_write] writable_roots = [${JSON.stringify(around.commonDir === null ? '<repository>/.git/leasehold' : join(around.commonDir, 'leasehold'))}]`,
   )
   if (around.failClosed) steps.push('Codex has no way to block when a hook cannot start: session_lock.fail closed counts only once it runs')
   return steps

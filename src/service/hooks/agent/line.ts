@@ -5,14 +5,15 @@ import type { HookEvent, Program } from './client.ts'
 const quoted = (word: string): string => `'${word.replaceAll("'", `'\\''`)}'`
 
 /**
- * What an installed hook runs: this installation, else `lh` on PATH, else nothing but a line that says so. It is stable on purpose: Codex
- * asks its user again when it changes.
+ * What an installed hook runs: this installation, else `lh` on PATH if it is Leasehold (another program of that name would end with a code
+ * that blocks everything), else nothing but a line that says so. It is stable on purpose: Codex asks its user again when it changes.
  */
 export function shellLine({ node, hook }: Program, event: HookEvent, agent: AgentName): string {
   const [program, file, call] = [quoted(node), quoted(hook), `${event} --agent ${agent}`]
   return (
-    `if [ -x ${program} ] && [ -f ${file} ]; then exec ${program} ${file} ${call}; ` +
-    `elif command -v lh >/dev/null 2>&1; then exec lh hook ${call}; else echo 'leasehold: not installed here any more; let pass' >&2; fi`
+    `if [ -x ${program} ] && [ -f ${file} ]; then exec ${program} ${file} ${call}; fi; ` +
+    `case "$(lh --version --json 2>/dev/null </dev/null)" in '{"ok":true,"version":'*) exec lh hook ${call};; esac; ` +
+    `echo 'leasehold: not installed here any more; let pass' >&2`
   )
 }
 

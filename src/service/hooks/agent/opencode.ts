@@ -1,6 +1,9 @@
 import { createHash } from 'node:crypto'
 import { isAbsolute, join } from 'node:path'
 import type { Client, Form, Program, Surroundings, Target } from './client.ts'
+import { shellLine } from './line.ts'
+
+const events = ['before-tool', 'after-tool', 'stop', 'session-end'] as const
 
 const sumOf = (text: string): string => createHash('sha256').update(text).digest('hex').slice(0, 16)
 const lastLine = /^\/\/ leasehold ([0-9a-f]{16})\n$/
@@ -11,20 +14,17 @@ function directoryOf({ env, home }: Surroundings): string {
 }
 
 /** The plugin. It speaks as hooks do elsewhere: one process for each event, the payload on its standard input. */
-function pluginText({ node, hook }: Program): string {
+function pluginText(program: Program): string {
+  const lines = Object.fromEntries(events.map(event => [event, shellLine(program, event, 'opencode')]))
   const text = `// Made by \`lh hooks install opencode\`; \`lh hooks uninstall opencode\` removes it. Changes are lost when it is installed again.
 import { spawn } from 'node:child_process'
-import { existsSync } from 'node:fs'
 
-const node = ${JSON.stringify(node)}
-const hook = ${JSON.stringify(hook)}
+const lines = ${JSON.stringify(lines, null, 2)}
 const deadlineMs = 3000
 
 function run(event, payload) {
-  const here = existsSync(node) && existsSync(hook)
-  const [program, args] = here ? [node, [hook]] : ['lh', ['hook']]
   return new Promise(resolve => {
-    const child = spawn(program, [...args, event, '--agent', 'opencode'], { stdio: ['pipe', 'ignore', 'pipe'] })
+    const child = spawn('/bin/sh', ['-c', lines[event]], { stdio: ['pipe', 'ignore', 'pipe'] })
     let said = ''
     const timer = setTimeout(() => child.kill('SIGKILL'), deadlineMs)
     const end = code => {
