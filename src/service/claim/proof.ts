@@ -4,6 +4,9 @@ import type { Presented } from '../../core/refusal.ts'
 import { isUlid } from '../../core/ulid.ts'
 import { usage } from '../../core/fault.ts'
 import { forgetHeld, readHeld, rememberHeld } from '../identity/held.ts'
+import { leasedText, markLeased, unmark } from '../identity/mark.ts'
+import { worktreeKey } from '../identity/purpose.ts'
+import { readWorktree } from '../identity/worktree.ts'
 import type { Workspace } from './workspace.ts'
 
 // What a caller shows to prove that a lease is theirs, in this order: flags, the environment that `exec` and `launch` set, then what this
@@ -59,8 +62,11 @@ function fromNotes(workspace: Workspace, target: Target, holder: Holder): Presen
 }
 
 /** Notes what was granted. Returns a warning when that was not possible; the lease is held all the same. */
-export const noteHeld = (workspace: Workspace, leases: readonly Lease[]): string | null =>
-  rememberHeld(
+export function noteHeld(workspace: Workspace, leases: readonly Lease[]): string | null {
+  const own = leases.find(isOf(workspace))
+  if (own !== undefined)
+    markLeased(workspace.repository, leasedText(own.holder.agentId, own.group?.resources.find(isTicket) ?? own.resource))
+  return rememberHeld(
     workspace.repository,
     leases.map(({ resource, leaseId, token, holder }) => ({
       resource,
@@ -70,12 +76,22 @@ export const noteHeld = (workspace: Workspace, leases: readonly Lease[]): string
       session: holder.sessionId,
     })),
   )
+}
+
+const isTicket = (key: string): boolean => key.startsWith('ticket:')
+
+/** Is this the lease on the worktree itself, which Git's own tools are to see? */
+const isOf =
+  ({ repository }: Workspace) =>
+  ({ resource }: Lease): boolean =>
+    resource.startsWith('worktree:') && resource === worktreeKey(readWorktree(repository).worktreeId)
 
 /** Forgets what its holder has given away. */
-export const noteEnded = (workspace: Workspace, leases: readonly Lease[]): string | null =>
-  leases.length === 0
-    ? null
-    : forgetHeld(
-        workspace.repository,
-        leases.map(({ leaseId }) => leaseId),
-      )
+export function noteEnded(workspace: Workspace, leases: readonly Lease[]): string | null {
+  if (leases.length === 0) return null
+  if (leases.some(isOf(workspace))) unmark(workspace.repository)
+  return forgetHeld(
+    workspace.repository,
+    leases.map(({ leaseId }) => leaseId),
+  )
+}

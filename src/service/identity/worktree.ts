@@ -28,6 +28,8 @@ export interface Purpose {
   readonly branch: string
   /** The branch it was made from, where its work is to go; null when it was made from a bare commit. */
   readonly base: string | null
+  /** The branch came with the worktree, and goes with it when it is merged. */
+  readonly ownBranch: boolean
 }
 
 /** `worktree.json`, as we use it. */
@@ -158,18 +160,18 @@ function print(repository: Repository, { worktreeId, root, purpose }: Judgement)
   return `${JSON.stringify({ schema_version: 1, worktree_id: worktreeId, root, created_at: created, ...wirePurpose(purpose) })}\n`
 }
 
-function wirePurpose(purpose: Purpose | null): Record<string, string> {
+function wirePurpose(purpose: Purpose | null): Record<string, string | boolean> {
   if (purpose === null) return {}
-  const { ticket, branch, base } = purpose
-  return { ...(ticket === null ? {} : { ticket }), branch, ...(base === null ? {} : { base }) }
+  const { ticket, branch, base, ownBranch } = purpose
+  return { ...(ticket === null ? {} : { ticket }), branch, ...(base === null ? {} : { base }), own_branch: ownBranch }
 }
 
 /** A record that says it badly was made for nothing. */
-function purposeIn({ ticket, branch, base }: Record<string, unknown>): Purpose | null {
+function purposeIn({ ticket, branch, base, own_branch }: Record<string, unknown>): Purpose | null {
   if (typeof branch !== 'string' || branch === '') return null
   if (ticket !== undefined && (typeof ticket !== 'string' || !/^[a-z0-9][a-z0-9._-]{0,127}$/.test(ticket))) return null
   if (base !== undefined && (typeof base !== 'string' || base === '')) return null
-  return { ticket: ticket ?? null, branch, base: base ?? null }
+  return { ticket: ticket ?? null, branch, base: base ?? null, ownBranch: own_branch === true }
 }
 
 /** The worktree that this file was copied from, or null when this one is the only one with its id. */

@@ -13,7 +13,7 @@ import type { Entry } from './entries.ts'
 import { leasesOf } from './fence.ts'
 import { sizeOf } from './files.ts'
 import { shell } from './git.ts'
-import { isOurMark, leasedText, markLeased, unmark } from './mark.ts'
+import { isOurMark, leasedText, markLeased, unmark } from '../identity/mark.ts'
 import { removalOf } from './removal-note.ts'
 
 // The worktrees as they are shown: what Git knows of them, and who works in them.

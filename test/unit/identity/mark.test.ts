@@ -4,7 +4,7 @@ import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { afterAll, beforeEach, describe, expect, it } from 'vitest'
 import { findRepository } from '../../../src/host/git.ts'
-import { isOurMark, leasedText, markLeased, markOf, unmark } from '../../../src/service/worktree/mark.ts'
+import { isOurMark, leasedText, markLeased, markOf, unmark } from '../../../src/service/identity/mark.ts'
 
 const all = realpathSync(mkdtempSync(join(tmpdir(), 'lh-mark-')))
 let count = 0

@@ -18,7 +18,7 @@ const git = (cwd: string, ...args: string[]): string =>
 const at = (path: string) => findRepository(path, {})
 const fileOf = (path: string): string => join(at(path).gitDir, 'leasehold', 'worktree.json')
 const onDisk = (path: string): Record<string, unknown> => JSON.parse(readFileSync(fileOf(path), 'utf8')) as Record<string, unknown>
-const purpose: Purpose = { ticket: 'fix-login-01abc', branch: 'agents/Fix-Login', base: 'main' }
+const purpose: Purpose = { ticket: 'fix-login-01abc', branch: 'agents/Fix-Login', base: 'main', ownBranch: true }
 
 beforeEach(() => {
   base = join(all, String(count++))
@@ -56,9 +56,9 @@ describe('what a worktree was made for', () => {
   })
 
   it('is known without a ticket, and without a base', () => {
-    foundWorktree(at(linked), { ticket: null, branch: 'agents/spike', base: null })
-    expect(Object.keys(onDisk(linked))).toEqual(['schema_version', 'worktree_id', 'root', 'created_at', 'branch'])
-    expect(purposeOf(at(linked))).toEqual({ ticket: null, branch: 'agents/spike', base: null })
+    foundWorktree(at(linked), { ticket: null, branch: 'agents/spike', base: null, ownBranch: false })
+    expect(Object.keys(onDisk(linked))).toEqual(['schema_version', 'worktree_id', 'root', 'created_at', 'branch', 'own_branch'])
+    expect(purposeOf(at(linked))).toEqual({ ticket: null, branch: 'agents/spike', base: null, ownBranch: false })
     expect(claimSet(at(linked), 'ticket:null')).toEqual(['ticket:null'])
   })
 
