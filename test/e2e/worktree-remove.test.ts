@@ -149,6 +149,11 @@ describe('worktree remove', () => {
     expect((await a.ok('worktree remove spike --salvage --delete-branch')).worktree.branch_deleted).toBe(true)
     expect(branches(repo.dir)).toEqual(['keeps', 'main'])
     await a.refused('usage', 'worktree remove spike --delete-branch')
+    // A branch that a person had before stays, merged or not.
+    git(repo.dir, 'branch', 'release')
+    await a.ok('worktree add other --branch release')
+    expect((await a.ok('worktree remove other')).worktree.branch_deleted).toBe(false)
+    expect(branches(repo.dir)).toEqual(['keeps', 'main', 'release'])
   })
 
   it('of a detached HEAD keeps commits that no branch has', async () => {

@@ -201,6 +201,25 @@ describe('salvage', () => {
     expect(salvages(repo.dir)).toEqual([ref])
   })
 
+  it('keeps a branch without a commit, files only announced to the index, and a file in the place of a directory', async () => {
+    const { repo, a } = room()
+    write(repo.dir, 'was/dir', 'x')
+    commit(repo.dir)
+    const place = await made(a)
+    git(place, 'checkout', '-q', '--orphan', 'unborn')
+    write(place, 'staged', 'one')
+    git(place, 'add', 'staged')
+    write(place, 'staged', 'two')
+    write(place, 'announced', 'x')
+    git(place, 'add', '--intent-to-add', 'announced')
+    fs.rmSync(path.join(place, 'was'), { recursive: true })
+    write(place, 'was', 'a file now')
+    const before = contentOf(place)
+    const ref = await salvageOf(a)
+    expect(restored(repo.dir, ref)).toEqual(before)
+    expect(git(repo.dir, 'show', `${ref}^1:staged`)).toBe('one')
+  })
+
   it('works in a worktree of a bare repository', async () => {
     const { repo } = room()
     const bare = path.join(folder('room-'), 'hub.git')

@@ -100,7 +100,7 @@ describe('killed in the middle of worktree remove --salvage', () => {
       expect(git(repo.dir, 'show', `${refs[0]}^2:file`), at).toBe('staged')
       expect(git(repo.dir, 'rev-parse', `${refs[0]}^1`), at).toBe(head)
       expect((await a.ok('claim list')).count, at).toBe(0)
-      await a.ok('worktree prune --yes')
+      if (leftovers(repo.dir).length > 0) await a.ok('worktree prune --yes')
       expect(leftovers(repo.dir), at).toEqual([])
     })
     expect(died).toBeGreaterThan(steps.length * 0.9)

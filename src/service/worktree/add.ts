@@ -181,7 +181,8 @@ async function begin(desk: Desk, holder: Holder, subject: Subject, start: Start,
     const ran = await persist(git, args)
     if (ran.status !== 0) throw gitFailed(repository.commonDir, args, ran)
     const own = findRepository(path, {})
-    const purpose = { ticket: subject.ticket, branch, base: start.base }
+    // One that a person had is that person's; one by our name is a left-over of ours.
+    const purpose = { ticket: subject.ticket, branch, base: start.base, ownBranch: !exists || request.branch === undefined }
     const { worktreeId } = foundWorktree(own, purpose)
     if (isInside(path, mainTop(repository))) exclude(repository, mainTop(repository), path)
     return { repository: own, path, worktreeId, purpose, plan, settle: planned.end, undo }

@@ -10,7 +10,7 @@ import type { Entry } from './entries.ts'
 import { fenceOff } from './fence.ts'
 import type { Asker, Fence } from './fence.ts'
 import { filesBelow, shown } from './files.ts'
-import { isOurMark, markGoing, markOf, unmark } from './mark.ts'
+import { isOurMark, markGoing, markOf, unmark } from '../identity/mark.ts'
 import { forgetRemoval, noteRemoval, removalOf } from './removal-note.ts'
 import type { Removal } from './removal-note.ts'
 import { salvage } from './salvage.ts'
@@ -188,7 +188,7 @@ async function branchToDelete(
 ): Promise<string | null> {
   const { purpose } = entry.identity
   // Only a branch that is this worktree's: what somebody checked out here was there before.
-  if (purpose === null || state.branch === null || state.branch !== purpose.branch || state.branch === purpose.base) return null
+  if (purpose?.ownBranch !== true || state.branch === null || state.branch !== purpose.branch || state.branch === purpose.base) return null
   return state.unmerged.length === 0 || saved ? repositoryGit(repository, env).resolve(`refs/heads/${state.branch}`) : null
 }
 

@@ -168,7 +168,7 @@ class Work {
 
   /** The index commit has HEAD's time: the same index is then the same commit, however often it is saved. */
   async #headTime(): Promise<string> {
-    return (await this.#git.run(['show', '--no-patch', '--format=%ct', 'HEAD'])).trim()
+    return this.#state.head === null ? '0' : (await this.#git.run(['show', '--no-patch', '--format=%ct', 'HEAD'])).trim()
   }
 
   async #commit(tree: string, parents: readonly string[], message: string, seconds?: string): Promise<string> {
