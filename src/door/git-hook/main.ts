@@ -1,6 +1,6 @@
 import fs from 'node:fs'
 import { isFault } from '../../core/fault.ts'
-import { refusedCode } from '../../service/enforce/level.ts'
+import { refusedCode } from '../../service/config/enforce-level.ts'
 import { commitHook } from './commit.ts'
 import type { Hook, Open } from './hook.ts'
 

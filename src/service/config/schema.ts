@@ -1,7 +1,7 @@
 import { posix } from 'node:path'
 import { usage } from '../../core/fault.ts'
-import type { Level } from '../enforce/level.ts'
-import { parseBranchLevels, parseLevel } from '../enforce/level.ts'
+import type { Level } from './enforce-level.ts'
+import { parseBranchLevels, parseLevel } from './enforce-level.ts'
 import { parseAgentId } from '../identity/agent.ts'
 import { parseDuration, parseSize } from './durations.ts'
 

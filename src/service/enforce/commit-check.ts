@@ -12,8 +12,8 @@ import { readWorktree } from '../identity/worktree.ts'
 import type { CommitVerdict, Objection, Proof, Standing } from './commit.ts'
 import { judgeCommit, needsLog, standingOf, ticketsIn } from './commit.ts'
 import { changedFiles, currentBranch, currentBranchKey, isReplaying } from './git-facts.ts'
-import type { Level } from './level.ts'
-import { levelFor, parseBranchLevels } from './level.ts'
+import type { Level } from '../config/enforce-level.ts'
+import { levelFor, parseBranchLevels } from '../config/enforce-level.ts'
 import { chronicleOf } from './ownership.ts'
 
 // Gathers what the rules need, lets them judge, and does what follows: a late renewal, words, a level.

@@ -1,7 +1,7 @@
 import { describe, expect, it } from 'vitest'
 import type { Lease, Past } from '../../../src/core/lease.ts'
 import { judgeCommit, needsLog, standingOf, ticketsIn, type CommitFacts, type Standing } from '../../../src/service/enforce/commit.ts'
-import { levelFor, parseBranchLevels, parseLevel } from '../../../src/service/enforce/level.ts'
+import { levelFor, parseBranchLevels, parseLevel } from '../../../src/service/config/enforce-level.ts'
 import { covers } from '../../../src/service/enforce/paths.ts'
 import { pickTrio } from '../../../src/service/enforce/pick.ts'
 import { ann, annAgain, bob } from '../../support/cast.ts'

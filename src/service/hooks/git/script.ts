@@ -1,4 +1,4 @@
-import { refusedCode } from '../../enforce/level.ts'
+import { refusedCode } from '../../config/enforce-level.ts'
 
 // The shell scripts that Git starts. They decide without Node when there is nothing to judge, which is most commits of most repositories,
 // and they are wrong only in the safe direction: whatever they cannot tell at once they leave to Node.
