@@ -1,4 +1,15 @@
-import { chmodSync, existsSync, lstatSync, mkdirSync, readFileSync, readdirSync, statSync, symlinkSync, writeFileSync } from 'node:fs'
+import {
+  chmodSync,
+  existsSync,
+  lstatSync,
+  mkdirSync,
+  readFileSync,
+  readdirSync,
+  rmSync,
+  statSync,
+  symlinkSync,
+  writeFileSync,
+} from 'node:fs'
 import path from 'node:path'
 import { beforeEach, describe, expect, it } from 'vitest'
 import type { AgentName } from '../../../src/service/hooks/agent/names.ts'
@@ -347,6 +358,37 @@ describe('what keeps hooks from running', () => {
     const bin = put(path.join(home, 'bin', 'lh'), '')
     const status = agentStatus('claude', around({ program, env: { PATH: path.dirname(bin) } }))
     expect(status.fires).toBe(true)
+  })
+})
+
+describe('the place of the locks', () => {
+  const runtime = () => path.join(home, '.claude', 'runtime')
+
+  it('is looked at: a symbolic link or a file there makes every hook let everything pass', () => {
+    install('gemini')
+    expect(agentStatus('gemini', around()).fires).toBe(true)
+    put(runtime(), '')
+    expect(agentStatus('gemini', around())).toMatchObject({
+      fires: false,
+      findings: [{ path: runtime(), message: expect.stringContaining('not a directory') }],
+    })
+    rmSync(runtime())
+    symlinkSync(root, runtime())
+    expect(agentStatus('gemini', around())).toMatchObject({
+      fires: false,
+      findings: [{ message: expect.stringContaining('symbolic link') }],
+    })
+  })
+
+  it('tells what failed last, if that is news', () => {
+    install('gemini')
+    const log = put(path.join(runtime(), 'leasehold-hook.log'), `${new Date().toISOString()} gemini before-tool no such thing\n`)
+    expect(agentStatus('gemini', around())).toMatchObject({
+      fires: true,
+      findings: [{ severity: 'note', message: expect.stringContaining('no such thing') }],
+    })
+    writeFileSync(log, '2001-01-01T00:00:00.000Z gemini before-tool long ago\n')
+    expect(agentStatus('gemini', around()).findings).toEqual([])
   })
 })
 

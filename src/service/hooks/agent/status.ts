@@ -8,6 +8,7 @@ import type { Entries } from './document.ts'
 import { ourEntries } from './document.ts'
 import { readAgentFile } from './file.ts'
 import { callOf, handlersOf, programsIn } from './line.ts'
+import { runtimeFindings } from './runtime.ts'
 
 /** How far one form is wired. */
 export interface Wiring {
@@ -50,6 +51,7 @@ export function statusOf(client: Client, around: Surroundings): AgentStatus {
       installed.filter(path => !broken.includes(path)),
     )
     findings.push(...obstacles.filter(({ path }) => path === undefined || !broken.includes(path)))
+    findings.push(...runtimeFindings(around.home, Date.now()))
   }
   if (installed.length > 0 && cover !== null)
     findings.push({
