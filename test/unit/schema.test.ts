@@ -62,6 +62,10 @@ const schemaOf: Readonly<Record<string, string | null>> = {
   'gate pass': 'gate-decide',
   'gate fail': 'gate-decide',
   'gate history': 'gate-history',
+  'hooks install': 'hooks',
+  'hooks uninstall': 'hooks',
+  'hooks status': 'hooks-status',
+  'hooks test': 'hooks-test',
   doctor: 'doctor',
   recover: 'recover',
   verify: 'verify',
@@ -307,6 +311,20 @@ describe('what --json prints is what its schema says', () => {
   it('demo and selftest', () => {
     expect(lh(['demo']).status).toBe(0)
     expect(lh(['selftest', '--seconds', '4', '--agents', '4']).status).toBe(0)
+  })
+
+  it('hooks', () => {
+    const home = { HOME: path.join(folder, 'home') }
+    fs.mkdirSync(home.HOME)
+    for (const client of ['git', 'claude']) {
+      lh(['hooks', 'status', client], home)
+      lh(['hooks', 'install', client, '--dry-run'], home)
+      lh(['hooks', 'install', client], home)
+      lh(['hooks', 'status', client], home)
+      lh(['hooks', 'uninstall', client], home)
+    }
+    lh(['hooks', 'test', 'git'], home)
+    lh(['hooks', 'status'], home)
   })
 
   it('a ticket from intake to done, and its gates', () => {

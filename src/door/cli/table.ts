@@ -309,11 +309,12 @@ export const everyday: readonly CommandSpec[] = [
 
 /** All commands, in the order of `lh --help`. */
 export async function everyCommand(): Promise<readonly CommandSpec[]> {
-  const [{ ticketCommands }, { gateCommands }, { workCommands }, { worktreeCommands }] = await Promise.all([
+  const [{ ticketCommands }, { gateCommands }, { workCommands }, { worktreeCommands }, { hookCommands }] = await Promise.all([
     import('./tables/ticket.ts'),
     import('./tables/gate.ts'),
     import('./tables/work.ts'),
     import('./tables/worktree.ts'),
+    import('./tables/hooks.ts'),
   ])
   const exec = everyday.findIndex(({ path }) => path === 'exec')
   return [
@@ -322,6 +323,7 @@ export async function everyCommand(): Promise<readonly CommandSpec[]> {
     ...workCommands,
     ...worktreeCommands,
     ...gateCommands,
+    ...hookCommands,
     ...everyday.slice(exec + 1),
   ]
 }

@@ -1,6 +1,8 @@
 import { agentId, errorPart, failure, holder, lease, leasesWith, opId, resource, time, token, ulid, witness, worktreeId } from './parts.ts'
 import { operation } from './log.ts'
+import { agentHooksChanged, agentHooksStatus, agentHooksTest } from './agent-hooks.ts'
 import { gateAdd, gateDecide, gateDefine, gateHistory, gateList, gateRun } from './gates.ts'
+import { hooksChanged, hooksStatus, hooksTest } from './hooks.ts'
 import { compact, demo, doctor, recover, selftest, ticketDoctor, verify } from './maintenance.ts'
 import { ticketChanged, ticketImport, ticketList, ticketNext, ticketShow, ticketStart, workBegun, workFinished } from './tickets.ts'
 import { worktreeAdd, worktreeInfo, worktreeInit, worktreeList, worktreePrune, worktreeRemove } from './worktrees.ts'
@@ -148,6 +150,9 @@ export const answers: readonly (readonly [name: string, title: string, schema: S
   ['gate-run', 'lh gate run', gateRun],
   ['gate-decide', 'lh gate pass, lh gate fail', gateDecide],
   ['gate-history', 'lh gate history', gateHistory],
+  ['hooks', 'lh hooks install, lh hooks uninstall', either(hooksChanged, agentHooksChanged)],
+  ['hooks-status', 'lh hooks status', either(hooksStatus, agentHooksStatus)],
+  ['hooks-test', 'lh hooks test', either(hooksTest, agentHooksTest)],
   ['doctor', 'lh doctor', doctor],
   ['recover', 'lh recover', recover],
   ['verify', 'lh verify', verify],
