@@ -16,9 +16,11 @@ import * as esbuild from 'esbuild'
 const root = path.dirname(import.meta.dirname)
 const require = createRequire(import.meta.url)
 const out = path.join(root, `dist.${process.pid}`)
-const ENTRY = 'src/door/cli/main.ts'
-const EXECUTABLE = 'lh'
-const MAIN = 'main'
+/** Programs by source: the file that starts them, and the bundle that is kept with its code. */
+const PROGRAMS = [
+  { entry: 'src/door/cli/main.ts', executable: 'lh', main: 'main' },
+  { entry: 'src/door/agent-hook/entry.ts', executable: 'hook', main: 'hook-main' },
+]
 const PLATFORMS = ['linux-x64', 'linux-arm64', 'darwin-x64', 'darwin-arm64']
 
 async function buildLibrary() {
@@ -41,7 +43,8 @@ async function buildLibrary() {
 /** @param {string} file absolute */
 function chunkName(file) {
   const relative = path.relative(root, file).replaceAll(path.sep, '/')
-  if (relative === ENTRY) return MAIN
+  const program = PROGRAMS.find(({ entry }) => entry === relative)
+  if (program !== undefined) return program.main
   const name = relative.startsWith('src/')
     ? relative.slice('src/'.length)
     : relative.slice(relative.lastIndexOf('node_modules/') + 'node_modules/'.length)
@@ -128,7 +131,7 @@ async function buildExecutable() {
     } else if (known !== file) throw new Error(`two lazy chunks would be named ${name}: ${known} and ${file}`)
     return name
   }
-  nameOf(path.join(root, ENTRY))
+  for (const { entry } of PROGRAMS) nameOf(path.join(root, entry))
   /** @type {Set<string>} */
   const packages = new Set()
   for (let file = queue.shift(); file !== undefined; file = queue.shift()) {
@@ -143,35 +146,39 @@ async function buildExecutable() {
 
 /**
  * `lh.cjs` runs `main.cjs` with the code that V8 made of it here; see code-cache.mjs. Compiling it would cost each process a sixth of
- * Node's own start-up, and as much again for what it runs.
+ * Node's own start-up, and as much again for what it runs. `lh hook` is another program: an agent pays for it with every tool call.
+ * @param {{ executable: string, main: string }} program
  */
-async function writeLoader() {
+async function writeLoader({ executable, main }) {
   const folder = path.join(out, 'bin')
-  const main = path.join(folder, `${MAIN}.cjs`)
+  const bundle = path.join(folder, `${main}.cjs`)
   // As one function expression, the shape in which Node itself compiles a module.
-  await writeFile(main, `(function(exports,require,module,__filename,__dirname){${await readFile(main, 'utf8')}\n})`)
-  const executable = path.join(folder, `${EXECUTABLE}.cjs`)
+  await writeFile(bundle, `(function(exports,require,module,__filename,__dirname){${await readFile(bundle, 'utf8')}\n})`)
+  const starter = path.join(folder, `${executable}.cjs`)
+  const choice =
+    executable === 'lh' ? `process.argv[2] === 'hook' && !/^(-h|--help)$/.test(process.argv[3]) ? 'hook-main' : '${main}'` : `'${main}'`
   await writeFile(
-    executable,
+    starter,
     `#!/usr/bin/env node
 'use strict'
 const { readFileSync } = require('node:fs')
 const { Script } = require('node:vm')
-const filename = __dirname + '/${MAIN}.cjs'
+const program = __dirname + '/' + (${choice})
+const filename = program + '.cjs'
 let cachedData
 try {
-  cachedData = readFileSync(__dirname + '/${MAIN}.' + process.versions.v8 + '.code')
+  cachedData = readFileSync(program + '.' + process.versions.v8 + '.code')
 } catch {
   // Made by another Node: compiled as usual.
 }
-const main = new Script(readFileSync(filename, 'utf8'), { filename, cachedData })
+const main = new Script(readFileSync(filename, 'latin1'), { filename, cachedData })
 main.runInThisContext()(exports, require, module, filename, __dirname)
 `,
   )
-  await chmod(executable, 0o755)
-  const cache = path.join(folder, `${MAIN}.${process.versions.v8}.code`)
+  await chmod(starter, 0o755)
+  const cache = path.join(folder, `${main}.${process.versions.v8}.code`)
   const { PATH, TMPDIR } = process.env
-  const child = spawn(process.execPath, [path.join(root, 'scripts/code-cache.mjs'), main, cache], {
+  const child = spawn(process.execPath, [path.join(root, 'scripts/code-cache.mjs'), bundle, cache], {
     env: { ...(PATH === undefined ? {} : { PATH }), ...(TMPDIR === undefined ? {} : { TMPDIR }), HOME: out },
     stdio: ['ignore', 'ignore', 'inherit'],
   })
@@ -218,7 +225,7 @@ async function printSizes() {
 try {
   const [packages] = await Promise.all([buildExecutable(), buildLibrary()])
   await copyOthers(packages)
-  await writeLoader()
+  for (const program of PROGRAMS) await writeLoader(program)
   await swap()
   await printSizes()
 } finally {

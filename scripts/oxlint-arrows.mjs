@@ -31,6 +31,7 @@ const ARROWS = {
     types: [],
     packages: true,
   },
+  'src/session-lock.ts': { any: ['src/service/session-lock/'], types: [], packages: false },
   'src/version.ts': { any: [], types: [], packages: false },
 }
 

@@ -62,10 +62,16 @@ const schemaOf: Readonly<Record<string, string | null>> = {
   'gate pass': 'gate-decide',
   'gate fail': 'gate-decide',
   'gate history': 'gate-history',
+<<<<<<< ours
   'hooks install': 'hooks',
   'hooks uninstall': 'hooks',
   'hooks status': 'hooks-status',
   'hooks test': 'hooks-test',
+=======
+  'session-lock status': 'session-lock-status',
+  'session-lock release': 'session-lock-release',
+  hook: null,
+>>>>>>> theirs
   doctor: 'doctor',
   recover: 'recover',
   verify: 'verify',
@@ -216,6 +222,18 @@ describe('what --json prints is what its schema says', () => {
     watched.stdin.end()
     await new Promise(resolve => beating.on('close', resolve))
     fitted(args, stdout)
+  })
+
+  it('a session’s lock', () => {
+    const payload = { session_id: 's1', cwd: repository, tool_name: 'Write', tool_input: { file_path: `${repository}/x` } }
+    lh(['session-lock', 'status'])
+    const hook = path.join(path.dirname(executable), 'hook.cjs')
+    expect(spawnSync(process.execPath, [hook, 'before-tool'], { input: JSON.stringify(payload), cwd: repository }).status).toBe(0)
+    expect(lh(['session-lock', 'status']).document['standing']).toBe('live')
+    lh(['why', 'workspace:.'])
+    lh(['status'])
+    expect(lh(['session-lock', 'release'], as('human:one')).status).toBe(2)
+    expect(lh(['session-lock', 'release', '--force', '--reason', 'it is gone'], as('human:one')).document['recorded']).toBe('log')
   })
 
   it('exec', () => {

@@ -94,3 +94,9 @@ export function leaseTable(leases: readonly Wire[], colour: boolean): readonly s
         : text,
   )
 }
+
+/** Who has a session lock, on one line. */
+export const lockInWords = (lock: Wire): string =>
+  printable(
+    `${typeof lock['agent'] === 'string' ? lock['agent'] : 'an agent'} session ${String(lock['session_id'])} (pid ${String(lock['pid'])})`,
+  )

@@ -28,6 +28,11 @@ export interface Values {
   'log.segment_size': number
   'log.retention': number
   'log.retention_size': number
+  'session_lock.enabled': boolean
+  'session_lock.fail': 'open' | 'closed'
+  'session_lock.scope': 'workspace' | 'path'
+  'session_lock.ttl': number
+  'session_lock.outside_git': 'ignore' | 'directory'
 }
 
 /** The name of a setting. */
@@ -50,9 +55,11 @@ export interface Setting<Value> {
 }
 
 /** Settings whose value is a duration: milliseconds in here, seconds on the wire. */
-export const durationKeys: ReadonlySet<Key> = new Set(['ttl', 'stale_after', 'lock_wait', 'log.retention'])
+export const durationKeys: ReadonlySet<Key> = new Set(['ttl', 'stale_after', 'lock_wait', 'log.retention', 'session_lock.ttl'])
 
 const everywhere: readonly Layer[] = ['system', 'user', 'repository', 'environment', 'flag']
+
+const withoutFlag: readonly Layer[] = ['system', 'user', 'repository', 'environment']
 
 const secondMs = 1000
 const dayMs = 86_400 * secondMs
@@ -133,6 +140,19 @@ function patterns(text: string, where: string): string {
     `${where}: ${JSON.stringify(bad)} is no pattern of files.`,
     'Patterns as in .gitattributes, between commas: src/index.ts,**/modules.txt',
   )
+}
+
+const oneOf =
+  <Word extends string>(...words: readonly Word[]) =>
+  (text: string, where: string): Word => {
+    const word = words.find(candidate => candidate === text)
+    if (word === undefined) throw usage(`${where}: ${JSON.stringify(text)} is none of ${words.join(', ')}.`)
+    return word
+  }
+
+function yesOrNo(text: string, where: string): boolean {
+  if (text === 'true' || text === 'false') return text === 'true'
+  throw usage(`${where}: ${JSON.stringify(text)} is neither true nor false.`)
 }
 
 /** The table of settings. Everything that configuration can say is here. */
@@ -233,6 +253,41 @@ export const settings: { readonly [K in Key]: Setting<Values[K]> } = {
     default: '256MiB',
     layers: everywhere,
     parse: size(64 * 1024, 1024 ** 4, '64KiB to 1024GiB'),
+  },
+  'session_lock.enabled': {
+    doc: 'whether the hooks of agents let one session at a time change a workspace',
+    default: 'true',
+    layers: withoutFlag,
+    why: 'hooks have no flags',
+    parse: yesOrNo,
+  },
+  'session_lock.fail': {
+    doc: 'what becomes of a tool call when its hook fails: open lets it run, closed blocks it',
+    default: 'open',
+    layers: withoutFlag,
+    why: 'hooks have no flags',
+    parse: oneOf('open', 'closed'),
+  },
+  'session_lock.scope': {
+    doc: 'what a session locks: the workspace as a whole, or with path each file that it writes',
+    default: 'workspace',
+    layers: withoutFlag,
+    why: 'hooks have no flags',
+    parse: oneOf('workspace', 'path'),
+  },
+  'session_lock.ttl': {
+    doc: 'how long a session lock lasts after the last tool call',
+    default: '5m',
+    layers: withoutFlag,
+    why: 'hooks have no flags',
+    parse: duration(10 * secondMs, dayMs, '10s to 1d'),
+  },
+  'session_lock.outside_git': {
+    doc: 'what is locked outside every Git repository: nothing (ignore), or the directory in which the session works (directory)',
+    default: 'ignore',
+    layers: ['system', 'user', 'environment'],
+    why: 'it is about what lies outside every repository',
+    parse: oneOf('ignore', 'directory'),
   },
 }
 

@@ -6,6 +6,7 @@ import { hooksChanged, hooksStatus, hooksTest } from './hooks.ts'
 import { compact, demo, doctor, recover, selftest, ticketDoctor, verify } from './maintenance.ts'
 import { ticketChanged, ticketImport, ticketList, ticketNext, ticketShow, ticketStart, workBegun, workFinished } from './tickets.ts'
 import { worktreeAdd, worktreeInfo, worktreeInit, worktreeList, worktreePrune, worktreeRemove } from './worktrees.ts'
+import { sessionLock, sessionLockRelease, sessionLockStatus } from './session-lock.ts'
 import { about, always, count, either, flag, list, maybe, object, oneOf, text, type Schema } from './shape.ts'
 
 // What each command prints with `--json` when it succeeds. What it prints when it fails is the schema `error`.
@@ -70,6 +71,7 @@ const status = object({
   worktree_id: maybe(worktreeId),
   store: text(),
   mine: count('how many of the leases are the caller’s'),
+  session_lock: maybe(sessionLock),
   ...leases,
 })
 
@@ -99,7 +101,7 @@ const whoami = object(
   warnings,
 )
 
-const settingValue = about({ type: ['string', 'number', 'null'] }, 'durations in milliseconds, sizes in bytes')
+const settingValue = about({ type: ['string', 'number', 'boolean', 'null'] }, 'durations in milliseconds, sizes in bytes')
 const setting: Members = { key: text(), value: settingValue, text: maybe(text('as it was written')), origin: text() }
 const place: Members = { file: text(), line: count() }
 const saying = object({ origin: text(), text: maybe(text()) }, place)
@@ -112,7 +114,7 @@ export const answers: readonly (readonly [name: string, title: string, schema: S
   ['init', 'lh init', object({ ...ok, made: list(text()), kept: list(text()), agent: maybe(agentId), store: text(), next: list(text()) })],
   ['whoami', 'lh whoami', whoami],
   ['status', 'lh status', status],
-  ['why', 'lh why', why],
+  ['why', 'lh why', either(why, sessionLockStatus)],
   ['acquire', 'lh claim acquire', granted],
   ['renew', 'lh claim renew', renewed],
   ['heartbeat', 'lh claim heartbeat', heartbeat],
@@ -130,6 +132,8 @@ export const answers: readonly (readonly [name: string, title: string, schema: S
   ['history', 'lh claim history', object({ ...ok, operations: list(operation), count: count() })],
   ['operation', 'a line of lh claim history --follow and of lh log export', operation],
   ['exec', 'lh exec', exec],
+  ['session-lock-status', 'lh session-lock status, lh why workspace:<directory>', sessionLockStatus],
+  ['session-lock-release', 'lh session-lock release', sessionLockRelease],
   ['ticket', 'lh ticket create, edit, set, comment, review, depend, ready, queue, done, close, reopen', ticketChanged],
   ['ticket-list', 'lh ticket list', ticketList],
   ['ticket-show', 'lh ticket show', ticketShow],

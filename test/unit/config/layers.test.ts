@@ -154,6 +154,16 @@ const samples: { readonly [K in Key]: readonly (readonly [text: string, value: u
     ['4MiB', 4_194_304],
     ['1GiB', 1_073_741_824],
   ],
+  'session_lock.enabled': ['true', 'false', 'true', 'false'].map(text => [text, text === 'true'] as const),
+  'session_lock.fail': ['closed', 'open', 'closed', 'open'].map(text => [text, text] as const),
+  'session_lock.scope': ['path', 'workspace', 'path', 'workspace'].map(text => [text, text] as const),
+  'session_lock.ttl': [
+    ['10s', 10_000],
+    ['2m', 120_000],
+    ['1h', 3_600_000],
+    ['1d', 86_400_000],
+  ],
+  'session_lock.outside_git': ['directory', 'ignore', 'directory'].map(text => [text, text] as const),
 }
 const defaults: { readonly [K in Key]: unknown } = {
   'agent.id': null,
@@ -172,6 +182,11 @@ const defaults: { readonly [K in Key]: unknown } = {
   'log.segment_size': 1_048_576,
   'log.retention': 7_776_000_000,
   'log.retention_size': 268_435_456,
+  'session_lock.enabled': true,
+  'session_lock.fail': 'open',
+  'session_lock.scope': 'workspace',
+  'session_lock.ttl': 300_000,
+  'session_lock.outside_git': 'ignore',
 }
 
 describe('precedence', () => {

@@ -1,11 +1,12 @@
 import type { Wire } from '../../../core/wire.ts'
 import { explainResource } from '../../../service/claim/explain.ts'
 import { listDocument } from '../../../service/claim/reports.ts'
+import { explainLock } from '../../../service/session-lock/report.ts'
 import { whoamiDocument } from '../../../service/claim/whoami.ts'
 import type { Context, Run } from '../command.ts'
 import { openWorkspace } from '../open.ts'
 import { resourceOf } from '../resource.ts'
-import { columns, holderInWords, leaseTable, paint, paintStanding, printable, said, untilInWords } from '../text.ts'
+import { columns, holderInWords, leaseTable, lockInWords, paint, paintStanding, printable, said, untilInWords } from '../text.ts'
 
 /** `lh whoami` */
 export const whoami: Run = async context => {
@@ -37,6 +38,7 @@ export const status: Run = async context => {
   const isMine = (lease: Wire): boolean => identity !== null && (lease['holder'] as Wire)['agent_id'] === identity.holder.agentId
   const warnings = [...view.warnings, ...(identity === null || identity.warning === null ? [] : [identity.warning]), ...troubles(leases)]
   const agent = identity?.holder.agentId ?? null
+  const lock = lockHere(workspace.repository.root, context.env)
   const document = {
     ok: true,
     agent,
@@ -45,6 +47,7 @@ export const status: Run = async context => {
     leases,
     count,
     mine: leases.filter(isMine).length,
+    session_lock: lock,
     pending,
     warnings,
   }
@@ -55,6 +58,7 @@ export const status: Run = async context => {
       agent,
       leases.filter(isMine),
       leases.filter(lease => !isMine(lease)),
+      lock,
       warnings,
     ),
   )
@@ -78,6 +82,7 @@ function statusLines(
   agent: string | null,
   mine: readonly Wire[],
   others: readonly Wire[],
+  lock: Wire | null,
   warnings: readonly string[],
 ): readonly string[] {
   const { colour } = context.output
@@ -86,12 +91,32 @@ function statusLines(
     leases.length === 0 ? [] : [heading(title), ...leaseTable(leases, colour).map(line => `  ${line}`), '']
   const empty = mine.length + others.length === 0 ? ['nobody holds anything here; to take something: lh claim acquire <resource>', ''] : []
   const warned = warnings.length === 0 ? [] : [paint(colour, 'yellow', 'warnings'), ...warnings.map(text => `  ${printable(text)}`), '']
-  const lines = [agent ?? 'nobody (see: lh whoami)', '', ...empty, ...section('mine', mine), ...section('others', others), ...warned]
+  const locked = lock === null ? [] : [heading('session lock'), `  ${lockInWords(lock)}; see: lh why workspace:.`, '']
+  const lines = [
+    agent ?? 'nobody (see: lh whoami)',
+    '',
+    ...empty,
+    ...section('mine', mine),
+    ...section('others', others),
+    ...locked,
+    ...warned,
+  ]
   return lines.slice(0, -1)
+}
+
+/** The session lock of this workspace while it counts; null when there is none, or it cannot be read. */
+function lockHere(root: string | null, env: NodeJS.ProcessEnv): Wire | null {
+  try {
+    const { standing, session_lock: lock } = root === null ? {} : explainLock(root, env)
+    return standing === 'live' ? (lock as Wire) : null
+  } catch {
+    return null
+  }
 }
 
 /** `lh why` */
 export const why: Run = async context => {
+  if (/^workspace:/i.test(context.positionals[0]!)) return (await import('./session-lock.ts')).why(context)
   const workspace = await openWorkspace(context)
   const resource = await resourceOf(workspace, context.positionals[0]!)
   const view = await workspace.coordinator.view()

@@ -1,0 +1,324 @@
+import { closeSync, constants, openSync, writeSync } from 'node:fs'
+import { isAbsolute } from 'node:path'
+import type { Witness } from '../../core/lease.ts'
+import type { Repository } from '../../host/git.ts'
+import { ancestors } from '../../host/process.ts'
+import { isClient } from '../identity/agent.ts'
+import type { HeldEntry } from '../identity/held.ts'
+import { LockDirectory, runtimeDirectory } from './binding.ts'
+import { Guard, type Stretch } from './guard.ts'
+import { note } from './journal.ts'
+import { emptyMemo, leasesOf, memoFile, memosOf, readMemo, removeMemo, writeMemo, type Memo, type PathLease } from './memo.ts'
+import { elapsedMs, momentNow } from './moment.ts'
+import { normalise, type Client, type HookEvent, type Payload } from './payload.ts'
+import { hookSettings, type HookSettings } from './settings.ts'
+import { intentOf, isShell, statedTimeoutMs, type Intent } from './tools.ts'
+import { blockText } from './words.ts'
+import { targetsOf, type Target } from './workspaces.ts'
+
+/** The leases of one workspace; the door knows how to open its store. */
+export interface Leases {
+  renew(
+    entries: readonly HeldEntry[],
+    memo: Memo,
+    stretchMs: number | null,
+    restore: boolean,
+  ): Promise<{ readonly memo: Memo; readonly lost: readonly string[] }>
+  take(files: readonly string[], ttlMs: number): Promise<{ readonly taken: readonly PathLease[]; readonly refused: string | null }>
+  release(memo: Memo): Promise<void>
+}
+
+/** Whose leases. */
+export interface Party {
+  readonly agentId: string
+  readonly session: string
+  readonly witness: Witness | null
+  readonly waitMs: number
+}
+
+/** One call of a hook. */
+export interface HookCall {
+  /** What the hook was installed for; null: as the payload says. */
+  readonly event: HookEvent | null
+  /** The client that it was installed for. */
+  readonly hint: Client | null
+  /** What the client sent, parsed. */
+  readonly payload: unknown
+  readonly env: NodeJS.ProcessEnv
+  readonly cwd: string
+  /** As `elapsedMs` counts: until then there has to be an answer. */
+  readonly deadline: number
+  readonly openLeases: (repository: Repository, env: NodeJS.ProcessEnv, party: Party) => Promise<Leases>
+}
+
+/** A call after its payload was understood. */
+interface Scene {
+  readonly call: HookCall
+  readonly payload: Payload
+  readonly directory: LockDirectory
+  readonly guard: Guard
+}
+
+/** A workspace with the settings that hold in it. */
+interface Place extends Target {
+  readonly settings: HookSettings
+}
+
+/** What a client lets its commands take when nobody says, milliseconds. */
+const longestCommandMs = 600_000
+/** Beyond what a command may take. */
+const slackMs = 60_000
+/** Longer than a day is a mistake or a lie. */
+const longestStretchMs = 86_400_000
+/** Background work has no end that is told; a client that is proven dead ends it at once, another hook sooner. */
+const backgroundMs = 3_600_000
+/** Kept for what follows the lock's own work. */
+const reserveMs = 100
+
+/** Answers a hook: null lets the tool run, a text blocks it. Throws for what only `failure` may turn into an answer. */
+export async function answerHook(call: HookCall): Promise<string | null> {
+  const payload = normalise(call.payload, call.event, call.hint, call.env, call.cwd)
+  if (typeof payload === 'string') throw new Error(payload)
+  const directory = new LockDirectory(runtimeDirectory(call.env))
+  const { sessionId, client, cwd, event } = payload
+  const guard = new Guard(directory, { sessionId, agent: client, cwd, env: call.env }, call.deadline - reserveMs)
+  const scene: Scene = { call, payload, directory, guard }
+  switch (event) {
+    case 'before-tool':
+      return before(scene)
+    case 'after-tool':
+    case 'refresh':
+      await during(scene)
+      return null
+    case 'stop':
+      await stopped(scene)
+      return null
+    case 'session-start':
+      await started(scene)
+      return null
+    case 'session-end':
+      guard.releaseAll()
+      await leavePaths(scene, true)
+      return null
+  }
+}
+
+/** What a failure becomes: null lets the tool run. Writes the one line about it. */
+export async function failure(call: Pick<HookCall, 'event' | 'hint' | 'env' | 'cwd'>, what: string): Promise<string | null> {
+  const { event, hint, env, cwd } = call
+  const said = what.split('\n')[0] ?? ''
+  try {
+    note(runtimeDirectory(env), `${hint ?? '-'} ${event ?? '-'} ${said}`)
+  } catch {
+    // Without a home there is no place for it.
+  }
+  if (event !== 'before-tool' && event !== null) return null
+  const [target] = targetsOf([], cwd, true)
+  const settings = await hookSettings(target?.repository ?? null, env)
+  // Without an event we may have been called for anything, and to block a stop would keep the agent working.
+  return settings.fail === 'closed' && event === 'before-tool' && settings.enabled
+    ? `leasehold: the session lock could not be checked, and session_lock.fail is closed: ${said}`
+    : null
+}
+
+async function before(scene: Scene): Promise<string | null> {
+  const { payload, guard, call } = scene
+  const intent = intentOf(payload)
+  const places = await placesOf(scene, intent)
+  const stretch = stretchOf(payload, call.env)
+  if (!intent.writes) {
+    await renewAll(scene, places, null, false)
+    return null
+  }
+  const guarded = places.filter(({ settings }) => settings.enabled)
+  const whole = guarded.filter(({ settings }) => settings.scope === 'workspace' || intent.shell)
+  const shared = guarded.filter(place => !whole.includes(place))
+  if (whole.length > 0) {
+    const ttlMs = Math.min(...whole.map(({ settings }) => settings.ttlMs))
+    const result = guard.enter(
+      whole.map(({ root }) => root),
+      ttlMs,
+      stretch,
+    )
+    const reason =
+      result === null || result.acquired ? null : blockText(result, payload.sessionId, workspaceOf(result.holder, whole), momentNow())
+    if (reason !== null) return reason
+  }
+  for (const place of shared) {
+    const refused = await takeFiles(scene, place)
+    if (refused !== null) return refused
+  }
+  return renewAll(scene, places, stretch, false)
+}
+
+async function during(scene: Scene): Promise<void> {
+  const { payload, guard } = scene
+  const places = await placesOf(scene, intentOf(payload))
+  const over = payload.event === 'after-tool' ? (payload.toolUseId ?? payload.tool) : null
+  for (const { root, settings } of places) {
+    if (!settings.enabled) continue
+    // In path scope a command has the workspace only while it runs.
+    if (settings.scope === 'path' && over !== null) guard.releaseOne(root)
+    else guard.refresh([root], settings.ttlMs, over)
+  }
+  await renewAll(scene, places, null, payload.event === 'after-tool')
+}
+
+async function stopped(scene: Scene): Promise<void> {
+  const { payload, guard } = scene
+  const places = await placesOf(scene, intentOf({ ...payload, tool: null }))
+  if (payload.background > 0) {
+    const ttlMs = Math.min(...places.map(({ settings }) => settings.ttlMs), 300_000)
+    // Nobody but a proof can say that background work is over; without one it is given less.
+    guard.keepAll(ttlMs, { id: 'background', ms: guard.client === null ? longestCommandMs : backgroundMs })
+  } else {
+    guard.releaseAll()
+    await leavePaths(scene, false)
+  }
+  await renewAll(scene, places, null, payload.background === 0)
+}
+
+async function started({ payload, guard, call, directory }: Scene): Promise<void> {
+  const { CLAUDE_ENV_FILE: file, LEASEHOLD_SESSION_ID: launched } = call.env
+  try {
+    if (file !== undefined && file !== '') exportIdentity(file, launched || payload.sessionId)
+  } catch (error) {
+    note(directory.path, `${payload.client} session-start ${(error as Error).message}`)
+  }
+  const [target] = targetsOf([], payload.cwd, true)
+  const { enabled, ttlMs } = await hookSettings(target?.repository ?? null, call.env)
+  if (enabled) guard.adopt(ttlMs)
+}
+
+/** The commands that the agent runs know who they are, also after the client has changed its session's id. */
+function exportIdentity(file: string, session: string): void {
+  if (!isAbsolute(file) || !/^[\w.:@+-]{1,256}$/.test(session)) return
+  const { O_WRONLY, O_APPEND, O_CREAT, O_NOFOLLOW, O_NONBLOCK } = constants
+  const fd = openSync(file, O_WRONLY | O_APPEND | O_CREAT | O_NOFOLLOW | O_NONBLOCK, 0o600)
+  try {
+    writeSync(fd, `export LEASEHOLD_SESSION_ID='${session}'\n`)
+  } finally {
+    closeSync(fd)
+  }
+}
+
+/** The workspaces that this is about, with the settings of each. */
+async function placesOf({ payload, call, directory }: Scene, intent: Intent): Promise<readonly Place[]> {
+  const targets = targetsOf(intent.paths, payload.cwd, intent.shell || !intent.writes)
+  const places: Place[] = []
+  for (const target of targets) {
+    const settings = await hookSettings(target.repository, call.env)
+    if (settings.fault !== null) note(directory.path, `${payload.client} ${payload.event} ${settings.fault}`)
+    if (target.repository === null && settings.outsideGit === 'ignore') continue
+    places.push({ ...target, settings })
+  }
+  return places
+}
+
+/** How long what begins now may take, when it runs commands. */
+function stretchOf(payload: Payload, env: NodeJS.ProcessEnv): Stretch | null {
+  if (!isShell(payload.tool)) return null
+  const most = Number(env['BASH_MAX_TIMEOUT_MS'])
+  const ms = statedTimeoutMs(payload) ?? (most > 0 ? most : longestCommandMs)
+  return { id: payload.toolUseId ?? payload.tool ?? '', ms: Math.min(ms, longestStretchMs) + slackMs }
+}
+
+const workspaceOf = (holder: Readonly<Record<string, unknown>>, places: readonly Place[]): string =>
+  typeof holder['workspace'] === 'string' && places.some(({ root }) => root === holder['workspace'])
+    ? holder['workspace']
+    : (places[0]?.root ?? '.')
+
+/** Under which names this session may have taken leases. */
+function sessionsOf({ payload, call }: Scene): ReadonlySet<string> {
+  const own = new Set([payload.sessionId])
+  const { LEASEHOLD_SESSION_ID: launched } = call.env
+  if (launched) own.add(launched)
+  // Gemini tells its commands no session id: there its process makes the name.
+  if (payload.client === 'gemini' || payload.client === 'cursor' || payload.client === 'opencode') {
+    const client = ancestors(process.pid).find(ancestor => isClient(ancestor, payload.client))
+    if (client !== undefined) own.add(`pid${client.pid}-${client.startTicks}`)
+  }
+  return own
+}
+
+function partyOf({ payload, guard, call }: Scene): Party {
+  const { LEASEHOLD_AGENT_ID: named, LEASEHOLD_SESSION_ID: launched } = call.env
+  const session = launched || payload.sessionId
+  const agentId =
+    named !== undefined && /^[a-z][a-z0-9_-]*:[\u0021-\u007e]{1,128}$/.test(named)
+      ? named
+      : `agent:${payload.client}-${session.slice(0, 8)}`
+  return { agentId, session, witness: guard.client, waitMs: Math.min(1000, call.deadline - elapsedMs() - reserveMs) }
+}
+
+/**
+ * Renews the session's leases in these workspaces, a fifth of the shortest one's length after the last time, or at once for a command that
+ * may outlast them. The text says of a lost one what to do; it is said once.
+ */
+async function renewAll(scene: Scene, places: readonly Place[], stretch: Stretch | null, restore: boolean): Promise<string | null> {
+  const { call, payload, directory } = scene
+  const said: string[] = []
+  for (const { repository, root } of places) {
+    if (repository === null) continue
+    const entries = leasesOf(repository, sessionsOf(scene))
+    const file = memoFile(directory, root, payload.sessionId)
+    const memo = entries.length > 0 || directory.has(file) ? readMemo(file) : emptyMemo
+    if (entries.length === 0 && memo.paths.length === 0) continue
+    const { clk } = momentNow()
+    const isDue = memo.due === null || memo.due.b !== clk?.b || clk.m >= memo.due.m
+    // What the agent was not told yet waits for its next write.
+    if (
+      !isDue &&
+      !(restore && memo.stretched.length > 0) &&
+      (stretch === null || stretch.ms <= secureMs(memo, clk?.m ?? 0)) &&
+      memo.lost.length === 0
+    )
+      continue
+    const leases = await call.openLeases(repository, call.env, partyOf(scene))
+    const renewed = await leases.renew(entries, memo, stretch?.ms ?? null, restore)
+    const telling = payload.event === 'before-tool' && intentOf(payload).writes
+    directory.locked(call.deadline - reserveMs, () =>
+      writeMemo(file, root, payload.sessionId, {
+        ...renewed.memo,
+        told: telling ? renewed.memo.told : memo.told,
+        lost: telling ? [] : renewed.lost,
+      }),
+    )
+    if (telling) said.push(...renewed.lost)
+  }
+  return said.length === 0 ? null : said.join('\n')
+}
+
+/** For how long the leases are safe without another renewal: four more of the fifths after which they are renewed. */
+const secureMs = ({ due, stretched }: Memo, m: number): number => (due === null || stretched.length > 0 ? 0 : due.m - m + 4 * due.span)
+
+/** Takes the files that a tool writes; a text says who has one of them. */
+async function takeFiles(scene: Scene, { repository, root, files, settings }: Place): Promise<string | null> {
+  const { call, payload, directory } = scene
+  if (repository === null || files.length === 0) return null
+  const file = memoFile(directory, root, payload.sessionId)
+  const leases = await call.openLeases(repository, call.env, partyOf(scene))
+  const { taken, refused } = await leases.take(files, settings.ttlMs)
+  if (taken.length > 0) {
+    directory.locked(call.deadline - reserveMs, () => {
+      const memo = readMemo(file)
+      const others = memo.paths.filter(({ resource }) => !taken.some(lease => lease.resource === resource))
+      writeMemo(file, root, payload.sessionId, { ...memo, paths: [...others, ...taken] })
+    })
+  }
+  return refused
+}
+
+/** Gives back the files of the session, and forgets it when it is over. */
+async function leavePaths(scene: Scene, over: boolean): Promise<void> {
+  const { call, payload, directory } = scene
+  for (const { file, root } of memosOf(directory, payload.sessionId)) {
+    const memo = readMemo(file)
+    const repository = memo.paths.length === 0 ? null : (targetsOf([], root, true)[0]?.repository ?? null)
+    if (repository !== null) await (await call.openLeases(repository, call.env, partyOf(scene))).release(memo)
+    directory.locked(call.deadline - reserveMs, () => {
+      if (over) removeMemo(file)
+      else if (memo.paths.length > 0) writeMemo(file, root, payload.sessionId, { ...readMemo(file), paths: [] })
+    })
+  }
+}

@@ -1,0 +1,153 @@
+import type { Caller, Refused } from '../../coordinator.ts'
+import type { Lease } from '../../core/lease.ts'
+import { refusalCode, wordRefusal } from '../../core/refusal.ts'
+import { maxKeyBytes } from '../../core/resource.ts'
+import { sha256Hex } from '../../core/sha256.ts'
+import { relative } from 'node:path'
+import type { Witness } from '../../core/lease.ts'
+import type { Workspace } from '../claim/workspace.ts'
+import type { HeldEntry } from '../identity/held.ts'
+import { ensureWorktree, readWorktree } from '../identity/worktree.ts'
+import type { Memo, PathLease, Stretched } from './memo.ts'
+
+/** For whom, and for how long. */
+export interface Renewal {
+  readonly entries: readonly HeldEntry[]
+  readonly memo: Memo
+  /** A command that begins now may take this long; null: none does. */
+  readonly stretchMs: number | null
+  /** A command is over: what was stretched goes back. */
+  readonly restore: boolean
+  readonly agentId: string
+  readonly session: string
+  readonly witness: Witness | null
+}
+
+/** What came of it. */
+export interface Renewed {
+  readonly memo: Memo
+  /** Leases that are lost and of which the agent was not told yet: what to say. */
+  readonly lost: readonly string[]
+}
+
+/** Hooks renew again after this part of the shortest lease. */
+const duePart = 1 / 5
+
+/** Of a session that writes everywhere, only the latest files stay its own. */
+const maxPaths = 64
+
+/** Renews what the session holds here, tickets and files, and says what it has lost. */
+export async function renewLeases(workspace: Workspace, renewal: Renewal): Promise<Renewed> {
+  const { memo } = renewal
+  const lost: string[] = []
+  const told: string[] = []
+  const stretched: Stretched[] = []
+  let shortestMs = 30 * 60_000
+  let clock: string | null = null
+  let now = 0
+  const done = new Set<number>()
+  const view = await workspace.coordinator.view()
+  for (const { resource, leaseId, token, agentId, session } of renewal.entries) {
+    // The members of a group have one token, and one renewal is for all of them.
+    if (done.has(token)) continue
+    done.add(token)
+    const lease = view.lease(resource)
+    const before = memo.stretched.find(item => item.leaseId === leaseId)?.ttlSecs ?? (lease?.leaseId === leaseId ? lease.ttlSecs : null)
+    const needed = renewal.stretchMs === null ? 0 : Math.ceil(renewal.stretchMs / 1000)
+    const ttlSecs = before === null || before === 0 ? undefined : Math.max(before, needed)
+    const answer = await workspace.coordinator.renew(callerOf(workspace, agentId, session), {
+      target: { resource },
+      presented: { leaseId, token },
+      heartbeat: ttlSecs === undefined || ttlSecs === lease?.ttlSecs,
+      ...(ttlSecs === undefined || ttlSecs === lease?.ttlSecs ? {} : { ttlSecs }),
+    })
+    if (answer.ok) {
+      clock = answer.now.b
+      now = answer.now.m
+      for (const renewed of answer.leases) if (renewed.ttlSecs > 0) shortestMs = Math.min(shortestMs, renewed.ttlSecs * 1000)
+      if (before !== null && ttlSecs !== undefined && ttlSecs > before) stretched.push({ leaseId, ttlSecs: before })
+    } else if (isLost(answer)) {
+      told.push(leaseId)
+      if (!memo.told.includes(leaseId)) lost.push(wordsOf(answer, resource))
+    }
+  }
+  const paths: PathLease[] = []
+  for (const path of memo.paths.slice(-maxPaths)) {
+    const answer = await workspace.coordinator.renew(callerOf(workspace, renewal.agentId, renewal.session), {
+      target: { resource: path.resource },
+      presented: { leaseId: path.leaseId, token: path.token },
+      heartbeat: true,
+    })
+    if (!answer.ok) continue
+    paths.push(path)
+    clock = answer.now.b
+    now = answer.now.m
+    for (const renewed of answer.leases) if (renewed.ttlSecs > 0) shortestMs = Math.min(shortestMs, renewed.ttlSecs * 1000)
+  }
+  const due = clock === null ? memo.due : { b: clock, m: now + shortestMs * duePart, span: shortestMs * duePart }
+  return { memo: { due, told, lost, stretched, paths }, lost }
+}
+
+/** What of the files is somebody else's, in words; null: all are ours now. */
+export async function takePaths(
+  workspace: Workspace,
+  files: readonly string[],
+  ttlMs: number,
+  who: Pick<Renewal, 'agentId' | 'session' | 'witness'>,
+): Promise<{ readonly taken: readonly PathLease[]; readonly refused: string | null }> {
+  const { worktreeId } = ensureWorktree(workspace.repository)
+  const resources = [...new Set(files.map(file => keyOf(workspace, worktreeId, file)))].slice(0, 32)
+  const holder = { agentId: who.agentId, worktreeId, sessionId: who.session, witness: who.witness }
+  const answer = await workspace.coordinator.acquire(
+    { holder },
+    { resources, ttlSecs: Math.ceil(ttlMs / 1000), reason: 'written by an agent’s tool' },
+  )
+  if (answer.ok) return { taken: answer.leases.map(({ resource, leaseId, token }) => ({ resource, leaseId, token })), refused: null }
+  const { refusal } = answer
+  const lease = 'lease' in refusal ? refusal.lease : null
+  if (refusalCode(refusal) !== 'held' || lease === null) throw new Error(wordRefusal(refusal, answer.now).message)
+  return { taken: [], refused: conflictWords(lease, answer) }
+}
+
+/** Gives back the files of a session. Never says no: what is gone is gone. */
+export async function releasePaths(
+  workspace: Workspace,
+  paths: readonly PathLease[],
+  who: Pick<Renewal, 'agentId' | 'session'>,
+): Promise<void> {
+  for (const { resource, leaseId, token } of paths) {
+    await workspace.coordinator.release(callerOf(workspace, who.agentId, who.session), {
+      target: { resource },
+      presented: { leaseId, token },
+    })
+  }
+}
+
+function callerOf(workspace: Workspace, agentId: string, sessionId: string | null): Caller {
+  return { holder: { agentId, worktreeId: readWorktree(workspace.repository).worktreeId, sessionId, witness: null } }
+}
+
+const isLost = ({ refusal }: Refused): boolean => ['superseded', 'not_found', 'not_owner'].includes(refusalCode(refusal))
+
+function wordsOf({ refusal, now }: Refused, resource: string): string {
+  const { message, hint } = wordRefusal(refusal, now)
+  return `your lease of ${resource} is lost, so this write was stopped once: ${message}\nnext: ${hint === undefined || hint === '' ? `lh why ${resource}` : hint}`
+}
+
+function conflictWords(lease: Lease, { now }: Refused): string {
+  const name = lease.resource.slice(lease.resource.indexOf('/') + 1)
+  const left =
+    lease.deadlineM === null
+      ? ''
+      : `; it ends when that session ends, or in ${Math.max(0, Math.round((lease.deadlineM - now.m) / 1000))} s without a sign of it`
+  return `${name} is being written by another session: ${lease.holder.sessionId ?? lease.holder.agentId} — write other files, or wait${left}\nwho and why: lh claim list`
+}
+
+/** `wpath:<worktree>/<path>`; of a path too long for a key, its hash. */
+function keyOf(workspace: Workspace, worktreeId: string, file: string): string {
+  const path = relative(workspace.repository.root ?? '/', file).normalize('NFC')
+  const folded = workspace.repository.ignoreCase ? path.toLowerCase().normalize('NFC') : path
+  const key = `wpath:${worktreeId}/${folded}`
+  const plain = Buffer.byteLength(key) <= maxKeyBytes && !/[\p{Cc}\p{Cf}\p{Surrogate}\ufffd\u2028\u2029]/u.test(folded)
+  return plain ? key : `wpath:${worktreeId}/#${sha256Hex(Buffer.from(folded), 32)}`
+}

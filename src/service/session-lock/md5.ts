@@ -1,0 +1,39 @@
+// MD5 (RFC 1321) in plain arithmetic: names a file, protects nothing. The native one costs a fresh Node process 3 to 7 ms to load,
+// a tenth of what one tool call pays for its hook.
+
+const shifts = [7, 12, 17, 22, 5, 9, 14, 20, 4, 11, 16, 23, 6, 10, 15, 21]
+
+/** MD5 of a text's UTF-8 bytes, 32 hexadecimal digits. */
+export function md5Hex(text: string): string {
+  const bytes = Buffer.from(text)
+  const words = (((bytes.length + 8) >> 6) + 1) * 16
+  const message = Buffer.alloc(words * 4)
+  bytes.copy(message)
+  message[bytes.length] = 0x80
+  message.writeUInt32LE((bytes.length * 8) >>> 0, words * 4 - 8)
+  message.writeUInt32LE(Math.floor(bytes.length / 0x2000_0000), words * 4 - 4)
+  let [a0, b0, c0, d0] = [0x67452301, 0xefcdab89 | 0, 0x98badcfe | 0, 0x10325476]
+  for (let block = 0; block < message.length; block += 64) {
+    let [a, b, c, d] = [a0, b0, c0, d0]
+    for (let i = 0; i < 64; i++) {
+      const round = i >> 4
+      const [mixed, word] =
+        round === 0
+          ? [(b & c) | (~b & d), i]
+          : round === 1
+            ? [(d & b) | (~d & c), (5 * i + 1) & 15]
+            : round === 2
+              ? [b ^ c ^ d, (3 * i + 5) & 15]
+              : [c ^ (b | ~d), (7 * i) & 15]
+      // The constant of step i is |sin(i + 1)| in 32 bits: derived, so there is no table to mistype.
+      const constant = Math.floor(Math.abs(Math.sin(i + 1)) * 0x1_0000_0000)
+      const sum = (a + mixed + constant + message.readInt32LE(block + word * 4)) | 0
+      const by = shifts[round * 4 + (i & 3)]!
+      ;[a, d, c, b] = [d, c, b, (b + ((sum << by) | (sum >>> (32 - by)))) | 0]
+    }
+    ;[a0, b0, c0, d0] = [(a0 + a) | 0, (b0 + b) | 0, (c0 + c) | 0, (d0 + d) | 0]
+  }
+  const digest = Buffer.alloc(16)
+  for (const [at, word] of [a0, b0, c0, d0].entries()) digest.writeInt32LE(word, at * 4)
+  return digest.toString('hex')
+}

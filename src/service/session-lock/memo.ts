@@ -1,0 +1,94 @@
+import { join } from 'node:path'
+import type { Repository } from '../../host/git.ts'
+import { worktreeDirectory } from '../../host/paths.ts'
+import { readHeld, type HeldEntry } from '../identity/held.ts'
+import { readOwn, removeOwn, writeOwn, type LockDirectory } from './binding.ts'
+import { computeWorkspaceHash } from './lock.ts'
+import { md5Hex } from './md5.ts'
+import type { Clk } from './record.ts'
+
+// What hooks of one session remember of its leases in one workspace: when to renew again, what the agent was already told, and in path
+// scope which files it has. A cache and a throttle: without it leases are renewed too often, and nothing else.
+
+/** A file that this session has for itself. */
+export interface PathLease {
+  readonly resource: string
+  readonly leaseId: string
+  readonly token: number
+}
+
+/** A lease whose time was stretched for a long command, and what it was before. */
+export interface Stretched {
+  readonly leaseId: string
+  readonly ttlSecs: number
+}
+
+export interface Memo {
+  /** The moment from which leases are to be renewed again, and how long after the last renewal that is. */
+  readonly due: (Clk & { readonly span: number }) | null
+  /** Leases that were lost, by id, and whose loss the agent was told. */
+  readonly told: readonly string[]
+  /** What the agent has to be told at its next write. */
+  readonly lost: readonly string[]
+  readonly stretched: readonly Stretched[]
+  readonly paths: readonly PathLease[]
+}
+
+export const emptyMemo: Memo = { due: null, told: [], lost: [], stretched: [], paths: [] }
+
+const memoName = (session: string): RegExp => new RegExp(`^session-leases-[0-9a-f]{12}-${md5Hex(session).slice(0, 12)}\\.json$`)
+
+/** Where it is kept. */
+export const memoFile = (directory: LockDirectory, root: string, session: string): string =>
+  join(directory.path, `session-leases-${computeWorkspaceHash(root)}-${md5Hex(session).slice(0, 12)}.json`)
+
+/** What is remembered; nothing when it cannot be read. */
+export function readMemo(file: string): Memo {
+  try {
+    const { due, told, lost, stretched, paths } = JSON.parse(readOwn(file) ?? '{}') as Partial<Memo>
+    return {
+      due: typeof due?.b === 'string' && typeof due.m === 'number' && typeof due.span === 'number' ? due : null,
+      told: Array.isArray(told) ? told.filter(item => typeof item === 'string') : [],
+      lost: Array.isArray(lost) ? lost.filter(item => typeof item === 'string') : [],
+      stretched: Array.isArray(stretched)
+        ? stretched.filter(item => typeof item?.leaseId === 'string' && typeof item.ttlSecs === 'number')
+        : [],
+      paths: Array.isArray(paths)
+        ? paths.filter(item => typeof item?.resource === 'string' && typeof item.leaseId === 'string' && typeof item.token === 'number')
+        : [],
+    }
+  } catch {
+    return emptyMemo
+  }
+}
+
+/** Remembers it; to be used under the lock of the directory. */
+export const writeMemo = (file: string, root: string, session: string, memo: Memo): void =>
+  writeOwn(file, JSON.stringify({ schema_version: 1, session_id: session, workspace: root, ...memo }))
+
+/** Each workspace for which a session has a memo: its file and its top. */
+export function memosOf(directory: LockDirectory, session: string): readonly { readonly file: string; readonly root: string }[] {
+  const pattern = memoName(session)
+  return directory
+    .names()
+    .filter(name => pattern.test(name))
+    .flatMap(name => {
+      const file = join(directory.path, name)
+      try {
+        const { workspace } = JSON.parse(readOwn(file) ?? '{}') as { workspace?: unknown }
+        return typeof workspace === 'string' ? [{ file, root: workspace }] : []
+      } catch {
+        return []
+      }
+    })
+}
+
+export const removeMemo = removeOwn
+
+/** The leases that these sessions were granted in a worktree. Leases without a session are nobody's that a hook could speak for. */
+export function leasesOf(repository: Repository, sessions: ReadonlySet<string>): readonly HeldEntry[] {
+  // One look at the disk for the many who hold nothing.
+  const text = readOwn(join(worktreeDirectory(repository.gitDir), 'held.json'))
+  if (text === null || ![...sessions].some(session => text.includes(JSON.stringify(session)))) return []
+  return [...readHeld(repository).entries.values()].filter(({ session }) => session !== null && sessions.has(session))
+}

@@ -1,0 +1,255 @@
+import type { Payload } from './payload.ts'
+import { isReadOnlyCommand, namedDirectories } from './shell.ts'
+
+/** What a tool call is going to change. */
+export interface Intent {
+  /** May it change anything? */
+  readonly writes: boolean
+  /** Files and directories that it names, as it spells them. Empty: it works where it stands. */
+  readonly paths: readonly string[]
+  /** It runs commands, so which files it changes cannot be told. */
+  readonly shell: boolean
+}
+
+const none: Intent = { writes: false, paths: [], shell: false }
+
+const shells = new Set([
+  'bash',
+  'powershell',
+  'monitor',
+  'shell',
+  'sh',
+  'run_shell_command',
+  'exec_command',
+  'local_shell',
+  'execute_command',
+  'terminal',
+  'run_terminal_cmd',
+  'write_bash',
+])
+
+const writers = new Set([
+  'write',
+  'edit',
+  'multiedit',
+  'notebookedit',
+  'write_file',
+  'replace',
+  'notebook_edit',
+  'create',
+  'create_file',
+  'edit_file',
+  'delete_file',
+  'str_replace',
+  'str_replace_editor',
+  'str_replace_based_edit_tool',
+  'insert',
+  'delete',
+  'apply_patch',
+  'patch',
+  'multi_edit',
+  'strreplace',
+  'editnotebook',
+  'search_replace',
+  'exitworktree',
+  'write_stdin',
+])
+
+// EnterWorktree is among them: it leaves this workspace for one of its own, which is what a second session should do.
+const readers = new Set([
+  'read',
+  'glob',
+  'grep',
+  'ls',
+  'list',
+  'notebookread',
+  'webfetch',
+  'websearch',
+  'toolsearch',
+  'todowrite',
+  'todoread',
+  'task',
+  'agent',
+  'skill',
+  'askuserquestion',
+  'exitplanmode',
+  'enterplanmode',
+  'reportfindings',
+  'listagents',
+  'sendmessage',
+  'bashoutput',
+  'taskoutput',
+  'taskstop',
+  'killshell',
+  'killbash',
+  'croncreate',
+  'crondelete',
+  'cronlist',
+  'schedulewakeup',
+  'enterworktree',
+  'workflow',
+  'view',
+  'read_file',
+  'read_many_files',
+  'list_directory',
+  'search_file_content',
+  'grep_search',
+  'google_web_search',
+  'web_fetch',
+  'web_search',
+  'save_memory',
+  'todo_write',
+  'update_plan',
+  'view_image',
+  'read_bash',
+  'stop_bash',
+  'list_bash',
+  'report_intent',
+  'fetch',
+  'codebase_search',
+  'readlints',
+  'semanticsearch',
+  'glob_file_search',
+  'webfetchtool',
+  'todoreadtool',
+  'question',
+  'exit_plan_mode',
+])
+
+const pathKeys = [
+  'file_path',
+  'filePath',
+  'path',
+  'notebook_path',
+  'notebookPath',
+  'target_file',
+  'absolute_path',
+  'filename',
+  'file',
+  'target_notebook',
+  'destination',
+  'source',
+  'uri',
+]
+const pathLists = ['paths', 'files', 'file_paths', 'edits']
+const directoryKeys = ['workdir', 'working_directory', 'workingDirectory', 'dir_path', 'directory', 'cwd']
+const patchKeys = ['command', 'input', 'patch', 'patchText', 'patch_text', 'diff']
+
+/** Verbs by which an MCP tool says that it changes files. */
+const writingVerb =
+  /^(?:write|edit|create|delete|remove|rm|move|mv|rename|patch|replace|insert|update|append|apply|save|set|put|copy|mkdir|touch|format|refactor|overwrite)$/
+const runningVerb = /^(?:execute|exec|run|shell|bash|terminal|command|eval)$/
+const gitVerb = /^(?:commit|checkout|switch|merge|rebase|reset|stash|push|pull|restore|clean|worktree)$/
+const readingVerb =
+  /^(?:read|view|list|ls|get|search|find|grep|glob|fetch|show|query|describe|lookup|count|stat|status|log|diff|help|think|ask)$/
+
+/** What this tool call is going to change, judged by the tool's name and what it is given. */
+export function intentOf({ tool, input, mcp }: Pick<Payload, 'tool' | 'input' | 'mcp'>): Intent {
+  if (tool === null) return none
+  const name = tool.toLowerCase()
+  if (mcp || /^mcp[_:]/.test(name)) return intentOfServer(tool, input)
+  if (shells.has(name)) return shellIntent(name, input)
+  if (writers.has(name)) return writeIntent(name, input)
+  if (readers.has(name)) return none
+  return intentOfStranger(tool, input)
+}
+
+/** How long the tool call may take as far as it says, milliseconds; null when it does not say. */
+export function statedTimeoutMs({ tool, input }: Pick<Payload, 'tool' | 'input'>): number | null {
+  const name = tool?.toLowerCase() ?? ''
+  const stated =
+    name === 'monitor' ? (input['timeout_ms'] ?? input['timeout']) : (input['timeout'] ?? input['timeout_ms'] ?? input['yield_time_ms'])
+  return typeof stated === 'number' && Number.isFinite(stated) && stated > 0 ? stated : null
+}
+
+/** Does this tool run commands? */
+export const isShell = (tool: string | null): boolean => tool !== null && shells.has(tool.toLowerCase())
+
+function shellIntent(name: string, input: Payload['input']): Intent {
+  const command = commandIn(input)
+  const directories = pathsUnder(input, directoryKeys)
+  if (command === null) return { writes: true, paths: directories, shell: true }
+  // PowerShell has another grammar, in which nothing is certain here.
+  if (name !== 'powershell' && isReadOnlyCommand(command)) return none
+  return { writes: true, paths: [...directories, ...namedDirectories(command, directories[0])], shell: true }
+}
+
+function writeIntent(name: string, input: Payload['input']): Intent {
+  // One tool of several agents reads as well as writes, and says which in an argument.
+  if (name.startsWith('str_replace') && input['command'] === 'view') return none
+  const paths = [...pathsUnder(input, pathKeys), ...listed(input), ...patched(input)]
+  return { writes: true, paths, shell: false }
+}
+
+/** MCP tools cannot be told apart for certain: a writing name, and something of ours that it could be about. */
+function intentOfServer(tool: string, input: Payload['input']): Intent {
+  const words = wordsOf(tool.slice(tool.includes('__') ? tool.lastIndexOf('__') + 2 : 0))
+  const paths = [...pathsUnder(input, pathKeys), ...pathsUnder(input, directoryKeys), ...listed(input)]
+  if (words.some(word => writingVerb.test(word)) && paths.length > 0) return { writes: true, paths, shell: false }
+  if (words.some(word => gitVerb.test(word)) && !words.some(word => readingVerb.test(word))) return { writes: true, paths, shell: true }
+  const command = commandIn(input)
+  if (words.some(word => runningVerb.test(word)) && command !== null && !isReadOnlyCommand(command))
+    return { writes: true, paths, shell: true }
+  return none
+}
+
+/** A tool that nobody told us of: what it is given shows what it could do. */
+function intentOfStranger(tool: string, input: Payload['input']): Intent {
+  const words = wordsOf(tool)
+  if (words.some(word => readingVerb.test(word)) && !words.some(word => writingVerb.test(word))) return none
+  const command = commandIn(input)
+  if (command !== null) return shellIntent('', input)
+  const paths = [...pathsUnder(input, pathKeys), ...listed(input), ...patched(input)]
+  return paths.length === 0 ? none : { writes: true, paths, shell: false }
+}
+
+function commandIn(input: Payload['input']): string | null {
+  const command = input['command'] ?? input['cmd'] ?? input['script']
+  if (typeof command === 'string') return command
+  if (!Array.isArray(command) || !command.every(word => typeof word === 'string')) return null
+  const [program, flag, text] = command
+  if (command.length === 3 && /(?:^|\/)(?:ba|z|da)?sh$/.test(program ?? '') && /^-l?c$/.test(flag ?? '')) return text ?? null
+  return command.map(word => `'${word.replaceAll("'", `'\\''`)}'`).join(' ')
+}
+
+function pathsUnder(input: Payload['input'], keys: readonly string[]): readonly string[] {
+  return keys.flatMap(key => pathIn(input[key]))
+}
+
+function listed(input: Payload['input']): readonly string[] {
+  return pathLists.flatMap(key => {
+    const list = input[key]
+    if (!Array.isArray(list)) return []
+    return list
+      .slice(0, 256)
+      .flatMap(item => (typeof item === 'object' && item !== null ? pathsUnder(item as Payload['input'], pathKeys) : pathIn(item)))
+  })
+}
+
+function pathIn(value: unknown): readonly string[] {
+  if (typeof value !== 'string' || value === '' || value.length > 4096 || value.includes('\0')) return []
+  return [value.startsWith('file://') ? value.slice('file://'.length) : value]
+}
+
+/** The files that a patch is about, in the form of Codex or of diff. */
+function patched(input: Payload['input']): readonly string[] {
+  const found: string[] = []
+  for (const key of patchKeys) {
+    const text = input[key]
+    if (typeof text !== 'string' || !/^(?:\*\*\* |\+\+\+ )/m.test(text)) continue
+    for (const line of text.split('\n')) {
+      const named =
+        /^\*\*\* (?:Add File|Update File|Delete File|Move to): (.+?)\r?$/.exec(line)?.[1] ?? /^\+\+\+ (?:b\/)?([^\t\r]+)/.exec(line)?.[1]
+      if (named !== undefined && named !== '/dev/null') found.push(...pathIn(named))
+      if (found.length >= 256) return found
+    }
+  }
+  return found
+}
+
+/** `createFile`, `create_file`, `create-file`: its words in small letters. */
+const wordsOf = (name: string): readonly string[] =>
+  name
+    .replaceAll(/([a-z0-9])([A-Z])/g, '$1 $2')
+    .toLowerCase()
+    .split(/[^a-z0-9]+/)

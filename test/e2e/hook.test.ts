@@ -1,0 +1,446 @@
+import { execFileSync, spawn } from 'node:child_process'
+import fs from 'node:fs'
+import path from 'node:path'
+import { describe, expect, it } from 'vitest'
+import { folder, git, isRunning, parse, repository, sleep, until } from '../support/cli.ts'
+import { Home, hookProgram, passed, runHook, workspace } from '../support/hook.ts'
+import { requires } from '../support/skip.ts'
+
+// `lh hook` as clients call it: a process for each tool call, told by its exit code and by nothing on standard output.
+
+const blocked = (other: string) => ({
+  code: 2,
+  stdout: '',
+  stderr: expect.stringContaining(`parallel session lock held by ${other} (pid `),
+})
+
+/** Two sessions, of clients that live, in one workspace. */
+function two(ws = workspace()) {
+  const home = new Home()
+  const client = String(process.pid)
+  return { home, ws, one: home.session('one-1111', ws, { CLAUDE_PID: client }), other: home.session('other-2222', ws, { CLAUDE_PID: '1' }) }
+}
+
+describe('one session at a time', () => {
+  it('blocks the second session’s writes and commands until the first stops', async () => {
+    const { home, ws, one, other } = two()
+    expect(await one.write(`${ws}/a.txt`)).toEqual(passed)
+    for (const result of [
+      await other.write(`${ws}/b.txt`),
+      await other.before('Edit', { file_path: `${ws}/a.txt`, old_string: 'a', new_string: 'b' }),
+      await other.before('NotebookEdit', { notebook_path: `${ws}/a.ipynb`, new_source: '' }),
+      await other.bash('npm test'),
+      await other.bash('git checkout main'),
+      await other.bash('git commit -am x'),
+      await other.bash('git push'),
+      await other.before('Monitor', { command: 'make watch', timeout_ms: 1000 }),
+      await other.before('mcp__files__write_file', { path: `${ws}/c`, content: '' }),
+    ])
+      expect(result).toMatchObject(blocked('one-1111'))
+    expect(await other.bash('git status && ls -la | head -3')).toEqual(passed)
+    expect(await other.before('Read', { file_path: `${ws}/a.txt` })).toEqual(passed)
+    expect(await one.stop()).toEqual(passed)
+    expect(home.records()).toEqual([])
+    expect(await other.write(`${ws}/b.txt`)).toEqual(passed)
+    expect(await one.write(`${ws}/a.txt`)).toMatchObject(blocked('other-2222'))
+  })
+
+  it('says who, for how long, and where to look', async () => {
+    const { ws, one, other } = two()
+    await one.write(`${ws}/a`)
+    const { stderr } = await other.write(`${ws}/a`)
+    expect(stderr.split('\n')).toEqual([
+      `parallel session lock held by one-1111 (pid ${process.pid}) — wait or close that session first`,
+      expect.stringMatching(
+        /^held for \d+ s, last active \d+ s ago; it ends when that session stops or ends, or after .* without a sign of it$/,
+      ),
+      `who and why: lh why workspace:${ws}`,
+      '',
+    ])
+  })
+
+  it('writes the record of the seed, readable by nobody else, with what is ours beside', async () => {
+    const { home, ws, one } = two()
+    await one.write(`${ws}/a`)
+    expect(home.files()).toEqual([expect.stringMatching(/^session-lock-[0-9a-f]{12}\.json$/), 'session-lock.lock'])
+    const file = path.join(home.runtime, home.files()[0]!)
+    expect(path.basename(file)).toBe(`session-lock-${execFileSync('md5sum', { input: ws }).toString().slice(0, 12)}.json`)
+    expect(home.records()).toEqual([
+      expect.objectContaining({
+        schema_version: 1,
+        session_id: 'one-1111',
+        pid: process.pid,
+        ttl_ms: 300_000,
+        acquired_at: expect.any(Number),
+        host: expect.any(String),
+        boot_id: expect.any(String),
+        pid_ns: expect.any(String),
+        time_ns: expect.any(String),
+        pid_started_at: expect.any(Number),
+        cwd: ws,
+        agent: 'claude',
+        clk: { b: expect.any(String), m: expect.any(Number) },
+      }),
+    ])
+    expect(fs.statSync(home.runtime).mode & 0o777).toBe(0o700)
+    for (const name of home.files()) expect([name, fs.statSync(path.join(home.runtime, name)).mode & 0o777]).toEqual([name, 0o600])
+    expect(fs.statSync(path.join(home.runtime, 'session-lock.lock')).size).toBe(0)
+  })
+
+  it('lets subagents of one session work beside each other', async () => {
+    const { ws, one } = two()
+    const results = await Promise.all(
+      [1, 2, 3, 4].map(at => one.write(`${ws}/${at}`, { agent_id: `sub-${at}`, agent_type: 'general-purpose' })),
+    )
+    for (const result of results) expect(result).toEqual(passed)
+  })
+
+  it('never takes on refresh, and leaves another’s alone at stop and end', async () => {
+    const { home, ws, one, other } = two()
+    expect(await one.call('refresh', { hook_event_name: 'PostToolBatch' })).toEqual(passed)
+    expect(home.records()).toEqual([])
+    await one.write(`${ws}/a`)
+    const before = home.records()
+    for (const event of ['refresh', 'after-tool', 'stop', 'session-end', 'session-start']) expect(await other.call(event)).toEqual(passed)
+    expect(home.records()).toEqual(before)
+  })
+
+  it('is called as `lh hook` too, with the same answers', async () => {
+    const { home, ws, one } = two()
+    await one.write(`${ws}/a`)
+    const payload = JSON.stringify({ session_id: 'x', cwd: ws, tool_name: 'Write', tool_input: { file_path: `${ws}/a` } })
+    const lh = [process.execPath, path.join(path.dirname(hookProgram), 'lh.cjs')]
+    expect(await runHook(['hook', 'before-tool', '--agent', 'claude'], payload, { HOME: home.dir }, ws, lh)).toMatchObject(
+      blocked('one-1111'),
+    )
+    expect(await runHook(['--quiet', 'hook', 'before-tool'], payload, { HOME: home.dir }, ws, lh)).toMatchObject(blocked('one-1111'))
+  })
+})
+
+describe('which workspace', () => {
+  it('is that of the path that is written, not the one where the session stands', async () => {
+    const { home, ws, one, other } = two()
+    git(ws, 'commit', '-q', '--allow-empty', '-m', 'x')
+    const wt = path.join(folder('wts-'), 'w')
+    git(ws, 'worktree', 'add', '-q', wt)
+    await one.write(`${ws}/a`)
+    const inside = home.session('inside', wt, { CLAUDE_PID: String(process.ppid) })
+    expect(await inside.write(`${wt}/a`)).toEqual(passed)
+    expect(await inside.bash('npm test')).toEqual(passed)
+    expect(await inside.write(`${ws}/a`)).toMatchObject(blocked('one-1111'))
+    expect(await inside.bash(`cd ${ws} && git commit -am x`)).toMatchObject(blocked('one-1111'))
+    expect(await inside.bash(`git -C ${ws} checkout main`)).toMatchObject(blocked('one-1111'))
+    expect(await other.write(`${wt}/b`)).toMatchObject(blocked('inside'))
+    expect(await other.before('EnterWorktree', { name: 'mine' })).toEqual(passed)
+    expect(
+      home
+        .records()
+        .map(({ session_id }) => session_id)
+        .toSorted((a, b) => (a < b ? -1 : 1)),
+    ).toEqual(['inside', 'one-1111'])
+  })
+
+  it('is found through links, below files that do not exist yet, and in patches', async () => {
+    const { ws, one, other } = two()
+    const link = path.join(folder('l-'), 'link')
+    fs.symlinkSync(ws, link)
+    await one.write(`${link}/new/deep/file`)
+    expect(await other.write(`${ws}/x`)).toMatchObject(blocked('one-1111'))
+    const elsewhere = other.home.session('third', folder('else-'), { CLAUDE_PID: '1' })
+    const patch = `*** Begin Patch\n*** Update File: ${ws}/a.txt\n@@\n-a\n+b\n*** End Patch`
+    expect(await elsewhere.before('apply_patch', { command: patch })).toMatchObject(blocked('one-1111'))
+  })
+
+  it('of several is taken whole or not at all', async () => {
+    const home = new Home()
+    const [a, b] = [workspace(), workspace()].sort() as [string, string]
+    await home.session('holder', b, { CLAUDE_PID: '1' }).write(`${b}/x`)
+    const both = `*** Begin Patch\n*** Add File: ${a}/x\n+x\n*** Add File: ${b}/x\n+x\n*** End Patch`
+    expect(await home.session('me', a, { CLAUDE_PID: String(process.pid) }).before('apply_patch', { input: both })).toMatchObject(
+      blocked('holder'),
+    )
+    expect(home.records().map(({ session_id }) => session_id)).toEqual(['holder'])
+  })
+
+  it('outside Git there is none, unless session_lock.outside_git says directory', async () => {
+    const { home, one, other } = two(folder('plain-'))
+    expect(await one.write(`${one.cwd}/a`)).toEqual(passed)
+    expect(home.records()).toEqual([])
+    const env = { LEASEHOLD_SESSION_LOCK_OUTSIDE_GIT: 'directory' }
+    const [first, second] = [one, other].map(({ id, cwd, env: own }) => home.session(id, cwd, { ...own, ...env })) as [
+      typeof one,
+      typeof one,
+    ]
+    expect(await first.write(`${one.cwd}/a`)).toEqual(passed)
+    expect(await second.write(`${one.cwd}/b`)).toMatchObject(blocked('one-1111'))
+    expect(await second.write(path.join(folder('far-'), 'b'))).toEqual(passed)
+  })
+})
+
+describe('the end of a session', () => {
+  it('keeps the lock at Stop while something runs in the background or will wake it', async () => {
+    const { home, ws, one, other } = two()
+    await one.write(`${ws}/a`)
+    for (const more of [
+      { background_tasks: [{ id: 'b', type: 'shell', status: 'running', command: 'sleep 9' }] },
+      { session_crons: [{ id: 'c', schedule: '* * * * *' }] },
+    ]) {
+      expect(await one.stop(more)).toEqual(passed)
+      expect(await other.write(`${ws}/a`)).toMatchObject(blocked('one-1111'))
+      expect(home.records()[0].ttl_ms).toBeGreaterThan(300_000)
+    }
+    await one.stop({ background_tasks: [{ id: 'b', status: 'completed' }] })
+    expect(await other.write(`${ws}/a`)).toEqual(passed)
+  })
+
+  it('frees everything that the session has, in every workspace', async () => {
+    const { home, ws, one } = two()
+    const second = workspace()
+    await one.write(`${ws}/a`)
+    await one.write(`${second}/a`)
+    expect(home.records()).toHaveLength(2)
+    expect(await one.end()).toEqual(passed)
+    expect(home.files()).toEqual(['session-lock.lock'])
+  })
+
+  const linux = requires(process.platform === 'linux', 'needs /proc')
+  linux.it('is seen when the client was killed, but not while a command of it goes on', async () => {
+    const { ws, home, other } = two()
+    const client = spawn('sleep', ['60'])
+    const child = spawn('sleep', ['60'], { env: { ...process.env, CLAUDE_CODE_SESSION_ID: 'killed' }, detached: true })
+    await home.session('killed', ws, { CLAUDE_PID: String(client.pid) }).write(`${ws}/a`)
+    expect(await other.write(`${ws}/a`)).toMatchObject(blocked('killed'))
+    client.kill('SIGKILL')
+    await until(() => !isRunning(client.pid!), 'the client is gone')
+    expect(await other.write(`${ws}/a`)).toMatchObject(blocked('killed'))
+    child.kill('SIGKILL')
+    await until(() => !isRunning(child.pid!), 'its command is gone')
+    expect(await other.write(`${ws}/a`)).toEqual(passed)
+  })
+
+  it('is not believed of a client that nobody named', async () => {
+    const { ws, home, other } = two()
+    // Its pid is that of the hook's parent, which says nothing.
+    await home.session('nameless', ws).write(`${ws}/a`)
+    expect(home.records()[0]).toMatchObject({ pid_started_at: null })
+    expect(await other.write(`${ws}/a`)).toMatchObject(blocked('nameless'))
+  })
+
+  it('is not the end of what one client process goes on with under another id', async () => {
+    const { ws, home, one, other } = two()
+    await one.write(`${ws}/a`)
+    const cleared = home.session('cleared', ws, one.env)
+    expect(await cleared.call('session-start', { hook_event_name: 'SessionStart', source: 'clear' })).toEqual(passed)
+    expect(home.records()).toEqual([expect.objectContaining({ session_id: 'cleared' })])
+    expect(await cleared.write(`${ws}/a`)).toEqual(passed)
+    const forked = home.session('forked', ws, one.env)
+    expect(await forked.write(`${ws}/a`)).toEqual(passed)
+    expect(await other.write(`${ws}/a`)).toMatchObject(blocked('forked'))
+  })
+})
+
+describe('long commands', () => {
+  it('stretch the lock to their time-out and a minute, and give it back', async () => {
+    const { home, ws, one } = two()
+    await one.bash('make', { timeout: 1_200_000 })
+    expect(home.records()[0].ttl_ms).toBe(1_260_000)
+    await one.before('Monitor', { command: 'x', timeout_ms: 3_600_000 }, { tool_use_id: 't2' })
+    expect(home.records()[0].ttl_ms).toBe(3_660_000)
+    await one.after('Monitor', { command: 'x' }, { tool_use_id: 't2' })
+    expect(home.records()[0].ttl_ms).toBeLessThanOrEqual(1_260_000)
+    expect(home.records()[0].ttl_ms).toBeGreaterThan(1_200_000)
+    await one.after('Bash', { command: 'make' })
+    expect(home.records()[0].ttl_ms).toBe(300_000)
+    await one.bash('make')
+    expect(home.records()[0].ttl_ms).toBe(660_000)
+    expect(ws).toBe(home.records()[0].workspace)
+  })
+})
+
+describe('identity', () => {
+  it('is handed to the commands of the session through CLAUDE_ENV_FILE', async () => {
+    const { ws, home } = two()
+    const file = path.join(folder('env-'), 'sessionstart-hook-1.sh')
+    await home.session('abc-123', ws, { CLAUDE_ENV_FILE: file }).call('session-start', { source: 'startup' })
+    expect(fs.readFileSync(file, 'utf8')).toBe("export LEASEHOLD_SESSION_ID='abc-123'\n")
+    await home.session('abc-123', ws, { CLAUDE_ENV_FILE: file, LEASEHOLD_SESSION_ID: '01LAUNCHED' }).call('session-start')
+    expect(fs.readFileSync(file, 'utf8')).toContain("export LEASEHOLD_SESSION_ID='01LAUNCHED'\n")
+    await home.session("'; rm -rf x; '", ws, { CLAUDE_ENV_FILE: `${file}2` }).call('session-start')
+    expect(fs.existsSync(`${file}2`)).toBe(false)
+  })
+})
+
+describe('failures', () => {
+  const bad: readonly (readonly [string, string])[] = [
+    ['nothing', ''],
+    ['no JSON', 'hello'],
+    ['half of it', '{"session_id":"x"'],
+    ['no object', '[1]'],
+    ['no session', '{"cwd":"/"}'],
+    ['a strange session', '{"session_id":"a\\nb"}'],
+  ]
+
+  it.each(bad)('%s lets the tool run, with one line in the log', async (_name, text) => {
+    const { home, ws } = two()
+    fs.mkdirSync(home.runtime, { recursive: true })
+    expect(await runHook(['before-tool', '--agent', 'claude'], text, { HOME: home.dir }, ws)).toEqual(passed)
+    expect(home.log()).toMatch(/^\S+Z claude before-tool [^\n]+\n$/)
+  })
+
+  it('block with session_lock.fail closed, but only tool calls', async () => {
+    const { home, ws } = two()
+    fs.mkdirSync(path.join(ws, '.leasehold'))
+    fs.writeFileSync(path.join(ws, '.leasehold', 'config.yaml'), 'session_lock: {fail: closed}\n')
+    for (const [, text] of bad) {
+      expect(await runHook(['before-tool'], text, { HOME: home.dir }, ws)).toMatchObject({
+        code: 2,
+        stdout: '',
+        stderr: expect.stringMatching(/^leasehold: the session lock could not be checked, and session_lock\.fail is closed: /),
+      })
+      expect(await runHook(['stop'], text, { HOME: home.dir }, ws)).toEqual(passed)
+    }
+    expect(await home.session('s', ws).write(`${ws}/a`)).toEqual(passed)
+  })
+
+  it('of a client that sends nothing end with the deadline', async () => {
+    const { home, ws } = two()
+    const start = performance.now()
+    expect(await runHook(['before-tool'], null, { HOME: home.dir }, ws)).toEqual(passed)
+    expect(performance.now() - start).toBeLessThan(4000)
+  })
+
+  it('of a place for locks lock nobody out', async () => {
+    const { home, ws, one } = two()
+    fs.mkdirSync(path.join(home.dir, '.claude'))
+    fs.writeFileSync(home.runtime, 'a file')
+    expect(await one.write(`${ws}/a`)).toEqual(passed)
+    fs.rmSync(home.runtime)
+    const elsewhere = folder('target-')
+    fs.symlinkSync(elsewhere, home.runtime)
+    expect(await one.write(`${ws}/a`)).toEqual(passed)
+    expect(fs.readdirSync(elsewhere)).toEqual([])
+    expect(await home.session('s', ws, { HOME: '' }).write(`${ws}/a`)).toEqual(passed)
+    expect(await home.session('s', ws, { HOME: 'relative' }).write(`${ws}/a`)).toEqual(passed)
+  })
+
+  it('of a configuration are told in the log, and what the user says still counts', async () => {
+    const { home, ws, one, other } = two()
+    fs.mkdirSync(path.join(ws, '.leasehold'))
+    fs.writeFileSync(path.join(ws, '.leasehold', 'config.yaml'), 'nonsense: 1\n')
+    expect(await one.write(`${ws}/a`)).toEqual(passed)
+    expect(await other.write(`${ws}/a`)).toMatchObject(blocked('one-1111'))
+    fs.mkdirSync(path.join(home.dir, '.config/leasehold'), { recursive: true })
+    fs.writeFileSync(path.join(home.dir, '.config/leasehold/config.yaml'), 'session_lock.enabled: false\n')
+    expect(await other.write(`${ws}/a`)).toEqual(passed)
+    expect(home.log()).toContain('nonsense')
+  })
+})
+
+describe('settings', () => {
+  it('session_lock.enabled: false locks nothing', async () => {
+    const { home, ws, one } = two()
+    expect(await home.session('s', ws, { ...one.env, LEASEHOLD_SESSION_LOCK_ENABLED: 'false' }).write(`${ws}/a`)).toEqual(passed)
+    expect(home.records()).toEqual([])
+  })
+
+  it('session_lock.ttl is how long a lock lasts', async () => {
+    const { home, ws, one } = two()
+    await home.session('s', ws, { ...one.env, LEASEHOLD_SESSION_LOCK_TTL: '42s' }).write(`${ws}/a`)
+    expect(home.records()[0].ttl_ms).toBe(42_000)
+  })
+
+  it('session_lock.scope: path lets two sessions share a workspace file by file', async () => {
+    const { home, ws, one, other } = two()
+    const env = { LEASEHOLD_SESSION_LOCK_SCOPE: 'path' }
+    const [first, second] = [one, other].map(({ id, cwd, env: own }) => home.session(id, cwd, { ...own, ...env })) as [
+      typeof one,
+      typeof one,
+    ]
+    expect(await first.write(`${ws}/a.txt`)).toEqual(passed)
+    expect(await first.write(`${ws}/a.txt`)).toEqual(passed)
+    expect(await second.write(`${ws}/b.txt`)).toEqual(passed)
+    const refused = await second.write(`${ws}/a.txt`)
+    expect(refused).toMatchObject({
+      code: 2,
+      stdout: '',
+      stderr: expect.stringMatching(/^a\.txt is being written by another session: one-1111/),
+    })
+    // Commands have the workspace while they run.
+    expect(await first.bash('make')).toEqual(passed)
+    expect(await second.bash('make')).toMatchObject(blocked('one-1111'))
+    expect(await second.write(`${ws}/c.txt`)).toEqual(passed)
+    await first.after('Bash', { command: 'make' })
+    expect(await second.bash('make')).toEqual(passed)
+    await second.end()
+    expect(await first.end()).toEqual(passed)
+    expect(home.files().filter(name => name !== 'session-lock.lock')).toEqual([])
+    expect(await home.session('third', ws, { CLAUDE_PID: '1', ...env }).write(`${ws}/a.txt`)).toEqual(passed)
+  })
+})
+
+describe('a session that works on a ticket', () => {
+  it('renews its leases by every hook, and is told once, before its next write, what it has lost', async () => {
+    const repo = repository()
+    const home = new Home()
+    const env = { CLAUDE_PID: String(process.pid), CLAUDE_CODE_SESSION_ID: 'worker-1' }
+    const me = home.session('worker-1', repo.dir, env)
+    const agent = repo.as(null, { ...env, HOME: home.dir })
+    const { token } = await agent.acquire('fix-it --ttl 5')
+    for (let at = 0; at < 8; at++) {
+      await sleep(900)
+      expect(await me.call('refresh')).toEqual(passed)
+    }
+    expect((await agent.lease('ticket:fix-it')).token).toBe(token)
+    const beats = repo.story().filter(line => line.startsWith('heartbeat')).length
+    expect(beats).toBeGreaterThan(2)
+    expect(beats).toBeLessThan(9)
+    git(repo.dir, 'commit', '-q', '--allow-empty', '-m', 'x')
+    const elsewhere = path.join(folder('wts-'), 'boss')
+    git(repo.dir, 'worktree', 'add', '-q', elsewhere)
+    const boss = repo.as('human:boss').in(elsewhere)
+    expect((await boss.run('claim evict fix-it --reason', 'mine now')).code).toBe(0)
+    await boss.acquire('fix-it')
+    await sleep(1100)
+    expect(await me.call('refresh')).toEqual(passed)
+    expect(await me.before('Read', { file_path: `${repo.dir}/a` })).toEqual(passed)
+    const told = await me.write(`${repo.dir}/a`)
+    expect(told).toMatchObject({
+      code: 2,
+      stdout: '',
+      stderr: expect.stringMatching(/your lease of ticket:fix-it is lost[^]*\nnext: .*lh why ticket:fix-it/),
+    })
+    expect(await me.write(`${repo.dir}/a`)).toEqual(passed)
+  }, 60_000)
+})
+
+describe('what people see', () => {
+  it('status and why show the lock, its holder, the proof, and how to free it; a person frees it', async () => {
+    const repo = repository()
+    const home = new Home()
+    const lh = repo.as('human:alice', { HOME: home.dir })
+    expect(await lh.ok('session-lock status')).toMatchObject({ standing: 'free', session_lock: null })
+    expect(await lh.refused('not_found', 'session-lock release --force --reason', 'why not')).toBeDefined()
+    await home.session('busy', repo.dir, { CLAUDE_PID: String(process.pid) }).write(`${repo.dir}/a`)
+    const shown = await lh.ok('why workspace:.')
+    expect(shown).toMatchObject({
+      standing: 'live',
+      workspace: repo.dir,
+      session_lock: { session_id: 'busy', pid: process.pid, agent: 'claude' },
+    })
+    expect(shown.evidence.join('\n')).toMatch(new RegExp(`last sign of life[^]*process ${process.pid}, is alive`))
+    expect(shown.next).toBe(`lh session-lock release --force --reason "…" ${repo.dir}`)
+    expect(await lh.ok(`session-lock status ${repo.dir}`)).toMatchObject({ standing: 'live' })
+    expect((await lh.ok('status')).session_lock).toMatchObject({ session_id: 'busy' })
+    expect((await lh.run('status')).stdout).toContain('claude session busy')
+    expect((await lh.run('why workspace:.')).stdout).toContain('held by   claude session busy')
+    await lh.refused('usage', 'session-lock release')
+    await lh.refused('usage', 'session-lock release --force')
+    const done = await lh.ok('session-lock release --force --reason', 'its terminal is gone')
+    expect(done).toMatchObject({ released: { session_id: 'busy' }, actor: 'human:alice', recorded: 'log' })
+    expect(home.records()).toEqual([])
+    expect(home.log()).toMatch(/release --force .* held by busy .* by human:alice: its terminal is gone/)
+    expect(repo.log()).toContain('released by force: its terminal is gone')
+    expect((await lh.ok('status')).session_lock).toBe(null)
+    expect(parse((await lh.run('--json claim list')).stdout).count).toBe(0)
+  })
+})
