@@ -62,16 +62,13 @@ const schemaOf: Readonly<Record<string, string | null>> = {
   'gate pass': 'gate-decide',
   'gate fail': 'gate-decide',
   'gate history': 'gate-history',
-<<<<<<< ours
   'hooks install': 'hooks',
   'hooks uninstall': 'hooks',
   'hooks status': 'hooks-status',
   'hooks test': 'hooks-test',
-=======
   'session-lock status': 'session-lock-status',
   'session-lock release': 'session-lock-release',
   hook: null,
->>>>>>> theirs
   doctor: 'doctor',
   recover: 'recover',
   verify: 'verify',

@@ -309,21 +309,15 @@ export const everyday: readonly CommandSpec[] = [
 
 /** All commands, in the order of `lh --help`. */
 export async function everyCommand(): Promise<readonly CommandSpec[]> {
-<<<<<<< ours
-  const [{ ticketCommands }, { gateCommands }, { workCommands }, { worktreeCommands }, { hookCommands }] = await Promise.all([
-=======
-  const [{ ticketCommands }, { gateCommands }, { workCommands }, { worktreeCommands }, { sessionLockCommands }] = await Promise.all([
->>>>>>> theirs
-    import('./tables/ticket.ts'),
-    import('./tables/gate.ts'),
-    import('./tables/work.ts'),
-    import('./tables/worktree.ts'),
-<<<<<<< ours
-    import('./tables/hooks.ts'),
-=======
-    import('./tables/session-lock.ts'),
->>>>>>> theirs
-  ])
+  const [{ ticketCommands }, { gateCommands }, { workCommands }, { worktreeCommands }, { hookCommands }, { sessionLockCommands }] =
+    await Promise.all([
+      import('./tables/ticket.ts'),
+      import('./tables/gate.ts'),
+      import('./tables/work.ts'),
+      import('./tables/worktree.ts'),
+      import('./tables/hooks.ts'),
+      import('./tables/session-lock.ts'),
+    ])
   const exec = everyday.findIndex(({ path }) => path === 'exec')
   return [
     ...everyday.slice(0, exec + 1),
@@ -331,11 +325,8 @@ export async function everyCommand(): Promise<readonly CommandSpec[]> {
     ...workCommands,
     ...worktreeCommands,
     ...gateCommands,
-<<<<<<< ours
     ...hookCommands,
-=======
     ...sessionLockCommands,
->>>>>>> theirs
     ...everyday.slice(exec + 1),
   ]
 }
