@@ -20,3 +20,13 @@ it('a leased worktree is locked for Git, with who holds it for what, until it is
   git(repo.dir, 'worktree', 'remove', '--force', place)
   expect(fs.existsSync(place)).toBe(false)
 })
+
+it('doctor sees a mark of a lease that is over, and takes it away', async () => {
+  const { repo, place, a } = shop()
+  await a.ok('work fix-login')
+  await a.ok('claim evict fix-login', '--reason', 'gone')
+  expect(reasonOf(repo.dir, place)).toMatch(/^locked leasehold/)
+  expect((await a.ok('doctor')).findings).toContainEqual(expect.objectContaining({ code: 'worktree-mark', file: place }))
+  await a.ok('doctor --fix')
+  expect(reasonOf(repo.dir, place)).toBeUndefined()
+})

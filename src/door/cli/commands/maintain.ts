@@ -1,3 +1,5 @@
+import { existsSync } from 'node:fs'
+import { join } from 'node:path'
 import { usage } from '../../../core/fault.ts'
 import { orThrow } from '../../../service/claim/answer.ts'
 import { adoptReport } from '../../../service/maintenance/adopt.ts'
@@ -39,7 +41,7 @@ export const doctor: Run = async context => {
       worktreeIds,
       fix: switchOption(context, 'fix'),
       sweep,
-      hooks: [() => heldFindings(workspace.repository), () => ticketFaults(workspace)],
+      hooks: [() => heldFindings(workspace.repository), () => ticketFaults(workspace), () => wrongMarks(context, workspace)],
     }),
   )
 }
@@ -59,6 +61,27 @@ async function ticketFaults(workspace: FileWorkspace): Promise<readonly Finding[
     nowMs: Date.now(),
     worktreeId: worktreeIdOf(workspace.repository),
   })
+}
+
+/** Git's locks of ours on worktrees that nobody holds any more, and missing ones; `--fix` puts them right. */
+async function wrongMarks(context: Context, workspace: FileWorkspace): Promise<readonly Finding[]> {
+  if (!existsSync(join(workspace.repository.commonDir, 'worktrees'))) return []
+  const [{ listEntries }, { mendMarks }] = await Promise.all([
+    import('../../../service/worktree/entries.ts'),
+    import('../../../service/worktree/list.ts'),
+  ])
+  const fix = switchOption(context, 'fix')
+  const wrong = mendMarks(await listEntries(workspace.repository, context.env), workspace, await workspace.coordinator.view(), fix)
+  return fix
+    ? []
+    : wrong.map(({ path, locked }) => ({
+        severity: 'info' as const,
+        code: 'worktree-mark',
+        file: path,
+        line: null,
+        message: locked === null ? 'it is leased, and Git does not show that' : `Git shows it as leased (${locked}), and nobody holds it`,
+        fix: 'lh doctor --fix',
+      }))
 }
 
 /** `lh recover` */
