@@ -3,7 +3,6 @@ import { homedir } from 'node:os'
 import { dirname, join, resolve } from 'node:path'
 import { isFault, usage } from '../../../core/fault.ts'
 import { loadConfig } from '../../../service/config/layers.ts'
-import { isKey } from '../../../service/config/schema.ts'
 import { repositoryOf } from '../../../service/hooks/git/setting.ts'
 import type { CanaryReport } from '../../../service/hooks/agent/canary.ts'
 import type { Finding, Form, Surroundings } from '../../../service/hooks/agent/client.ts'
@@ -173,8 +172,7 @@ async function repositoryFacts({ env, directory }: Context): Promise<RepositoryF
   try {
     const repository = repositoryOf(directory, env)
     const config = await loadConfig(repository, env)
-    const key: string = 'session_lock.fail'
-    return { root: repository.root, commonDir: repository.commonDir, failClosed: isKey(key) && config.get(key) === 'closed' }
+    return { root: repository.root, commonDir: repository.commonDir, failClosed: config.get('session_lock.fail') === 'closed' }
   } catch (error) {
     // The user's hooks can be installed from anywhere.
     if (isFault(error) && error.message.includes('not inside a Git'))

@@ -1,0 +1,161 @@
+import fs from 'node:fs'
+import path from 'node:path'
+import { pathToFileURL } from 'node:url'
+import { describe, expect, it } from 'vitest'
+import { agentNames } from '../../src/service/hooks/agent/names.ts'
+import type { Agent, Repo } from '../support/cli.ts'
+import { executable, exits, folder, repository, Running } from '../support/cli.ts'
+
+const hook = path.join(path.dirname(executable), 'hook.cjs')
+
+interface Person {
+  readonly repo: Repo
+  readonly home: string
+  readonly lh: Agent
+}
+
+/** Somebody with a home of their own, where no agent is on PATH. */
+function person(): Person {
+  const home = folder('home-')
+  const repo = repository()
+  return { repo, home, lh: repo.as(null, { HOME: home, PATH: '/usr/bin:/bin' }) }
+}
+
+/** A tool call of another session, which takes the lock as long as this process runs. */
+async function stranger({ repo, home }: Person, event: 'before-tool' | 'session-end'): Promise<void> {
+  const payload = {
+    session_id: 'stranger',
+    hook_event_name: 'PreToolUse',
+    cwd: repo.dir,
+    tool_name: 'Write',
+    tool_input: { file_path: 'a', content: '' },
+  }
+  const script = `printf %s '${JSON.stringify(payload)}' | '${process.execPath}' '${hook}' ${event} --agent claude`
+  const env = { HOME: home, PATH: process.env['PATH'], CLAUDE_PID: String(process.pid) }
+  expect((await new Running('/bin/sh', ['-c', script], { cwd: repo.dir, env }).ended).code).toBe(0)
+}
+
+describe('lh hooks, for agents', () => {
+  it.each(agentNames)('installs, looks at, tries and takes out those of %s', async agent => {
+    const { lh, home } = person()
+    const before = fs.readdirSync(home, { recursive: true })
+    const installed = await lh.ok(`hooks install ${agent}`)
+    expect(installed).toMatchObject({ agent, form: 'user', count: 1, covered_by: null, dry_run: false, changes: [{ change: 'created' }] })
+    expect(installed.next.length).toBeGreaterThan(0)
+    expect(await lh.ok(`hooks install ${agent}`)).toMatchObject({ count: 0, changes: [{ change: 'unchanged', diff: '' }] })
+
+    const status = await lh.run(`--json hooks status ${agent}`)
+    const [found] = JSON.parse(status.stdout).agents
+    expect(found).toMatchObject({ agent, installed: true, wirings: [{ form: 'user', state: 'complete', missing: [] }] })
+    // Codex waits for its user's word.
+    expect([status.code, found.fires]).toEqual(agent === 'codex' ? [exits.policy, false] : [0, true])
+
+    const tried = await lh.ok(`hooks test ${agent}`)
+    expect(tried).toMatchObject({ agent, tried: 'hook', client: null, steps: [{ ok: true }, { ok: true }, { ok: true }] })
+    expect(tried.untried).not.toBeNull()
+
+    await lh.ok(`hooks uninstall ${agent}`)
+    expect(fs.readdirSync(home, { recursive: true })).toEqual(before)
+    expect(await lh.refused('policy', `hooks test ${agent}`)).toMatchObject({ hint: `lh hooks install ${agent}` })
+  })
+
+  it('shows the diff and what is left to do, and changes nothing with --dry-run', async () => {
+    const { lh, home } = person()
+    const { stdout } = await lh.run('hooks install codex --dry-run')
+    expect(stdout).toContain(`+++ ${path.join(home, '.codex', 'hooks.json')}`)
+    expect(stdout).toContain('+    "PreToolUse": [')
+    expect(stdout).toContain('/hooks')
+    expect(fs.readdirSync(home)).toEqual([])
+  })
+
+  it('names the line of a settings file that is broken, and leaves it alone', async () => {
+    const { lh, home } = person()
+    const file = path.join(home, '.claude', 'settings.json')
+    fs.mkdirSync(path.dirname(file))
+    fs.writeFileSync(file, '{\n  "a": 1,\n}\n')
+    const error = await lh.refused('usage', 'hooks install claude')
+    expect(error.message).toContain(`${file}:3: `)
+    expect(fs.readFileSync(file, 'utf8')).toBe('{\n  "a": 1,\n}\n')
+  })
+
+  it('installs for the user from anywhere, and for a project only in one', async () => {
+    const { lh } = person()
+    const outside = lh.in(folder('outside-'))
+    await outside.ok('hooks install gemini')
+    await outside.refused('usage', 'hooks install gemini --project')
+    await lh.refused('usage', 'hooks install gemini --plugin somewhere')
+    await lh.refused('usage', 'hooks install emacs')
+  })
+
+  it('says in one list how it is with every agent', async () => {
+    const { lh } = person()
+    await lh.ok('hooks install claude')
+    const { agents, count } = await lh.ok('hooks status')
+    expect(count).toBe(agentNames.length)
+    expect(Object.fromEntries(agents.map(({ agent, fires }: { agent: string; fires: boolean | null }) => [agent, fires]))).toMatchObject({
+      claude: true,
+      gemini: null,
+    })
+  })
+
+  it('goes through lh on PATH when the installation is gone, and lets pass without it', async () => {
+    const found = person()
+    const { lh, home, repo } = found
+    const copy = folder('dist-')
+    fs.cpSync(path.dirname(executable), path.join(copy, 'bin'), { recursive: true })
+    const install = new Running(process.execPath, [path.join(copy, 'bin', 'lh.cjs'), 'hooks', 'install', 'claude'], {
+      cwd: repo.dir,
+      env: lh.env,
+    })
+    expect((await install.ended).code).toBe(0)
+    fs.rmSync(copy, { recursive: true })
+    const [handler] = JSON.parse(fs.readFileSync(path.join(home, '.claude', 'settings.json'), 'utf8')).hooks.PreToolUse[0].hooks
+    await stranger(found, 'before-tool')
+
+    const payload = {
+      session_id: 'me',
+      hook_event_name: 'PreToolUse',
+      cwd: repo.dir,
+      tool_name: 'Write',
+      tool_input: { file_path: 'b', content: '' },
+    }
+    const call = async (PATH: string) => {
+      const running = new Running('/bin/sh', ['-c', `printf %s '${JSON.stringify(payload)}' | ( ${handler.args[1]} )`], {
+        cwd: repo.dir,
+        env: { HOME: home, PATH },
+      })
+      return running.ended
+    }
+    expect(await call('/usr/bin:/bin')).toMatchObject({ code: 0, stdout: '', stderr: 'leasehold: not installed here any more; let pass\n' })
+    const bin = folder('bin-')
+    fs.writeFileSync(path.join(bin, 'lh'), '#!/bin/sh\necho "unknown command: $1" >&2; exit 2\n', { mode: 0o755 })
+    expect(await call(`${bin}:/usr/bin:/bin`), 'another program of that name blocks nothing').toMatchObject({ code: 0, stdout: '' })
+    fs.writeFileSync(path.join(bin, 'lh'), `#!/bin/sh\nexec '${process.execPath}' '${executable}' "$@"\n`, { mode: 0o755 })
+    expect(await call(`${bin}:/usr/bin:/bin`)).toMatchObject({ code: 2, stdout: '', stderr: expect.stringContaining('stranger') })
+  })
+
+  it('gives opencode a plugin that throws what the model is told', async () => {
+    const found = person()
+    const { changes } = await found.lh.ok('hooks install opencode')
+    const { Leasehold } = await import(/* @vite-ignore */ pathToFileURL(changes[0].path).href)
+    const saved = process.env['HOME']
+    process.env['HOME'] = found.home
+    try {
+      const plugin = await Leasehold({ directory: found.repo.dir })
+      const write = () =>
+        plugin['tool.execute.before'](
+          { tool: 'write', sessionID: 'mine', callID: '1' },
+          { args: { filePath: path.join(found.repo.dir, 'x'), content: '' } },
+        )
+      await stranger(found, 'before-tool')
+      await expect(write()).rejects.toThrow('parallel session lock held by stranger')
+      await stranger(found, 'session-end')
+      await write()
+      await plugin['tool.execute.after']({ tool: 'write', sessionID: 'mine', callID: '1' })
+      await plugin.event({ event: { type: 'session.idle', properties: { sessionID: 'mine' } } })
+      await stranger(found, 'before-tool')
+    } finally {
+      process.env['HOME'] = saved
+    }
+  })
+})
