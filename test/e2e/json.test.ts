@@ -165,7 +165,7 @@ describe('a mistake', () => {
     expect(await meant('claim evict x --raison r')).toContain('did you mean --reason?')
     expect(await meant('frobnicate')).toContain('lh --help')
     expect((await a.refused('usage', 'claim')).message).toContain(
-      'acquire, renew, heartbeat, release, transfer, evict, status, list, check, history',
+      'acquire, renew, heartbeat, release, transfer, evict, allow, status, list, check, history',
     )
   })
 
