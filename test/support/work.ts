@@ -79,7 +79,8 @@ export const heldNow = async (agent: Agent): Promise<readonly string[]> =>
 export function isGone({ repo, home }: Shop, slug = 'fix-login'): Readonly<Record<string, boolean>> {
   const known = path.join(repo.dir, '.git', 'worktrees', slug)
   const left = fs.existsSync(home) ? fs.readdirSync(home).filter(name => name.includes(slug)) : []
-  const kept = fs.readdirSync(repo.store).filter(name => /^(?:adding|removed|salvage)-/.test(name))
+  // What "removed-" has is for the next removal to delete; Git knows nothing of it any more.
+  const kept = fs.readdirSync(repo.store).filter(name => /^(?:adding|salvage)-/.test(name))
   return {
     directory: left.length === 0,
     branch: !branches(repo.dir).includes(`agents/${slug}`),

@@ -1,4 +1,4 @@
-import { appendFileSync, existsSync, readFileSync } from 'node:fs'
+import { appendFileSync, existsSync, readdirSync, readFileSync, rmSync } from 'node:fs'
 import { join } from 'node:path'
 import { policy } from '../../core/fault.ts'
 import { isFinal } from '../../core/lease.ts'
@@ -88,6 +88,7 @@ async function finishHeld(request: FinishRequest, git: WorktreeGit, base: string
   const ticketFiles = `.leasehold/tickets/${id}/`
   const isOpen = !isFinished((await desk.catalogue.read(id)).ticket)
   if (isOpen || !git.isAncestor('HEAD', refOf(base)) || git.changes('').length > 0) {
+    clearLeft(git.root, id)
     const own = ownFiles(git, ticketFiles)
     refuseUncommitted(git, own)
     const before = git.commit('HEAD')!
@@ -119,6 +120,25 @@ async function finishHeld(request: FinishRequest, git: WorktreeGit, base: string
   }
   tell(`${base} has the work`)
   await held.finish('done', () => undefined)
+}
+
+/** Files that a command was to put in place when it was killed: they are no work, and would be in the way. */
+function clearLeft(root: string, id: string): void {
+  const tickets = join(root, '.leasehold', 'tickets')
+  for (const name of existsSync(tickets) ? readdirSync(tickets) : []) {
+    const [, maker] = /\.([0-9]+)\.[0-9]+(?:\.[0-9]+\.tmp)?$/.exec(name) ?? []
+    if (maker === undefined || !(name.startsWith(`.tmp-${id}-`) || name.startsWith(`.tmp-${id}.`))) continue
+    if (hasEnded(Number(maker))) rmSync(join(tickets, name), { recursive: true, force: true })
+  }
+}
+
+function hasEnded(pid: number): boolean {
+  try {
+    process.kill(pid, 0)
+    return false
+  } catch (error) {
+    return (error as NodeJS.ErrnoException).code === 'ESRCH'
+  }
 }
 
 /** Merges the base branch into ours where it has moved on, so that the gates judge what the base branch will be. */

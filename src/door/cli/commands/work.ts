@@ -10,6 +10,7 @@ import type { Asking } from '../../../service/ticket/workflow.ts'
 import { isFinished } from '../../../service/ticket/ticket.ts'
 import type { Ticket } from '../../../service/ticket/ticket.ts'
 import { ticketToWire } from '../../../service/ticket/wire.ts'
+import { listEntries } from '../../../service/worktree/entries.ts'
 import { findEntry } from '../../../service/worktree/find.ts'
 import { mainTop } from '../../../service/worktree/layout.ts'
 import { removeWorktree } from '../../../service/worktree/remove.ts'
@@ -99,7 +100,7 @@ async function finish(context: Context): Promise<number> {
   if (context.rest.length > 0) throw usage('--finish runs no command', 'lh work --finish')
   const workspace = await openWorkspace(context)
   const place = await placeToFinish(context, workspace)
-  if (!('root' in place)) return alreadyFinished(context, place)
+  if (!('root' in place)) return alreadyFinished(context, workspace, place)
   const { ticket: ticketId } = place.purpose
   if (ticketId === null) throw policy(`${place.root} was made for no ticket`, 'merge its branch by hand')
   const there = await openWorkspace(at(context, place.root))
@@ -121,7 +122,7 @@ async function finish(context: Context): Promise<number> {
     tell,
   })
   const home = await openWorkspace(at(context, mainTop(there.repository)))
-  const removed = switchOption(context, 'keep') ? null : await removePlace(context, home, place)
+  const removed = switchOption(context, 'keep') ? null : await removePlace(context, home, place.root)
   const { ticket } = await new Desk(home).catalogue.read(ticketId)
   context.output.answer(
     {
@@ -144,10 +145,9 @@ async function finish(context: Context): Promise<number> {
 }
 
 /** What stands in the way of removing is told; the work is merged all the same, and the same command tries again. */
-async function removePlace(context: Context, home: FileWorkspace, { root }: Place): Promise<Removed | null> {
-  const desk = new Desk(home)
+async function removePlace(context: Context, home: FileWorkspace, root: string): Promise<Removed | null> {
   try {
-    const entry = await findEntry(desk, { text: root, directory: context.directory, env: context.env })
+    const entry = await findEntry(new Desk(home), { text: root, directory: context.directory, env: context.env })
     const caller = await callerOf(context, home)
     const removed = await removeWorktree({ workspace: home, caller, flags: {}, env: context.env }, entry, {
       salvage: false,
@@ -182,7 +182,14 @@ async function placeToFinish(context: Context, workspace: FileWorkspace): Promis
   throw policy(`there is no worktree for ${id}`, `to work on it: lh work ${id}`)
 }
 
-function alreadyFinished(context: Context, ticket: Ticket): number {
-  context.output.answer({ ok: true, ticket: ticketToWire(ticket), already: true }, [`${ticket.id} was finished already`])
+/** A removal that was cut short is brought to its end; else there is nothing to do. */
+async function alreadyFinished(context: Context, workspace: FileWorkspace, ticket: Ticket): Promise<number> {
+  const entries = await listEntries(workspace.repository, context.env)
+  const left = entries.find(({ identity, main }) => !main && identity.purpose?.ticket === ticket.id)
+  const removed = left === undefined ? null : await removePlace(context, workspace, left.path)
+  context.output.answer({ ok: true, ticket: ticketToWire(ticket), already: true }, [
+    `${ticket.id} was finished already`,
+    ...(removed === null ? [] : [`removed what was left of ${printable(removed.path)}`]),
+  ])
   return 0
 }
