@@ -31,7 +31,7 @@ notes: |
     also this
 ---
 
-# Body — with trailing blanks  
+# Body — with trailing blanks${'  '}
 
 ---
 \ttab, and no newline at the end`

@@ -48,9 +48,6 @@ const steps: Readonly<Record<WorkflowState, readonly WorkflowState[]>> = {
   done: [],
 }
 
-/** The states that may follow. */
-export const nextStates = (from: WorkflowState): readonly WorkflowState[] => steps[from]
-
 /** Throws `policy`, naming what is allowed, when this step may not be taken. */
 export function checkStep({ id, workflowState: from }: Pick<Ticket, 'id' | 'workflowState'>, to: WorkflowState): void {
   if (steps[from].includes(to)) return
