@@ -252,9 +252,9 @@ export class Coordinator {
     return this.#ask(caller, asked => ({ ...asked, type: 'sweep', resource }))
   }
 
-  /** State at this moment; never writes, never waits for a writer. */
-  view(): Promise<Reading> {
-    return this.#store.view()
+  /** State at this moment; never writes, never waits for a writer. `about`: as for a store. */
+  view(about?: readonly string[]): Promise<Reading> {
+    return this.#store.view(about)
   }
 
   #ask(

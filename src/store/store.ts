@@ -86,7 +86,8 @@ export interface Store {
   /** For people: where this is. */
   readonly location: string
   transact(decide: Decider, options?: TransactOptions): Promise<Commit>
-  view(): Promise<Reading>
+  /** The state at this moment. `about`: the only keys that the caller will ask for, so that no more than those need be read. */
+  view(about?: readonly string[]): Promise<Reading>
   history(query?: HistoryQuery): AsyncIterable<Entry>
   changed(sinceSeq: number, timeoutMs: number): Promise<void>
   close(): void

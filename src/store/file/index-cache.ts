@@ -7,7 +7,8 @@ import { isPath } from '../../core/resource.ts'
 import { leaseFromStored, leaseToStored, pastFromStored, pastToStored } from '../../core/wire.ts'
 import type { Clocks, Indefinite, State } from '../state.ts'
 import { FullState, tick } from '../state.ts'
-import { eachLine, fingerprint } from './record.ts'
+import { fingerprint } from './fingerprint.ts'
+import { eachLine } from './record.ts'
 import type { Position } from './segment.ts'
 
 // `claims.index.jsonl` is a cache of the state at one offset of the log: a header line, then one line for each key, in 64 buckets by
@@ -24,7 +25,7 @@ const bucketCount = hashBuckets + 1
  */
 export const copiedBytes = 262_144
 
-interface Bucket {
+export interface Bucket {
   readonly offset: number
   readonly length: number
   readonly print: number
@@ -55,9 +56,9 @@ export interface Index {
   readonly log: Buffer | null
 }
 
-/** Reads the header of an index; null when it is not what was written. */
-export function parseHeader(bytes: Buffer): Index | null {
-  const end = bytes.indexOf(0x0a)
+/** Reads the header of an index, which ends before `limit`; null when it is not what was written. */
+export function parseHeader(bytes: Buffer, limit = bytes.length): Index | null {
+  const end = bytes.subarray(0, limit).indexOf(0x0a)
   if (end < 10) return null
   const print = bytes.toString('latin1', 0, 8)
   const headerBytes = bytes.subarray(9, end)
@@ -93,6 +94,10 @@ function bucketOf(resource: string): number {
   for (let i = 0; i < resource.length; i++) hash = Math.imul(hash ^ resource.charCodeAt(i), 0x01000193)
   return (hash >>> 0) % hashBuckets
 }
+
+/** Where an index keeps what it knows of these keys. */
+export const bucketsOf = ({ buckets }: Index, keys: readonly string[]): readonly Bucket[] =>
+  [...new Set(keys.map(bucketOf))].map(at => buckets[at]!)
 
 /** What `encodeIndex` is told; the rest of a header is the state's. */
 type Described = Omit<IndexHeader, 'copied' | 'clocks' | 'leases' | 'pasts' | 'indefinite'>
@@ -186,7 +191,18 @@ export class IndexedState implements State {
   }
 
   leases(): Iterable<Lease> {
-    return this.complete().leases()
+    const touched = this.#touched()
+    if (touched === null || this.#folded !== null) return this.complete().leases()
+    const leases: (Lease | null)[] = []
+    for (let at = 0; at < bucketCount; at++) {
+      const keys = touched.get(at)
+      if (keys === undefined) for (const { slot } of this.#bucketSlots(at)) leases.push(slot.lease)
+      else {
+        for (const { resource, slot } of this.#bucketSlots(at)) if (!keys.has(resource)) leases.push(slot.lease)
+        for (const resource of keys) leases.push(this.slot(resource).lease)
+      }
+    }
+    return leases.filter(lease => lease !== null)
   }
 
   indefinite(): readonly Indefinite[] {

@@ -1,6 +1,6 @@
 import { Fault } from '../../core/fault.ts'
 import type { Disk } from '../../host/disk.ts'
-import { readFully, readIfPresent } from '../../host/disk.ts'
+import { readFully } from '../../host/disk.ts'
 import type { Entry } from '../../core/operation.ts'
 import { entryFromWire } from '../../core/wire.ts'
 import { FullState } from '../state.ts'
@@ -8,7 +8,7 @@ import type { State } from '../state.ts'
 import { readFlags } from './directory.ts'
 import type { Layout } from './directory.ts'
 import type { Index } from './index-cache.ts'
-import { IndexedState, parseHeader } from './index-cache.ts'
+import { IndexedState, bucketsOf, parseHeader } from './index-cache.ts'
 import { checkedLine, eachLine, endOfLines, firstPrev, maxLineBytes, sumOf, unseal, useNativeHash } from './record.ts'
 import { ResidentState, glimpse } from './resident-state.ts'
 import type { Foreign, Position } from './segment.ts'
@@ -48,22 +48,51 @@ export interface Loaded {
   readonly fold: SegmentFold | null
 }
 
-/** Reads the segment behind `fd`: through the index when that is sound, else from its first line. */
-export function load(disk: Disk, fd: number, layout: Layout): Loaded {
+/** Reads the segment behind `fd`: through the index when that is sound, else from its first line. `about`: as for a store's view. */
+export function load(disk: Disk, fd: number, layout: Layout, about?: readonly string[]): Loaded {
   const { size, ino } = disk.fstatSync(fd)
-  const index = readIndex(disk, layout)
+  const index = readIndex(disk, layout, about)
   if (index === null || index.header.offset > size) return loadWhole(disk, fd, size)
   return loadThroughIndex(disk, fd, size, index, () => refold(disk, layout, ino, index.header.offset)) ?? loadWhole(disk, fd, size)
 }
 
 /** It is a cache: one that cannot be read, whatever stands in its place, is as good as none. */
-function readIndex(disk: Disk, layout: Layout): Index | null {
+function readIndex(disk: Disk, layout: Layout, about: readonly string[] | undefined): Index | null {
   try {
-    const bytes = readIfPresent(disk, layout.index, readFlags)
-    return bytes === null ? null : parseHeader(bytes)
+    const fd = disk.openSync(layout.index, readFlags)
+    try {
+      const { size } = disk.fstatSync(fd)
+      const some = about === undefined || size < sparseFrom ? null : readSparsely(disk, fd, size, about)
+      return some ?? parseHeader(readFully(disk, fd, 0, size))
+    } finally {
+      disk.closeSync(fd)
+    }
   } catch {
     return null
   }
+}
+
+/** An index of fewer bytes is read as a whole. */
+const sparseFrom = 262_144
+
+/** More than a header of average length. */
+const headBytes = 16_384
+
+/**
+ * Only the header and the buckets of these keys. What is not read stays as it was allocated, so a bucket that should be asked for after all is
+ * one that does not match its fingerprint. Null when the header is longer than usual, or the log is kept in this index.
+ */
+function readSparsely(disk: Disk, fd: number, size: number, about: readonly string[]): Index | null {
+  const bytes = Buffer.allocUnsafeSlow(size)
+  if (disk.readSync(fd, bytes, 0, headBytes, 0) < headBytes) return null
+  const index = parseHeader(bytes, headBytes)
+  if (index === null || index.log !== null) return null
+  for (const { offset, length } of bucketsOf(index, about)) {
+    const at = index.bodyAt + offset
+    for (let done = 0, count = 1; done < length && count > 0; done += count)
+      count = disk.readSync(fd, bytes, at + done, length - done, at + done)
+  }
+  return index
 }
 
 /** Every byte, every checksum; `remembers` as for `SegmentFold`. */

@@ -151,10 +151,10 @@ export class FileStore implements Store {
   }
 
   // oxlint-disable-next-line typescript/require-await -- the interface is asynchronous, reading files is not
-  async view(): Promise<Reading> {
+  async view(about?: readonly string[]): Promise<Reading> {
     const now = this.options.clock.now()
     try {
-      const loaded = this.#read()
+      const loaded = this.#read(about)
       const warnings = [...this.warnings]
       if (loaded === null) return { ...this.#viewOf(new FullState(), now, null, () => null), warnings }
       if (loaded.foreign !== null)
@@ -223,7 +223,7 @@ export class FileStore implements Store {
   // ── reading ──
 
   /** The log as it is, without any lock; null when there is no store yet. */
-  #read(): Loaded | null {
+  #read(about?: readonly string[]): Loaded | null {
     const { disk } = this.options
     const stat = lookAt(disk, this.layout.directory)
     if (stat === null) return null
@@ -231,7 +231,7 @@ export class FileStore implements Store {
     const format = readFormat(disk, this.layout)
     if (format !== null) refuseNewerFormat(format, false)
     for (let attempt = 0; ; attempt++) {
-      const loaded = this.#readOnce(format)
+      const loaded = this.#readOnce(format, about)
       if (loaded === null || loaded.damage === null) return loaded
       // The last line may be one that is being written; a short while later it is whole.
       if (attempt === 3 || loaded.damage.intactAfter > 0) throw damageFault(this.layout, loaded.damage)
@@ -239,7 +239,7 @@ export class FileStore implements Store {
     }
   }
 
-  #readOnce(format: Format | null): Loaded | null {
+  #readOnce(format: Format | null, about: readonly string[] | undefined): Loaded | null {
     const { disk } = this.options
     let fd: number
     try {
@@ -250,7 +250,7 @@ export class FileStore implements Store {
       throw logMissing(this.layout)
     }
     try {
-      return load(disk, fd, this.layout)
+      return load(disk, fd, this.layout, about)
     } finally {
       disk.closeSync(fd)
     }
