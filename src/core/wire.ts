@@ -116,6 +116,12 @@ function addParticulars(wire: Wire, operation: Operation): void {
   }
 }
 
+/** Seconds until a lease ends, to the millisecond. */
+export function remainingSecs(lease: Lease, now: Stamp): number | null {
+  const left = remainingMs(lease, now)
+  return left === null ? null : Math.round(left) / 1000
+}
+
 /** A lease as every command shows it. `remaining_secs` is null for an indefinite one and negative once expired. */
 export function leaseToWire(lease: Lease, now: Stamp & { readonly wall: number }, standing: Standing): Wire {
   const left = remainingMs(lease, now)
@@ -135,7 +141,7 @@ export function leaseToWire(lease: Lease, now: Stamp & { readonly wall: number }
     group: lease.group?.id ?? null,
     bound: lease.binding !== null,
     standing,
-    remaining_secs: left === null ? null : Math.round(left) / 1000,
+    remaining_secs: remainingSecs(lease, now),
   }
 }
 

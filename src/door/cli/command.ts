@@ -48,8 +48,8 @@ export interface Output {
   readonly quiet: boolean
   /** Standard output is a terminal and nobody said no to colour. */
   readonly colour: boolean
-  /** The command's answer: the document with `--json`, else the lines. */
-  answer(document: Wire, lines: readonly string[]): void
+  /** The command's answer: the document with `--json`, else the lines. Functions make only what is asked for. */
+  answer(document: Wire | (() => Wire), lines: readonly string[] | (() => readonly string[])): void
   /** A line on standard error; silent with `--quiet`. */
   note(text: string): void
   warn(text: string): void

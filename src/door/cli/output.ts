@@ -53,8 +53,10 @@ export function makeOutput(json: boolean, quiet: boolean, env: NodeJS.ProcessEnv
       return wanted && isTerminal(1)
     },
     answer(document, lines) {
-      if (json) writeText(1, `${JSON.stringify(document)}\n`)
-      else if (!quiet && lines.length > 0) writeText(1, `${lines.join('\n')}\n`)
+      if (json) return writeText(1, `${JSON.stringify(typeof document === 'function' ? document() : document)}\n`)
+      if (quiet) return
+      const text = typeof lines === 'function' ? lines() : lines
+      if (text.length > 0) writeText(1, `${text.join('\n')}\n`)
     },
     note(text) {
       if (!quiet && !json) writeText(2, `${text}\n`)

@@ -1,7 +1,8 @@
 import type { styleText } from 'node:util'
 import type { Wire } from '../../core/wire.ts'
+import type { Seen } from '../../service/claim/answer.ts'
 
-// Text for people, made from the same documents that `--json` prints.
+// Text for people. It says what the documents that `--json` prints say.
 
 type Style = Parameters<typeof styleText>[0]
 
@@ -18,9 +19,10 @@ export function secondsInWords(secs: number): string {
 }
 
 /** When a lease ends, as people say it. */
-export function untilInWords(lease: Wire): string {
-  const left = lease['remaining_secs']
-  if (typeof left !== 'number') return 'indefinitely'
+export const untilInWords = (lease: Wire): string => endInWords(lease['remaining_secs'] as number | null)
+
+function endInWords(left: number | null): string {
+  if (left === null) return 'indefinitely'
   return left > 0 ? `for ${secondsInWords(left)}` : `expired ${secondsInWords(-left)} ago`
 }
 
@@ -31,8 +33,11 @@ export const said = (value: unknown): string =>
 /** The holder's agent and, where it has one, session. */
 export function holderInWords(lease: Wire): string {
   const holder = lease['holder'] as Wire
-  return `${String(holder['agent_id'])}${holder['session_id'] === null ? '' : ` in session ${said(holder['session_id'])}`}`
+  return agentInWords(String(holder['agent_id']), holder['session_id'] as string | null)
 }
+
+export const agentInWords = (agentId: string, sessionId: string | null): string =>
+  sessionId === null ? agentId : `${agentId} in session ${sessionId}`
 
 const standingStyles: Readonly<Record<string, Style>> = {
   live: 'green',
@@ -59,33 +64,40 @@ export const printableLine = (line: string): string => line.split('\t').map(prin
 /** Columns, left-aligned; colour is added after the widths are known. */
 export function columns(
   rows: readonly (readonly string[])[],
-  decorate: (text: string, row: number, column: number) => string = text => text,
+  decorate?: (text: string, row: number, column: number) => string,
 ): readonly string[] {
   const widths: number[] = []
-  for (const row of rows) for (const [column, cell] of row.entries()) widths[column] = Math.max(widths[column] ?? 0, cell.length)
-  return rows.map((row, index) =>
-    row
-      .map((cell, column) => decorate(column === row.length - 1 ? cell : cell.padEnd(widths[column]!), index, column))
-      .join('  ')
-      .trimEnd(),
-  )
+  for (const row of rows)
+    for (let column = 0; column < row.length; column++) {
+      const { length } = row[column]!
+      if (!(widths[column]! >= length)) widths[column] = length
+    }
+  return rows.map((row, at) => {
+    const last = row.length - 1
+    let line = ''
+    for (let column = 0; column < last; column++) {
+      const text = row[column]!.padEnd(widths[column]!)
+      line += decorate === undefined ? text : decorate(text, at, column)
+      line += '  '
+    }
+    const text = row[last]!
+    return (line + (decorate === undefined ? text : decorate(text, at, last))).trimEnd()
+  })
 }
 
 /** Leases as a table. */
-export function leaseTable(leases: readonly Wire[], colour: boolean): readonly string[] {
+export function leaseTable(leases: readonly Seen[], colour: boolean): readonly string[] {
   if (leases.length === 0) return ['no leases']
-  const rows = leases.map(lease => {
-    const holder = lease['holder'] as Wire
-    return [
-      printable(String(lease['resource'])),
-      printable(holderInWords(lease)),
-      String(holder['worktree_id']),
-      `token ${String(lease['token'])}`,
-      String(lease['standing']),
-      untilInWords(lease),
-      printable(said(lease['reason'])),
-    ]
-  })
+  const rows = leases.map(({ lease, standing, leftSecs }) => [
+    printable(lease.resource),
+    printable(agentInWords(lease.holder.agentId, lease.holder.sessionId)),
+    lease.holder.worktreeId,
+    `token ${lease.token}`,
+    standing,
+    endInWords(leftSecs),
+    printable(lease.reason ?? ''),
+  ])
+  if (!colour) return columns(rows)
   return columns(rows, (text, row, column) =>
     column === 4
       ? paintStanding(colour, rows[row]![4]!) + text.slice(rows[row]![4]!.length)

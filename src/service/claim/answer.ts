@@ -1,12 +1,12 @@
 import type { Answer, Granted, Refused } from '../../coordinator.ts'
 import { Fault } from '../../core/fault.ts'
 import type { ErrorCode } from '../../core/fault.ts'
-import type { Instant, Lease } from '../../core/lease.ts'
+import type { Instant, Lease, Standing } from '../../core/lease.ts'
 import { isStale, standingOf } from '../../core/lease.ts'
 import type { Refusal } from '../../core/refusal.ts'
 import { blockerOf, refusalCode, retryAfterMs, wordRefusal } from '../../core/refusal.ts'
 import type { Wire } from '../../core/wire.ts'
-import { holderToWire, leaseToWire } from '../../core/wire.ts'
+import { holderToWire, leaseToWire, remainingSecs } from '../../core/wire.ts'
 import { vitality } from '../../host/process.ts'
 import type { Reading } from '../../store/store.ts'
 
@@ -57,8 +57,26 @@ export const shownLease = (lease: Lease, now: Instant, boundDead: boolean): Wire
 export const provenDead = (lease: Lease, view: Reading): boolean =>
   lease.binding === null ? lease.holder.witness !== null && vitality(lease.holder.witness) === 'dead' : view.boundDead(lease)
 
+/** A lease as a reader finds it. */
+export interface Seen {
+  readonly lease: Lease
+  readonly standing: Standing
+  readonly leftSecs: number | null
+  readonly now: Instant
+}
+
+export const seeLease = (lease: Lease, view: Reading): Seen => ({
+  lease,
+  standing: standingOf(lease, view.now, provenDead(lease, view)),
+  leftSecs: remainingSecs(lease, view.now),
+  now: view.now,
+})
+
+/** As a document has it. */
+export const seenToWire = ({ lease, standing, now }: Seen): Wire => leaseToWire(lease, now, standing)
+
 /** A lease as a reader shows it. */
-export const readLease = (lease: Lease, view: Reading): Wire => shownLease(lease, view.now, provenDead(lease, view))
+export const readLease = (lease: Lease, view: Reading): Wire => seenToWire(seeLease(lease, view))
 
 /** A "yes" that leaves leases: acquire, renew, heartbeat, transfer. */
 export function grantedDocument(granted: Granted): Wire {

@@ -6,29 +6,38 @@ import { wordRefusal } from '../../core/refusal.ts'
 import type { Wire } from '../../core/wire.ts'
 import { holderToWire } from '../../core/wire.ts'
 import type { Reading } from '../../store/store.ts'
-import { readLease } from './answer.ts'
+import { readLease, seeLease, seenToWire } from './answer.ts'
+import type { Seen } from './answer.ts'
 
-/** Leases on the wire. */
-export interface LeasesDocument extends Wire {
-  readonly leases: readonly Wire[]
+/** In the order of their keys; comparing the keys alone is left to V8, which is faster at it than at calling a comparison. */
+function seeAll(leases: Iterable<Lease>, view: Reading): readonly Seen[] {
+  const seen = new Map<string, Seen>()
+  for (const lease of leases) seen.set(lease.resource, seeLease(lease, view))
+  return [...seen.keys()].toSorted().map(resource => seen.get(resource)!)
 }
-
-const byResource = (a: Lease, b: Lease): number => (a.resource < b.resource ? -1 : a.resource > b.resource ? 1 : 0)
 
 /** Every live lease of the repository, any kind, any holder. Expired ones that nobody evicted yet are shown as such. */
-export function listDocument(view: Reading): LeasesDocument {
-  const leases = [...view.all()].toSorted(byResource).map(lease => readLease(lease, view))
-  return { ok: true, leases, count: leases.length, pending: [], warnings: view.warnings }
-}
+export const listedLeases = (view: Reading): readonly Seen[] => seeAll(view.all(), view)
+
+export const listDocument = (leases: readonly Seen[], { warnings }: Reading): Wire => ({
+  ok: true,
+  leases: leases.map(seenToWire),
+  count: leases.length,
+  pending: [],
+  warnings,
+})
 
 /** The leases of one resource or one agent; everything when neither is named. */
-export function statusDocument(view: Reading, resource: string | null, agentId: string | null): LeasesDocument {
+export function leasesOf(view: Reading, resource: string | null, agentId: string | null): readonly Seen[] {
   const chosen = resource === null ? [...view.all()] : [view.lease(resource)].filter(lease => lease !== null)
-  const leases = chosen
-    .filter(lease => agentId === null || lease.holder.agentId === agentId)
-    .toSorted(byResource)
-    .map(lease => readLease(lease, view))
-  return { ok: true, leases, count: leases.length, pending: [], resource, agent: agentId, warnings: view.warnings }
+  return seeAll(
+    chosen.filter(lease => agentId === null || lease.holder.agentId === agentId),
+    view,
+  )
+}
+
+export function statusDocument(leases: readonly Seen[], { warnings }: Reading, resource: string | null, agentId: string | null): Wire {
+  return { ok: true, leases: leases.map(seenToWire), count: leases.length, pending: [], resource, agent: agentId, warnings }
 }
 
 /** Is this the current token, and not expired? Throws `superseded` otherwise: whoever has it must stop. */

@@ -3,7 +3,7 @@ import type { Target } from '../../../core/command.ts'
 import { usage } from '../../../core/fault.ts'
 import type { Wire } from '../../../core/wire.ts'
 import { endedDocument, grantedDocument, orThrow } from '../../../service/claim/answer.ts'
-import { checkDocument, listDocument, statusDocument } from '../../../service/claim/reports.ts'
+import { checkDocument, leasesOf, listDocument, listedLeases, statusDocument } from '../../../service/claim/reports.ts'
 import { noteEnded, noteHeld, parseToken, proofFor } from '../../../service/claim/proof.ts'
 import { parseDuration } from '../../../service/config/durations.ts'
 import type { Context, Run } from '../command.ts'
@@ -213,14 +213,14 @@ export const list: Run = async context => {
   const view = await workspace.coordinator.view()
   for (const warning of view.warnings) context.output.warn(warning)
   const all = switchOption(context, 'all')
-  const document = listDocument(view)
+  const leases = listedLeases(view)
   const ended = all ? await (await import('../../../service/claim/ended.ts')).endedLeases(workspace.store, view) : []
-  const lines = leaseTable(document.leases, context.output.colour)
   context.output.answer(
-    all ? { ...document, ended } : document,
-    all
-      ? [...lines, ...ended.map(past => `ended  ${String(past['resource'])}  token ${String(past['token'])}  ${String(past['ended_by'])}`)]
-      : lines,
+    () => ({ ...listDocument(leases, view), ...(all ? { ended } : {}) }),
+    () => [
+      ...leaseTable(leases, context.output.colour),
+      ...ended.map(past => `ended  ${String(past['resource'])}  token ${String(past['token'])}  ${String(past['ended_by'])}`),
+    ],
   )
   return 0
 }
@@ -233,12 +233,12 @@ export const status: Run = async context => {
   const own = resource === undefined && agent === undefined ? await workspace.identify('look').catch(() => null) : null
   const view = await workspace.coordinator.view()
   for (const warning of view.warnings) context.output.warn(warning)
-  const document = statusDocument(
-    view,
-    resource === undefined ? null : await resourceOf(workspace, resource),
-    agent ?? own?.holder.agentId ?? null,
+  const [key, agentId] = [resource === undefined ? null : await resourceOf(workspace, resource), agent ?? own?.holder.agentId ?? null]
+  const leases = leasesOf(view, key, agentId)
+  context.output.answer(
+    () => statusDocument(leases, view, key, agentId),
+    () => leaseTable(leases, context.output.colour),
   )
-  context.output.answer(document, leaseTable(document.leases, context.output.colour))
   return 0
 }
 
@@ -249,7 +249,8 @@ export const check: Run = async context => {
   const token = parseToken(text)
   const workspace = await openWorkspace(context)
   const target = await targetOf(workspace, context.positionals[0]!)
-  const document = checkDocument(await workspace.coordinator.view(), target, token)
+  const view = await workspace.coordinator.view('resource' in target ? [target.resource] : undefined)
+  const document = checkDocument(view, target, token)
   context.output.answer(document, [
     `token ${token} is the current one of ${String(document['resource'])}, held by ${holderInWords(document['lease'] as Wire)}`,
   ])

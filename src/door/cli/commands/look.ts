@@ -1,12 +1,25 @@
 import type { Wire } from '../../../core/wire.ts'
+import { seenToWire } from '../../../service/claim/answer.ts'
+import type { Seen } from '../../../service/claim/answer.ts'
 import { explainResource } from '../../../service/claim/explain.ts'
-import { listDocument } from '../../../service/claim/reports.ts'
+import { listedLeases } from '../../../service/claim/reports.ts'
 import { explainLock } from '../../../service/session-lock/report.ts'
 import { whoamiDocument } from '../../../service/claim/whoami.ts'
 import type { Context, Run } from '../command.ts'
 import { openWorkspace } from '../open.ts'
 import { resourceOf } from '../resource.ts'
-import { columns, holderInWords, leaseTable, lockInWords, paint, paintStanding, printable, said, untilInWords } from '../text.ts'
+import {
+  agentInWords,
+  columns,
+  holderInWords,
+  leaseTable,
+  lockInWords,
+  paint,
+  paintStanding,
+  printable,
+  said,
+  untilInWords,
+} from '../text.ts'
 
 /** `lh whoami` */
 export const whoami: Run = async context => {
@@ -34,60 +47,62 @@ export const status: Run = async context => {
   const workspace = await openWorkspace(context)
   const identity = await workspace.identify('look').catch(() => null)
   const view = await workspace.coordinator.view()
-  const { leases, count, pending } = listDocument(view)
-  const isMine = (lease: Wire): boolean => identity !== null && (lease['holder'] as Wire)['agent_id'] === identity.holder.agentId
+  const leases = listedLeases(view)
+  const isMine = ({ lease }: Seen): boolean => lease.holder.agentId === identity?.holder.agentId
   const warnings = [...view.warnings, ...(identity === null || identity.warning === null ? [] : [identity.warning]), ...troubles(leases)]
   const agent = identity?.holder.agentId ?? null
   const lock = lockHere(workspace.repository.root, context.env)
-  const document = {
-    ok: true,
-    agent,
-    worktree_id: identity?.holder.worktreeId ?? null,
-    store: workspace.store.location,
-    leases,
-    count,
-    mine: leases.filter(isMine).length,
-    session_lock: lock,
-    pending,
-    warnings,
-  }
+  const mine = leases.filter(isMine)
   context.output.answer(
-    document,
-    statusLines(
-      context,
+    () => ({
+      ok: true,
       agent,
-      leases.filter(isMine),
-      leases.filter(lease => !isMine(lease)),
-      lock,
+      worktree_id: identity?.holder.worktreeId ?? null,
+      store: workspace.store.location,
+      leases: leases.map(seenToWire),
+      count: leases.length,
+      mine: mine.length,
+      session_lock: lock,
+      pending: [],
       warnings,
-    ),
+    }),
+    () =>
+      statusLines(
+        context,
+        agent,
+        mine,
+        leases.filter(seen => !isMine(seen)),
+        lock,
+        warnings,
+      ),
   )
   return 0
 }
 
-function troubles(leases: readonly Wire[]): readonly string[] {
-  const said: Readonly<Record<string, string>> = {
-    expired: 'has expired; the next one who asks gets it',
-    stale: 'is indefinite and has been silent for long; see lh why',
-    dead: 'belongs to a process that is proven dead',
-  }
-  return leases.flatMap(lease => {
-    const trouble = said[String(lease['standing'])]
-    return trouble === undefined ? [] : [`${String(lease['resource'])} (${holderInWords(lease)}) ${trouble}`]
+const standingTroubles: Readonly<Record<string, string>> = {
+  expired: 'has expired; the next one who asks gets it',
+  stale: 'is indefinite and has been silent for long; see lh why',
+  dead: 'belongs to a process that is proven dead',
+}
+
+function troubles(leases: readonly Seen[]): readonly string[] {
+  return leases.flatMap(({ lease: { resource, holder }, standing }) => {
+    const trouble = standingTroubles[standing]
+    return trouble === undefined ? [] : [`${resource} (${agentInWords(holder.agentId, holder.sessionId)}) ${trouble}`]
   })
 }
 
 function statusLines(
   context: Context,
   agent: string | null,
-  mine: readonly Wire[],
-  others: readonly Wire[],
+  mine: readonly Seen[],
+  others: readonly Seen[],
   lock: Wire | null,
   warnings: readonly string[],
 ): readonly string[] {
   const { colour } = context.output
   const heading = (text: string): string => paint(colour, 'bold', text)
-  const section = (title: string, leases: readonly Wire[]): readonly string[] =>
+  const section = (title: string, leases: readonly Seen[]): readonly string[] =>
     leases.length === 0 ? [] : [heading(title), ...leaseTable(leases, colour).map(line => `  ${line}`), '']
   const empty = mine.length + others.length === 0 ? ['nobody holds anything here; to take something: lh claim acquire <resource>', ''] : []
   const warned = warnings.length === 0 ? [] : [paint(colour, 'yellow', 'warnings'), ...warnings.map(text => `  ${printable(text)}`), '']
