@@ -93,7 +93,15 @@ export class Desk {
     if (agent === 'gemini') this.#geminiSettings()
     const path = process.env['PATH'] ?? ''
     const launch = launchOf(agent, { program: programs[agent], home: this.home, url: model!.url, steps, path, ...more })
-    return new Session(launch.program, launch.args, { cwd, env: launch.env })
+    // A program that somebody has open for writing at this moment (an indexer, a backup) cannot be started in it.
+    for (let attempt = 1; ; attempt++) {
+      try {
+        return new Session(launch.program, launch.args, { cwd, env: launch.env })
+      } catch (error) {
+        if ((error as NodeJS.ErrnoException).code !== 'ETXTBSY' || attempt === 20) throw error
+        Atomics.wait(new Int32Array(new SharedArrayBuffer(4)), 0, 0, 100)
+      }
+    }
   }
 
   run(agent: Launchable, steps: readonly Step[], options: RunOptions = {}): Promise<string> {

@@ -93,8 +93,10 @@ needs('claude').describe(`Claude Code ${version}, two sessions in one workspace`
 
   it('keeps the lock at Stop while a background task runs', async () => {
     const desk = await installed()
-    const first = desk.start('claude', [bash(workUntilTold('task'), { run_in_background: true })])
-    await until(() => desk.has('task.begun') && first.stdout.includes('All done.'), 'the turn is over and the task runs')
+    const first = desk.start('claude', [bash(workUntilTold('task'), { run_in_background: true })], { more: ['--include-hook-events'] })
+    const stopped = (): boolean =>
+      first.stdout.split('\n').some(line => line.includes('"hook_response"') && line.includes('"hook_event":"Stop"'))
+    await until(() => desk.has('task.begun') && stopped(), 'the turn is over and the task runs')
     expect(desk.has('task.over')).toBe(false)
     expect(await desk.run('claude', [bash('echo hi > second.txt')])).toContain(blocked)
     expect(desk.has('second.txt')).toBe(false)
@@ -139,6 +141,26 @@ needs('claude').describe(`Claude Code ${version}, two sessions in one workspace`
     ).not.toContain(blocked)
     for (const name of ['parent.txt', 'parent-bashed.txt']) expect(desk.has(name), name).toBe(true)
     await until(() => desk.has('sub.txt') && desk.has('sub-bashed.txt'), 'the subagent has written')
+  })
+})
+
+needs('claude').describe(`Claude Code ${version} and leases`, () => {
+  useModel()
+
+  it('is one session for lh, whether its hooks or its shell ask; a tool call renews the lease it works under', async () => {
+    const desk = await installed()
+    const id = randomUUID()
+    const lh = `'${process.execPath}' '${desk.lh}' --agent agent:one`
+    const steps = [
+      bash(`${lh} --json whoami > who.json && ${lh} claim acquire ticket:a --ttl 5s > lease.txt && sleep 1.5`),
+      write(path.join(desk.workspace, 'written.txt')),
+      bash('echo hi > over.txt'),
+    ]
+    const said = await desk.run('claude', steps, { more: ['--session-id', id] })
+    expect(desk.has('over.txt'), said).toBe(true)
+    expect(JSON.stringify(JSON.parse(desk.read('who.json')))).toContain(id)
+    const { operations } = await desk.leasehold('claim history ticket:a')
+    expect(operations.map(({ op }: { op: string }) => op)).toEqual(expect.arrayContaining(['acquire', 'renew']))
   })
 })
 

@@ -1,3 +1,4 @@
+import type { ChildProcessWithoutNullStreams } from 'node:child_process'
 import { execFileSync, spawn } from 'node:child_process'
 import { accessSync, constants, existsSync, mkdirSync, mkdtempSync, realpathSync, rmSync, writeFileSync } from 'node:fs'
 import { tmpdir } from 'node:os'
@@ -147,7 +148,14 @@ interface Ended {
 
 function run(program: string, args: readonly string[], cwd: string, env: Record<string, string>, input = ''): Promise<Ended> {
   return new Promise(resolve => {
-    const child = spawn(program, args, { cwd, env, stdio: ['pipe', 'pipe', 'pipe'] })
+    let child: ChildProcessWithoutNullStreams
+    try {
+      child = spawn(program, args, { cwd, env, stdio: ['pipe', 'pipe', 'pipe'] })
+    } catch (error) {
+      // Some reasons why a program cannot be started are thrown, others come as an event.
+      resolve({ code: null, output: '', errors: (error as Error).message })
+      return
+    }
     let output = ''
     let errors = ''
     const timer = setTimeout(() => child.kill('SIGKILL'), runLimitMs)
