@@ -66,6 +66,8 @@ async function bundle(file, nameOf) {
     format: 'cjs',
     target: 'node20',
     minify: true,
+    // The loader reads one byte as one character.
+    charset: 'ascii',
     legalComments: 'none',
     supported: { 'dynamic-import': false },
     // jsonc-parser's `main` is UMD, whose inner `require` no bundler sees.
@@ -144,16 +146,23 @@ async function buildExecutable() {
   return packages
 }
 
+/** Makes one function expression of each chunk, the shape in which Node itself compiles a module. */
+async function wrapChunks() {
+  const folder = path.join(out, 'bin')
+  for (const name of await readdir(folder)) {
+    const file = path.join(folder, name)
+    await writeFile(file, `(function(exports,require,module,__filename,__dirname){${await readFile(file, 'utf8')}\n})`)
+  }
+}
+
 /**
- * `lh.cjs` runs `main.cjs` with the code that V8 made of it here; see code-cache.mjs. Compiling it would cost each process a sixth of
- * Node's own start-up, and as much again for what it runs. `lh hook` is another program: an agent pays for it with every tool call.
+ * `lh.cjs` runs `main.cjs`, and the chunks that it asks for, with the code that V8 made of them here; see code-cache.mjs. Compiling `main`
+ * would cost each process a sixth of Node's own start-up, and as much again for what it runs. `lh hook` is another program: an agent pays
+ * for it with every tool call.
  * @param {{ executable: string, main: string }} program
  */
 async function writeLoader({ executable, main }) {
   const folder = path.join(out, 'bin')
-  const bundle = path.join(folder, `${main}.cjs`)
-  // As one function expression, the shape in which Node itself compiles a module.
-  await writeFile(bundle, `(function(exports,require,module,__filename,__dirname){${await readFile(bundle, 'utf8')}\n})`)
   const starter = path.join(folder, `${executable}.cjs`)
   const choice =
     executable === 'lh' ? `process.argv[2] === 'hook' && !/^(-h|--help)$/.test(process.argv[3]) ? 'hook-main' : '${main}'` : `'${main}'`
@@ -163,22 +172,31 @@ async function writeLoader({ executable, main }) {
 'use strict'
 const { readFileSync } = require('node:fs')
 const { Script } = require('node:vm')
-const program = __dirname + '/' + (${choice})
-const filename = program + '.cjs'
-let cachedData
-try {
-  cachedData = readFileSync(program + '.' + process.versions.v8 + '.code')
-} catch {
-  // Made by another Node: compiled as usual.
+const loaded = new Map()
+function load(name) {
+  const known = loaded.get(name)
+  if (known !== undefined) return known.exports
+  const program = __dirname + '/' + name
+  const filename = program + '.cjs'
+  let cachedData
+  try {
+    cachedData = readFileSync(program + '.' + process.versions.v8 + '.code')
+  } catch {
+    // Made by another Node, or seldom used: compiled as usual.
+  }
+  const script = new Script(readFileSync(filename, 'latin1'), { filename, cachedData })
+  const chunk = { exports: {} }
+  loaded.set(name, chunk)
+  script.runInThisContext()(chunk.exports, requireFrom, chunk, filename, __dirname)
+  return chunk.exports
 }
-const main = new Script(readFileSync(filename, 'latin1'), { filename, cachedData })
-main.runInThisContext()(exports, require, module, filename, __dirname)
+const requireFrom = id => (id.startsWith('./') ? load(id.slice(2, -4)) : require(id))
+load(${choice})
 `,
   )
   await chmod(starter, 0o755)
-  const cache = path.join(folder, `${main}.${process.versions.v8}.code`)
   const { PATH, TMPDIR } = process.env
-  const child = spawn(process.execPath, [path.join(root, 'scripts/code-cache.mjs'), bundle, cache], {
+  const child = spawn(process.execPath, [path.join(root, 'scripts/code-cache.mjs'), folder, main], {
     env: { ...(PATH === undefined ? {} : { PATH }), ...(TMPDIR === undefined ? {} : { TMPDIR }), HOME: out },
     stdio: ['ignore', 'ignore', 'inherit'],
   })
@@ -225,6 +243,7 @@ async function printSizes() {
 try {
   const [packages] = await Promise.all([buildExecutable(), buildLibrary()])
   await copyOthers(packages)
+  await wrapChunks()
   for (const program of PROGRAMS) await writeLoader(program)
   await swap()
   await printSizes()

@@ -1,16 +1,17 @@
 // @ts-check
 /**
- * Usage: code-cache.mjs MAIN CACHE. Runs the everyday commands of a built `lh`, or of its hook, in a throw-away repository and keeps the code that V8 made of
- * them, so that the next process of the same Node need not compile it again. The cache saves time and decides nothing: V8 checks its own
- * version, its flags and the length of the source, and compiles as usual when one of them differs.
+ * Usage: code-cache.mjs FOLDER MAIN. Runs the everyday commands of a built `lh`, or of its hook, in a throw-away repository and keeps the
+ * code that V8 made of each chunk that they load, so that the next process of the same Node need not compile it again. A cache saves time
+ * and decides nothing: V8 checks its own version, its flags and the length of the source, and compiles as usual when one of them differs.
  */
-import fs, { mkdirSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
+import fs, { existsSync, mkdirSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
 import { createRequire } from 'node:module'
 import { tmpdir } from 'node:os'
 import path from 'node:path'
 import { Script } from 'node:vm'
 
-const [, , main = '', cache = ''] = process.argv
+const [, , folder = '', main = ''] = process.argv
+const executable = path.join(folder, `${main}.cjs`)
 const repository = mkdtempSync(path.join(tmpdir(), 'leasehold-code-'))
 
 /** As much of a Git repository as finding one needs. */
@@ -20,16 +21,44 @@ function makeRepository() {
   writeFileSync(path.join(repository, '.git/config'), '[core]\n\tbare = false\n')
 }
 
-const script = new Script(readFileSync(main, 'utf8'), { filename: main })
+/** What was compiled, by the name of the chunk; each once, however many processes are played. @type {Map<string, Script>} */
+const scripts = new Map()
+
+/** @param {string} name */
+function compiled(name) {
+  const filename = path.join(folder, `${name}.cjs`)
+  const script = scripts.get(name) ?? new Script(readFileSync(filename, 'latin1'), { filename })
+  scripts.set(name, script)
+  return script
+}
+
+/** Loads chunks as a process of its own would, which has none yet. */
+function loader() {
+  const require = createRequire(executable)
+  const loaded = new Map()
+  /** @param {string} name */
+  const load = name => {
+    if (loaded.has(name)) return loaded.get(name).exports
+    const chunk = { exports: {} }
+    loaded.set(name, chunk)
+    const filename = path.join(folder, `${name}.cjs`)
+    compiled(name).runInThisContext()(chunk.exports, requireFrom, chunk, filename, folder)
+    return chunk.exports
+  }
+  /** @param {string} id */
+  const requireFrom = id => (id.startsWith('./') ? load(id.slice(2, -4)) : require(id))
+  return load
+}
+
 const exit = process.exit
 
 /** @param {string[]} words @param {number} expected */
 async function execute(words, expected) {
-  process.argv = [process.execPath, main, ...words]
+  process.argv = [process.execPath, executable, ...words]
   const code = await new Promise(resolve => {
     // @ts-expect-error -- it never returns, as far as its caller knows
     process.exit = resolve
-    script.runInThisContext()({}, createRequire(main), { exports: {} }, main, path.dirname(main))
+    loader()(main)
   })
   process.exit = exit
   if (code !== expected) throw new Error(`${words.join(' ')} ended with ${String(code)} while its code was collected`)
@@ -53,6 +82,47 @@ async function call(event, payload, expected = 0) {
   fs.closeSync(fd)
 }
 
+/** Tickets enough for V8 to see what is usual. */
+function makeTickets() {
+  for (let number = 10; number < 40; number++) {
+    const slug = `part-${number}`
+    const id = `20260101-0000${number}-${slug}`
+    const at = `2026-01-01T00:00:${number}Z`
+    const state = number % 3 === 0 ? 'done' : number % 3 === 1 ? 'ready' : 'queued'
+    const own = path.join(repository, '.leasehold/tickets', id)
+    mkdirSync(own, { recursive: true })
+    writeFileSync(
+      path.join(own, 'ticket.md'),
+      [
+        '---',
+        `id: ${id}`,
+        `slug: ${slug}`,
+        `title: Part ${number} of the work`,
+        'status: open',
+        'kind: task',
+        'priority: P2',
+        'labels: [one, two]',
+        `workflow_state: ${state}`,
+        `created_at: ${at}`,
+        `updated_at: ${at}`,
+        'assignee: null',
+        'legacy_ticket: null',
+        'queued_by: null',
+        'queued_at: null',
+        `depends_on: [${number % 3 === 2 ? '20260101-000012-part-12' : ''}]`,
+        'gates: []',
+        '---',
+        '',
+        'What is to be done.',
+        '',
+      ].join('\n'),
+    )
+    const event = { id: `01KDVDGK${number}0000000000000000`, type: 'created', at: '2026-01-01T00:00:10.000Z', actor: 'agent:one' }
+    writeFileSync(path.join(own, 'events.jsonl'), `${JSON.stringify(event)}\n`)
+  }
+  writeFileSync(path.join(repository, '.gitattributes'), '.leasehold/tickets/*/events.jsonl merge=union\n')
+}
+
 async function everydayCommands() {
   for (const name of ['a', 'b', 'c', 'd']) {
     await run(`claim acquire ${name} --ttl 10m --agent agent:one`)
@@ -65,6 +135,23 @@ async function everydayCommands() {
   await run('claim list')
   await run('claim list --json')
   for (const name of ['a', 'b', 'c', 'd']) await run(`claim release ${name} --agent agent:one`)
+  makeTickets()
+  await run('ticket list')
+  await run('ticket list --json')
+  await run('ticket list --ready')
+  await run('ticket next')
+  await run('ticket show 20260101-000010-')
+  await run('ticket show 20260101-000010- --json')
+  await run('ticket doctor')
+  await run('claim acquire part-13 --agent agent:one')
+  await run('claim release part-13 --agent agent:one')
+  await run('ticket comment part-13 --message m --agent agent:one')
+  await run('ticket start part-13 --agent agent:one')
+  await run('ticket done part-13 --agent agent:one')
+  await run('gate list')
+  await run('worktree list')
+  await run('work nothing-like-it --json --agent agent:one', 4)
+  await run('status')
 }
 
 async function everydayHooks() {
@@ -94,9 +181,13 @@ async function everydayHooks() {
 try {
   process.env['HOME'] = repository
   makeRepository()
-  if (path.basename(main) === 'hook-main.cjs') await everydayHooks()
+  if (main === 'hook-main') await everydayHooks()
   else await everydayCommands()
-  writeFileSync(cache, script.createCachedData())
+  for (const [name, script] of scripts) {
+    const cache = path.join(folder, `${name}.${process.versions.v8}.code`)
+    // What two programs load is kept as the first of them used it.
+    if (!existsSync(cache)) writeFileSync(cache, script.createCachedData())
+  }
 } finally {
   rmSync(repository, { recursive: true, force: true })
 }

@@ -1,5 +1,5 @@
 import type { CommandSpec } from '../command.ts'
-import { reason } from '../table.ts'
+import { reason } from './options.ts'
 
 /** `lh session-lock …` and `lh hook`. */
 export const sessionLockCommands: readonly CommandSpec[] = [

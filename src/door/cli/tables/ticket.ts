@@ -1,5 +1,5 @@
 import type { CommandSpec, OptionSpec } from '../command.ts'
-import { lease, opId, reason, token, ttl, wait } from '../table.ts'
+import { lease, opId, reason, token, ttl, wait } from './options.ts'
 
 const label: OptionSpec = { name: 'label', value: '<label>', doc: 'those with this label' }
 const bodyFile: OptionSpec = { name: 'body-file', value: '<file>', doc: 'the text below the front matter; - reads standard input' }

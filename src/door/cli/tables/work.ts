@@ -1,5 +1,5 @@
 import type { CommandSpec } from '../command.ts'
-import { opId, ttl, wait } from '../table.ts'
+import { opId, ttl, wait } from './options.ts'
 
 /** `lh work` */
 export const workCommands: readonly CommandSpec[] = [

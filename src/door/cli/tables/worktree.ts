@@ -1,5 +1,5 @@
 import type { CommandSpec, OptionSpec } from '../command.ts'
-import { lease, token } from '../table.ts'
+import { lease, token } from './options.ts'
 
 const salvage: OptionSpec = {
   name: 'salvage',
