@@ -14,6 +14,9 @@ import { idPattern } from './ticket.ts'
 /** Bigger than this, reading the file costs more than asking Git. Bytes. */
 const maxCacheBytes = 256 * 1024 * 1024
 
+/** Searching is quicker than an index for the few tickets that most commands ask for. */
+const fewLookups = 16
+
 /** Names that a base branch goes by where nobody says. */
 const usualNames = ['main', 'master', 'trunk']
 
@@ -25,6 +28,7 @@ export class BaseBranch {
   #records: Buffer | undefined
   #index: Map<string, number> | undefined
   #lookups = 0
+  #over: ReadonlySet<number> | undefined
 
   constructor(repository: Repository, configured: string | null) {
     this.#repository = repository
@@ -75,6 +79,26 @@ export class BaseBranch {
     return record === null ? null : (JSON.parse(record.slice(record.indexOf('"'))) as string)
   }
 
+  /** False for front matter in which neither word is, nor anything that YAML could make one of. Most are told apart by that. */
+  mayBeOver(id: string): boolean {
+    if (this.#index === undefined && this.#lookups < fewLookups) return /done|closed|\\/.test(this.head(id) ?? '')
+    const at = this.#all().get(id)
+    this.#over ??= this.#overAt()
+    return at !== undefined && this.#over.has(at)
+  }
+
+  /** Where the records of those begin. Looking for the words in all records at once costs less than reading each. */
+  #overAt(): ReadonlySet<number> {
+    const records = this.#load()
+    const over = new Set<number>()
+    // A backslash of the text is two in JSON.
+    for (const sign of ['done', 'closed', '\\\\']) {
+      for (let at = records.indexOf(sign); at >= 0; at = records.indexOf(sign, records.indexOf(10, at)))
+        over.add(records.lastIndexOf(10, at) + 1)
+    }
+    return over
+  }
+
   /** The whole text of a ticket. */
   text(id: string): string | null {
     const record = this.#record(id)
@@ -86,8 +110,7 @@ export class BaseBranch {
   /** `<id> <blob> <front matter as JSON>`. */
   #record(id: string): string | null {
     const records = this.#load()
-    // Searching is quicker than an index for the few tickets that most commands ask for.
-    const at = this.#index === undefined && this.#lookups++ < 16 ? records.indexOf(`\n${id} `) + 1 : (this.#all().get(id) ?? 0)
+    const at = this.#index === undefined && this.#lookups++ < fewLookups ? records.indexOf(`\n${id} `) + 1 : (this.#all().get(id) ?? 0)
     return at === 0 ? null : records.toString('utf8', at, records.indexOf(10, at))
   }
 

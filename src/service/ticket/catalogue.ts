@@ -188,23 +188,48 @@ export class Catalogue {
   async *list(): AsyncGenerator<Listed> {
     const sources = this.#sources()
     for (const id of [...sources.keys()].sort()) {
-      let located = this.#copyAt(id, sources.get(id)!)
-      let ticket = this.#scan(located) ?? (await this.#parse(located))
-      if (ticket === null) {
-        // A directory without a ticket does not hide the ticket elsewhere.
-        const other = this.#find(id)
-        if (other === null || other.directory === located.directory) continue
-        located = other
-        ticket = await this.#ticketOf(other)
-      }
-      if (ticket !== null) yield { ticket, located }
+      const located = this.#copyAt(id, sources.get(id)!)
+      const ticket = this.#scan(located)
+      const listed = ticket === null ? await this.#listedSlowly(located) : { ticket, located }
+      if (listed !== null) yield listed
     }
+  }
+
+  /** Hands out the same tickets, and waits only for the unusual ones: of ten thousand, waiting would cost as much as reading them. */
+  async each(visit: (ticket: Ticket, source: Source) => void): Promise<void> {
+    const sources = this.#sources()
+    const base = this.#base
+    for (const id of [...sources.keys()].sort()) {
+      const source = sources.get(id)!
+      const ticket = source === 'base' ? scanBase(base, id) : scanFile(this.#directoryAt(id, source), id)
+      if (ticket !== null) visit(ticket, source)
+      else {
+        // oxlint-disable-next-line no-await-in-loop -- in order, and seldom
+        const listed = await this.#listedSlowly(this.#copyAt(id, source))
+        if (listed !== null) visit(listed.ticket, listed.located.source)
+      }
+    }
+  }
+
+  /** What the library says of a ticket that is not written as usual; null when there is none. */
+  async #listedSlowly(located: FileCopy | BaseCopy): Promise<Listed | null> {
+    const ticket = await this.#parse(located)
+    if (ticket !== null) return { ticket, located }
+    // A directory without a ticket does not hide the ticket elsewhere.
+    const other = this.#find(located.id)
+    if (other === null || other.directory === located.directory) return null
+    const found = await this.#ticketOf(other)
+    return found === null ? null : { ticket: found, located: other }
   }
 
   #copyAt(id: string, source: Source): FileCopy | BaseCopy {
     if (source === 'base') return new BaseCopy(id, this.#base)
-    // Not `join`, which takes as long as reading the file does.
-    return new FileCopy(id, source, `${source === 'here' ? this.#here! : this.#mainTickets()!}/${id}`)
+    return new FileCopy(id, source, this.#directoryAt(id, source))
+  }
+
+  /** Not with `join`, which takes as long as reading the file does. */
+  #directoryAt(id: string, source: 'here' | 'main'): string {
+    return `${source === 'here' ? this.#here! : this.#mainTickets()!}/${id}`
   }
 
   async #ticketOf(located: FileCopy | BaseCopy): Promise<Ticket | null> {
@@ -213,9 +238,7 @@ export class Catalogue {
 
   /** Null when there is no ticket, or the library has to look at it. */
   #scan({ id, directory }: FileCopy | BaseCopy): Ticket | null {
-    const head = directory === null ? this.#base.head(id) : null
-    const ticket = directory !== null ? scanTicket(window, readHead(`${directory}/ticket.md`)) : head === null ? null : scanTicket(head)
-    return ticket?.id === id ? ticket : null
+    return directory === null ? scanBase(this.#base, id) : scanFile(directory, id)
   }
 
   /** Null when there is no ticket, or none that can be read; the latter with a warning. */
@@ -244,8 +267,8 @@ export class Catalogue {
     const long = wanted.length >= shortestPrefix
     const found =
       this.#existing(ids.filter(id => id === wanted)) ??
-      this.#existing(ids.filter(id => slugInId(id) === wanted)) ??
-      this.#existing(long ? ids.filter(id => id.startsWith(wanted) || slugInId(id).startsWith(wanted)) : []) ??
+      this.#existing(ids.filter(id => id.endsWith(wanted) && slugInId(id) === wanted)) ??
+      this.#existing(long ? ids.filter(id => id.startsWith(wanted) || (id.includes(wanted) && slugInId(id).startsWith(wanted))) : []) ??
       (wanted === '' ? null : await this.#searchInside(wanted, long))
     if (found === null) throw missing(spelling)
     if (found.length === 1) return found[0]!
@@ -263,11 +286,11 @@ export class Catalogue {
   async #searchInside(wanted: string, long: boolean): Promise<readonly string[] | null> {
     const exact: string[] = []
     const beginning: string[] = []
-    for await (const { ticket } of this.list()) {
+    await this.each(ticket => {
       const own = [ticket.slug.toLowerCase(), ticket.legacyTicket?.toLowerCase() ?? '']
       if (own.includes(wanted)) exact.push(ticket.id)
       else if (long && own.some(name => name.startsWith(wanted))) beginning.push(ticket.id)
-    }
+    })
     return exact.length > 0 ? exact : beginning.length > 0 ? beginning : null
   }
 
@@ -286,8 +309,8 @@ export class Catalogue {
 
   /** The copies that say it is over, apart from this worktree's: the main worktree's, the base branch's. */
   async finishedElsewhere(id: string): Promise<readonly Copy[]> {
-    const copies = (await this.#inWorktrees(id, ['main'])).filter(({ ticket }) => isFinished(ticket))
-    if (!this.#mayBeOverOnBase(id)) return copies
+    const copies = this.#mainTickets() === null ? [] : (await this.#inWorktrees(id, ['main'])).filter(({ ticket }) => isFinished(ticket))
+    if (!idPattern.test(id) || !this.#base.mayBeOver(id)) return copies
     const ticket = await this.#baseTicket(id)
     return ticket !== null && isFinished(ticket) ? [...copies, { source: 'base', branch: this.baseBranch, ticket }] : copies
   }
@@ -301,12 +324,6 @@ export class Catalogue {
       if (ticket !== null) copies.push(new WorktreeCopy(source, ticket, () => this.#branch(source)))
     }
     return copies
-  }
-
-  /** False for front matter in which neither word is, nor anything that YAML could make one of. Most are told apart by that. */
-  #mayBeOverOnBase(id: string): boolean {
-    const head = idPattern.test(id) ? this.#base.head(id) : null
-    return head !== null && /done|closed|\\/.test(head)
   }
 
   async #baseTicket(id: string): Promise<Ticket | null> {
@@ -420,6 +437,19 @@ function readHead(path: string): number {
   } finally {
     closeSync(descriptor)
   }
+}
+
+/** The ticket in a directory; null when it is none of this id, or the library has to look at it. */
+function scanFile(directory: string, id: string): Ticket | null {
+  const ticket = scanTicket(window, readHead(`${directory}/ticket.md`))
+  return ticket?.id === id ? ticket : null
+}
+
+/** The same of the base branch. */
+function scanBase(base: BaseBranch, id: string): Ticket | null {
+  const head = base.head(id)
+  const ticket = head === null ? null : scanTicket(head)
+  return ticket?.id === id ? ticket : null
 }
 
 /** The top of the main worktree; null where there is none. */

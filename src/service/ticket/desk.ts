@@ -13,7 +13,8 @@ export class Desk {
   readonly workspace: Workspace
   readonly catalogue: Catalogue
   readonly #blockers = new Map<string, Promise<Blocker | null>>()
-  readonly #listed = new Map<string, Ticket>()
+  readonly #here: Ticket[] = []
+  #listed: ReadonlyMap<string, Ticket> | undefined
   #view: Promise<Reading> | undefined
 
   constructor(workspace: Workspace) {
@@ -30,10 +31,11 @@ export class Desk {
   /** All tickets. What this worktree has of them is not read again for those that wait for them. */
   async list(): Promise<readonly Ticket[]> {
     const tickets: Ticket[] = []
-    for await (const { ticket, located } of this.catalogue.list()) {
+    await this.catalogue.each((ticket, source) => {
       tickets.push(ticket)
-      if (located.source === 'here') this.#listed.set(ticket.id, ticket)
-    }
+      if (source === 'here') this.#here.push(ticket)
+    })
+    this.#listed = undefined
     return tickets
   }
 
@@ -66,6 +68,7 @@ export class Desk {
   }
 
   async #findBlocker(id: string): Promise<Blocker | null> {
+    this.#listed ??= new Map(this.#here.map(ticket => [ticket.id, ticket]))
     const listed = this.#listed.get(id)
     if (listed === undefined && this.catalogue.locate(id) === null) return { id, why: 'there is no such ticket' }
     const { done, elsewhere } = await this.#isDone(id, listed)

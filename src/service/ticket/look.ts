@@ -7,7 +7,7 @@ import { keyOf, standingLease } from './desk.ts'
 import type { TicketEvent } from './events.ts'
 import { readEvents } from './events.ts'
 import type { Readiness } from './readiness.ts'
-import { byTurn, finishedInWords } from './readiness.ts'
+import { finishedInWords, inTurn } from './readiness.ts'
 import { isFinished } from './ticket.ts'
 import type { Priority, Status, Ticket, WorkflowState } from './ticket.ts'
 import { ticketToWire } from './wire.ts'
@@ -42,10 +42,7 @@ export interface JudgedRow extends Row {
 /** The tickets that a filter leaves, in the order in which they would be handed out. What is ready or blocked, `judgedTickets` knows. */
 export async function listTickets(desk: Desk, filter: Filter): Promise<readonly Row[]> {
   const view = await desk.view()
-  return (await desk.list())
-    .filter(ticket => fits(ticket, filter))
-    .toSorted(byTurn)
-    .map(ticket => rowOf(ticket, view))
+  return inTurn((await desk.list()).filter(ticket => fits(ticket, filter))).map(ticket => rowOf(ticket, view))
 }
 
 /** The same, each judged: may it be handed out, and what is in its way? */

@@ -5,7 +5,7 @@ import { branchOf } from './base-branch.ts'
 import type { Desk } from './desk.ts'
 import { keyOf } from './desk.ts'
 import { fits } from './look.ts'
-import { byTurn } from './readiness.ts'
+import { inTurn } from './readiness.ts'
 import type { Filter } from './look.ts'
 import type { Ticket } from './ticket.ts'
 
@@ -15,11 +15,12 @@ const handful = 32
 /** Tickets that may be handed out as far as their own front matter tells, first one first. */
 async function queue(desk: Desk, filter: Filter): Promise<readonly Ticket[]> {
   const waiting: Ticket[] = []
-  for await (const { ticket } of desk.catalogue.list()) {
+  const wanted: Filter = { ...filter, status: 'open' }
+  await desk.catalogue.each(ticket => {
     const open = ticket.workflowState === 'ready' || ticket.workflowState === 'queued'
-    if (open && fits(ticket, { ...filter, status: 'open' })) waiting.push(ticket)
-  }
-  return waiting.toSorted(byTurn)
+    if (open && fits(ticket, wanted)) waiting.push(ticket)
+  })
+  return inTurn(waiting)
 }
 
 async function* readyOnes(desk: Desk, filter: Filter): AsyncGenerator<readonly Ticket[]> {
