@@ -193,15 +193,11 @@ export class IndexedState implements State {
   leases(): Iterable<Lease> {
     const touched = this.#touched()
     if (touched === null || this.#folded !== null) return this.complete().leases()
+    const later = new Set([...touched.values()].flatMap(keys => [...keys]))
     const leases: (Lease | null)[] = []
-    for (let at = 0; at < bucketCount; at++) {
-      const keys = touched.get(at)
-      if (keys === undefined) for (const { slot } of this.#bucketSlots(at)) leases.push(slot.lease)
-      else {
-        for (const { resource, slot } of this.#bucketSlots(at)) if (!keys.has(resource)) leases.push(slot.lease)
-        for (const resource of keys) leases.push(this.slot(resource).lease)
-      }
-    }
+    for (let at = 0; at < bucketCount; at++)
+      for (const { resource, slot } of this.#bucketSlots(at)) leases.push(later.delete(resource) ? this.slot(resource).lease : slot.lease)
+    for (const resource of later) leases.push(this.slot(resource).lease)
     return leases.filter(lease => lease !== null)
   }
 
