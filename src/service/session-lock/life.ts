@@ -26,7 +26,8 @@ export function clientVitality(record: LockRecord): Vitality {
 
 /** Does anything that the session started still run? Commands of a killed agent go on, in sessions of their own. */
 export function childrenOf(record: LockRecord): 'present' | 'absent' | 'unknown' {
-  const variable = typeof record['agent'] === 'string' ? sessionVariable[record['agent']] : undefined
+  const { agent } = record
+  const variable = typeof agent === 'string' && Object.hasOwn(sessionVariable, agent) ? sessionVariable[agent] : undefined
   const witness = witnessIn(record)
   return variable === undefined || witness === null ? 'unknown' : environmentHolder(variable, record.session_id, witness.pidStartTicks)
 }

@@ -64,7 +64,7 @@ export function normalise(
   const sent = value as Record<string, unknown>
   const client = clientOf(sent, hint, env)
   const spoken = sent['hook_event_name'] ?? sent['hookEventName']
-  const named = typeof spoken === 'string' ? (eventOfName[spoken.toLowerCase()] ?? 'refresh') : null
+  const named = typeof spoken === 'string' ? eventNamed(spoken) : null
   const meant = event ?? named
   if (meant === null) return 'neither the command line nor the payload names an event'
   const sessionId =
@@ -85,6 +85,12 @@ export function normalise(
     mcp: sent['mcp_server'] !== undefined || (typeof spoken === 'string' && spoken.toLowerCase() === 'beforemcpexecution'),
     background: countOf(sent['background_tasks'] ?? sent['backgroundTasks']) + countOf(sent['session_crons'] ?? sent['sessionCrons']),
   }
+}
+
+function eventNamed(spoken: string): HookEvent {
+  const name = spoken.toLowerCase()
+  // A name is whatever somebody sends; `constructor` is one too.
+  return Object.hasOwn(eventOfName, name) ? eventOfName[name]! : 'refresh'
 }
 
 function clientOf(sent: Readonly<Record<string, unknown>>, hint: Client | null, env: NodeJS.ProcessEnv): Client {
@@ -129,7 +135,7 @@ function parsed(value: unknown): unknown {
 function toolOfCursor(spoken: unknown): string | null {
   if (typeof spoken !== 'string') return null
   const known: Readonly<Record<string, string>> = { beforeShellExecution: 'Shell', afterShellExecution: 'Shell', afterFileEdit: 'Write' }
-  return known[spoken] ?? null
+  return Object.hasOwn(known, spoken) ? known[spoken]! : null
 }
 
 function directoryOf(sent: Readonly<Record<string, unknown>>, fallback: string): string {
