@@ -110,6 +110,7 @@ export function* badEnd({ ticket, file, text }: Files, resolution: 'there' | 'em
 
 /** Results of gates that the ticket does not have, and gates that a finished ticket never passed. */
 export function* gateResults({ ticket, file, text, events, eventsFile, eventsText }: Files): Generator<Diagnosis> {
+  if (ticket.gates.length === 0 && !events.some(({ type }) => type === 'gate')) return
   const last = new Map<string, TicketEvent>()
   for (const event of events) if (event.type === 'gate' && typeof event['gate'] === 'string') last.set(event['gate'], event)
   for (const [key, { id }] of last) {

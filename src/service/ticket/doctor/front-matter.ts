@@ -55,16 +55,21 @@ export async function readFrontMatter(bytes: Buffer, directoryName: string, file
   return { ticket, writtenId, guessed, faults }
 }
 
+// As bytes: a text would be turned into bytes for each ticket anew.
+const stateLine = Buffer.from('\nworkflow_state:')
+const fenceLine = Buffer.from('\n---')
+const conflictLine = Buffer.from('\n<<<<<<< ')
+
 /** What the scanner accepts and a doctor does not: it reads a ticket without a state, does no arithmetic with dates, and leaves the body alone. */
 function isUnusual(bytes: Buffer, { createdAt, updatedAt, queuedAt }: Ticket): boolean {
-  const state = bytes.indexOf('\nworkflow_state:', 0, 'latin1')
+  const state = bytes.indexOf(stateLine)
   return (
     state < 0 ||
-    state > bytes.indexOf('\n---', 3, 'latin1') ||
+    state > bytes.indexOf(fenceLine, 3) ||
     !isDate(createdAt) ||
-    !isDate(updatedAt) ||
-    (queuedAt !== null && !isDate(queuedAt)) ||
-    bytes.includes('\n<<<<<<< ', 0, 'latin1')
+    (updatedAt !== createdAt && !isDate(updatedAt)) ||
+    (queuedAt !== null && queuedAt !== createdAt && !isDate(queuedAt)) ||
+    bytes.includes(conflictLine)
   )
 }
 

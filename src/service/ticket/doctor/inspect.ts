@@ -62,6 +62,7 @@ export async function inspectTickets(patient: Patient): Promise<Inspection> {
     const started = { claims, lines, here: patient.worktreeId }
     for (const directory of ticketDirectories(root, patient.nowMs, diagnoses)) {
       const read = await readDirectory(root, directory, diagnoses)
+      lines.opened(read)
       if (read === null) continue
       known.set(directory, read.known)
       if (reading !== null && !read.known.guessed) diagnoses.push(...startFaults(read.known, read.startedAt, started))
@@ -150,6 +151,8 @@ interface ReadDirectory {
   readonly known: Known
   /** When the work on it began, by its events. */
   readonly startedAt: string | null
+  /** What `ticket.md` holds, until the next one is read. */
+  readonly text: () => string
 }
 
 // The two files of a ticket are looked at together.
@@ -187,12 +190,13 @@ async function readDirectory(root: string, id: string, diagnoses: Diagnosis[]): 
     )
   const { ticket, writtenId, guessed, faults: own } = await readFrontMatter(bytes, id, file, yaml)
   diagnoses.push(...own)
+  const text = (): string => bytes.toString('utf8')
   if (!guessed) {
-    const files = { ticket, file, eventsFile, text: () => bytes.toString('utf8'), eventsText, events }
+    const files = { ticket, file, eventsFile, text, eventsText, events }
     diagnoses.push(...unsaidEdits(files), ...gateResults(files))
     if (ticket.status === 'closed') diagnoses.push(...badEnd(files, resolutionOf(root, folder)))
   }
-  return { known: { ticket, writtenId, file, guessed }, startedAt: startOf(events) }
+  return { known: { ticket, writtenId, file, guessed }, startedAt: startOf(events), text }
 }
 
 const startOf = (events: readonly TicketEvent[]): string | null =>
@@ -233,16 +237,23 @@ function lineOfBadByte(bytes: Buffer): number {
   }
 }
 
-/** Looks into a file again for the line of something, which only happens where something is wrong. */
-function linesIn(root: string): Lines {
+/** Looks into a file for the line of something, which only happens where something is wrong; into the one that is open not again. */
+function linesIn(root: string): Lines & { opened(read: ReadDirectory | null): void } {
+  let open: ReadDirectory | null = null
   let last: { readonly file: string; readonly text: string } | null = null
   const text = ({ file }: Known): string => {
     if (last?.file === file) return last.text
-    const bytes = ticketWindow.read(`${root}/${file}`, maxTicketBytes)
-    last = { file, text: typeof bytes === 'string' ? '' : bytes.toString('utf8') }
+    if (open?.known.file === file) last = { file, text: open.text() }
+    else {
+      const bytes = ticketWindow.read(`${root}/${file}`, maxTicketBytes)
+      last = { file, text: typeof bytes === 'string' ? '' : bytes.toString('utf8') }
+      // Its place is taken.
+      open = null
+    }
     return last.text
   }
   return {
+    opened: read => void (open = read),
     ofKey: (known, key) => lineOfKey(text(known), key),
     ofItem: (known, key, item, occurrence) => lineOfItem(text(known), key, item, occurrence),
   }
