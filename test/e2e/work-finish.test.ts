@@ -96,6 +96,14 @@ describe('work --finish', () => {
     }
   })
 
+  it('has a word with who says nothing', async () => {
+    const all = await worked()
+    const before = await stateOf(all)
+    await all.a.refused('usage', 'work --finish fix-login --message', ' ')
+    await all.a.refused('usage', 'work --finish fix-login -- true')
+    expect(await stateOf(all)).toEqual(before)
+  })
+
   it('leaves worktree and branch with --keep, and removes them when it is asked again without', async () => {
     const all = await worked()
     const { repo, place, a } = all
@@ -213,6 +221,7 @@ describe('work --finish when the base branch has moved on', () => {
     const done = await a.in(place).run('work --finish')
     expect(done.code, done.stderr).toBe(0)
     git(repo.dir, 'merge-base', '--is-ancestor', other, 'main')
+    expect(countOf(repo.dir, 'main', "Merge branch 'main' into agents/fix-login")).toBe(1)
     expect([read(repo.dir, 'other'), countOf(repo.dir, 'main', 'work on other')]).toEqual(['x\n', 1])
     expect(git(repo.dir, 'log', '-1', '--format=%s')).toBe(`Finish ${id}`)
     await expectFinished(all)

@@ -144,7 +144,14 @@ function hasEnded(pid: number): boolean {
 /** Merges the base branch into ours where it has moved on, so that the gates judge what the base branch will be. */
 function bringIn(git: WorktreeGit, base: string, tell: (text: string) => void): void {
   tell(`${base} has moved on: merging it in`)
-  const { status, stdout, stderr } = git.try('merge', '--ff', '--no-edit', refOf(base))
+  const { status, stdout, stderr } = git.try(
+    'merge',
+    '--ff',
+    '--no-edit',
+    '-m',
+    `Merge branch '${base}' into ${git.branch()!}`,
+    refOf(base),
+  )
   if (status === 0) return
   const conflicts = git
     .run('diff', '--name-only', '--diff-filter=U', '-z')

@@ -4,6 +4,7 @@ import { orThrow } from '../../../service/claim/answer.ts'
 import { runHolding } from '../../../service/claim/hold.ts'
 import { Definitions } from '../../../service/gate/definition.ts'
 import { claimSet } from '../../../service/identity/purpose.ts'
+import { readWorktree } from '../../../service/identity/worktree.ts'
 import { Desk, keyOf } from '../../../service/ticket/desk.ts'
 import { startTicket } from '../../../service/ticket/workflow.ts'
 import type { Asking } from '../../../service/ticket/workflow.ts'
@@ -106,6 +107,7 @@ async function finish(context: Context): Promise<number> {
   const there = await openWorkspace(at(context, place.root))
   const asked = await asking(context, there)
   const message = textOption(context, 'message') ?? null
+  if (message?.trim() === '') throw usage('--message is empty')
   const tell = (text: string): void => context.output.note(printable(text))
   const done = await finishWork({
     asking: asked,
@@ -122,7 +124,9 @@ async function finish(context: Context): Promise<number> {
     tell,
   })
   const home = await openWorkspace(at(context, mainTop(there.repository)))
-  const removed = switchOption(context, 'keep') ? null : await removePlace(context, home, place.root)
+  const removed = switchOption(context, 'keep')
+    ? null
+    : await removePlace(context, home, place.root, readWorktree(place.repository).worktreeId)
   const { ticket } = await new Desk(home).catalogue.read(ticketId)
   context.output.answer(
     {
@@ -145,9 +149,9 @@ async function finish(context: Context): Promise<number> {
 }
 
 /** What stands in the way of removing is told; the work is merged all the same, and the same command tries again. */
-async function removePlace(context: Context, home: FileWorkspace, root: string): Promise<Removed | null> {
+async function removePlace(context: Context, home: FileWorkspace, root: string, worktreeId: string): Promise<Removed | null> {
   try {
-    const entry = await findEntry(new Desk(home), { text: root, directory: context.directory, env: context.env })
+    const entry = await findEntry(new Desk(home), { text: worktreeId, directory: context.directory, env: context.env })
     const caller = await callerOf(context, home)
     const removed = await removeWorktree({ workspace: home, caller, flags: {}, env: context.env }, entry, {
       salvage: false,
@@ -186,7 +190,7 @@ async function placeToFinish(context: Context, workspace: FileWorkspace): Promis
 async function alreadyFinished(context: Context, workspace: FileWorkspace, ticket: Ticket): Promise<number> {
   const entries = await listEntries(workspace.repository, context.env)
   const left = entries.find(({ identity, main }) => !main && identity.purpose?.ticket === ticket.id)
-  const removed = left === undefined ? null : await removePlace(context, workspace, left.path)
+  const removed = left === undefined ? null : await removePlace(context, workspace, left.path, left.identity.worktreeId)
   context.output.answer({ ok: true, ticket: ticketToWire(ticket), already: true }, [
     `${ticket.id} was finished already`,
     ...(removed === null ? [] : [`removed what was left of ${printable(removed.path)}`]),
