@@ -38,6 +38,8 @@ export function statusOf(client: Client, around: Surroundings): AgentStatus {
   for (const form of client.forms) {
     if (form === 'plugin' && around.plugin === null) continue
     for (const target of client.targets(form, around)) {
+      // Where the home is the repository, one file is both.
+      if (wirings.some(({ path }) => path === target.path)) continue
       const wiring = wiringOf(client, form, target, around, findings)
       if (wiring !== null) wirings.push(wiring)
     }
