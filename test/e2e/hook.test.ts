@@ -193,6 +193,22 @@ describe('the end of a session', () => {
     expect(await other.write(`${ws}/a`)).toEqual(passed)
   })
 
+  it('of Codex, which does not say what it left running, is not at Stop while a command never ended', async () => {
+    const { home, ws, other } = two()
+    const codex = home.session('codex-1', ws)
+    const call = (event: string, more = {}) =>
+      codex.call(event, { turn_id: '1', tool_name: 'Bash', tool_input: { command: 'make' }, tool_use_id: 'c1', ...more }, [
+        '--agent',
+        'codex',
+      ])
+    expect(await call('before-tool')).toEqual(passed)
+    expect(await codex.call('stop', { turn_id: '1' }, ['--agent', 'codex'])).toEqual(passed)
+    expect(await other.write(`${ws}/a`)).toMatchObject(blocked('codex-1'))
+    expect(await call('after-tool')).toEqual(passed)
+    expect(await codex.call('stop', { turn_id: '1' }, ['--agent', 'codex'])).toEqual(passed)
+    expect(await other.write(`${ws}/a`)).toEqual(passed)
+  })
+
   it('frees everything that the session has, in every workspace', async () => {
     const { home, ws, one } = two()
     const second = workspace()

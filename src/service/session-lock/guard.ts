@@ -107,15 +107,20 @@ export class Guard {
   }
 
   /** Refreshes every lock of this session, keeping it for background work. */
-  keepAll(ttlMs: number, background: Stretch): number {
-    const own = this.#own()
-    for (const hash of own) {
+  keepAll(ttlMs: number, background: Stretch | null): void {
+    for (const hash of this.#own()) {
       this.#directory.locked(this.#deadline, () => {
         const inside = momentNow()
         refresh(this.#io(hash, ttlMs, inside, background, null), { ...this.#request(inside, ttlMs), extra: this.#facts() })
       })
     }
-    return own.length
+  }
+
+  /** How many tool calls of this session were begun and are not known to be over. */
+  begun(): number {
+    const now = momentNow().clk?.m ?? 0
+    const open = (hash: string): number => runningIn(recordOf(this.#directory.read(hash))).filter(({ m }) => m > now).length
+    return this.#own().reduce((count, hash) => count + open(hash), 0)
   }
 
   /** Gives up every lock of this session. */
@@ -230,8 +235,8 @@ function isFresh(record: LockRecord, now: Moment, ttlMs: number, stretch: Stretc
   return stretch === null || stretch.ms <= remainingMs(record, now)
 }
 
-function runningIn(record: LockRecord): readonly Running[] {
-  const { running } = record
+function runningIn(record: LockRecord | null): readonly Running[] {
+  const running = record?.['running']
   if (!Array.isArray(running)) return []
   return running.filter((item: Partial<Running> | null): item is Running => typeof item?.id === 'string' && typeof item.m === 'number')
 }

@@ -167,15 +167,20 @@ async function during(scene: Scene): Promise<void> {
 async function stopped(scene: Scene): Promise<void> {
   const { payload, guard } = scene
   const places = await placesOf(scene, intentOf({ ...payload, tool: null }))
-  if (payload.background > 0) {
-    const ttlMs = Math.min(...places.map(({ settings }) => settings.ttlMs), 300_000)
+  const ttlMs = Math.min(...places.map(({ settings }) => settings.ttlMs), 300_000)
+  // Codex does not say what it left running, but then it never said either that the command was over.
+  const left = payload.background ?? (payload.client === 'codex' ? guard.begun() : 0)
+  if (left > 0) {
     // Nobody but a proof can say that background work is over; without one it is given less.
-    guard.keepAll(ttlMs, { id: 'background', ms: guard.client === null ? longestCommandMs : backgroundMs })
+    guard.keepAll(
+      ttlMs,
+      payload.background === null ? null : { id: 'background', ms: guard.client === null ? longestCommandMs : backgroundMs },
+    )
   } else {
     guard.releaseAll()
     await leavePaths(scene, false)
   }
-  await renewAll(scene, places, null, payload.background === 0)
+  await renewAll(scene, places, null, left === 0)
 }
 
 async function started({ payload, guard, call, directory }: Scene): Promise<void> {

@@ -20,8 +20,8 @@ export interface Payload {
   readonly toolUseId: string | null
   /** The client itself says that it is a tool of an MCP server. */
   readonly mcp: boolean
-  /** Work that goes on or will begin by itself after a stop, as far as the client says. */
-  readonly background: number
+  /** Work that goes on or will begin by itself after a stop; null: the client does not say. */
+  readonly background: number | null
 }
 
 export const hookEvents: readonly HookEvent[] = ['before-tool', 'after-tool', 'refresh', 'stop', 'session-start', 'session-end']
@@ -83,7 +83,7 @@ export function normalise(
     input,
     toolUseId: textOf(sent['tool_use_id'] ?? sent['toolUseId'] ?? sent['toolCallId'])?.slice(0, 128) ?? null,
     mcp: sent['mcp_server'] !== undefined || (typeof spoken === 'string' && spoken.toLowerCase() === 'beforemcpexecution'),
-    background: countOf(sent['background_tasks'] ?? sent['backgroundTasks']) + countOf(sent['session_crons'] ?? sent['sessionCrons']),
+    background: backgroundOf(sent['background_tasks'] ?? sent['backgroundTasks'], sent['session_crons'] ?? sent['sessionCrons']),
   }
 }
 
@@ -145,6 +145,9 @@ function directoryOf(sent: Readonly<Record<string, unknown>>, fallback: string):
   }
   return fallback
 }
+
+const backgroundOf = (tasks: unknown, crons: unknown): number | null =>
+  tasks === undefined && crons === undefined ? null : countOf(tasks) + countOf(crons)
 
 const countOf = (value: unknown): number =>
   Array.isArray(value)
