@@ -238,6 +238,24 @@ describe('work --finish when the base branch has moved on', () => {
     await expectFinished(all)
   })
 
+  it('is let through by our own hooks, and its commits say under which lease they were made', async () => {
+    const all = shop()
+    const { repo, place, a } = all
+    await a.ok('hooks install git')
+    const { token } = await a.ok('work fix-login')
+    fs.writeFileSync(path.join(place, 'work'), 'done\n')
+    git(place, 'add', 'work')
+    expect((await a.in(place).run('exec env:commit --', 'git', 'commit', '-q', '-m', 'the work')).code).toBe(0)
+    save(repo.dir, 'other', 'x\n')
+    const done = await a.run('work --finish fix-login')
+    expect(done.code, done.stderr).toBe(0)
+    for (const subject of [`Finish ${id}`, `Record the work on ${id}`, "Merge branch 'main' into agents/fix-login"])
+      expect(git(repo.dir, 'log', '-1', '--format=%(trailers:key=Leasehold-Token,valueonly)', `--grep=${subject}`), subject).toBe(
+        String(token),
+      )
+    await expectFinished(all)
+  })
+
   it('keeps what others said of the ticket meanwhile', async () => {
     const all = await worked()
     const { repo, place, a, b } = all
