@@ -28,7 +28,7 @@ export class BaseBranch {
   #records: Buffer | undefined
   #index: Map<string, number> | undefined
   #lookups = 0
-  #over: ReadonlySet<number> | undefined
+  #over: ReadonlySet<string> | undefined
 
   constructor(repository: Repository, configured: string | null) {
     this.#repository = repository
@@ -81,20 +81,21 @@ export class BaseBranch {
 
   /** False for front matter in which neither word is, nor anything that YAML could make one of. Most are told apart by that. */
   mayBeOver(id: string): boolean {
-    if (this.#index === undefined && this.#lookups < fewLookups) return /done|closed|\\/.test(this.head(id) ?? '')
-    const at = this.#all().get(id)
-    this.#over ??= this.#overAt()
-    return at !== undefined && this.#over.has(at)
+    if (this.#over === undefined && this.#lookups < fewLookups) return /done|closed|\\/.test(this.head(id) ?? '')
+    this.#over ??= this.#perhapsOver()
+    return this.#over.has(id)
   }
 
-  /** Where the records of those begin. Looking for the words in all records at once costs less than reading each. */
-  #overAt(): ReadonlySet<number> {
+  /** Ids of those, and words that are no id. Looking for the words in all records at once costs less than reading each. */
+  #perhapsOver(): ReadonlySet<string> {
     const records = this.#load()
-    const over = new Set<number>()
+    const over = new Set<string>()
     // A backslash of the text is two in JSON.
     for (const sign of ['done', 'closed', '\\\\']) {
-      for (let at = records.indexOf(sign); at >= 0; at = records.indexOf(sign, records.indexOf(10, at)))
-        over.add(records.lastIndexOf(10, at) + 1)
+      for (let at = records.indexOf(sign); at >= 0; at = records.indexOf(sign, records.indexOf(10, at))) {
+        const start = records.lastIndexOf(10, at) + 1
+        over.add(records.toString('latin1', start, records.indexOf(32, start)))
+      }
     }
     return over
   }

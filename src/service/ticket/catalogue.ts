@@ -307,10 +307,19 @@ export class Catalogue {
     return ticket === null ? copies : [...copies, { source: 'base', branch: this.baseBranch, ticket }]
   }
 
+  /** Could `finishedElsewhere` find any? No is certain, and costs next to nothing. */
+  mayBeFinishedElsewhere(id: string): boolean {
+    return this.#mainTickets() !== null || this.#mayBeOverOnBase(id)
+  }
+
+  #mayBeOverOnBase(id: string): boolean {
+    return idPattern.test(id) && this.#base.mayBeOver(id)
+  }
+
   /** The copies that say it is over, apart from this worktree's: the main worktree's, the base branch's. */
   async finishedElsewhere(id: string): Promise<readonly Copy[]> {
     const copies = this.#mainTickets() === null ? [] : (await this.#inWorktrees(id, ['main'])).filter(({ ticket }) => isFinished(ticket))
-    if (!idPattern.test(id) || !this.#base.mayBeOver(id)) return copies
+    if (!this.#mayBeOverOnBase(id)) return copies
     const ticket = await this.#baseTicket(id)
     return ticket !== null && isFinished(ticket) ? [...copies, { source: 'base', branch: this.baseBranch, ticket }] : copies
   }

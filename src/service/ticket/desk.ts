@@ -52,9 +52,10 @@ export class Desk {
     }
     // Whatever others say: it is over here.
     const over = isFinal(past) || (isFinished(ticket) && !wasReopened(ticket, past))
+    const mayBeOver = !over && this.catalogue.mayBeFinishedElsewhere(ticket.id)
     return readinessOf(ticket, {
       blockers,
-      finishedElsewhere: over ? null : await this.#finishedElsewhere(ticket.id, past),
+      finishedElsewhere: mayBeOver ? await this.#finishedElsewhere(ticket.id, past) : null,
       lease: standingLease(view, key),
       past,
     })

@@ -265,6 +265,8 @@ export class IndexedState implements State {
   #lookUp(resource: string): Slot {
     const at = bucketOf(resource)
     if (!this.#isIntact(at)) return this.#fold().slot(resource)
+    // As most are where few things are leased, while a list asks about thousands.
+    if (this.#index.buckets[at]!.length === 0) return emptySlot
     const bytes = this.#bytesOf(at)
     // A match inside a line is impossible: within a line every quote of a user's text is escaped.
     const found = bytes.indexOf(linePrefix(resource))

@@ -161,6 +161,7 @@ function rowLines(rows: readonly (Row | JudgedRow)[], filter: Filter, colour: bo
       printable(remark === '' ? ticket.title : `${ticket.title} — ${remark}`),
     ]
   })
+  if (!colour) return columns(cells)
   return columns(cells, (text, _row, column) =>
     column === 2 ? paint(colour, 'bold', text) : column === 1 ? paint(colour, 'cyan', text) : text,
   )
