@@ -54,7 +54,9 @@ describe('eight agents with eight tickets', () => {
     expect([dirt(dir), branches(dir)]).toEqual(['', ['main']])
     const someone = repo.as('agent:someone')
     expect(await heldNow(someone)).toEqual([])
-    expect((await someone.ok('ticket list --status open')).tickets.map((ticket: Doc) => ticket.workflow_state)).toEqual(slugs.map(() => 'done'))
+    expect((await someone.ok('ticket list --status open')).tickets.map((ticket: Doc) => ticket.workflow_state)).toEqual(
+      slugs.map(() => 'done'),
+    )
     expect((await someone.ok('ticket doctor')).findings.filter(({ severity }: Doc) => severity !== 'info')).toEqual([])
     expect((await someone.ok('worktree list')).count).toBe(1)
     await someone.ok('verify')
