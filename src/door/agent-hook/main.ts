@@ -44,6 +44,7 @@ function callOf(argv: readonly string[], env: NodeJS.ProcessEnv, watch: () => vo
       watch()
       return (await import('./leases.ts')).openLeases(...about)
     },
+    keepOn: async keeping => (await import('./start-keeper.ts')).startKeeper(keeping, env),
   }
 }
 

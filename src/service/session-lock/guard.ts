@@ -13,6 +13,8 @@ export interface Claimant {
   readonly agent: string
   readonly cwd: string
   readonly env: NodeJS.ProcessEnv
+  /** The client's process, where it is known already. */
+  readonly client?: Witness
 }
 
 /** How long what a tool does may take. */
@@ -47,6 +49,7 @@ export class Guard {
     this.#directory = directory
     this.#claimant = claimant
     this.#deadline = deadline
+    this.#client = claimant.client
   }
 
   /** Takes or refreshes the lock of each workspace, all or none. What was taken for nothing is given back. */

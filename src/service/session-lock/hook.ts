@@ -1,40 +1,19 @@
 import { closeSync, constants, openSync, writeSync } from 'node:fs'
 import { isAbsolute } from 'node:path'
-import type { Witness } from '../../core/lease.ts'
-import type { Repository } from '../../host/git.ts'
 import { ancestors } from '../../host/process.ts'
 import { isClient } from '../identity/agent.ts'
-import type { HeldEntry } from '../identity/held.ts'
-import { LockDirectory, runtimeDirectory } from './binding.ts'
+import { LockDirectory, removeOwn, runtimeDirectory } from './binding.ts'
 import { Guard, type Stretch } from './guard.ts'
 import { note } from './journal.ts'
-import { emptyMemo, leasesOf, memoFile, memosOf, readMemo, removeMemo, writeMemo, type Memo, type PathLease } from './memo.ts'
+import type { Keeping } from './keep.ts'
+import { emptyMemo, keeperFile, leasesOf, memoFile, memosOf, readMemo, removeMemo, writeMemo, type Memo } from './memo.ts'
 import { elapsedMs, momentNow } from './moment.ts'
+import type { OpenLeases, Party } from './opening.ts'
 import { normalise, type Client, type HookEvent, type Payload } from './payload.ts'
 import { hookSettings, type HookSettings } from './settings.ts'
 import { intentOf, isShell, statedTimeoutMs, type Intent } from './tools.ts'
 import { blockText } from './words.ts'
 import { targetsOf, type Target } from './workspaces.ts'
-
-/** The leases of one workspace; the door knows how to open its store. */
-export interface Leases {
-  renew(
-    entries: readonly HeldEntry[],
-    memo: Memo,
-    stretchMs: number | null,
-    restore: boolean,
-  ): Promise<{ readonly memo: Memo; readonly lost: readonly string[] }>
-  take(files: readonly string[], ttlMs: number): Promise<{ readonly taken: readonly PathLease[]; readonly refused: string | null }>
-  release(memo: Memo): Promise<void>
-}
-
-/** Whose leases. */
-export interface Party {
-  readonly agentId: string
-  readonly session: string
-  readonly witness: Witness | null
-  readonly waitMs: number
-}
 
 /** One call of a hook. */
 export interface HookCall {
@@ -48,7 +27,9 @@ export interface HookCall {
   readonly cwd: string
   /** As `elapsedMs` counts: until then there has to be an answer. */
   readonly deadline: number
-  readonly openLeases: (repository: Repository, env: NodeJS.ProcessEnv, party: Party) => Promise<Leases>
+  readonly openLeases: OpenLeases
+  /** Starts the process that renews the session's leases while no hook is called. */
+  readonly keepOn: (keeping: Keeping) => Promise<void>
 }
 
 /** A call after its payload was understood. */
@@ -181,6 +162,48 @@ async function stopped(scene: Scene): Promise<void> {
     await leavePaths(scene, false)
   }
   await renewAll(scene, places, null, left === 0)
+  if (markBackground(scene, left > 0 && guard.client !== null)) await keepOn(scene, ttlMs)
+}
+
+/** Writes down whether the session's leases are to be renewed while no hook is called; false: there are none, or they are not. */
+function markBackground(scene: Scene, background: boolean): boolean {
+  const { payload, directory, call } = scene
+  let kept = false
+  for (const { file, root } of memosOf(directory, payload.sessionId)) {
+    if (!background && !readMemo(file).background) continue
+    const [target] = background ? targetsOf([], root, true) : []
+    const repository = target?.root === root ? target.repository : null
+    directory.locked(call.deadline - reserveMs, () => {
+      const memo = readMemo(file)
+      const keeps = repository !== null && (memo.paths.length > 0 || leasesOf(repository, sessionsOf(scene)).length > 0)
+      if (memo.background !== keeps) writeMemo(file, root, payload.sessionId, { ...memo, background: keeps })
+      kept ||= keeps
+    })
+  }
+  return kept
+}
+
+async function keepOn(scene: Scene, ttlMs: number): Promise<void> {
+  const { payload, call, guard, directory } = scene
+  const { client, sessionId, cwd, background } = payload
+  const { client: witness } = guard
+  const { agentId, session } = partyOf(scene)
+  if (witness === null) return
+  try {
+    await call.keepOn({
+      sessionId,
+      agent: client,
+      cwd,
+      agentId,
+      session,
+      sessions: [...sessionsOf(scene)],
+      client: witness,
+      ttlMs,
+      stretchMs: background === null ? null : backgroundMs,
+    })
+  } catch (error) {
+    note(directory.path, `${client} stop leases are not renewed in the background: ${(error as Error).message}`)
+  }
 }
 
 async function started({ payload, guard, call, directory }: Scene): Promise<void> {
@@ -326,4 +349,6 @@ async function leavePaths(scene: Scene, over: boolean): Promise<void> {
       else if (memo.paths.length > 0) writeMemo(file, root, payload.sessionId, { ...readMemo(file), paths: [] })
     })
   }
+  const keeper = keeperFile(directory, payload.sessionId)
+  if (over && directory.has(keeper)) directory.locked(call.deadline - reserveMs, () => removeOwn(keeper))
 }

@@ -85,7 +85,7 @@ export async function renewLeases(workspace: Workspace, renewal: Renewal): Promi
     for (const renewed of answer.leases) if (renewed.ttlSecs > 0) shortestMs = Math.min(shortestMs, renewed.ttlSecs * 1000)
   }
   const due = clock === null ? memo.due : { b: clock, m: now + shortestMs * duePart, span: shortestMs * duePart }
-  return { memo: { due, told, lost, stretched, paths }, lost }
+  return { memo: { due, told, lost, stretched, paths, background: memo.background }, lost }
 }
 
 /** What of the files is somebody else's, in words; null: all are ours now. */

@@ -32,9 +32,11 @@ export interface Memo {
   readonly lost: readonly string[]
   readonly stretched: readonly Stretched[]
   readonly paths: readonly PathLease[]
+  /** The session stopped and works on in the background: its leases are renewed for it. */
+  readonly background: boolean
 }
 
-export const emptyMemo: Memo = { due: null, told: [], lost: [], stretched: [], paths: [] }
+export const emptyMemo: Memo = { due: null, told: [], lost: [], stretched: [], paths: [], background: false }
 
 const memoName = (session: string): RegExp => new RegExp(`^session-leases-[0-9a-f]{12}-${md5Hex(session).slice(0, 12)}\\.json$`)
 
@@ -42,10 +44,14 @@ const memoName = (session: string): RegExp => new RegExp(`^session-leases-[0-9a-
 export const memoFile = (directory: LockDirectory, root: string, session: string): string =>
   join(directory.path, `session-leases-${computeWorkspaceHash(root)}-${md5Hex(session).slice(0, 12)}.json`)
 
+/** What the process that keeps a session's leases has locked while it runs. Once it is removed, that process ends at its next look. */
+export const keeperFile = (directory: LockDirectory, session: string): string =>
+  join(directory.path, `session-keeper-${md5Hex(session).slice(0, 12)}.lock`)
+
 /** What is remembered; nothing when it cannot be read. */
 export function readMemo(file: string): Memo {
   try {
-    const { due, told, lost, stretched, paths } = JSON.parse(readOwn(file) ?? '{}') as Partial<Memo>
+    const { due, told, lost, stretched, paths, background } = JSON.parse(readOwn(file) ?? '{}') as Partial<Memo>
     return {
       due: typeof due?.b === 'string' && typeof due.m === 'number' && typeof due.span === 'number' ? due : null,
       told: Array.isArray(told) ? told.filter(item => typeof item === 'string') : [],
@@ -56,6 +62,7 @@ export function readMemo(file: string): Memo {
       paths: Array.isArray(paths)
         ? paths.filter(item => typeof item?.resource === 'string' && typeof item.leaseId === 'string' && typeof item.token === 'number')
         : [],
+      background: background === true,
     }
   } catch {
     return emptyMemo

@@ -141,6 +141,7 @@ describe('mutated payloads', () => {
         payload,
         deadline: elapsedMs() + 2500,
         openLeases: () => Promise.reject(new Error('none')),
+        keepOn: () => Promise.reject(new Error('none is kept')),
       }
       const start = performance.now()
       const reason = await answerHook(call).catch((error: unknown) => failure(call, (error as Error).message))
