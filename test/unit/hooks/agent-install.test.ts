@@ -11,6 +11,8 @@ import {
   writeFileSync,
 } from 'node:fs'
 import path from 'node:path'
+import fc from 'fast-check'
+import { parse } from 'jsonc-parser'
 import { beforeEach, describe, expect, it } from 'vitest'
 import type { AgentName } from '../../../src/service/hooks/agent/names.ts'
 import { agentNames } from '../../../src/service/hooks/agent/names.ts'
@@ -273,6 +275,163 @@ describe('comments', () => {
     expect(readFileSync(file, 'utf8').startsWith('\uFEFF{')).toBe(true)
     uninstall('claude')
     expect(readFileSync(file, 'utf8')).toBe('\uFEFF{}')
+  })
+})
+
+describe('however a file is written', () => {
+  const elsewhere = { program: { node: '/elsewhere/node', hook: '/elsewhere/hook.cjs' } }
+  const group = (command: string) => ({ matcher: 'Bash', hooks: [{ type: 'command', command }] })
+  const hooksThere = fc.constantFrom<Record<string, unknown> | null>(
+    null,
+    {},
+    { Stop: [] },
+    { Elsewhere: [], Stop: [] },
+    { Stop: [group('true')] },
+    { PreToolUse: [group('a, ]}'), group('// b')], Stop: [{ hooks: [] }] },
+    { BeforeTool: [group('a'), group('b')], SessionStart: [group('c')], Elsewhere: [group('d')] },
+  )
+  const settings = fc.tuple(hooksThere, fc.constantFrom('first', 'last', 'between')).map(([hooks, place]) => {
+    const had = hooks === null ? {} : { hooks }
+    if (place === 'first') return { ...had, model: 'opus' }
+    return place === 'last' ? { model: 'opus', list: [1, {}], ...had } : { model: 'opus', ...had, list: [] }
+  })
+
+  /** JSON with something between its words; each comment has a number. */
+  function spread(value: unknown, gaps: readonly string[]): string {
+    let at = 0
+    const words = JSON.stringify(value).match(/"(?:[^"\\]|\\.)*"|[^"{}[\],:]+|./g)!
+    const gap = () => gaps[at++ % gaps.length]!.replace('#', `#${at};`)
+    return gap() + words.map(word => word + gap()).join('')
+  }
+  const gapsOf = (...gaps: string[]) => fc.array(fc.constantFrom(...gaps), { minLength: 1, maxLength: 40 })
+  const plain = ['', ' ', '\n', '\n  ', '\t', '\r\n    ']
+  const comments = ['/*#,*/', ' /* ]# */ ', ' // #, }\n', '\n// #\n  ', '// #\r\n']
+  const formats = (gaps: readonly string[]) =>
+    fc.oneof(
+      fc
+        .tuple(fc.constantFrom('', '  ', '    ', '\t'), fc.boolean(), fc.constantFrom('', '\n', '\n\n'))
+        .map(([indent, windows, end]) => (value: unknown) => {
+          const text = JSON.stringify(value, null, indent) + end
+          return windows ? text.replaceAll('\n', '\r\n') : text
+        }),
+      fc.constant((value: unknown) => JSON.stringify(value).replaceAll(/[,:{[]/g, '$& ')),
+      gapsOf(...gaps).map(gaps => (value: unknown) => spread(value, gaps)),
+    )
+
+  type Value = Record<string, unknown>
+  /** What somebody does to the text meanwhile, or to its value, which is then written anew. */
+  const edits = fc.oneof(
+    fc.constantFrom<(text: string) => string>(
+      text => text,
+      text => text.replace('"opus"', '"sonnet"'),
+      text => text.replace(/\}\s*$/, ',"more":[]}'),
+    ),
+    fc
+      .tuple(
+        fc.constantFrom<(value: Value) => void>(
+          () => {},
+          value => (value['model'] = 'sonnet'),
+          value => delete value['list'],
+          value => ((value['hooks'] as Value)['Late'] = [group('late')]),
+        ),
+        fc.constantFrom(0, 3, '\t'),
+      )
+      .map(([change, indent]) => (text: string) => {
+        const value = JSON.parse(JSON.stringify(parse(text)))
+        change(value)
+        return JSON.stringify(value, null, indent)
+      }),
+  )
+  const ways = fc.record({ edit: edits, moved: fc.constantFrom('never', 'first', 'then', 'twice'), forgotten: fc.boolean() })
+
+  const isOurs = (value: unknown) => /(?:before-tool|after-tool|refresh|stop|session-start|session-end) --agent/.test(JSON.stringify(value))
+  const withoutEmpty = ({ hooks, ...rest }: Value): unknown => {
+    const left = Object.entries((hooks ?? {}) as Value).filter(([, list]) => (list as unknown[]).length > 0)
+    return left.length === 0 ? rest : { ...rest, hooks: Object.fromEntries(left) }
+  }
+  const plainValue = (text: string) => JSON.parse(JSON.stringify(parse(text))) as Value
+  const numbers = (text: string) => (text.match(/#\d+;/g) ?? []).toSorted()
+
+  it.each([
+    ['claude', plain],
+    ['codex', plain],
+    ['gemini', [...plain, ...comments]],
+    ['qwen', [...plain, ...comments]],
+  ] as const)('%s: our entries go, all else stays, and without a change of others every byte', (agent, gaps) => {
+    const file = userFile(agent)
+    fc.assert(
+      fc.property(settings, formats(gaps), ways, (value, format, { edit, moved, forgotten }) => {
+        const text = format(value)
+        rmSync(path.join(home, '.local'), { recursive: true, force: true })
+        put(file, text)
+        install(agent)
+        if (moved === 'first' || moved === 'twice') install(agent, 'user', elsewhere)
+        const installed = readFileSync(file, 'utf8')
+        expect(numbers(installed)).toEqual(numbers(text))
+        const edited = edit(installed)
+        writeFileSync(file, edited)
+        if (moved === 'then' || moved === 'twice') install(agent)
+        if (forgotten) rmSync(path.join(home, '.local'), { recursive: true, force: true })
+        uninstall(agent)
+        const left = readFileSync(file, 'utf8')
+        if (edited === installed && !forgotten) expect(left).toBe(text)
+        expect(numbers(left)).toEqual(numbers(edited))
+        // What was edited, without ours; lists that were empty before have stayed so.
+        const expected = plainValue(edited)
+        const hooks = expected['hooks'] as Record<string, unknown[]>
+        for (const [event, list] of Object.entries(hooks)) hooks[event] = list.filter(entry => !isOurs(entry))
+        expect(withoutEmpty(plainValue(left))).toEqual(withoutEmpty(expected))
+        if (forgotten || numbers(text).length > 0) return
+        for (const [event, list] of Object.entries(hooks))
+          if (list.length === 0 && (value as Value & { hooks?: Value }).hooks?.[event] === undefined) delete hooks[event]
+        if (Object.keys(hooks).length === 0 && !('hooks' in value)) delete expected['hooks']
+        expect(plainValue(left)).toEqual(expected)
+      }),
+      { numRuns: 60 },
+    )
+  })
+
+  it.each([
+    '{\n  "model": "opus",\n  "hooks": {\n    "PreToolUse": [{"matcher": "Bash", "hooks": [{"type": "command", "command": "echo hi"}]}]\n  }\n}\n',
+    '{"model":"opus","hooks":{"Stop":[{"hooks":[{"type":"command","command":"true"}]}]}}',
+    '{"model":"opus","hooks":{}}',
+    '{ "model": "opus", "hooks": { } }\n',
+    '{\n  "hooks": {},\n  "model": "opus"\n}\n',
+    '{\n  "model": "opus"\n}',
+  ])('another value that somebody changed is all that is another: %s', text => {
+    for (const again of [false, true]) {
+      const file = put(userFile('claude'), text)
+      install('claude')
+      if (again) install('claude', 'user', elsewhere)
+      writeFileSync(file, readFileSync(file, 'utf8').replace('"opus"', '"sonnet"'))
+      if (again) install('claude')
+      uninstall('claude')
+      expect(readFileSync(file, 'utf8')).toBe(text.replace('"opus"', '"sonnet"'))
+    }
+  })
+
+  it.each(['{}', '{ }', '{\n}\n', '{\n  "hooks": {\n  }\n}\n'])('what was empty is empty as it was: %j', text => {
+    const file = put(userFile('claude'), text)
+    install('claude')
+    writeFileSync(file, `\n${readFileSync(file, 'utf8')}\n`)
+    uninstall('claude')
+    expect(readFileSync(file, 'utf8')).toBe(`\n${text}\n`)
+  })
+
+  it('a file that was ours alone goes, also when it was written anew and the installation has moved', () => {
+    const before = everything()
+    const { path: file } = install('claude').changes[0]!
+    writeFileSync(file, JSON.stringify(json(file)))
+    install('claude', 'user', elsewhere)
+    uninstall('claude')
+    expect(everything()).toEqual(before)
+  })
+
+  it('two lists of hooks in one entry are reported: nobody could say which is read', () => {
+    const text = '{\n  "hooks": {\n    "Stop": [\n      { "hooks": [],\n        "hooks": [] }\n    ]\n  }\n}\n'
+    const file = put(userFile('claude'), text)
+    expect(() => install('claude')).toThrow(expect.objectContaining({ code: 'usage', message: expect.stringContaining(`${file}:5: `) }))
+    expect(readFileSync(file, 'utf8')).toBe(text)
   })
 })
 

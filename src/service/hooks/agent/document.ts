@@ -1,6 +1,6 @@
 import { isDeepStrictEqual } from 'node:util'
 import type { Node, ParseError } from 'jsonc-parser'
-import { applyEdits, findNodeAtLocation, getNodeValue, modify, parseTree, printParseErrorCode } from 'jsonc-parser'
+import { findNodeAtLocation, getNodeValue, parseTree, printParseErrorCode } from 'jsonc-parser'
 import { Fault } from '../../../core/fault.ts'
 import type { Dialect, Merged } from './client.ts'
 import { callOf, handlersOf } from './line.ts'
@@ -58,6 +58,7 @@ function treeOf({ path, text, dialect }: Document): Node {
       const name = String(event.children![0]!.value)
       const list = onlyMember(hooks, name, broken)!
       if (name !== 'state' && list.type !== 'array') throw broken(list.offset, `"hooks.${name}" is no list`)
+      for (const entry of list.type === 'array' ? list.children! : []) if (entry.type === 'object') onlyMember(entry, 'hooks', broken)
     }
   }
   return tree
@@ -95,33 +96,87 @@ export function ourEntries(document: Document): Entries {
 /** The text with exactly these entries of ours, whatever was there of ours before. */
 export function withEntries(document: Document, { entries }: Merged): string {
   if (isDeepStrictEqual(ourEntries(document), entries)) return document.text
-  let text = withoutEntries(document, null)
-  for (const [event, list] of Object.entries(entries)) {
-    const hooks = hooksOf({ ...document, text })
-    if (hooks === undefined) text = added({ ...document, text }, [], 'hooks', { [event]: list })
-    else if (hooks[event] === undefined) text = added({ ...document, text }, ['hooks'], event, list)
-    else for (const entry of list) text = added({ ...document, text }, ['hooks', event], null, entry)
-  }
-  return text
+  return edited(document, entries, () => {
+    let text = withoutEntries(document, null)
+    for (const [event, list] of Object.entries(entries)) {
+      const hooks = hooksOf({ ...document, text })
+      if (hooks === undefined) text = added({ ...document, text }, [], 'hooks', { [event]: list })
+      else if (hooks[event] === undefined) text = added({ ...document, text }, ['hooks'], event, list)
+      else for (const entry of list) text = added({ ...document, text }, ['hooks', event], null, entry)
+    }
+    return text
+  })
 }
 
 /**
- * The text without our entries. Lists that are empty then go too, unless they were so in `before`, the file as it was when the first entry
- * came (`null`: not known, or there was none).
+ * The text without our entries. Lists that are empty then go too, unless there is a comment in them or they were so in `before`, the file
+ * as it was when the first entry came (`null`: not known, or there was none).
  */
 export function withoutEntries(document: Document, before: string | null): string {
-  let { text } = document
-  const had = before === null || before.trim() === '' ? undefined : hooksOf({ ...document, text: before })
   const touched = Object.keys(ourEntries(document))
-  for (let place = placeOfOurs({ ...document, text }); place !== null; place = placeOfOurs({ ...document, text }))
-    text = removed(text, place)
-  for (const event of touched) {
-    const list = hooksOf({ ...document, text })?.[event]
-    if (Array.isArray(list) && list.length === 0 && had?.[event] === undefined) text = removed(text, ['hooks', event])
+  if (touched.length === 0) return document.text
+  const had = before === null ? null : earlierTree({ ...document, text: before })
+  return edited(document, {}, () => {
+    let { text } = document
+    for (let place = placeOfOurs({ ...document, text }); place !== null; place = placeOfOurs({ ...document, text }))
+      text = removed({ ...document, text }, place)
+    // The innermost first.
+    for (const place of [...touched.map(event => ['hooks', event]), ['hooks'], []]) {
+      const node = findNodeAtLocation(treeOf({ ...document, text }), place)
+      if (node === undefined || node.children!.length > 0 || insideOf(text, node).trim() !== '') continue
+      const earlier = had === null ? undefined : findNodeAtLocation(had, place)
+      if (earlier === undefined && place.length > 0) text = isPlain(text, node) ? removed({ ...document, text }, place) : text
+      else if (earlier?.children?.length === 0 && insideOf(before!, earlier).trim() === '')
+        text = without(text, [node.offset + 1, node.offset + node.length - 1], insideOf(before!, earlier))
+    }
+    return text
+  })
+}
+
+/**
+ * What an edit of ours makes of a document that is sound. Throws `internal` when that has not exactly these entries of ours, and beside
+ * them what the document has: whatever is wrong with it then is our doing, and not the file's.
+ */
+function edited(document: Document, entries: Entries, edit: () => string): string {
+  const others = othersIn(valueOf(document))
+  let cause: unknown
+  try {
+    const after = { ...document, text: edit() }
+    if (isDeepStrictEqual(ourEntries(after), entries) && isDeepStrictEqual(othersIn(valueOf(after)), others)) return after.text
+  } catch (error) {
+    cause = error
   }
-  const left = hooksOf({ ...document, text })
-  const isEmpty = touched.length > 0 && left !== undefined && Object.keys(left).length === 0
-  return isEmpty && had === undefined ? removed(text, ['hooks']) : text
+  throw new Fault('internal', `our own change would have damaged ${document.path}; the file was left as it is`, {
+    hint: 'it is a defect of Leasehold: please report it with that file; until then its entries can be changed by hand',
+    details: { path: document.path },
+    cause,
+  })
+}
+
+/** The value of a document without what is ours, and without lists for hooks that are empty then. */
+function othersIn({ hooks, ...rest }: Readonly<Record<string, unknown>>): unknown {
+  const left: Record<string, unknown> = {}
+  for (const [event, list] of Object.entries(hooks ?? {})) {
+    const others = Array.isArray(list) ? list.flatMap(othersOf) : list
+    if (!Array.isArray(others) || others.length > 0) left[event] = others
+  }
+  return Object.keys(left).length === 0 ? rest : { ...rest, hooks: left }
+}
+
+function othersOf(entry: unknown): readonly unknown[] {
+  const handlers = handlersOf(entry)
+  const others = handlers.filter(handler => callOf(handler) === null)
+  if (others.length === handlers.length) return [entry]
+  return others.length === 0 ? [] : [{ ...(entry as object), hooks: others }]
+}
+
+/** What is remembered of a file may be nothing that its client reads. */
+function earlierTree(document: Document): Node | null {
+  try {
+    return treeOf(document)
+  } catch {
+    return null
+  }
 }
 
 function hooksOf(document: Document): Readonly<Record<string, unknown>> | undefined {
@@ -142,11 +197,61 @@ function placeOfOurs(document: Document): readonly (string | number)[] | null {
   return null
 }
 
-/** The text without one member or element. Nothing else is formatted anew. */
-function removed(text: string, path: readonly (string | number)[]): string {
-  const { bom, body } = split(text)
-  return bom + applyEdits(body, modify(body, [...path], undefined, {}))
+/** The text without one member or element and its comma. Comments stay, and nothing else is formatted anew. */
+function removed(document: Document, place: readonly (string | number)[]): string {
+  const { text } = document
+  const value = findNodeAtLocation(treeOf(document), [...place])!
+  const node = typeof place.at(-1) === 'string' ? value.parent! : value
+  const { children = [], offset, length } = node.parent!
+  const [start, end] = [node.offset, endOf(node)]
+  const index = children.indexOf(node)
+  const next = children[index + 1]
+  if (next !== undefined) {
+    const comma = commaAfter(text, end)
+    if (text.slice(end, comma).trim() !== '') return without(without(text, [comma, comma + 1]), [start, end])
+    const gap = blankAfter(text, comma + 1)
+    // Of the blank before it and the one behind it the one stays that begins a line, or ends one.
+    return /[\r\n]/.test(text.slice(comma + 1, gap)) ? without(text, [blankBefore(text, start), comma + 1]) : without(text, [start, gap])
+  }
+  const previous = children[index - 1]
+  if (previous === undefined) {
+    const inside: Range = [offset + 1, offset + length - 1]
+    const isAlone = text.slice(inside[0], start).trim() === '' && text.slice(end, inside[1]).trim() === ''
+    return without(text, isAlone ? inside : [lineKept(text, start, end), end])
+  }
+  const comma = commaAfter(text, endOf(previous))
+  const from = text.slice(endOf(previous), comma).trim() === '' ? endOf(previous) : comma
+  if (text.slice(comma + 1, start).trim() === '') return without(text, [from, end])
+  return without(without(text, [lineKept(text, start, end), end]), [from, comma + 1])
 }
+
+/** From an offset up to another. */
+type Range = readonly [number, number]
+
+const without = (text: string, [from, to]: Range, instead = ''): string => text.slice(0, from) + instead + text.slice(to)
+
+const endOf = ({ offset, length }: Node): number => offset + length
+
+/** What is between the brackets of a list or an object. */
+const insideOf = (text: string, node: Node): string => text.slice(node.offset + 1, endOf(node) - 1)
+
+/** Is there no comment between the name of a member and its value? */
+const isPlain = (text: string, value: Node): boolean => text.slice(endOf(value.parent!.children![0]!), value.offset).trim() === ':'
+
+/** The comma that comes next but for blanks and comments. */
+function commaAfter(text: string, offset: number): number {
+  const blank = /(?:\s|\/\/[^\r\n]*|\/\*[^]*?\*\/)*,/y
+  blank.lastIndex = offset
+  if (blank.exec(text) === null) throw new Error(`no comma after ${offset}`)
+  return blank.lastIndex - 1
+}
+
+const blankBefore = (text: string, offset: number): number => text.slice(0, offset).trimEnd().length
+const blankAfter = (text: string, offset: number): number => text.length - text.slice(offset).trimStart().length
+
+/** Where to begin taking out what follows a comment: what comes behind it must not get into that comment's line. */
+const lineKept = (text: string, start: number, end: number): number =>
+  /^[ \t]*[\r\n]/.test(text.slice(end)) ? blankBefore(text, start) : start
 
 /**
  * The text with one more member (`key`) or element at the end of an object or a list. What is there keeps its form: on one line it goes
@@ -174,11 +279,6 @@ function added(document: Document, place: readonly string[], key: string | null,
   const rest = /^[ \t]*(?:\/\/[^\r\n]*|\/\*[^\r\n]*?\*\/)?[ \t]*(?=\r?\n)/.exec(text.slice(end, close))?.[0] ?? ''
   const inner = marginAt(text, last.offset)
   return `${text.slice(0, end)},${rest}${eol}${inner}${written(inner)}${text.slice(end + rest.length)}`
-}
-
-function split(text: string): { readonly bom: string; readonly body: string } {
-  const bom = text.startsWith('\uFEFF') ? '\uFEFF' : ''
-  return { bom, body: text.slice(bom.length) }
 }
 
 /** What the line of an offset begins with. */

@@ -1,11 +1,12 @@
 import { isDeepStrictEqual } from 'node:util'
 import { applyPatch, createTwoFilesPatch, structuredPatch } from 'diff'
 import { policy } from '../../../core/fault.ts'
-import type { Client, Form, Surroundings, Target } from './client.ts'
+import type { Client, Form, Merged, Surroundings, Target } from './client.ts'
 import type { Document } from './document.ts'
 import { ourEntries, valueOf, withEntries, withoutEntries } from './document.ts'
 import type { AgentFile } from './file.ts'
 import { readAgentFile, removeAgentFile, removeDirectories, replaceAgentFile } from './file.ts'
+import type { Note } from './record.ts'
 import { Notes } from './record.ts'
 
 /** What happened to one file, or would happen. */
@@ -22,12 +23,19 @@ interface Plan {
   readonly after: string | null
 }
 
+/** A plan to install, and what is to be remembered: the file as it was before ours came into it. */
+interface Installation extends Plan {
+  readonly after: string
+  readonly before: string | null
+}
+
 /** Installs our hooks, or shows what that would change. The same again changes nothing. */
 export function installHooks(client: Client, form: Form, around: Surroundings, dryRun: boolean): readonly Change[] {
   // Everything is read and planned before the first file changes: a broken one stops it all.
   const targets = client.targets(form, around)
-  const plans = targets.map(target => planInstall(client, target))
-  if (!dryRun) for (const plan of plans) carryOut(plan, new Notes(around.env, around.home), client)
+  const notes = new Notes(around.env, around.home)
+  const plans = targets.map(target => planInstall(client, target, notes))
+  if (!dryRun) for (const plan of plans) carryOut(plan, notes)
   return plans.map(changeOf)
 }
 
@@ -40,17 +48,22 @@ export function uninstallHooks(client: Client, form: Form, around: Surroundings,
   return plans.map(changeOf)
 }
 
-function planInstall(client: Client, target: Target): Plan {
+function planInstall(client: Client, target: Target, notes: Notes): Installation {
   const file = readAgentFile(target.path)
+  const { text } = file
   if (target.kind === 'text') {
-    if (file.text !== null && !target.isOurs(file.text))
+    if (text !== null && !target.isOurs(text))
       throw policy(`${target.path} is there and is not ours; it was left as it is`, 'move it away, then say the same again')
-    return { file, after: target.text }
+    return { file, after: target.text, before: null }
   }
-  if (file.text === null) return { file, after: newDocument(target.members, target.entries) }
+  const known = { path: target.path, dialect: client.dialect }
+  if (text !== null && text.trim() !== '' && isDeepStrictEqual(ourEntries({ ...known, text }), target.entries))
+    return { file, after: text, before: text }
+  // What is there of ours goes first, so that bringing it up to date is the same as installing it.
+  const before = withoutOurs(file, client, target, notes.read(file.real))
   // An empty file is what some clients leave behind; they read it as an empty object.
-  if (file.text.trim() === '') return { file, after: newDocument(target.members, target.entries) }
-  return { file, after: withEntries({ path: target.path, text: file.text, dialect: client.dialect }, target) }
+  if (before === null || before.trim() === '') return { file, after: newDocument(target.members, target.entries), before }
+  return { file, after: withEntries({ ...known, text: before }, target), before }
 }
 
 const newDocument = (members: object, hooks: object): string => `${JSON.stringify({ ...members, hooks }, null, 2)}\n`
@@ -58,23 +71,26 @@ const newDocument = (members: object, hooks: object): string => `${JSON.stringif
 function planUninstall(client: Client, target: Target, notes: Notes): Plan {
   const file = readAgentFile(target.path)
   const { text } = file
-  if (text === null) return { file, after: null }
   const note = notes.read(file.real)
-  if (note !== null && text === note.after) return { file, after: note.before }
-  if (target.kind === 'text') {
-    if (target.isOurs(text)) return { file, after: null }
-    if (note === null) return { file, after: text }
-    throw policy(`${target.path} was changed after it was installed; it was left as it is`, `look at it, then: rm ${target.path}`)
-  }
-  const document = { path: target.path, text, dialect: client.dialect }
-  if (text.trim() === '' || Object.keys(ourEntries(document)).length === 0) return { file, after: text }
+  if (target.kind === 'entries') return { file, after: withoutOurs(file, client, target, note) }
+  if (text === null || text === note?.after || target.isOurs(text)) return { file, after: null }
+  if (note === null) return { file, after: text }
+  throw policy(`${target.path} was changed after it was installed; it was left as it is`, `look at it, then: rm ${target.path}`)
+}
+
+/** The text of a file without our entries, as it was before they came; null when there is nothing else in it, and never was. */
+function withoutOurs({ text, path }: AgentFile, { dialect }: Client, { members }: Merged, note: Note | null): string | null {
+  if (text === null) return null
+  if (note !== null && text === note.after) return note.before
+  const document = { path, text, dialect }
+  if (text.trim() === '' || Object.keys(ourEntries(document)).length === 0) return text
   const plain = withoutEntries(document, note?.before ?? null)
   const value = valueOf({ ...document, text: plain })
   // Without a note an object that is empty now may have been somebody's before.
-  const isNew = note === null ? Object.keys(target.members).length > 0 : note.before === null
-  if (isNew && isDeepStrictEqual(value, target.members)) return { file, after: null }
+  const isNew = note === null ? Object.keys(members).length > 0 : note.before === null
+  if (isNew && isDeepStrictEqual(value, members)) return null
   const isKnown = note !== null && note.before !== null
-  return { file, after: isKnown ? (undone(note.after, note.before, document, value) ?? plain) : plain }
+  return isKnown ? (undone(note.after, note.before, document, value) ?? plain) : plain
 }
 
 /** The text that undoing our change leaves, where that fits and means the same as taking our entries out. */
@@ -88,25 +104,11 @@ function undone(after: string, before: string, document: Document, value: unknow
   }
 }
 
-function carryOut({ file, after }: Plan, notes: Notes, client: Client): void {
-  if (after === null || after === file.text) return
+function carryOut({ file, after, before }: Installation, notes: Notes): void {
+  if (after === file.text) return
   const known = notes.read(file.real)
-  // The file as it was before ours came into it, also when this only brings ours up to date.
-  const isKnown = known !== null && file.text === known.after
-  const before = isKnown ? known.before : file.text === null ? null : withoutOurs(file, file.text, known?.before ?? null, client)
   const made = replaceAgentFile(file, after, 0o644)
   notes.write(file.real, { before, after, made: [...(known?.made ?? []), ...made] })
-}
-
-function withoutOurs(file: AgentFile, text: string, before: string | null, client: Client): string | null {
-  if (text.trim() === '') return text
-  try {
-    const document = { path: file.path, text, dialect: client.dialect }
-    return Object.keys(ourEntries(document)).length === 0 ? text : withoutEntries(document, before)
-  } catch {
-    // No document but a whole file of ours.
-    return null
-  }
 }
 
 /** Gives the directories that had been made for the file. */
