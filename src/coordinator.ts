@@ -257,6 +257,11 @@ export class Coordinator {
     return this.#store.view(about)
   }
 
+  /** Resolves when something may have been written after this position, or after a while. */
+  changed(sinceSeq: number, timeoutMs: number): Promise<void> {
+    return this.#store.changed(sinceSeq, timeoutMs)
+  }
+
   #ask(
     caller: Caller,
     build: (asked: { readonly holder: Holder; readonly opId: string; readonly retry: boolean }) => Command,

@@ -23,7 +23,8 @@ export type Refusal =
   | { readonly kind: 'not-pending'; readonly lease: Lease }
   | { readonly kind: 'not-held'; readonly resource: string }
   | { readonly kind: 'unknown-lease'; readonly leaseId: string }
-  | { readonly kind: 'not-owner'; readonly lease: Lease }
+  /** `sameAgent`: the caller itself, in another worktree or session. */
+  | { readonly kind: 'not-owner'; readonly lease: Lease; readonly sameAgent?: boolean }
   | {
       readonly kind: 'superseded'
       readonly resource: string
@@ -142,6 +143,11 @@ function wordingOf(refusal: Refusal, now: Instant): Wording {
     case 'unknown-lease':
       return { message: `there is no lease ${show(refusal.leaseId)}`, hint: 'to see the leases there are: lh claim list' }
     case 'not-owner':
+      if (refusal.sameAgent === true)
+        return {
+          message: `${refusal.lease.resource} is held by ${holderInWords(refusal.lease)}, ${untilInWords(refusal.lease, now)}: by you, but not from here`,
+          hint: `go where it is held (see: lh worktree list), or show its token: --lease ${refusal.lease.leaseId} --token ${refusal.lease.token}`,
+        }
       return {
         message: `${refusal.lease.resource} is held by ${holderInWords(refusal.lease)}, ${untilInWords(refusal.lease, now)}: not by you`,
         hint: `only its holder can do that; to end it all the same: lh claim evict ${refusal.lease.resource} --reason "…"`,

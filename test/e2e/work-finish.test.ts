@@ -2,7 +2,7 @@ import fs from 'node:fs'
 import path from 'node:path'
 import { describe, expect, it } from 'vitest'
 import { type Doc, git, until } from '../support/cli.ts'
-import { commit, eventsIn, fieldOf, putTicket, ticketBytes } from '../support/tickets.ts'
+import { commit, eventsIn, fieldOf, ticketBytes } from '../support/tickets.ts'
 import { allGone, branches, countOf, dirt, head, heldNow, id, isGone, read, references, save, shop, type Shop } from '../support/work.ts'
 
 // `lh work --finish`: from committed work to a base branch that has it. What fails changes nothing, and the same command goes on.
@@ -544,20 +544,5 @@ describe('work --finish and time', () => {
     expect((await a.in(place).run('work --finish')).code).toBe(0)
     expect(read(repo.dir, '.gitattributes')).toContain('merge=union')
     await expectFinished(all)
-  })
-
-  it('works for a ticket that was never committed on the base branch, after that is done', async () => {
-    const all = shop()
-    const { repo, place, a } = all
-    const other = putTicket(repo.dir, '20260607-220226-other')
-    await a.ok('work other')
-    const there = path.join(path.dirname(place), 'other')
-    save(there, 'work', 'done\n', 'the work')
-    const { code, stdout } = await a.in(there).run('--json work --finish')
-    expect([code, JSON.parse(stdout).error.message]).toEqual([8, expect.stringContaining(`.leasehold/tickets/${other}/ticket.md`)])
-    fs.rmSync(path.join(repo.dir, '.leasehold/tickets', other), { recursive: true })
-    const done = await a.in(there).run('work --finish')
-    expect(done.code, done.stderr).toBe(0)
-    expect(fieldOf(repo.dir, other, 'workflow_state')).toBe('done')
   })
 })

@@ -236,6 +236,46 @@ describe('work on a ticket with a command', () => {
     expect(error.hint).not.toContain('nothing is held')
   })
 
+  it('is one at a time: a second one of the same person is refused while the first runs', async () => {
+    const { place, a } = shop()
+    const first = a.start('work fix-login --', 'sh', '-c', 'touch begun; while [ ! -e end ]; do sleep 0.05; done')
+    await until(() => fs.existsSync(path.join(place, 'begun')), 'the first command')
+    const { message } = failure(await a.run('--json work fix-login -- touch second'), 'held')
+    expect(message).toMatch(/work:.* is held by agent:a itself, in process \d+/)
+    expect(fs.existsSync(path.join(place, 'second'))).toBe(false)
+    // Without a command there is nothing to keep apart.
+    expect(await a.ok('work fix-login')).toMatchObject({ made: false })
+    fs.writeFileSync(path.join(place, 'end'), '')
+    expect(await first.ended).toMatchObject({ code: 0 })
+    await a.run('work fix-login -- touch second')
+    expect(fs.existsSync(path.join(place, 'second'))).toBe(true)
+  })
+
+  it('is ended soon after an eviction, however long its lease would have lasted', async () => {
+    const { place, a, b } = shop()
+    const running = a.start('work fix-login --', 'sh', '-c', 'touch begun; exec sleep 60')
+    await until(() => fs.existsSync(path.join(place, 'begun')), 'the command')
+    await b.ok('claim evict fix-login', '--reason', 'it went wrong')
+    expect(await running.ended).toMatchObject({ code: 6 })
+  })
+
+  it('has the code of a lost lease also when it ends before anybody could tell it', async () => {
+    const { place, a, b } = shop()
+    const running = a.start('work fix-login --', 'sh', '-c', 'trap "" TERM; touch begun; while [ ! -e end ]; do sleep 0.01; done; exit 0')
+    await until(() => fs.existsSync(path.join(place, 'begun')), 'the command')
+    await b.ok('claim evict fix-login', '--reason', 'it went wrong')
+    fs.writeFileSync(path.join(place, 'end'), '')
+    expect(await running.ended).toMatchObject({ code: 6 })
+  })
+
+  it('needs the ticket on the base branch: two beginnings of one file would meet in the merge', async () => {
+    const { repo, a } = shop()
+    putTicket(repo.dir, '20260607-220226-other')
+    const { message, hint } = await a.refused('policy', 'work other')
+    expect([message, hint]).toEqual([expect.stringContaining('not committed on main'), expect.stringContaining('git add .leasehold')])
+    expect(branches(repo.dir)).toEqual(['main'])
+  })
+
   it('is not harmed by a finish inside: it ends with the code of the command', async () => {
     const { repo, place, a } = shop()
     const script = `git add -A && git commit -qm "the work" && "${process.execPath}" "$LH" work --finish --quiet && cd / && sleep 3`

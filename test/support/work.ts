@@ -73,7 +73,11 @@ export const countOf = (dir: string, branch: string, subject: string): number =>
 
 /** Resources that somebody holds. */
 export const heldNow = async (agent: Agent): Promise<readonly string[]> =>
-  (await agent.ok('claim list')).leases.map(({ resource }: Doc) => resource).toSorted()
+  (await agent.ok('claim list')).leases
+    .map(({ resource }: Doc) => resource)
+    // That a command runs there is another matter.
+    .filter((resource: string) => !resource.startsWith('work:'))
+    .toSorted()
 
 /** Everything of a worktree that is gone is gone. */
 export function isGone({ repo, home }: Shop, slug = 'fix-login'): Readonly<Record<string, boolean>> {

@@ -2,6 +2,7 @@ import type { ChildProcess } from 'node:child_process'
 import type { Caller, Coordinator, Granted, Refused } from '../../coordinator.ts'
 import { Fault, usage } from '../../core/fault.ts'
 import type { Lease } from '../../core/lease.ts'
+import type { Refusal } from '../../core/refusal.ts'
 import { witnessOf } from '../../host/process.ts'
 
 export interface HoldRequest {
@@ -12,6 +13,8 @@ export interface HoldRequest {
   /** Program and arguments. */
   readonly command: readonly string[]
   readonly env: NodeJS.ProcessEnv
+  /** The resource whose lease the command finds in its environment; without it, one that was taken for it. */
+  readonly proof?: string
   /** Where the command runs; here unless told. */
   readonly cwd?: string
   /** Keep standard output for our own document. */
@@ -62,6 +65,7 @@ export async function runHolding(request: HoldRequest): Promise<Held> {
   const stopForwarding = forwardSignals(child)
   try {
     const exitCode = await exited(child)
+    await keeper.look().catch(() => undefined)
     return { exitCode, lost: keeper.lost, released: keeper.lost === null ? await giveBack(request) : [] }
   } finally {
     stopForwarding()
@@ -71,7 +75,7 @@ export async function runHolding(request: HoldRequest): Promise<Held> {
 }
 
 async function started(request: HoldRequest): Promise<ChildProcess> {
-  const { command, cwd, env, granted, stdoutToStderr } = request
+  const { command, cwd, env, granted, proof, stdoutToStderr } = request
   const { spawn } = await import('node:child_process')
   const [program, ...args] = command
   const stdio = [
@@ -82,13 +86,13 @@ async function started(request: HoldRequest): Promise<ChildProcess> {
   ] as const
   const child = spawn(program!, args, {
     stdio: [...stdio],
-    env: { ...env, ...holdEnvironment(granted) },
+    env: { ...env, ...holdEnvironment(granted, proof) },
     ...(cwd === undefined ? {} : { cwd }),
   })
   const error = await startError(child)
   if (error === null) return child
   await giveBack(request)
-  throw notStarted(program!, error, taken(granted).length > 0)
+  throw notStarted(program!, error, taken(granted).length === granted.leases.length)
 }
 
 const startError = (child: ChildProcess): Promise<Error | null> =>
@@ -101,8 +105,8 @@ const startError = (child: ChildProcess): Promise<Error | null> =>
 const taken = ({ leases, seqs }: Granted): readonly Lease[] => leases.filter(({ token }) => seqs.includes(token))
 
 /** What a command that runs under leases finds in its environment: one ownership, the one that was taken for it where there is one. */
-export function holdEnvironment(granted: Granted): Record<string, string> {
-  const first = taken(granted)[0] ?? granted.leases[0]
+export function holdEnvironment(granted: Granted, proof?: string): Record<string, string> {
+  const first = granted.leases.find(({ resource }) => resource === proof) ?? taken(granted)[0] ?? granted.leases[0]
   if (first === undefined) return {}
   const same = granted.leases.filter(({ token }) => token === first.token)
   return {
@@ -139,6 +143,12 @@ async function giveBack({ coordinator, caller, granted }: HoldRequest): Promise<
   return answer.ok ? answer.ended : []
 }
 
+/** How long the log may be quiet until it is looked at all the same, and the least time between two looks, milliseconds. */
+const lookAgainMs = 5000
+const betweenLooksMs = 500
+
+const pause = (ms: number): Promise<void> => new Promise(resolve => void setTimeout(resolve, ms).unref())
+
 /** Renews in time, and ends the command when that has become impossible. */
 class Keeper {
   lost: Refused | null = null
@@ -150,6 +160,7 @@ class Keeper {
   #child: ChildProcess | null = null
   #timer: NodeJS.Timeout | undefined
   #kill: NodeJS.Timeout | undefined
+  #stopped = false
 
   constructor(request: HoldRequest) {
     this.#request = request
@@ -161,9 +172,49 @@ class Keeper {
   watch(child: ChildProcess): void {
     this.#child = child
     if (this.lost !== null) this.#end()
+    else void this.#keepLooking()
+  }
+
+  /** An eviction is meant to stop the work now: the next renewal may be minutes away. */
+  async #keepLooking(): Promise<void> {
+    const { coordinator } = this.#request
+    while (!this.#stopped && this.lost === null) {
+      // What cannot be read now, the renewals find out.
+      // oxlint-disable-next-line no-await-in-loop -- one look after the other is the point
+      const seen = await this.look().catch(() => null)
+      // oxlint-disable-next-line no-await-in-loop -- as above
+      if (seen !== null) await coordinator.changed(seen, lookAgainMs)
+      // oxlint-disable-next-line no-await-in-loop -- as above
+      await pause(betweenLooksMs)
+    }
+  }
+
+  /** Is everything that is held still ours? Resolves to the position of the log that was looked at. */
+  async look(): Promise<number> {
+    const view = await this.#request.coordinator.view()
+    for (const { resource, leaseId, token } of this.#leases) {
+      const lease = view.lease(resource)
+      if (this.lost !== null || lease?.token === token) continue
+      // oxlint-disable-next-line no-await-in-loop -- hardly ever more than one
+      if (await this.#wasGivenBack(token)) {
+        this.#leases = this.#leases.filter(other => other.token !== token)
+        continue
+      }
+      const past = view.past(resource)
+      const refusal: Refusal = {
+        kind: 'superseded',
+        resource,
+        lease,
+        past: past?.token === token ? past : null,
+        presented: { leaseId, token },
+      }
+      this.#lose({ ok: false, refusal, opId: '', now: view.now, lastSeq: view.lastSeq })
+    }
+    return view.lastSeq
   }
 
   stop(): void {
+    this.#stopped = true
     clearTimeout(this.#timer)
     clearTimeout(this.#kill)
   }

@@ -1,8 +1,11 @@
+import { join } from 'node:path'
+import { policy } from '../../core/fault.ts'
 import type { Lease, Past } from '../../core/lease.ts'
 import { isExpired, isFinal } from '../../core/lease.ts'
 import type { Reading } from '../../store/store.ts'
 import type { Workspace } from '../claim/workspace.ts'
 import { Catalogue } from './catalogue.ts'
+import type { Read } from './catalogue.ts'
 import type { Blocker, Readiness } from './readiness.ts'
 import { readinessOf, wasReopened } from './readiness.ts'
 import type { Ticket } from './ticket.ts'
@@ -37,6 +40,13 @@ export class Desk {
     })
     this.#listed = undefined
     return tickets
+  }
+
+  /** A ticket that something is to be decided by. Throws `not_found`, and `policy` with file and line when it is damaged. */
+  async sound(id: string): Promise<Ticket> {
+    const read = await this.catalogue.read(id)
+    refuseDamaged(read)
+    return read.ticket
   }
 
   /** May it be claimed, and is it handed out? */
@@ -106,6 +116,21 @@ export function standingLease(view: Reading, key: string): Lease | null {
   const lease = view.lease(key)
   if (lease === null || isExpired(lease, view.now)) return null
   return lease.binding !== null && view.boundDead(lease) ? null : lease
+}
+
+/** Front matter that is wrong here makes the state of the work, or what it needs, a guess. */
+const decisive: ReadonlySet<string | null> = new Set(['id', 'status', 'workflow_state', 'depends_on', 'gates'])
+const unreadable: ReadonlySet<string> = new Set(['yaml', 'duplicate_key', 'no_front_matter', 'unclosed_front_matter'])
+
+/** Throws `policy` for a ticket whose front matter cannot be trusted. */
+function refuseDamaged({ ticket: { id }, located, problems }: Read): void {
+  const problem = problems.find(({ code, key }) => unreadable.has(code) || (code !== 'missing_field' && decisive.has(key)))
+  if (problem === undefined) return
+  const file = located.directory === null ? `the ticket.md of ${id}` : join(located.directory, 'ticket.md')
+  throw policy(
+    `${file}${problem.line === null ? '' : `:${problem.line}`}: ${problem.message}`,
+    'mend it in an editor; see: lh ticket doctor',
+  )
 }
 
 /** The resource that a claim of this ticket is about. */

@@ -41,7 +41,7 @@ function eventsOf({ desk, ticketId }: Pick<Look, 'desk' | 'ticketId'>): readonly
 
 /** The gates of a ticket, each with its state. */
 export async function ticketGates(look: Look): Promise<{ readonly ticket: Ticket; readonly states: readonly GateState<TicketEvent>[] }> {
-  const { ticket } = await look.desk.catalogue.read(look.ticketId)
+  const ticket = await look.desk.sound(look.ticketId)
   return { ticket, states: gateStates(look.definitions, ticket, eventsOf(look), look.desk.workspace.repository.root) }
 }
 

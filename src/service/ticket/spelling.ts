@@ -66,7 +66,7 @@ export async function refuseUnclaimable(desk: Desk, id: string): Promise<void> {
   const view = await desk.view()
   const lease = view.lease(keyOf(id))
   if (lease !== null && !isExpired(lease, view.now)) return
-  const { ticket } = await desk.catalogue.read(id)
+  const ticket = await desk.sound(id)
   const { claimable: may, blockers, over, reasons } = await desk.readiness(ticket)
   if (may) return
   const [first] = blockers

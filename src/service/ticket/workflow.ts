@@ -54,7 +54,7 @@ function stepChanges(ticket: Ticket, to: WorkflowState, actor: string): Plan['ch
 /** Moves a ticket to another state by saying so: `ready`, `queue`, and back. Throws `policy` with what is allowed. */
 export async function moveTicket(asking: Asking, id: string, to: WorkflowState): Promise<Stepped> {
   const { desk, caller, flags, env } = asking
-  const before = (await desk.catalogue.read(id)).ticket
+  const before = await desk.sound(id)
   if (before.workflowState === to && !isFinished(before)) return { ticket: before, already: true }
   checkStep(before, to)
   const actor = caller.holder.agentId
@@ -92,7 +92,7 @@ export interface Started extends Stepped {
  */
 export async function startTicket(asking: Asking, id: string, request: StartRequest): Promise<Started> {
   const { desk, caller } = asking
-  await refuseUnstartable(desk, (await desk.catalogue.read(id)).ticket)
+  await refuseUnstartable(desk, await desk.sound(id))
   const { waitMs, onWait, ttlSecs } = request
   const branch = branchOf(desk.workspace.repository.gitDir)
   const granted = orThrow(
@@ -170,7 +170,7 @@ export async function refuseUnmet(desk: Desk, ticket: Ticket, stage: Stage, what
  */
 export async function finishTicket(asking: Asking, id: string): Promise<Stepped> {
   const { desk, caller, flags, env } = asking
-  const { ticket } = await desk.catalogue.read(id)
+  const ticket = await desk.sound(id)
   const view = await desk.view()
   if (isFinished(ticket) && view.lease(keyOf(id)) === null) return { ticket, already: true }
   const actor = caller.holder.agentId

@@ -2,6 +2,8 @@ import { Fault, isFault, policy } from '../../core/fault.ts'
 import type { Holder } from '../../core/lease.ts'
 import { isExpired } from '../../core/lease.ts'
 import type { Workspace } from '../claim/workspace.ts'
+import { readWorktree } from '../identity/worktree.ts'
+import { worktreeIdsOf } from '../identity/worktrees.ts'
 import { Desk, keyOf } from '../ticket/desk.ts'
 import { refuseUnstartable } from '../ticket/workflow.ts'
 import { addWorktree } from '../worktree/add.ts'
@@ -52,8 +54,14 @@ export async function placeFor(workspace: Workspace, holder: Holder, request: Pl
 
 /** Throws what starting would throw in the worktree that is to be made: its ticket is as the base branch has it, where that has one. */
 async function refuseBeforehand(desk: Desk, holder: Holder, id: string): Promise<void> {
-  const { ticket: here } = await desk.catalogue.read(id)
-  const there = (await desk.catalogue.copies(id)).find(({ source }) => source === 'base')?.ticket ?? here
+  const here = await desk.sound(id)
+  const there = (await desk.catalogue.copies(id)).find(({ source }) => source === 'base')?.ticket
+  // Its worktree would have a copy of its own, and the merge two beginnings of one file.
+  if (there === undefined)
+    throw policy(
+      `${id} is not committed on ${desk.catalogue.baseBranch ?? 'any branch'}, from which its worktree is made`,
+      'commit it there first: git add .leasehold .gitattributes && git commit -m "Tickets"',
+    )
   if (there.workflowState === 'intake' && here.workflowState !== 'intake')
     throw policy(
       `${id} is ${here.workflowState} here, and still in intake on ${desk.catalogue.baseBranch}, from which its worktree is made`,
@@ -70,8 +78,18 @@ async function refuseOwnElsewhere(desk: Desk, { agentId, sessionId }: Holder, id
   if (lease === null || isExpired(lease, view.now)) return
   const { holder } = lease
   if (holder.agentId !== agentId || holder.sessionId !== sessionId) return
-  throw new Fault('held', `you hold ${id} already, in another worktree (${holder.worktreeId})`, {
-    hint: `go on there, or give it back there first: lh claim release ${id}`,
-    details: { holder: { agent_id: agentId, worktree_id: holder.worktreeId } },
-  })
+  const present = worktreeIdsOf(desk.workspace.repository).has(holder.worktreeId)
+  const isHere = readWorktree(desk.workspace.repository).worktreeId === holder.worktreeId
+  throw new Fault(
+    'held',
+    `you hold ${id} already, ${isHere ? 'here' : present ? `in another worktree (${holder.worktreeId})` : `in a worktree that is gone (${holder.worktreeId})`}`,
+    {
+      hint: isHere
+        ? `give it back, then its worktree can take it: lh claim release ${id}`
+        : present
+          ? `go on there (see: lh worktree list), or give it back there first: lh claim release ${id}`
+          : `clear it away: lh worktree remove ${holder.worktreeId}, or: lh claim evict ${id} --reason "its worktree is gone"`,
+      details: { holder: { agent_id: agentId, worktree_id: holder.worktreeId } },
+    },
+  )
 }

@@ -86,7 +86,7 @@ async function finishHeld(request: FinishRequest, git: WorktreeGit, base: string
   const { desk, caller } = asking
   const id = held.ticketId
   const ticketFiles = `.leasehold/tickets/${id}/`
-  const isOpen = !isFinished((await desk.catalogue.read(id)).ticket)
+  const isOpen = !isFinished(await desk.sound(id))
   if (isOpen || !git.isAncestor('HEAD', refOf(base)) || git.changes('').length > 0) {
     clearLeft(git.root, id)
     const own = ownFiles(git, ticketFiles)
@@ -102,7 +102,7 @@ async function finishHeld(request: FinishRequest, git: WorktreeGit, base: string
       }
       await request.runGates()
       refuseLeftByGates(git, own)
-      await refuseUnmet(desk, (await desk.catalogue.read(id)).ticket, 'post', 'be finished')
+      await refuseUnmet(desk, await desk.sound(id), 'post', 'be finished')
     } catch (error) {
       undo(git, { before, recorded }, ticketFiles, tell)
       throw error

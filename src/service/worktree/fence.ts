@@ -51,9 +51,11 @@ export function keysOf(
 
 /** Every lease that concerns a worktree: on it, its branch, its ticket, or taken by whoever works in it. */
 export function leasesOf(entry: Entry, workspace: Workspace, view: Reading): readonly Lease[] {
-  const { own, ticket } = keysOf(entry, workspace)
-  const keys = new Set([...own, ...(ticket === null ? [] : [ticket])])
-  return [...view.all()].filter(lease => keys.has(lease.resource) || lease.holder.worktreeId === entry.identity.worktreeId)
+  const { own: named, ticket } = keysOf(entry, workspace)
+  const keys = new Set([...named, ...(ticket === null ? [] : [ticket])])
+  // A command of `lh work` is found by where it works; its lease only keeps a second one out.
+  const own = (lease: Lease): boolean => lease.holder.worktreeId === entry.identity.worktreeId && !lease.resource.startsWith('work:')
+  return [...view.all()].filter(lease => keys.has(lease.resource) || own(lease))
 }
 
 /** Does nobody hold anything of it? What has expired, or whose process is proven dead, holds nothing. */

@@ -204,9 +204,13 @@ function shownLines({ ticket, body, events, readiness, document, directory }: Sh
     ['file', directory === null ? 'on the base branch only' : `${directory}/ticket.md`],
     ['next', readiness.ready ? 'ready to be taken' : readiness.reasons.join('; ')],
   ]
+  const problems = (document['problems'] as readonly Wire[]).map(({ line, message }) =>
+    paint(colour, 'red', printable(`damaged${line === null ? '' : `, line ${said(line)}`}: ${said(message)}`)),
+  )
   const rows = facts.filter(([, value]) => value !== '').map(([name, value]) => [name, printable(value)])
   return [
     paint(colour, 'bold', printable(ticket.title)),
+    ...(problems.length === 0 ? [] : ['', ...problems, 'what it says below may be a guess; see: lh ticket doctor']),
     '',
     ...columns(rows, (text, _row, column) => (column === 0 ? paint(colour, 'dim', text) : text)),
     ...(body.trim() === '' ? [] : ['', ...body.trimEnd().split(/\r?\n/).map(printableLine)]),

@@ -1,7 +1,7 @@
 import { isFault, policy, usage } from '../../../core/fault.ts'
 import type { Wire } from '../../../core/wire.ts'
 import { orThrow } from '../../../service/claim/answer.ts'
-import { runHolding } from '../../../service/claim/hold.ts'
+import { heldByThisProcess, runHolding } from '../../../service/claim/hold.ts'
 import { Definitions } from '../../../service/gate/definition.ts'
 import { claimSet } from '../../../service/identity/purpose.ts'
 import { readWorktree } from '../../../service/identity/worktree.ts'
@@ -81,11 +81,15 @@ async function runThere(
   root: string,
   document: Wire,
 ): Promise<number> {
-  const granted = orThrow(await workspace.coordinator.acquire(caller, { resources: claimSet(workspace.repository, keyOf(id)) }))
+  const own = heldByThisProcess(caller)
+  // Somebody with five terminals is one holder in all of them: a second command in this worktree is kept out by a lease of its own.
+  const resources = [...claimSet(workspace.repository, keyOf(id)), `work:${id}`]
+  const granted = orThrow(await workspace.coordinator.acquire(own, { resources, bind: true }))
   const ended = await runHolding({
     coordinator: workspace.coordinator,
-    caller,
+    caller: own,
     granted,
+    proof: keyOf(id),
     command: context.rest,
     env: context.env,
     cwd: root,
