@@ -220,7 +220,7 @@ it('init makes what a repository needs, keeps what is there, and may be repeated
   expect(first).toMatchObject({ agent: 'agent:a', next: expect.arrayContaining(['lh claim acquire <resource>']) })
   expect(first.made).toHaveLength(3)
   expect(fs.readFileSync(path.join(repo.dir, '.gitattributes'), 'utf8')).toBe(
-    '*.png binary\n.leasehold/tickets/**/events.jsonl merge=union\n',
+    '*.png binary\n.leasehold/tickets/*/events.jsonl merge=union\n',
   )
   const before = repo.log()
   expect(await a.ok('init')).toMatchObject({ made: [], kept: first.made })
