@@ -58,6 +58,16 @@ export function findRepository(start: string, env: NodeJS.ProcessEnv): Repositor
   }
 }
 
+/** Top of the main worktree; null in a bare repository, and where it is gone or damaged. */
+export function mainRoot({ gitDir, commonDir, root }: Pick<Repository, 'gitDir' | 'commonDir' | 'root'>): string | null {
+  if (gitDir === commonDir) return root
+  try {
+    return findRepository(commonDir, {}).root
+  } catch {
+    return null
+  }
+}
+
 /** Runs `git` and waits for it. Throws `unavailable` when it cannot be started; its own failures are in the answer. */
 export function runGit(cwd: string, args: readonly string[], env: NodeJS.ProcessEnv = process.env): GitAnswer {
   // Not an import: loading child_process costs a millisecond that most commands never need.

@@ -4,7 +4,7 @@ import { Document, isMap, isScalar, type Pair } from 'yaml'
 import { Fault, notFound, usage } from '../../core/fault.ts'
 import type { Wire } from '../../core/wire.ts'
 import { isReadOnly, writeFileAtomic } from '../../host/files.ts'
-import { findRepository, type Repository } from '../../host/git.ts'
+import { mainRoot, type Repository } from '../../host/git.ts'
 import { formatDuration, parseDuration } from '../config/durations.ts'
 import { parseYaml } from '../config/load-yaml.ts'
 import { suggest } from '../config/schema.ts'
@@ -141,21 +141,12 @@ export class Definitions {
   }
 
   #places(): readonly { readonly root: string; readonly source: 'here' | 'main' }[] {
-    const { root, kind, commonDir } = this.#repository
-    if (this.#mainRoot === undefined) this.#mainRoot = kind === 'linked' ? mainRootOf(commonDir) : null
+    const { root, kind } = this.#repository
+    if (this.#mainRoot === undefined) this.#mainRoot = kind === 'linked' ? mainRoot(this.#repository) : null
     return [
       ...(root === null ? [] : [{ root, source: 'here' as const }]),
       ...(this.#mainRoot === null ? [] : [{ root: this.#mainRoot, source: 'main' as const }]),
     ]
-  }
-}
-
-function mainRootOf(commonDir: string): string | null {
-  try {
-    return findRepository(commonDir, {}).root
-  } catch {
-    // A main worktree that is gone or damaged has no definitions; this one's are enough.
-    return null
   }
 }
 

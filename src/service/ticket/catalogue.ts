@@ -1,7 +1,7 @@
 import { closeSync, lstatSync, readdirSync, readSync, type Dirent } from 'node:fs'
 import { dirname, join } from 'node:path'
 import { Fault, notFound, usage } from '../../core/fault.ts'
-import { findRepository, type Repository } from '../../host/git.ts'
+import { mainRoot, type Repository } from '../../host/git.ts'
 import { BaseBranch, branchOf } from './base-branch.ts'
 import { checkDirectory, maxTicketBytes, openForReading, readRegular, ticketsDirectory } from './files.ts'
 import type { Problem } from './front-matter.ts'
@@ -459,16 +459,6 @@ function scanBase(base: BaseBranch, id: string): Ticket | null {
   const head = base.head(id)
   const ticket = head === null ? null : scanTicket(head)
   return ticket?.id === id ? ticket : null
-}
-
-/** The top of the main worktree; null where there is none. */
-function mainRoot(repository: Repository): string | null {
-  if (repository.gitDir === repository.commonDir) return repository.root
-  try {
-    return findRepository(repository.commonDir, {}).root
-  } catch {
-    return null
-  }
 }
 
 function isTicketDirectory(directory: string): boolean {

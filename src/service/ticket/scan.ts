@@ -53,7 +53,7 @@ const notText = /^(?:null|true|false)$/i
 type Value = string | readonly string[] | null | undefined
 
 /** Our keys, in the order in which we write them. */
-const keys = [
+export const frontMatterKeys = [
   'id',
   'slug',
   'title',
@@ -73,7 +73,7 @@ const keys = [
 ]
 
 /** Where each key has its value while a text is scanned. */
-const slots = new Map(keys.map((key, slot) => [key, slot]))
+const slots = new Map(frontMatterKeys.map((key, slot) => [key, slot]))
 const values: Value[] = Array.from({ length: slots.size })
 
 /**
@@ -122,7 +122,7 @@ function scanHead(text: string, place: FrontMatterPlace | null | 'unclosed'): Ti
   return ticketOf()
 }
 
-const keyBytes = keys.map(key => Buffer.from(`${key}: `))
+const keyBytes = frontMatterKeys.map(key => Buffer.from(`${key}: `))
 
 /**
  * What was read last, by the number of its bytes: of ten thousand tickets most say the same but in a line or two, and what is not made
@@ -163,8 +163,8 @@ function scanBytes(bytes: Buffer, length: number): boolean {
 
 /** The key that a line begins with, probably the next one; -1 for none. */
 function slotAt(bytes: Buffer, at: number, next: number): number {
-  if (next < keys.length && beginsWith(bytes, at, keyBytes[next]!)) return next
-  for (let slot = 0; slot < keys.length; slot++) if (beginsWith(bytes, at, keyBytes[slot]!)) return slot
+  if (next < frontMatterKeys.length && beginsWith(bytes, at, keyBytes[next]!)) return next
+  for (let slot = 0; slot < frontMatterKeys.length; slot++) if (beginsWith(bytes, at, keyBytes[slot]!)) return slot
   return -1
 }
 

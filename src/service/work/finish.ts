@@ -12,7 +12,8 @@ import { finishedPlan, refuseUnmet } from '../ticket/workflow.ts'
 import type { Asking } from '../ticket/workflow.ts'
 import { isFinished } from '../ticket/ticket.ts'
 import { inTurn } from '../worktree/turn.ts'
-import { WorktreeGit, few, otherChanges, ownFiles, refuseUncommitted } from './git.ts'
+import { few } from '../worktree/files.ts'
+import { WorktreeGit, otherChanges, ownFiles, refuseUncommitted } from './git.ts'
 
 export interface FinishRequest {
   readonly asking: Asking

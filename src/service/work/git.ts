@@ -3,10 +3,14 @@ import { join } from 'node:path'
 import { Fault, policy } from '../../core/fault.ts'
 import { runGit } from '../../host/git.ts'
 import type { GitAnswer } from '../../host/git.ts'
+import { few } from '../worktree/files.ts'
 
 // What finishing asks of Git, in words.
 
-/** The environment for Git and its hooks: nothing of a hook that we may be running in, and whose work it is. */
+/**
+ * The environment for Git and its hooks: nothing of a hook that we may be running in, and whose work it is. Unlike where worktrees are made,
+ * what configures Git and its language stays: a person's own hooks run, and what they say is shown.
+ */
 export function gitEnvironment(env: NodeJS.ProcessEnv): NodeJS.ProcessEnv {
   const kept = Object.entries(env).filter(([name]) => !/^GIT_(DIR|WORK_TREE|INDEX_FILE|COMMON_DIR|OBJECT_DIRECTORY|PREFIX)$/.test(name))
   return Object.fromEntries(kept)
@@ -78,10 +82,6 @@ export class WorktreeGit {
     return null
   }
 }
-
-/** Names at most a few of many. */
-export const few = (names: readonly string[]): string =>
-  `${names.slice(0, 5).join(', ')}${names.length > 5 ? ` and ${names.length - 5} more` : ''}`
 
 const attributes = '.gitattributes'
 

@@ -59,3 +59,7 @@ export function sizeOf(top: string, name: string, limit = Number.POSITIVE_INFINI
 
 /** Names as people and documents have them. */
 export const shown = (name: string): string => Buffer.from(name, 'latin1').toString('utf8')
+
+/** Names at most a few of many. */
+export const few = (names: readonly string[]): string =>
+  `${names.slice(0, 5).join(', ')}${names.length > 5 ? ` and ${names.length - 5} more` : ''}`

@@ -1,6 +1,6 @@
 import { basename, dirname, isAbsolute, join, resolve } from 'node:path'
 import { isFault, usage } from '../../core/fault.ts'
-import { findRepository } from '../../host/git.ts'
+import { findRepository, mainRoot } from '../../host/git.ts'
 import type { Repository } from '../../host/git.ts'
 import type { Desk } from '../ticket/desk.ts'
 import { slugInId } from '../ticket/identify.ts'
@@ -42,14 +42,7 @@ export async function ticketCalled(desk: Desk, spelling: string): Promise<string
 }
 
 /** The top of the main worktree; of a bare repository its directory. */
-export function mainTop(repository: Repository): string {
-  const { commonDir } = repository
-  try {
-    return findRepository(commonDir, {}).root ?? commonDir
-  } catch {
-    return commonDir
-  }
-}
+export const mainTop = (repository: Repository): string => mainRoot(repository) ?? repository.commonDir
 
 /** The directory for new worktrees, and whether somebody said that it may lie inside the repository. */
 export interface Home {

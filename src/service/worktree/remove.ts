@@ -9,7 +9,7 @@ import { isInside, listEntries, repositoryGit } from './entries.ts'
 import type { Entry } from './entries.ts'
 import { fenceOff } from './fence.ts'
 import type { Asker, Fence } from './fence.ts'
-import { filesBelow, shown } from './files.ts'
+import { few, filesBelow, shown } from './files.ts'
 import { isOurMark, markGoing, markOf, unmark } from '../identity/mark.ts'
 import { forgetRemoval, noteRemoval, removalOf } from './removal-note.ts'
 import type { Removal } from './removal-note.ts'
@@ -127,9 +127,6 @@ export function refuseLoss(entry: Entry, state: State, saved: boolean): void {
     details: { dirty: dirty.slice(0, 1000).map(shown), unmerged: unmerged.length, ignored: all.slice(0, 1000), unfinished },
   })
 }
-
-const few = (names: readonly string[]): string =>
-  `${names.slice(0, 5).join(', ')}${names.length > 5 ? ` and ${names.length - 5} more` : ''}`
 
 /** A removal that had begun to delete, to be gone on with. One that had not is undone: it is judged anew. */
 function restored({ gitDir, path }: Entry): Removal | null {

@@ -2,6 +2,7 @@ import { basename, dirname, join } from 'node:path'
 import { parseDocument } from 'yaml'
 import { usage } from '../../../core/fault.ts'
 import { readRegular } from '../files.ts'
+import { frontMatterKeys } from '../scan.ts'
 import { idTime, slugInId } from '../identify.ts'
 import { idPattern, statuses, workflowStates, type Status, type WorkflowState } from '../ticket.ts'
 import {
@@ -86,25 +87,7 @@ interface Relation {
   readonly target: string
 }
 
-const known = new Set([
-  'id',
-  'slug',
-  'title',
-  'status',
-  'kind',
-  'priority',
-  'labels',
-  'workflow_state',
-  'created_at',
-  'updated_at',
-  'assignee',
-  'legacy_ticket',
-  'queued_by',
-  'queued_at',
-  'depends_on',
-  'gates',
-  'state',
-])
+const known = new Set([...frontMatterKeys, 'state'])
 
 function readDirectory(directory: string, notes: Notes): Raw | null {
   const file = join(directory, 'item.md')
