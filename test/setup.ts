@@ -3,9 +3,10 @@ import path from 'node:path'
 import { inject } from 'vitest'
 
 // A test is the same test on a bare machine, in a terminal of a coding agent and in a Git hook: it inherits no identity, no
-// settings and no home. What a test needs of these it sets itself.
+// settings and no home. What a test needs of these it sets itself. (npm gives each script EDITOR=vi, which waits for a person where it
+// is installed.)
 const FOREIGN =
-  /^(LEASEHOLD|CLAUDE|CODEX|QWEN|COPILOT|GEMINI|CURSOR|OPENCODE|GIT|XDG)(_|$)|^(NODE_EXTRA_CA_CERTS|CLAUDECODE|AI_AGENT|NO_COLOR|FORCE_COLOR)$/
+  /^(LEASEHOLD|CLAUDE|CODEX|QWEN|COPILOT|GEMINI|CURSOR|OPENCODE|GIT|XDG)(_|$)|^(NODE_EXTRA_CA_CERTS|CLAUDECODE|AI_AGENT|NO_COLOR|FORCE_COLOR|EDITOR|VISUAL)$/
 const KEPT = /^LEASEHOLD_(REQUIRE_ALL$|TEST_)/
 
 for (const name of Object.keys(process.env)) {
