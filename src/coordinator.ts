@@ -1,4 +1,4 @@
-import type { Command, Target } from './core/command.ts'
+import type { Command, Launch, SessionCommand, Target } from './core/command.ts'
 import type { Decision, Outcome } from './core/decision.ts'
 import { decide } from './core/decide.ts'
 import { evolve } from './core/evolve.ts'
@@ -12,7 +12,7 @@ import type { Presented, Refusal } from './core/refusal.ts'
 import { refusalCode, retryAfterMs, wordRefusal } from './core/refusal.ts'
 import { sha256Hex } from './core/sha256.ts'
 import { ulid } from './core/ulid.ts'
-import type { Commit, LiveLock, Reading, Store } from './store/store.ts'
+import type { Commit, LiveLock, Reading, ReservationLock, ReservationNote, Store } from './store/store.ts'
 
 /** Who asks, and under which id the command may be repeated. */
 export interface Caller {
@@ -38,6 +38,8 @@ export interface Granted {
   readonly seqs: readonly number[]
   /** The liveness lock of a lease that is bound to this process. */
   readonly liveLock: LiveLock | null
+  /** The hold of a launch, where that is no record. */
+  readonly reservation: ReservationLock | null
 }
 
 /** "No", and why. Nothing was written for it. */
@@ -66,6 +68,8 @@ export interface AcquireRequest {
   readonly bind?: boolean
   /** Wait until it is free: milliseconds, or Infinity. */
   readonly waitMs?: number
+  /** The caller's own launch, where it is one that was launched: what is reserved for it will be its own in a moment. */
+  readonly launchId?: string
   /** Called once when the command begins to wait. */
   readonly onWait?: (refusal: Refusal, now: Instant) => void
 }
@@ -75,15 +79,31 @@ export interface TargetRequest {
   readonly presented?: Presented
 }
 
+/** What every command is built from. */
+type Asking = { readonly holder: Holder; readonly opId: string; readonly retry: boolean }
+
+/** How long a launched agent waits for its launcher's record, milliseconds. */
+const ownLaunchMs = 5000
+
 /** A waiting acquirer looks again at least this often when what blocks it is bound to a process: a death writes no record. */
 const deathCheckMs = 1000
 
 /** No proof was shown; identity decides. */
 const nothingPresented: Presented = { leaseId: null, token: null }
 
+/** What a launch holds before its agent is seen to work. */
+export interface LaunchHold {
+  readonly lock: ReservationLock | null
+  readonly live: LiveLock | null
+  /** Of the reservation, where that is a record. */
+  readonly token: number | null
+}
+
 interface RunOptions {
   readonly bind?: boolean
   readonly unbind?: LiveLock
+  readonly reserve?: ReservationNote
+  readonly unreserve?: ReservationLock
   readonly effect?: (outcome: Outcome) => void
   readonly label: string
 }
@@ -129,7 +149,99 @@ export class Coordinator {
     })
     const attempt = (): Promise<Answer> =>
       this.#run(command, opId, { bind: request.bind === true, label: `acquire ${request.resources[0] ?? ''}` })
-    return request.waitMs === undefined ? attempt() : this.#waitFor(attempt, request.waitMs, request.onWait)
+    const tried = (): Promise<Answer> => (request.launchId === undefined ? attempt() : this.#afterOwnLaunch(attempt, request.launchId))
+    return request.waitMs === undefined ? tried() : this.#waitFor(tried, request.waitMs, request.onWait)
+  }
+
+  /** A launched agent may ask for its ticket before the launcher has recorded that it is its own. */
+  async #afterOwnLaunch(attempt: () => Promise<Answer>, launchId: string): Promise<Answer> {
+    const until = performance.now() + ownLaunchMs
+    for (;;) {
+      // oxlint-disable-next-line no-await-in-loop -- each attempt follows a change
+      const answer = await attempt()
+      const own = !answer.ok && answer.refusal.kind === 'reserved' && answer.refusal.reservation.launchId === launchId
+      const left = until - performance.now()
+      if (answer.ok || !own || left <= 0) return answer
+      // oxlint-disable-next-line no-await-in-loop -- waiting is what the loop is for
+      await this.#store.changed(answer.lastSeq, Math.min(left, deathCheckMs))
+    }
+  }
+
+  /**
+   * Holds keys for a launch: not durable, gone with this process and the agent that it shares the hold with. Where the store knows no such
+   * locks it is a record that lapses after `ttlSecs`. The liveness lock is for the claim that may follow.
+   */
+  async reserve(
+    caller: Caller,
+    request: { readonly resources: readonly string[]; readonly note: ReservationNote; readonly ttlSecs: number },
+  ): Promise<Answer> {
+    const { resources, note, ttlSecs } = request
+    const command = (asked: Asking): Command => ({
+      ...asked,
+      type: 'reserve',
+      resources: [...new Set(resources)],
+      leaseId: this.#mint(),
+      ttlSecs,
+      branch: null,
+      reason: null,
+      binding: null,
+      presented: nothingPresented,
+      launchId: note.launchId,
+    })
+    return this.#ask({ holder: caller.holder }, command, this.#holding(note))
+  }
+
+  /** As `reserve`, for a session whose agent is to be started again. */
+  holdSession(caller: Caller, sessionId: string, note: ReservationNote): Promise<Answer> {
+    return this.#ask({ holder: caller.holder }, asked => ({ ...asked, type: 'hold-session', sessionId }), this.#holding(note))
+  }
+
+  #holding(note: ReservationNote): Pick<RunOptions, 'bind' | 'reserve'> {
+    return this.#store.capabilities.reservation === 'kernel-lock' ? { bind: true, reserve: note } : { bind: true }
+  }
+
+  /** Records the claim and the session of a launched agent, and ends the reservation in the same step. */
+  launch(
+    caller: Caller,
+    request: Pick<Launch, 'resources' | 'ttlSecs' | 'branch' | 'reason' | 'session'>,
+    { lock, live, token }: LaunchHold,
+  ): Promise<Answer> {
+    const { resources, session } = request
+    const binding = live === null ? null : { live: live.live }
+    return this.#ask(
+      { holder: caller.holder },
+      asked => ({
+        ...asked,
+        ...request,
+        type: 'launch',
+        resources: [...new Set(resources)],
+        leaseId: this.#mint(),
+        binding,
+        session: { ...session, binding },
+        launchId: session.sessionId,
+        token,
+      }),
+      lock === null ? {} : { unreserve: lock },
+    )
+  }
+
+  /** A launch came to nothing: what it held is free at once. */
+  async abandon(caller: Caller, { lock, live, token }: LaunchHold, resource: string | null): Promise<void> {
+    const outcome: Outcome = { resources: [], ended: [], endedSessions: [], alreadyHeld: false, late: false, replayOf: null }
+    const options = { ...(lock === null ? {} : { unreserve: lock }), ...(live === null ? {} : { unbind: live }) }
+    if (token !== null && resource !== null)
+      await this.release({ holder: caller.holder }, { target: { resource }, presented: { leaseId: null, token }, reason: 'launch failed' })
+    await this.#store.transact(() => ({ ok: true, operations: [], outcome }), { ...options, label: 'abandon' })
+  }
+
+  /** Changes or ends a session; `lock` is the hold under which its agent was started again. */
+  session(caller: Caller, change: (asked: Asking) => SessionCommand, lock: ReservationLock | null = null): Promise<Answer> {
+    return this.#ask({ holder: caller.holder }, change, lock === null ? {} : { unreserve: lock })
+  }
+
+  /** A fresh id for a launch, and for the session that it may become. */
+  mintId(): string {
+    return this.#mint()
   }
 
   /** Takes the first of the candidates that nobody holds, in one step: two callers never get the same one. */
@@ -159,7 +271,7 @@ export class Coordinator {
 
   /** Runs an effect while no transaction of anybody on this machine can come between. It needs no lease, and leaves no record. */
   async exclusively(label: string, effect: () => void): Promise<void> {
-    const outcome: Outcome = { resources: [], ended: [], alreadyHeld: false, late: false, replayOf: null }
+    const outcome: Outcome = { resources: [], ended: [], endedSessions: [], alreadyHeld: false, late: false, replayOf: null }
     await this.#store.transact(() => ({ ok: true, operations: [], outcome }), { effect, label })
   }
 
@@ -214,7 +326,7 @@ export class Coordinator {
   /** Hands over to another agent or worktree; the old token ends with it. */
   transfer(
     caller: Caller,
-    request: TargetRequest & { readonly to: Holder; readonly ttlSecs?: number; readonly reason: string },
+    request: TargetRequest & { readonly to: Holder; readonly toSession?: string; readonly ttlSecs?: number; readonly reason: string },
   ): Promise<Answer> {
     return this.#ask(caller, asked => ({
       ...asked,
@@ -222,6 +334,7 @@ export class Coordinator {
       target: request.target,
       presented: request.presented ?? nothingPresented,
       to: request.to,
+      ...(request.toSession === undefined ? {} : { toSession: request.toSession }),
       leaseId: this.#mint(),
       ttlSecs: request.ttlSecs ?? null,
       reason: request.reason,
@@ -262,11 +375,7 @@ export class Coordinator {
     return this.#store.changed(sinceSeq, timeoutMs)
   }
 
-  #ask(
-    caller: Caller,
-    build: (asked: { readonly holder: Holder; readonly opId: string; readonly retry: boolean }) => Command,
-    options: { readonly unbind?: LiveLock; readonly effect?: (outcome: Outcome) => void } = {},
-  ): Promise<Answer> {
+  #ask(caller: Caller, build: (asked: Asking) => Command, options: Omit<RunOptions, 'label'> = {}): Promise<Answer> {
     const opId = caller.opId ?? this.#mint()
     const command = build({ holder: caller.holder, opId, retry: caller.opId !== undefined })
     return this.#run(() => command, opId, { ...options, label: command.type })
@@ -372,6 +481,7 @@ function granted(decision: Extract<Decision, { ok: true }>, commit: Commit, opId
     now: commit.now,
     seqs: commit.entries.map(({ seq }) => seq),
     liveLock: commit.live,
+    reservation: commit.reservation,
   }
 }
 

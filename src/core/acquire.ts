@@ -40,7 +40,15 @@ export function acquire(command: Acquire, view: View, policy: Policy): Decision 
 }
 
 /** Refusals that are about one candidate, and say nothing of the next. */
-const passingOver: ReadonlySet<Refusal['kind']> = new Set(['held', 'reserved', 'lapsing', 'other-instance', 'pending', 'finished'])
+const passingOver: ReadonlySet<Refusal['kind']> = new Set([
+  'held',
+  'launched',
+  'reserved',
+  'lapsing',
+  'other-instance',
+  'pending',
+  'finished',
+])
 
 export function acquireFirst({ candidates, ...command }: AcquireFirst, view: View, policy: Policy): Decision {
   for (const key of candidates) {
@@ -90,7 +98,7 @@ function surveyAll(command: Acquire, view: View): Survey | { readonly refusal: R
     if (command.finishedToo !== true && isFinal(past)) return { refusal: { kind: 'finished', past } }
     wanted.push(key)
     const reservation = view.reservation(key)
-    if (reservation !== null) return { refusal: { kind: 'reserved', reservation } }
+    if (reservation !== null && reservation.launchId !== command.launchId) return { refusal: { kind: 'reserved', reservation } }
     for (const lease of inTheWay(command, key, own, view)) {
       const end = endOfTime(lease, view)
       if (!('reason' in end)) return { refusal: end.refusal ?? blocked(command, lease, key) }

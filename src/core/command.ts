@@ -1,5 +1,6 @@
-import type { Binding, Holder } from './lease.ts'
+import type { Binding, Holder, Witness } from './lease.ts'
 import type { Presented } from './refusal.ts'
+import type { LaunchEvidence, Resumption, Session } from './session.ts'
 
 // What can be asked of the rules. Ids are made by the caller: the core makes none.
 
@@ -29,6 +30,8 @@ export interface Acquire extends Asked {
   readonly presented: Presented
   /** Also what its last holder finished: to close it, to reopen it or to correct its text. */
   readonly finishedToo?: boolean
+  /** The caller's own launch: what is reserved for it is not in its way. */
+  readonly launchId?: string
 }
 
 /** Take the first of several that nobody holds; one that the caller holds is not given to it a second time. */
@@ -88,6 +91,8 @@ export interface Transfer extends Asked {
   readonly leaseId: string
   readonly ttlSecs: number | null
   readonly reason: string
+  /** To another session, with what belongs to the work: its peers, its tickets, and the process that it is bound to. */
+  readonly toSession?: string
 }
 
 /** The same agent goes on in another session; the old session's token ends. */
@@ -133,4 +138,85 @@ export interface Sweep extends Asked {
   readonly resource: string | null
 }
 
-export type Command = Acquire | AcquireFirst | Guard | Confirm | Beat | Release | Transfer | Resume | Reclaim | ForceEvict | Allow | Sweep
+/** Record the claim of an agent that was launched for these keys and seen to work, together with its session. */
+export interface Launch extends Asked {
+  readonly type: 'launch'
+  /** The ticket first; none for a session without one. */
+  readonly resources: readonly string[]
+  /** A fresh ULID; the members of a group get consecutive ones. */
+  readonly leaseId: string
+  readonly ttlSecs: number | null
+  readonly branch: string | null
+  readonly reason: string | null
+  readonly binding: Binding | null
+  /** As it begins. */
+  readonly session: Session
+  readonly launchId: string
+  /** Of the reservation, where that is a record. */
+  readonly token: number | null
+}
+
+/** The agent of a session ended. */
+export interface Depart extends Asked {
+  readonly type: 'depart'
+  readonly sessionId: string
+  readonly exitCode: number | null
+  readonly reason: string
+  /** Keep the claim if the client can open the session again. */
+  readonly keep: boolean
+}
+
+/** Take a session that can be opened again for oneself, while its agent starts. */
+export interface HoldSession extends Asked {
+  readonly type: 'hold-session'
+  readonly sessionId: string
+}
+
+/** The agent of a session works again. */
+export interface ResumeSession extends Asked {
+  readonly type: 'resume-session'
+  readonly sessionId: string
+  readonly witness: Witness | null
+  readonly binding: Binding | null
+  readonly evidence: LaunchEvidence
+  /** New, where the client says how it is opened now. */
+  readonly resume: Resumption | null
+  readonly clientSessionIds: readonly string[]
+}
+
+/** End a session, and the leases that it has. */
+export interface EndSession extends Asked {
+  readonly type: 'end-session'
+  readonly sessionId: string
+  readonly reason: string
+  /** By somebody else than its own. */
+  readonly force: boolean
+  /** Only one of which nobody can tell whether it lives. */
+  readonly staleOnly: boolean
+}
+
+/** Another id by which the client calls a session. */
+export interface TellSession extends Asked {
+  readonly type: 'tell-session'
+  readonly sessionId: string
+  readonly clientSessionId: string
+  readonly resume: Resumption | null
+}
+
+export type SessionCommand = Depart | HoldSession | ResumeSession | EndSession | TellSession
+
+export type Command =
+  | Acquire
+  | AcquireFirst
+  | Guard
+  | Confirm
+  | Beat
+  | Release
+  | Transfer
+  | Resume
+  | Reclaim
+  | ForceEvict
+  | Allow
+  | Sweep
+  | Launch
+  | SessionCommand

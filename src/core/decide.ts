@@ -3,6 +3,7 @@ import type { Acquire, Command } from './command.ts'
 import { accept, refuse } from './decision.ts'
 import type { Decision } from './decision.ts'
 import { allow, forceEvict, sweep } from './ending.ts'
+import { depart, endSession, holdSession, launch, resumeSession, tellSession } from './launching.ts'
 import { beat, confirm, guard, noProof, reclaim, release, resume, transfer } from './holding.ts'
 import { sameHolder } from './lease.ts'
 import type { Entry, Operation } from './operation.ts'
@@ -49,6 +50,18 @@ export function decide(command: Command, view: View, chosen: Policy): Decision {
       return allow(command)
     case 'sweep':
       return sweep(command, view)
+    case 'launch':
+      return launch(command, view, policy)
+    case 'depart':
+      return depart(command, view)
+    case 'hold-session':
+      return holdSession(command, view, policy)
+    case 'resume-session':
+      return resumeSession(command, view, policy)
+    case 'end-session':
+      return endSession(command, view)
+    case 'tell-session':
+      return tellSession(command, view)
   }
 }
 
@@ -81,7 +94,7 @@ function isSameCommand(
   operation: Operation & { readonly resources: readonly string[]; readonly leaseIds: readonly string[] },
   view: View,
 ): boolean {
-  if (command.type === 'sweep' || command.type === 'guard') return false
+  if (command.type === 'sweep' || command.type === 'guard' || command.type === 'launch' || 'sessionId' in command) return false
   // The candidates may be others by now; what was given then is the answer.
   if (command.type === 'acquire-first') return operation.op === 'acquire' && operation.resources.length === 1
   if ('resources' in command) {

@@ -1,6 +1,7 @@
 import type { Lease } from './lease.ts'
 import type { Entry, Operation } from './operation.ts'
 import type { Refusal } from './refusal.ts'
+import type { Session } from './session.ts'
 
 // What the rules answer.
 
@@ -10,6 +11,8 @@ export interface Outcome {
   readonly resources: readonly string[]
   /** The leases that this command ended. */
   readonly ended: readonly Lease[]
+  /** The sessions that it ended. */
+  readonly endedSessions: readonly Session[]
   readonly alreadyHeld: boolean
   readonly late: boolean
   /** The record of the first answer, when the op_id had been used before. */
@@ -20,7 +23,7 @@ export type Decision =
   | { readonly ok: true; readonly operations: readonly Operation[]; readonly outcome: Outcome }
   | { readonly ok: false; readonly refusal: Refusal }
 
-const nothing: Omit<Outcome, 'resources'> = { ended: [], alreadyHeld: false, late: false, replayOf: null }
+const nothing: Omit<Outcome, 'resources'> = { ended: [], endedSessions: [], alreadyHeld: false, late: false, replayOf: null }
 
 export const refuse = (refusal: Refusal): Decision => ({ ok: false, refusal })
 

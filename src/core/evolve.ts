@@ -2,6 +2,7 @@ import type { Group, Lease, Past, Slot } from './lease.ts'
 import { isLasting } from './lease.ts'
 import { kindOf } from './resource.ts'
 import { endedBy } from './operation.ts'
+import { sessionKey } from './session.ts'
 import type { BeatOperation, BootOperation, Entry, OwnershipOperation, ReleaseOperation } from './operation.ts'
 
 /**
@@ -10,6 +11,8 @@ import type { BeatOperation, BootOperation, Entry, OwnershipOperation, ReleaseOp
  */
 export function evolve(slot: Slot, entry: Entry, resource: string): Slot {
   const { operation } = entry
+  const session = 'sessions' in operation ? operation.sessions?.find(({ sessionId }) => sessionKey(sessionId) === resource) : undefined
+  if (session !== undefined) return { ...slot, session: session.state === 'ended' ? null : session }
   switch (operation.op) {
     case 'acquire':
     case 'reserve':
@@ -17,20 +20,21 @@ export function evolve(slot: Slot, entry: Entry, resource: string): Slot {
     case 'transfer':
     case 'resume':
     case 'reclaim':
-      return { lease: owned(slot.lease, entry, operation, resource), past: endOf(slot, entry) }
+      return { ...slot, lease: owned(slot.lease, entry, operation, resource), past: endOf(slot, entry) }
     case 'renew':
     case 'heartbeat':
-      return slot.lease === null ? slot : { lease: beaten(slot.lease, entry, operation), past: slot.past }
+      return slot.lease === null ? slot : { ...slot, lease: beaten(slot.lease, entry, operation) }
     case 'release':
       return operation.remaining?.includes(resource) === true
-        ? { lease: slot.lease === null ? null : regrouped(slot.lease, operation), past: slot.past }
-        : { lease: null, past: endOf(slot, entry) }
+        ? { ...slot, lease: slot.lease === null ? null : regrouped(slot.lease, operation) }
+        : { ...slot, lease: null, past: endOf(slot, entry) }
     case 'auto-evict':
     case 'force-evict':
-      return { lease: null, past: endOf(slot, entry) }
+      return { ...slot, lease: null, past: endOf(slot, entry) }
     case 'boot':
-      return slot.lease === null ? slot : { lease: rebased(slot.lease, entry, operation), past: slot.past }
+      return slot.lease === null ? slot : { ...slot, lease: rebased(slot.lease, entry, operation) }
     case 'allow':
+    case 'session':
     case 'repair':
       return slot
   }

@@ -8,7 +8,9 @@ import { beatOn, freshIds, indefiniteRefusal, isLeftBehind, membersOf, subjectOf
 import { isTtl } from './policy.ts'
 import type { Policy } from './policy.ts'
 import type { Presented, Refusal } from './refusal.ts'
-import { isPath, pathsOverlap } from './resource.ts'
+import { isPath, kindOf, nameOf, pathsOverlap } from './resource.ts'
+import { launchedWith, union } from './session.ts'
+import type { Session } from './session.ts'
 import type { View } from './view.ts'
 
 // What a holder does with its lease: renew, prove, give back, hand over.
@@ -128,12 +130,31 @@ export function transfer(command: Transfer, view: View, policy: Policy): Decisio
   }
   const members = membersOf(lease, view)
   // The new owner is another process: what the old one was bound to says nothing about it.
+  const next = command.toSession === undefined ? null : view.session(command.toSession)
+  if (command.toSession !== undefined && next === null) return refuse({ kind: 'no-session', sessionId: command.toSession })
   const operation = handOver('transfer', command, members, command.to, freshIds(command.leaseId, members), {
     ttlSecs,
     reason: command.reason,
-    binding: null,
+    binding: next?.binding ?? null,
   })
-  return accept([operation], { resources: operation.resources, ended: members })
+  const sessions = handedOn(members, next, view)
+  return accept([sessions.length === 0 ? operation : { ...operation, sessions }], { resources: operation.resources, ended: members })
+}
+
+/** A launched claim goes to another session with the peers that its work has, and its own session stays their peer. */
+function handedOn(members: readonly Lease[], to: Session | null, view: View): readonly Session[] {
+  const from = launchedWith(members[0]!, view)
+  const tickets = members.filter(({ resource }) => kindOf(resource) === 'ticket').map(({ resource }) => nameOf(resource))
+  const sessions: Session[] = []
+  if (from !== null) {
+    const relatedTickets = from.relatedTickets.filter(ticket => !tickets.includes(ticket))
+    sessions.push({ ...from, relatedTickets, peers: to === null ? from.peers : union(from.peers, [to.sessionId]) })
+  }
+  if (to !== null) {
+    const peers = from === null ? to.peers : union(to.peers, [from.sessionId, ...from.peers.filter(peer => peer !== to.sessionId)])
+    sessions.push({ ...to, relatedTickets: union(to.relatedTickets, tickets), peers })
+  }
+  return sessions
 }
 
 /** One holder's paths may overlap; handing one of them to another would make two holders share files. */

@@ -1,3 +1,5 @@
+import type { Session } from './session.ts'
+
 /** A process that can be proven dead: only when boot and both namespaces equal those of whoever looks. */
 export interface Witness {
   readonly host: string
@@ -100,10 +102,12 @@ export interface Past {
   readonly endedSeq: number
 }
 
-/** Everything the log says of one key. */
+/** Everything the log says of one key. A lease may have a past; a key of a session has nothing else. */
 export interface Slot {
   readonly lease: Lease | null
   readonly past: Past | null
+  /** Until it has ended. */
+  readonly session: Session | null
 }
 
 /** Was the work on this key finished by whoever held it last, and not reopened since? Then it is not handed out again. */
@@ -112,7 +116,7 @@ export const isFinal = (past: Past | null): past is Past => past?.outcome === 'd
 /** An outcome that holds until another one is said. */
 export const isLasting = (past: Past | null): past is Past => past !== null && (past.outcome === 'reopened' || isFinal(past))
 
-export const emptySlot: Slot = { lease: null, past: null }
+export const emptySlot: Slot = { lease: null, past: null, session: null }
 
 /** What a lease looks like to somebody who asks now. */
 export type Standing = 'live' | 'stale' | 'expired' | 'dead' | 'pending' | 'free'

@@ -1,4 +1,6 @@
 import type { Binding, EndedBy, Holder, Stamp } from './lease.ts'
+import { sessionKey } from './session.ts'
+import type { Session } from './session.ts'
 
 /** Version of the record format that this code writes. A reader shows newer records, a writer refuses beside them. */
 export const schemaVersion = 1
@@ -9,6 +11,11 @@ interface Subject {
   readonly leaseIds: readonly string[]
 }
 
+/** Sessions that the same record begins, changes or ends, each as it is afterwards; most records have none. */
+interface Told {
+  readonly sessions?: readonly Session[]
+}
+
 interface Signed {
   /** Who asked: an agent id, or `system`. */
   readonly actor: string
@@ -17,7 +24,7 @@ interface Signed {
 }
 
 /** A change of owner. Its position in the log is the new fencing token. */
-export interface OwnershipOperation extends Subject, Signed {
+export interface OwnershipOperation extends Subject, Signed, Told {
   readonly op: 'acquire' | 'reserve' | 'confirm' | 'transfer' | 'resume' | 'reclaim'
   readonly holder: Holder
   readonly ttlSecs: number
@@ -30,7 +37,7 @@ export interface OwnershipOperation extends Subject, Signed {
 }
 
 /** The holder lives: the deadline moves, ownership and token do not. */
-export interface BeatOperation extends Subject, Signed {
+export interface BeatOperation extends Subject, Signed, Told {
   readonly op: 'renew' | 'heartbeat'
   readonly token: number
   readonly holder: Holder
@@ -41,7 +48,7 @@ export interface BeatOperation extends Subject, Signed {
 }
 
 /** The holder gives it back. */
-export interface ReleaseOperation extends Subject, Signed {
+export interface ReleaseOperation extends Subject, Signed, Told {
   readonly op: 'release'
   readonly token: number
   readonly holder: Holder
@@ -53,7 +60,7 @@ export interface ReleaseOperation extends Subject, Signed {
 }
 
 /** Somebody else ends an ownership: time or death proven (`auto-evict`), or a person's word (`force-evict`). */
-export interface EvictOperation extends Subject, Signed {
+export interface EvictOperation extends Subject, Signed, Told {
   readonly op: 'auto-evict' | 'force-evict'
   readonly previousHolder: Holder
   readonly previousToken: number
@@ -92,6 +99,12 @@ export interface AllowOperation extends Subject, Signed {
   readonly reason: string
 }
 
+/** Sessions change, and no lease does. */
+export interface SessionOperation extends Signed {
+  readonly op: 'session'
+  readonly sessions: readonly Session[]
+}
+
 /** Everything the log can say. */
 export type Operation =
   | OwnershipOperation
@@ -99,6 +112,7 @@ export type Operation =
   | ReleaseOperation
   | EvictOperation
   | AllowOperation
+  | SessionOperation
   | BootOperation
   | RepairOperation
 
@@ -124,10 +138,17 @@ export const isOwnership = (operation: Operation): operation is OwnershipOperati
 
 /** The keys whose state an operation changes; null means all of them. */
 export function touches(operation: Operation): readonly string[] | null {
+  const keys = leased(operation)
+  const sessions = 'sessions' in operation ? operation.sessions : undefined
+  return keys === null || sessions === undefined ? keys : [...keys, ...sessions.map(({ sessionId }) => sessionKey(sessionId))]
+}
+
+function leased(operation: Operation): readonly string[] | null {
   switch (operation.op) {
     case 'boot':
       return null
     case 'repair':
+    case 'session':
       return []
     case 'release':
       return operation.remaining === null ? operation.resources : [...operation.resources, ...operation.remaining]
@@ -163,6 +184,7 @@ export function endedBy(operation: Operation): EndedBy | null {
     case 'renew':
     case 'heartbeat':
     case 'allow':
+    case 'session':
     case 'boot':
     case 'repair':
       return null

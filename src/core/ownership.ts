@@ -3,6 +3,8 @@ import type { Lease } from './lease.ts'
 import type { BeatOperation, EvictOperation } from './operation.ts'
 import type { Policy } from './policy.ts'
 import type { Refusal } from './refusal.ts'
+import { launchedWith, sessionStanding } from './session.ts'
+import type { Session } from './session.ts'
 import { ulidAfter } from './ulid.ts'
 import type { View } from './view.ts'
 
@@ -18,6 +20,8 @@ export const isLeftBehind = (lease: Lease, view: View): boolean => lease.binding
 
 /** May this lease be ended without its holder? If so, why; if it is being watched first, until when. */
 export function endOfTime(lease: Lease, view: View): { readonly reason: Evictable['reason'] } | { readonly refusal: Refusal | null } {
+  const session = launchedWith(lease, view)
+  if (session !== null) return endOfLaunch(lease, session, view)
   if (isLeftBehind(lease, view)) return { reason: 'holder-dead' }
   const lapse = view.lapse(lease)
   switch (lapse.state) {
@@ -28,6 +32,12 @@ export function endOfTime(lease: Lease, view: View): { readonly reason: Evictabl
     case 'over':
       return { reason: lease.state === 'pending' ? 'reservation-lapsed' : 'ttl' }
   }
+}
+
+/** A launched claim is not ended by time: facts say whether its agent lives or can be opened again, and where they cannot, a person does. */
+function endOfLaunch(lease: Lease, session: Session, view: View): ReturnType<typeof endOfTime> {
+  const standing = sessionStanding(session, lease, view)
+  return standing === 'gone' ? { reason: 'holder-dead' } : { refusal: { kind: 'launched', lease, session, standing } }
 }
 
 export function membersOf(lease: Lease, view: View): readonly Lease[] {
@@ -61,7 +71,11 @@ export function indefiniteRefusal(
   if (reason === null) return { kind: 'reason-required', what: 'an indefinite lease (ttl 0)' }
   const { adding = 1, leaving = [], except = null } = change
   const gone = new Set(leaving.map(({ members }) => members[0]!.token))
-  const standing = view.indefinite().filter(({ token }) => !gone.has(token) && token !== except)
+  const standing = view.indefinite().filter(({ token, resource }) => {
+    const lease = view.lease(resource)
+    // A claim that waits for its agent to be started again is indefinite by rule, not by choice.
+    return !gone.has(token) && token !== except && (lease === null || launchedWith(lease, view) === null)
+  })
   const own = standing.filter(ownership => ownership.agentId === agentId)
   const named = (list: typeof standing): readonly string[] => list.map(({ resource }) => resource)
   if (own.length + adding > policy.maxIndefinitePerAgent) {

@@ -1,14 +1,24 @@
 import type { ErrorCode } from './fault.ts'
-import type { Instant, Lease, Past } from './lease.ts'
+import type { Instant, Lease, Past, Witness } from './lease.ts'
 import { isStale, remainingMs } from './lease.ts'
 import { bounds, ttlRange } from './policy.ts'
+import type { Session, SessionStanding } from './session.ts'
 import { nameOf, printable, show } from './resource.ts'
 
 /** A launch in flight: a hold that is not in the log and dies with the process that made it. */
 export interface Reservation {
   readonly resource: string
+  /** Id of the launch, which becomes the session's. */
+  readonly launchId: string
+  readonly role: string
+  /** Who will hold it. */
   readonly agentId: string
+  /** The launcher. */
   readonly pid: number | null
+  /** False: the launcher is gone, and its agent keeps the reservation without anybody who could confirm it. */
+  readonly launcherAlive: boolean
+  /** The agent's process, once it was started. */
+  readonly agent: Witness | null
   /** Milliseconds since it began. */
   readonly ageMs: number
 }
@@ -17,6 +27,15 @@ export interface Reservation {
 export type Refusal =
   | { readonly kind: 'held'; readonly lease: Lease; readonly wanted: string }
   | { readonly kind: 'reserved'; readonly reservation: Reservation }
+  /** A launched agent has it, or could have it again. */
+  | { readonly kind: 'launched'; readonly lease: Lease; readonly session: Session; readonly standing: SessionStanding }
+  | { readonly kind: 'no-session'; readonly sessionId: string }
+  | {
+      readonly kind: 'session-is'
+      readonly session: Session
+      readonly standing: SessionStanding
+      readonly wanted: 'stale' | 'restorable'
+    }
   | { readonly kind: 'lapsing'; readonly lease: Lease; readonly retryAfterMs: number }
   | { readonly kind: 'other-instance'; readonly lease: Lease }
   | { readonly kind: 'pending'; readonly lease: Lease }
@@ -59,12 +78,14 @@ export interface Presented {
 export function refusalCode(refusal: Refusal): ErrorCode {
   switch (refusal.kind) {
     case 'held':
+    case 'launched':
     case 'reserved':
     case 'lapsing':
     case 'other-instance':
     case 'pending':
       return 'held'
     case 'not-held':
+    case 'no-session':
     case 'unknown-lease':
       return 'not_found'
     case 'not-owner':
@@ -85,6 +106,8 @@ export function refusalCode(refusal: Refusal): ErrorCode {
     case 'finished':
     case 'none-free':
       return 'policy'
+    case 'session-is':
+      return refusal.standing === 'live' ? 'held' : 'policy'
   }
 }
 
@@ -118,6 +141,12 @@ function wordingOf(refusal: Refusal, now: Instant): Wording {
       return wordHeld(refusal.lease, refusal.wanted, now)
     case 'reserved':
       return wordReserved(refusal.reservation)
+    case 'launched':
+      return wordLaunched(refusal)
+    case 'no-session':
+      return { message: `there is no session ${refusal.sessionId}, or it has ended`, hint: 'those that there are: lh session list' }
+    case 'session-is':
+      return wordSession(refusal)
     case 'lapsing':
       return {
         message: `${refusal.lease.resource} looks abandoned by ${refusal.lease.holder.agentId} and is being watched before it is taken`,
@@ -214,9 +243,50 @@ function wordHeld(lease: Lease, wanted: string, now: Instant): Wording {
   }
 }
 
-function wordReserved({ resource, agentId, pid, ageMs }: Reservation): Wording {
+function wordLaunched({ lease, session, standing }: Extract<Refusal, { kind: 'launched' }>): Wording {
+  const who = `session ${session.name} (role ${session.role}, ${lease.holder.agentId})`
   return {
-    message: `${resource} is reserved: ${agentId} is launching an agent for it${pid === null ? '' : ` (pid ${pid})`} since ${inWords(ageMs)}`,
+    message: `${lease.resource} is claimed by ${who}, which is ${standing}${standingInWords[standing]}`,
+    hint: `${openHint(session, standing)}; see: lh why ${lease.resource}`,
+  }
+}
+
+const standingInWords: Record<SessionStanding, string> = {
+  live: '',
+  restorable: ': its agent ended and can be opened again',
+  stale: ': nobody can tell whether its agent still runs, and it has been silent for too long',
+  gone: ': its agent is dead and cannot be opened again',
+}
+
+function openHint({ name, cwd }: Session, standing: SessionStanding): string {
+  switch (standing) {
+    case 'live':
+      return `it works in ${cwd}: lh session show ${name}`
+    case 'restorable':
+      return `open it: lh session resume ${name}, or end it: lh session end ${name}`
+    case 'stale':
+      return `make sure that it is gone, then: lh session reclaim ${name} --reason "…"`
+    case 'gone':
+      return `end it: lh session end ${name}`
+  }
+}
+
+function wordSession({ session, standing, wanted }: Extract<Refusal, { kind: 'session-is' }>): Wording {
+  return {
+    message: `session ${session.name} is ${standing}, not ${wanted}${standingInWords[standing]}`,
+    hint: openHint(session, standing),
+  }
+}
+
+function wordReserved({ resource, agentId, role, pid, launcherAlive, agent, ageMs }: Reservation): Wording {
+  const who = role === '' ? agentId : `${agentId} (role ${role})`
+  if (!launcherAlive)
+    return {
+      message: `${resource} is reserved: ${who} was being launched for it ${inWords(ageMs)} ago, its launcher is gone, and what it started still runs${agent === null ? '' : ` (pid ${agent.pid})`}`,
+      hint: `end that: lh session end ${nameOf(resource)}; or launch again, which ends it first`,
+    }
+  return {
+    message: `${resource} is reserved: ${who} is being launched for it${pid === null ? '' : ` by pid ${pid}`} since ${inWords(ageMs)}`,
     hint: `the launch ends with a claim or with nothing; see: lh why ${resource}, or wait with --wait`,
   }
 }

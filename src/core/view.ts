@@ -2,6 +2,7 @@ import type { Instant, Lease, Past } from './lease.ts'
 import type { Entry } from './operation.ts'
 import type { Policy } from './policy.ts'
 import type { Reservation } from './refusal.ts'
+import type { Life, Session } from './session.ts'
 
 /** May this lease be ended by time now? `lapsing` is a store's second look before it trusts a clock that is not its own. */
 export type Lapse =
@@ -34,4 +35,14 @@ export interface View {
   /** Is the process that this lease is bound to proven dead? Unknown counts as no. */
   boundDead(lease: Lease): boolean
   reservation(resource: string): Reservation | null
+  /** Every launch in flight that is no record. */
+  reservations(): readonly Reservation[]
+  /** A session that has not ended. */
+  session(sessionId: string): Session | null
+  /** All sessions that have not ended. */
+  sessions(): Iterable<Session>
+  /** Does the agent of a session run, or anything that it started? */
+  life(session: Session): Life
+  /** Is the session still there to be opened again, on this machine? */
+  restorable(session: Session): boolean
 }

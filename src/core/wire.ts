@@ -2,6 +2,7 @@ import type { Holder, Lease, Past, Stamp, Standing, Witness } from './lease.ts'
 import { remainingMs } from './lease.ts'
 import type { Entry, Operation } from './operation.ts'
 import { schemaVersion } from './operation.ts'
+import type { Session } from './session.ts'
 import { isoFromMs, msFromIso } from './time.ts'
 
 // The one place where camelCase becomes snake_case and back. Key order is fixed: lines can be compared, and found without parsing.
@@ -40,6 +41,7 @@ export function entryToWire({ seq, at, clk, operation }: Entry, prev?: string): 
   if ('from' in operation) wire['token'] = seq
   if ('leaseIds' in operation) addSubject(wire, operation)
   addParticulars(wire, operation)
+  if ('sessions' in operation && operation.sessions !== undefined) wire['sessions'] = operation.sessions.map(sessionToWire)
   return wire
 }
 
@@ -102,6 +104,8 @@ function addParticulars(wire: Wire, operation: Operation): void {
       wire['token'] = operation.token
       wire['reason'] = operation.reason
       return
+    case 'session':
+      return
     case 'boot':
       wire['previous'] = operation.previous
       wire['grace_ms'] = operation.graceMs
@@ -115,6 +119,32 @@ function addParticulars(wire: Wire, operation: Operation): void {
       wire['last_good_seq'] = operation.lastGoodSeq
   }
 }
+
+/** A session, on the wire and in the log. `command` is what opens it again. */
+export const sessionToWire = (session: Session): Wire => ({
+  session_id: session.sessionId,
+  name: session.name,
+  role: session.role,
+  origin: session.origin,
+  profile: session.profile,
+  state: session.state,
+  agent_id: session.agentId,
+  worktree_id: session.worktreeId,
+  cwd: session.cwd,
+  witness: session.witness === null ? null : witnessToWire(session.witness),
+  binding: session.binding === null ? null : { live: session.binding.live },
+  client_session_ids: session.clientSessionIds,
+  related_tickets: session.relatedTickets,
+  peers: session.peers,
+  evidence: { ...session.evidence, at: isoFromMs(session.evidence.at) },
+  resume_command: session.resume?.command ?? null,
+  stored: session.resume?.stored ?? null,
+  launched_by: session.launchedBy,
+  started_at: isoFromMs(session.startedAt),
+  ended_at: session.endedAt === null ? null : isoFromMs(session.endedAt),
+  end_reason: session.endReason,
+  exit_code: session.exitCode,
+})
 
 /** Seconds until a lease ends, to the millisecond. */
 export function remainingSecs(lease: Lease, now: Stamp): number | null {
@@ -233,6 +263,34 @@ export const pastFromStored = (w: any): Past => ({
   endedSeq: w.ended_seq,
 })
 
+export const sessionFromWire = (w: any): Session => ({
+  sessionId: w.session_id,
+  name: w.name,
+  role: w.role,
+  origin: w.origin,
+  profile: w.profile,
+  state: w.state,
+  agentId: w.agent_id,
+  worktreeId: w.worktree_id,
+  cwd: w.cwd,
+  witness: w.witness === null ? null : witnessFromWire(w.witness),
+  binding: w.binding,
+  clientSessionIds: w.client_session_ids,
+  relatedTickets: w.related_tickets,
+  peers: w.peers,
+  evidence: { kind: w.evidence.kind, seen: w.evidence.seen, confirmed: w.evidence.confirmed, at: msFromIso(w.evidence.at) },
+  resume: w.resume_command === null ? null : { command: w.resume_command, stored: w.stored },
+  launchedBy: w.launched_by,
+  startedAt: msFromIso(w.started_at),
+  endedAt: w.ended_at === null ? null : msFromIso(w.ended_at),
+  endReason: w.end_reason,
+  exitCode: w.exit_code,
+})
+
+/** The sessions that a record tells of, if any. */
+const toldBy = (w: any): { sessions?: readonly Session[] } =>
+  w.sessions === undefined ? {} : { sessions: w.sessions.map(sessionFromWire) }
+
 /** The entry of a parsed record, or null when this version does not know its operation or its schema is newer. */
 export function entryFromWire(w: any): Entry | null {
   if (w.schema_version !== schemaVersion) return null
@@ -261,6 +319,7 @@ function operationFromWire(w: any): Operation | null {
         reason: w.reason,
         binding: w.binding,
         from: w.from === null ? null : { holder: holderFromWire(w.from.holder), token: w.from.token, leaseIds: w.from.lease_ids },
+        ...toldBy(w),
       }
     case 'renew':
     case 'heartbeat':
@@ -275,6 +334,7 @@ function operationFromWire(w: any): Operation | null {
         ttlSecs: w.ttl_secs,
         late: w.late,
         note: w.note,
+        ...toldBy(w),
       }
     case 'release':
       return {
@@ -288,6 +348,7 @@ function operationFromWire(w: any): Operation | null {
         reason: w.reason,
         outcome: w.outcome,
         remaining: w.remaining,
+        ...toldBy(w),
       }
     case 'auto-evict':
     case 'force-evict':
@@ -300,6 +361,7 @@ function operationFromWire(w: any): Operation | null {
         previousHolder: holderFromWire(w.previous_holder),
         previousToken: w.previous_token,
         reason: w.reason,
+        ...toldBy(w),
       }
     case 'allow':
       return {
@@ -311,6 +373,8 @@ function operationFromWire(w: any): Operation | null {
         token: w.token,
         reason: w.reason,
       }
+    case 'session':
+      return { op: w.op, opId: w.op_id, actor: w.actor, sessions: w.sessions.map(sessionFromWire) }
     case 'boot':
       return { op: w.op, opId: w.op_id, actor: w.actor, previous: w.previous, graceMs: w.grace_ms, twoClocks: w.two_clocks }
     case 'repair':

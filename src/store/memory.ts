@@ -48,7 +48,7 @@ export class MemoryStore implements Store {
     if (decision.ok) options.unbind?.close()
     const resources = decision.ok ? decision.outcome.resources : []
     const leases = resources.map(resource => this.#state.slot(resource).lease).filter((lease): lease is Lease => lease !== null)
-    return { decision, now, lastSeq: this.#state.lastSeq, entries, leases, live: kept }
+    return { decision, now, lastSeq: this.#state.lastSeq, entries, leases, live: kept, reservation: null }
   }
 
   // oxlint-disable-next-line typescript/require-await -- the interface is asynchronous, memory is not
@@ -103,6 +103,9 @@ export class MemoryStore implements Store {
       recall: opId => this.#entries.find(({ operation }) => operation.opId === opId) ?? null,
       boundDead: lease => lease.binding !== null && !this.#alive.has(lease.binding.live),
       reservation: () => null,
+      reservations: () => [],
+      life: ({ binding }) => (binding === null ? 'unknown' : this.#alive.has(binding.live) ? 'alive' : 'dead'),
+      restorable: ({ resume }) => resume !== null,
       limits: null,
     })
     return { ...view, lapse: lease => this.#lapse(lease, now, true) }

@@ -4,6 +4,7 @@ import { emptySlot } from '../core/lease.ts'
 import type { Entry } from '../core/operation.ts'
 import { touches } from '../core/operation.ts'
 import { isPath } from '../core/resource.ts'
+import type { Session } from '../core/session.ts'
 
 /** An indefinite ownership, as the limits count it. */
 export interface Indefinite {
@@ -27,6 +28,8 @@ export interface State {
   paths(): Iterable<Lease>
   leases(): Iterable<Lease>
   indefinite(): readonly Indefinite[]
+  /** Those that have not ended. */
+  sessions(): Iterable<Session>
   apply(entry: Entry): void
 }
 
@@ -50,6 +53,7 @@ export class FullState implements State {
   readonly #byLeaseId = new Map<string, string>()
   readonly #paths = new Set<string>()
   readonly #indefinite = new Set<string>()
+  readonly #sessions = new Set<string>()
   #pasts = 0
 
   constructor(lastSeq = 0, clocks: Clocks = { current: { b: '', m: 0 }, seen: [] }) {
@@ -87,6 +91,10 @@ export class FullState implements State {
     return [...ownerships.values()]
   }
 
+  *sessions(): Generator<Session> {
+    for (const resource of this.#sessions) yield this.slot(resource).session!
+  }
+
   apply(entry: Entry): void {
     this.lastSeq = entry.seq
     this.clocks = tick(this.clocks, entry.clk)
@@ -102,8 +110,9 @@ export class FullState implements State {
     if (slot.lease !== null) this.#byLeaseId.set(slot.lease.leaseId, resource)
     if (isPath(resource)) toggle(this.#paths, resource, slot.lease !== null)
     toggle(this.#indefinite, resource, slot.lease?.ttlSecs === 0)
+    toggle(this.#sessions, resource, slot.session !== null)
     this.#pasts += Number(slot.past !== null) - Number(before.past !== null)
-    if (slot.lease === null && slot.past === null) this.#slots.delete(resource)
+    if (slot.lease === null && slot.past === null && slot.session === null) this.#slots.delete(resource)
     else this.#slots.set(resource, slot)
   }
 

@@ -1,5 +1,5 @@
 import type { Decision, Outcome } from '../core/decision.ts'
-import type { Binding, Instant, Lease } from '../core/lease.ts'
+import type { Binding, Instant, Lease, Witness } from '../core/lease.ts'
 import type { Entry } from '../core/operation.ts'
 import type { View } from '../core/view.ts'
 
@@ -23,6 +23,28 @@ export interface LiveLock extends Binding {
   close(): void
 }
 
+/** What a launch in flight says of itself. */
+export interface ReservationNote {
+  readonly launchId: string
+  readonly role: string
+  readonly agentId: string
+}
+
+/** Keys held by a launch in flight, for as long as this process, or one that it passed the descriptors to, runs. */
+export interface ReservationLock {
+  readonly launchId: string
+  readonly resources: readonly string[]
+  /** To be passed to the agent. */
+  readonly fds: readonly number[]
+  /** Says which process is the agent. */
+  note(agent: Witness | null): void
+  /** Is it still what others find under these keys? */
+  isCurrent(): boolean
+  /** Takes it away for everybody; only the store does this, under its lock. */
+  remove(): void
+  close(): void
+}
+
 /** Judged once, under the store's exclusion; `binding` is the new liveness lock when one was asked for. */
 export type Decider = (view: View, binding: Binding | null) => Decision
 
@@ -31,6 +53,10 @@ export interface TransactOptions {
   readonly bind?: boolean
   /** Drop this liveness lock together with the record that ends its lease. */
   readonly unbind?: LiveLock
+  /** Where a reservation is a kernel lock: a `reserve` that the decision says is not written but held, and this stands in it. */
+  readonly reserve?: ReservationNote
+  /** A reservation that ends with this transaction, if that is accepted. It must still be current, else nothing is written. */
+  readonly unreserve?: ReservationLock
   /**
    * Runs once after the decision said yes and before its records are written, while no other transaction on this machine can come
    * between: for a change of a file that only the holder may make. What it throws is the answer, and then nothing is written. It is
@@ -51,6 +77,8 @@ export interface Commit {
   /** The leases of the decision's resources after it; a key that is free is missing. */
   readonly leases: readonly Lease[]
   readonly live: LiveLock | null
+  /** What `reserve` asked for. */
+  readonly reservation: ReservationLock | null
 }
 
 /** State at one moment, read without excluding anybody. */

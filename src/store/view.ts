@@ -2,6 +2,8 @@ import { isExpired } from '../core/lease.ts'
 import type { Instant, Lease } from '../core/lease.ts'
 import type { Entry } from '../core/operation.ts'
 import type { Reservation } from '../core/refusal.ts'
+import { sessionKey } from '../core/session.ts'
+import type { Life, Session } from '../core/session.ts'
 import type { Lapse, View } from '../core/view.ts'
 import type { State } from './state.ts'
 
@@ -10,6 +12,9 @@ export interface Facts {
   recall(opId: string): Entry | null
   boundDead(lease: Lease): boolean
   reservation(resource: string): Reservation | null
+  reservations(): readonly Reservation[]
+  life(session: Session): Life
+  restorable(session: Session): boolean
   readonly limits: View['limits']
 }
 
@@ -32,5 +37,10 @@ export function viewOf(state: State, now: Instant, facts: Facts): View {
     lapse: lease => (isExpired(lease, now) ? over : running),
     boundDead: facts.boundDead,
     reservation: facts.reservation,
+    reservations: facts.reservations,
+    session: sessionId => state.slot(sessionKey(sessionId)).session,
+    sessions: () => state.sessions(),
+    life: facts.life,
+    restorable: facts.restorable,
   }
 }

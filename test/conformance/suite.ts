@@ -286,7 +286,11 @@ export function conformance(name: string, open: () => Promise<Opened>, capabilit
         const releasing = bench.does(release(ann, on(a)), { effect: () => void seen.push('effect') })
         const next = opened.store.transact(view => {
           seen.push(view.lease(a) === null ? 'free' : 'held')
-          return { ok: true, operations: [], outcome: { resources: [], ended: [], alreadyHeld: false, late: false, replayOf: null } }
+          return {
+            ok: true,
+            operations: [],
+            outcome: { resources: [], ended: [], endedSessions: [], alreadyHeld: false, late: false, replayOf: null },
+          }
         })
         await Promise.all([releasing, next])
         expect(seen).toEqual(['effect', 'free'])

@@ -205,6 +205,14 @@ export class Model {
         this.#end(found.owner, keys, 'force-evict')
         return this.#yes(keys)
       }
+      // Launches and their sessions have tests of their own, and are not part of these histories.
+      case 'launch':
+      case 'depart':
+      case 'hold-session':
+      case 'resume-session':
+      case 'end-session':
+      case 'tell-session':
+        throw new Error(`the model does not know ${command.type}`)
       case 'allow':
         if (command.reason.trim() === '') return no('reason-required')
         this.#write('allow', [command.resource], command.token)

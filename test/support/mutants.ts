@@ -74,7 +74,7 @@ const lateRenewAfterEviction: Decide = (command, view, policy) => {
   return {
     ok: true,
     operations: [operation],
-    outcome: { resources: [past.resource], ended: [], alreadyHeld: false, late: true, replayOf: null },
+    outcome: { resources: [past.resource], ended: [], endedSessions: [], alreadyHeld: false, late: true, replayOf: null },
   }
 }
 
@@ -150,7 +150,11 @@ class RefusalsWrite extends MemoryStore {
         late: false,
         note: 'wanted',
       }
-      return { ok: true, operations: [note], outcome: { resources: [], ended: [], alreadyHeld: false, late: false, replayOf: null } }
+      return {
+        ok: true,
+        operations: [note],
+        outcome: { resources: [], ended: [], endedSessions: [], alreadyHeld: false, late: false, replayOf: null },
+      }
     }, options)
     return refused === null ? commit : { ...commit, decision: refused }
   }

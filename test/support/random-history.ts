@@ -334,6 +334,7 @@ class Show {
 function aboutOf(command: Command): string {
   if ('resources' in command) return command.resources.join('+')
   if ('candidates' in command) return command.candidates.join(' or ')
+  if ('sessionId' in command) return command.sessionId
   if (!('target' in command)) return command.resource ?? 'all'
   return 'resource' in command.target ? command.target.resource : 'a lease id'
 }

@@ -4,7 +4,9 @@ import { emptySlot } from '../../core/lease.ts'
 import type { Entry } from '../../core/operation.ts'
 import { touches } from '../../core/operation.ts'
 import { isPath } from '../../core/resource.ts'
-import { leaseFromStored, leaseToStored, pastFromStored, pastToStored } from '../../core/wire.ts'
+import { sessionKey, sessionKeyPrefix } from '../../core/session.ts'
+import type { Session } from '../../core/session.ts'
+import { leaseFromStored, leaseToStored, pastFromStored, pastToStored, sessionFromWire, sessionToWire } from '../../core/wire.ts'
 import type { Clocks, Indefinite, State } from '../state.ts'
 import { FullState, tick } from '../state.ts'
 import { fingerprint } from './fingerprint.ts'
@@ -12,12 +14,13 @@ import { eachLine } from './record.ts'
 import type { Position } from './segment.ts'
 
 // `claims.index.jsonl` is a cache of the state at one offset of the log: a header line, then one line for each key, in 64 buckets by
-// hash and one for all `path:` keys, so that a command about one key reads one bucket. Wrong or missing, it is ignored and made anew.
+// hash, one for all `path:` keys and one for sessions, so that a command about one key reads one bucket. Wrong or missing, it is ignored and made anew.
 
-const version = 2
+const version = 3
 const hashBuckets = 64
 const pathBucket = hashBuckets
-const bucketCount = hashBuckets + 1
+const sessionBucket = hashBuckets + 1
+const bucketCount = hashBuckets + 2
 
 /**
  * Up to this much log in front of the index is kept in it once more and compared, so that damage anywhere in it is seen at once. Comparing is
@@ -90,6 +93,7 @@ const hex = (value: number): string => value.toString(16).padStart(8, '0')
 /** Which bucket a key is in: FNV-1a over its UTF-16 units. */
 function bucketOf(resource: string): number {
   if (isPath(resource)) return pathBucket
+  if (resource.startsWith(sessionKeyPrefix)) return sessionBucket
   let hash = 0x811c9dc5
   for (let i = 0; i < resource.length; i++) hash = Math.imul(hash ^ resource.charCodeAt(i), 0x01000193)
   return (hash >>> 0) % hashBuckets
@@ -190,6 +194,16 @@ export class IndexedState implements State {
     }
   }
 
+  *sessions(): Generator<Session> {
+    const keys = new Set(this.#bucketSlots(sessionBucket).map(({ resource }) => resource))
+    for (const { operation } of this.#entries)
+      if ('sessions' in operation) for (const { sessionId } of operation.sessions ?? []) keys.add(sessionKey(sessionId))
+    for (const resource of keys) {
+      const { session } = this.slot(resource)
+      if (session !== null) yield session
+    }
+  }
+
   leases(): Iterable<Lease> {
     const touched = this.#touched()
     if (touched === null || this.#folded !== null) return this.complete().leases()
@@ -239,7 +253,7 @@ export class IndexedState implements State {
         const after = this.slot(resource)
         leases += Number(after.lease !== null) - Number(before.lease !== null)
         pasts += Number(after.past !== null) - Number(before.past !== null)
-        if (after.lease === null && after.past === null) slots.delete(resource)
+        if (after.lease === null && after.past === null && after.session === null) slots.delete(resource)
         else slots.set(resource, after)
       }
       return bodyOf([...slots].map(([resource, slot]) => encodeSlot(resource, slot)))
@@ -307,21 +321,26 @@ export class IndexedState implements State {
 const linePrefix = (resource: string): string => `{"key":${JSON.stringify(resource)},`
 
 function parseSlot(bytes: Buffer, start: number, end: number): { readonly resource: string; readonly slot: Slot } {
-  const { key, lease, past } = JSON.parse(bytes.toString('utf8', start, end))
+  const { key, lease, past, session } = JSON.parse(bytes.toString('utf8', start, end))
   return {
     resource: key,
-    slot: { lease: lease === null ? null : leaseFromStored(lease), past: past === null ? null : pastFromStored(past) },
+    slot: {
+      lease: lease === null ? null : leaseFromStored(lease),
+      past: past === null ? null : pastFromStored(past),
+      session: session === undefined ? null : sessionFromWire(session),
+    },
   }
 }
 
-const encodeSlot = (resource: string, { lease, past }: Slot): string =>
-  `${linePrefix(resource)}"lease":${JSON.stringify(lease === null ? null : leaseToStored(lease))},"past":${JSON.stringify(past === null ? null : pastToStored(past))}}\n`
+const encodeSlot = (resource: string, { lease, past, session }: Slot): string =>
+  `${linePrefix(resource)}"lease":${JSON.stringify(lease === null ? null : leaseToStored(lease))},"past":${JSON.stringify(past === null ? null : pastToStored(past))}${session === null ? '' : `,"session":${JSON.stringify(sessionToWire(session))}`}}\n`
 
 /** Every key that a state says something of. */
 function keysOf(state: FullState): Set<string> {
   const keys = new Set<string>()
   for (const { resource } of state.leases()) keys.add(resource)
   for (const { resource } of state.pasts()) keys.add(resource)
+  for (const { sessionId } of state.sessions()) keys.add(sessionKey(sessionId))
   return keys
 }
 

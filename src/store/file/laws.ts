@@ -28,6 +28,7 @@ export function breach(state: State, entry: Entry): string | null {
     case 'force-evict':
       return clockBreach(state, entry) ?? evictBreach(state, entry, operation)
     case 'allow':
+    case 'session':
       return clockBreach(state, entry)
     case 'boot':
       return bootBreach(state, entry, operation)

@@ -46,9 +46,9 @@ function* temporaries({ disk, layout, now }: LeftoverFacts): Generator<string> {
 function* freeLocks({ disk, lock, layout, state }: LeftoverFacts): Generator<string> {
   if (state === null || lookAt(disk, layout.locks) === null) return
   const bound = new Set<string>()
-  for (const { binding } of state.leases()) if (binding !== null) bound.add(binding.live)
+  for (const { binding } of [...state.leases(), ...state.sessions()]) if (binding !== null) bound.add(binding.live)
   for (const name of disk.readdirSync(layout.locks)) {
-    const match = /^(live|reserve)-([0-9a-f]{32})\.lock$/.exec(name)
+    const match = /^(live|reserve)-([0-9a-f]{32})\.lock(\.\d+)?$/.exec(name)
     if (match === null || (match[1] === 'live' && bound.has(match[2]!))) continue
     const file = path.join(layout.locks, name)
     if (isFree(disk, lock, file)) yield file

@@ -1,9 +1,10 @@
 import path from 'node:path'
-import type { Lease } from '../../core/lease.ts'
+import type { Binding, Lease, Witness } from '../../core/lease.ts'
+import type { Life } from '../../core/session.ts'
 import { sha256Hex } from '../../core/sha256.ts'
 import type { Disk } from '../../host/disk.ts'
 import type { KernelLock } from '../../host/kernel-lock.ts'
-import { bootId, environmentHolder, pidNamespace } from '../../host/process.ts'
+import { bootId, environmentHolder, pidNamespace, vitality } from '../../host/process.ts'
 import type { LiveLock } from '../store.ts'
 import { createFlags, readFlags, removeIfPresent } from './directory.ts'
 import type { Layout, Modes } from './directory.ts'
@@ -56,10 +57,17 @@ export function liveLockState(disk: Disk, lock: KernelLock, layout: Layout, live
  * Is the process that this lease is bound to proven dead, and every process it started for it? The lock being free is the first proof.
  * A child may have closed the descriptor, so the second is that no process carries the lock's name in its environment. Unknown is no.
  */
-export function isBoundDead(disk: Disk, lock: KernelLock, layout: Layout, lease: Lease): boolean {
-  if (lease.binding === null || liveLockState(disk, lock, layout, lease.binding.live) !== 'free') return false
-  const { witness } = lease.holder
-  if (witness === null) return false
-  if (witness.bootId !== bootId()) return true
-  return witness.pidNs === pidNamespace() && environmentHolder('LEASEHOLD_LIVE', lease.binding.live, witness.pidStartTicks) === 'absent'
+export const isBoundDead = (disk: Disk, lock: KernelLock, layout: Layout, { binding, holder }: Lease): boolean =>
+  binding !== null && lifeOf(disk, lock, layout, binding, holder.witness) === 'dead'
+
+/** Does the process that this is bound to run, or any that it started for it? */
+export function lifeOf(disk: Disk, lock: KernelLock, layout: Layout, { live }: Binding, witness: Witness | null): Life {
+  const state = liveLockState(disk, lock, layout, live)
+  if (state === 'held') return 'alive'
+  if (witness === null) return 'unknown'
+  if (state === 'unknown') return vitality(witness) === 'alive' ? 'alive' : 'unknown'
+  if (witness.bootId !== bootId()) return 'dead'
+  if (witness.pidNs !== pidNamespace()) return 'unknown'
+  const carried = environmentHolder('LEASEHOLD_LIVE', live, witness.pidStartTicks)
+  return carried === 'absent' ? 'dead' : carried === 'present' ? 'alive' : 'unknown'
 }

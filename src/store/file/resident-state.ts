@@ -3,6 +3,7 @@ import type { Lease, Slot } from '../../core/lease.ts'
 import type { Entry } from '../../core/operation.ts'
 import { schemaVersion, touches } from '../../core/operation.ts'
 import { isPath } from '../../core/resource.ts'
+import type { Session } from '../../core/session.ts'
 import { entryFromWire } from '../../core/wire.ts'
 import type { Clocks, Indefinite, State } from '../state.ts'
 import type { FullState } from '../state.ts'
@@ -68,6 +69,11 @@ export class ResidentState implements State {
 
   leases(): Iterable<Lease> {
     return this.complete().leases()
+  }
+
+  /** Records about sessions never wait. */
+  sessions(): Iterable<Session> {
+    return this.#full.sessions()
   }
 
   /** The beginning of an indefinite lease never waits, its end may. */
@@ -172,7 +178,7 @@ export function glimpse(line: string, position: Position, b: string): Glimpse | 
   const resource = line.slice(start, line.indexOf('"', start))
   const plain = start >= resourceMember.length && !/[^ -[\]-~]/.test(resource)
   const others = op === 'release' ? !line.includes('"remaining":null') : line.includes('"ttl_secs":0,')
-  return plain && !others ? { m, op, resource, line } : null
+  return plain && !others && !line.includes(',"sessions":[') ? { m, op, resource, line } : null
 }
 
 const isoLength = '2026-01-01T00:00:00.000Z'.length

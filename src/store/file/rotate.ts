@@ -170,6 +170,7 @@ const stillRemembered = (entries: readonly Entry[], now: Instant): readonly Entr
 function forgetOld(state: FullState, now: Instant): void {
   for (const past of state.pasts()) {
     const { lease } = state.slot(past.resource)
-    if (lease === null && past.outcome === null && now.wall - past.endedAt > pastMs) state.put(past.resource, { lease: null, past: null })
+    if (lease === null && past.outcome === null && now.wall - past.endedAt > pastMs)
+      state.put(past.resource, { ...state.slot(past.resource), past: null })
   }
 }

@@ -3,11 +3,21 @@ import type { Entry } from '../../core/operation.ts'
 import { schemaVersion } from '../../core/operation.ts'
 import { isoFromMs } from '../../core/time.ts'
 import type { Wire } from '../../core/wire.ts'
-import { entryFromWire, entryToWire, leaseFromStored, leaseToStored, pastFromStored, pastToStored } from '../../core/wire.ts'
+import { sessionKey } from '../../core/session.ts'
+import {
+  entryFromWire,
+  entryToWire,
+  leaseFromStored,
+  leaseToStored,
+  pastFromStored,
+  pastToStored,
+  sessionFromWire,
+  sessionToWire,
+} from '../../core/wire.ts'
 import { FullState } from '../state.ts'
 import { seal } from './record.ts'
 
-// A segment is self-contained: a `segment` line, then the checkpoint it announces (`live`, `past` and `ops` lines), then records.
+// A segment is self-contained: a `segment` line, then the checkpoint it announces (`live`, `past`, `session` and `ops` lines), then records.
 // The lines of the checkpoint repeat what older records said, so they take no sequence number of their own: they carry the base's.
 
 /** Where a chain stands: the next line must follow this one. */
@@ -21,6 +31,8 @@ export interface SegmentHead {
   readonly baseSeq: number
   readonly live: number
   readonly past: number
+  /** Sessions that have not ended; absent where a version that knew none wrote it. */
+  readonly sessions: number
   readonly ops: number
   readonly space: string
   /** Oldest sequence number still in the archive when this segment began. */
@@ -91,11 +103,12 @@ export class SegmentFold {
       baseSeq: record.base_seq,
       live: record.live,
       past: record.past,
+      sessions: record.sessions ?? 0,
       ops: record.ops,
       space: record.space,
       auditFrom: record.audit_from,
     }
-    this.#checkpointLeft = record.live + record.past + record.ops
+    this.#checkpointLeft = record.live + record.past + (record.sessions ?? 0) + record.ops
     this.state = new FullState(record.base_seq, { current: record.clk, seen: record.clocks })
     this.position = { seq: record.base_seq, sum }
     return null
@@ -107,12 +120,19 @@ export class SegmentFold {
     switch (record.op) {
       case 'live': {
         const lease = leaseFromStored(record.lease)
-        this.state.put(lease.resource, { lease, past: this.state.slot(lease.resource).past })
+        this.state.put(lease.resource, { ...this.state.slot(lease.resource), lease })
         break
       }
       case 'past': {
         const past = pastFromStored(record.past)
-        this.state.put(past.resource, { lease: this.state.slot(past.resource).lease, past })
+        this.state.put(past.resource, { ...this.state.slot(past.resource), past })
+        break
+      }
+      case 'session': {
+        const [told] = record.sessions
+        const session = sessionFromWire(told)
+        const key = sessionKey(session.sessionId)
+        this.state.put(key, { ...this.state.slot(key), session })
         break
       }
       case 'ops':
@@ -161,6 +181,7 @@ export function sealCheckpoint(input: CheckpointInput): { readonly lines: readon
   const { state, remembered, position } = input
   const leases = [...state.leases()]
   const pasts = [...state.pasts()]
+  const sessions = [...state.sessions()]
   const chunks = chunked(remembered.map(entry => entryToWire(entry)))
   const common = { schema_version: schemaVersion, seq: position.seq }
   const stamped = { at: isoFromMs(input.at), clk: input.clk }
@@ -176,6 +197,7 @@ export function sealCheckpoint(input: CheckpointInput): { readonly lines: readon
     base_seq: position.seq,
     live: leases.length,
     past: pasts.length,
+    ...(sessions.length === 0 ? {} : { sessions: sessions.length }),
     ops: chunks.length,
     space: input.space,
     audit_from: input.auditFrom,
@@ -183,6 +205,7 @@ export function sealCheckpoint(input: CheckpointInput): { readonly lines: readon
   })
   for (const lease of leases) add({ op: 'live', lease: leaseToStored(lease) })
   for (const past of pasts) add({ op: 'past', past: pastToStored(past) })
+  for (const session of sessions) add({ op: 'session', sessions: [sessionToWire(session)] })
   for (const chunk of chunks) add({ op: 'ops', records: chunk })
   return { lines, sum }
 }

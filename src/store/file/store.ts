@@ -3,15 +3,18 @@ import path from 'node:path'
 import type { Decision } from '../../core/decision.ts'
 import { Fault } from '../../core/fault.ts'
 import type { Instant, Lease } from '../../core/lease.ts'
-import type { Entry } from '../../core/operation.ts'
+import type { Entry, Operation } from '../../core/operation.ts'
+import { sessionKey } from '../../core/session.ts'
+import type { Session as Role } from '../../core/session.ts'
 import type { View } from '../../core/view.ts'
 import type { Clock } from '../../host/clock.ts'
 import type { Disk } from '../../host/disk.ts'
 import { readFully, syncDirectory } from '../../host/disk.ts'
 import type { KernelLock } from '../../host/kernel-lock.ts'
+import { hostname, vitality } from '../../host/process.ts'
 import { matches } from '../history.ts'
 import { FullState } from '../state.ts'
-import type { Capabilities, Commit, Decider, HistoryQuery, LiveLock, Reading, Store, TransactOptions } from '../store.ts'
+import type { Capabilities, Commit, Decider, HistoryQuery, LiveLock, Reading, ReservationLock, Store, TransactOptions } from '../store.ts'
 import { viewOf } from '../view.ts'
 import { listArchive, readEntries } from './archive.ts'
 import { spaceId } from './create.ts'
@@ -34,8 +37,9 @@ import {
   writeFormat,
 } from './directory.ts'
 import { Exclusive } from './exclusive.ts'
+import { allReservations, makeReservation, reservationOf } from './reservation.ts'
 import { isIndexDue, refreshIndex, updateIndex } from './index-file.ts'
-import { isBoundDead, makeLiveLock, removeLiveFile } from './live-lock.ts'
+import { isBoundDead, lifeOf, makeLiveLock, removeLiveFile } from './live-lock.ts'
 import type { Loaded } from './load.ts'
 import { completeState, load, loadMore, recall } from './load.ts'
 import { ResidentState } from './resident-state.ts'
@@ -88,6 +92,7 @@ interface Decided {
   readonly entries: readonly Entry[]
   readonly leases: readonly Lease[]
   readonly live: LiveLock | null
+  readonly reservation: ReservationLock | null
   readonly lastSeq: number
   /** Records of the batch up to and including this request's. */
   readonly recordsUntil: number
@@ -267,7 +272,11 @@ export class FileStore implements Store {
         if (!dead.has(live)) dead.set(live, isBoundDead(disk, lock, this.layout, lease))
         return dead.get(live)!
       },
-      reservation: () => null,
+      reservation: resource => reservationOf(disk, lock, this.layout, resource),
+      reservations: () => (lookAt(disk, this.layout.locks) === null ? [] : allReservations(disk, lock, this.layout)),
+      life: ({ binding, witness }) =>
+        binding !== null ? lifeOf(disk, lock, this.layout, binding, witness) : witness === null ? 'unknown' : vitality(witness),
+      restorable: isRestorable,
       limits:
         format === null
           ? null
@@ -347,11 +356,10 @@ export class FileStore implements Store {
       else if (decided.some(({ decision }) => decision.ok)) await this.#sync(fd)
     } catch (error) {
       this.#forget()
-      for (const { live } of decided) live?.close()
+      for (const each of decided) letGo(each)
       throw lateFault(error)
     }
-    for (const { request, decision, now, entries, leases, live, lastSeq } of decided)
-      request.resolve({ decision, now, entries, leases, live, lastSeq })
+    for (const { request, recordsUntil: _, ...commit } of decided) request.resolve(commit)
     this.#afterwards(fd, after)
   }
 
@@ -366,7 +374,7 @@ export class FileStore implements Store {
     const { arrived, end, error } = this.#write(session, decided)
     const written = decided.filter(each => each.recordsUntil <= arrived)
     for (const each of decided) if (each.recordsUntil > arrived) this.#undo(each, error)
-    for (const each of written) this.#dropEnded(each)
+    for (const each of written) this.#dropEnded(each, session.loaded.state)
     const after: Loaded = {
       ...loaded,
       position: session.position,
@@ -391,7 +399,7 @@ export class FileStore implements Store {
     try {
       return session.write()
     } catch (error) {
-      for (const { live } of decided) live?.close()
+      for (const each of decided) letGo(each)
       throw lateFault(error)
     }
   }
@@ -399,14 +407,22 @@ export class FileStore implements Store {
   #decideOne(request: Request, session: Session, now: Instant, format: Format): Decided | null {
     const { disk, lock } = this.options
     let live: LiveLock | null = null
+    let reservation: ReservationLock | null = null
+    const { reserve, unreserve } = request.options
     try {
+      if (unreserve?.isCurrent() === false) throw reservationLost(unreserve)
       live = request.options.bind === true ? makeLiveLock(disk, lock, this.layout, this.modes) : null
       const view = this.#viewOf(session.loaded.state, now, format, opId => session.recall(opId) ?? this.#recall(session, opId))
       const decision = request.decide(view, live)
       if (decision.ok) request.options.effect?.(decision.outcome)
-      const entries = decision.ok ? decision.operations.map(operation => session.append(operation, now)) : []
-      const bound = entries.some(({ operation }) => 'binding' in operation && operation.binding?.live === live?.live)
-      if (live !== null && !bound) {
+      const operations = decision.ok ? decision.operations : []
+      // Here a reservation is a lock and no record.
+      const reserving = reserve === undefined ? undefined : operations.find(({ op }) => op === 'reserve')
+      if (reserve !== undefined && reserving !== undefined && 'resources' in reserving)
+        reservation = makeReservation(disk, lock, this.layout, this.modes, reserving.resources, reserve)
+      const entries = operations.filter(operation => operation !== reserving).map(operation => session.append(operation, now))
+      const bound = entries.some(({ operation }) => binds(operation, live))
+      if (live !== null && !bound && reservation === null) {
         removeLiveFile(disk, this.layout, live.live)
         live.close()
         live = null
@@ -414,10 +430,12 @@ export class FileStore implements Store {
       const { state } = session.loaded
       const resources = decision.ok ? decision.outcome.resources : []
       const leases = resources.map(resource => state.slot(resource).lease).filter((lease): lease is Lease => lease !== null)
-      return { request, decision, now, entries, leases, live, lastSeq: state.lastSeq, recordsUntil: session.pending }
+      return { request, decision, now, entries, leases, live, reservation, lastSeq: state.lastSeq, recordsUntil: session.pending }
     } catch (error) {
       if (live !== null) this.#removeLeftover(live.live)
       live?.close()
+      reservation?.remove()
+      reservation?.close()
       request.reject(request.options.effect === undefined ? accessFault(error, this.layout.directory) : error)
       return null
     }
@@ -429,7 +447,9 @@ export class FileStore implements Store {
   }
 
   /** The records did not arrive: nothing happened, and nothing is left of it. */
-  #undo({ request, live }: Decided, error: unknown): void {
+  #undo({ request, live, reservation }: Decided, error: unknown): void {
+    reservation?.remove()
+    reservation?.close()
     if (live !== null) {
       removeLiveFile(this.options.disk, this.layout, live.live)
       live.close()
@@ -438,12 +458,24 @@ export class FileStore implements Store {
   }
 
   /** Liveness locks whose leases are over: the file goes while the store is locked, before the lock itself does. */
-  #dropEnded({ request, decision }: Decided): void {
+  #dropEnded({ request, decision }: Decided, state: Loaded['state']): void {
     if (!decision.ok) return
-    const { unbind } = request.options
+    const { unbind, unreserve } = request.options
     if (unbind !== undefined) this.#removeLeftover(unbind.live)
     unbind?.close()
-    for (const { binding } of decision.outcome.ended) if (binding !== null) this.#removeLeftover(binding.live)
+    try {
+      unreserve?.remove()
+    } catch {
+      // Its lock goes with the processes that keep it.
+    }
+    unreserve?.close()
+    for (const { binding, holder } of decision.outcome.ended) {
+      if (binding === null) continue
+      // A session goes on when its ticket is done, and is still proven by its lock.
+      const session = holder.sessionId === null ? null : state.slot(sessionKey(holder.sessionId)).session
+      if (session?.binding?.live !== binding.live) this.#removeLeftover(binding.live)
+    }
+    for (const session of decision.outcome.endedSessions) if (session.binding !== null) this.#removeLeftover(session.binding.live)
   }
 
   /** The records that end the lease are written: a file that stays says nothing, and is no reason to fail. */
@@ -670,6 +702,31 @@ export class FileStore implements Store {
     return format
   }
 }
+
+/** Does this record need the liveness lock that was made for it? */
+function binds(operation: Operation, live: LiveLock | null): boolean {
+  if (live === null) return false
+  if ('binding' in operation && operation.binding?.live === live.live) return true
+  return 'sessions' in operation && operation.sessions?.some(({ binding }) => binding?.live === live.live) === true
+}
+
+/** What a request that came to nothing made. */
+function letGo({ live, reservation }: Decided): void {
+  live?.close()
+  reservation?.close()
+}
+
+/** Only the machine where it ran can tell whether a client still has the session. */
+function isRestorable({ resume, witness }: Role): boolean {
+  if (resume === null) return false
+  return resume.stored === null || (witness !== null && witness.host !== hostname()) || fs.existsSync(resume.stored)
+}
+
+const reservationLost = ({ resources }: ReservationLock): Fault =>
+  new Fault('unavailable', `the reservation of ${resources.join(', ')} is gone: somebody removed its file`, {
+    hint: 'launch again',
+    details: { outcome: 'nothing_changed' },
+  })
 
 function openIfPresent(disk: Disk, file: string): number | null {
   try {

@@ -1,6 +1,15 @@
 import type { Entry } from '../../core/operation.ts'
 import { msFromIso } from '../../core/time.ts'
-import { entryFromWire, leaseFromStored, leaseToStored, pastFromStored, pastToStored } from '../../core/wire.ts'
+import { sessionKey } from '../../core/session.ts'
+import {
+  entryFromWire,
+  leaseFromStored,
+  leaseToStored,
+  pastFromStored,
+  pastToStored,
+  sessionFromWire,
+  sessionToWire,
+} from '../../core/wire.ts'
 import type { Disk } from '../../host/disk.ts'
 import { readFully } from '../../host/disk.ts'
 import type { Progress, Verified, VerifyFault } from '../maintenance.ts'
@@ -259,7 +268,7 @@ class Verifier {
     }
     this.#head = { baseSeq: record.base_seq, auditFrom: record.audit_from, at: msFromIso(record.at) }
     this.#firstHead ??= this.#head
-    this.#checkpointLeft = record.live + record.past + record.ops
+    this.#checkpointLeft = record.live + record.past + (record.sessions ?? 0) + record.ops
     this.#checkpoint = new Checkpoint(record, continues && this.#sound ? this.#state : null, continues ? this.#trail : null)
     this.#position = { seq: record.base_seq, sum }
     this.#lastSeq = record.base_seq
@@ -425,7 +434,7 @@ class Checkpoint {
         const lease = leaseFromStored(record.lease)
         const { resource } = lease
         this.knownAt = Math.max(this.knownAt, lease.lastBeatAt)
-        this.state.put(resource, { lease, past: this.state.slot(resource).past })
+        this.state.put(resource, { ...this.state.slot(resource), lease })
         const known = this.#before?.slot(resource).lease
         if (known === undefined) return null
         if (known === null) return `the checkpoint has a lease on ${resource} that the records before it do not grant`
@@ -437,11 +446,20 @@ class Checkpoint {
         const past = pastFromStored(record.past)
         const { resource } = past
         this.knownAt = Math.max(this.knownAt, past.endedAt)
-        this.state.put(resource, { lease: this.state.slot(resource).lease, past })
+        this.state.put(resource, { ...this.state.slot(resource), past })
         const known = this.#before?.slot(resource).past
         if (known === undefined) return null
         const same = known !== null && JSON.stringify(pastToStored(known)) === JSON.stringify(record.past)
         return same ? null : `the checkpoint says of ${resource} that it ended otherwise than the records before it say`
+      }
+      case 'session': {
+        const [told] = record.sessions
+        const session = sessionFromWire(told)
+        const key = sessionKey(session.sessionId)
+        this.state.put(key, { ...this.state.slot(key), session })
+        const known = this.#before?.slot(key).session
+        const same = known === undefined || (known !== null && JSON.stringify(sessionToWire(known)) === JSON.stringify(told))
+        return same ? null : `the checkpoint says of session ${session.sessionId} otherwise than the records before it say`
       }
       case 'ops':
         return this.#takeCommands(record.records)
@@ -461,6 +479,9 @@ class Checkpoint {
     if (this.#before === null) return
     for (const { resource, token } of this.#before.leases()) {
       if (this.state.slot(resource).lease === null) yield `the checkpoint lacks the lease on ${resource} (token ${token})`
+    }
+    for (const { sessionId } of this.#before.sessions()) {
+      if (this.state.slot(sessionKey(sessionId)).session === null) yield `the checkpoint lacks the session ${sessionId}`
     }
     for (const { resource, outcome } of this.#before.pasts()) {
       if (outcome !== null && this.state.slot(resource).past === null) yield `the checkpoint forgets that ${resource} ended as ${outcome}`

@@ -1,5 +1,6 @@
 import { describe, expect, it } from 'vitest'
 import type { Instant, Lease } from '../../../src/core/lease.ts'
+import type { Session } from '../../../src/core/session.ts'
 import type { Refusal } from '../../../src/core/refusal.ts'
 import { blockerOf, inWords, refusalCode, retryAfterMs, wordRefusal } from '../../../src/core/refusal.ts'
 import { ann, holder } from '../../support/cast.ts'
@@ -40,11 +41,43 @@ const past = {
 }
 const presented = { leaseId: null, token: 12 }
 
+const launching = { launchId: '01LAUNCH', role: 'dev', launcherAlive: true, agent: null }
+const session: Session = {
+  sessionId: '01SESSION',
+  name: 'dev-login',
+  role: 'dev',
+  origin: 'ticket-claim',
+  profile: 'claude',
+  agentId: 'agent:ann',
+  worktreeId: 'wt:00000001',
+  cwd: '/repo',
+  witness: null,
+  binding: null,
+  clientSessionIds: [],
+  relatedTickets: ['login'],
+  peers: [],
+  evidence: { kind: 'tool-call', seen: 'Write', confirmed: true, at: 1 },
+  resume: null,
+  launchedBy: 'human:ann',
+  startedAt: 1,
+  state: 'live',
+  endedAt: null,
+  endReason: null,
+  exitCode: null,
+}
+
 /** One of each kind: a new one is a type error here until it is worded. */
 const samples: { readonly [K in Refusal['kind']]: { refusal: Extract<Refusal, { kind: K }>; names: string; code: string } } = {
   held: { refusal: { kind: 'held', lease, wanted: lease.resource }, names: 'ticket:login', code: 'held' },
+  launched: { refusal: { kind: 'launched', lease, session, standing: 'restorable' }, names: 'dev-login (role dev', code: 'held' },
+  'no-session': { refusal: { kind: 'no-session', sessionId: '01SESSION' }, names: '01SESSION', code: 'not_found' },
+  'session-is': {
+    refusal: { kind: 'session-is', session, standing: 'restorable', wanted: 'stale' },
+    names: 'dev-login is restorable',
+    code: 'policy',
+  },
   reserved: {
-    refusal: { kind: 'reserved', reservation: { resource: 'ticket:login', agentId: 'agent:ann', pid: 4242, ageMs: 1500 } },
+    refusal: { kind: 'reserved', reservation: { resource: 'ticket:login', agentId: 'agent:ann', pid: 4242, ageMs: 1500, ...launching } },
     names: 'ticket:login',
     code: 'held',
   },
@@ -140,7 +173,7 @@ describe('the words', () => {
       { kind: 'superseded', resource: 'ticket:a', lease: null, past: { ...past, reason: evil }, presented: { leaseId: evil, token: null } },
       { kind: 'unknown-lease', leaseId: evil },
       { kind: 'op-id-reused', opId: evil, op: 'acquire', resources: [] },
-      { kind: 'reserved', reservation: { resource: 'ticket:a', agentId: evil, pid: null, ageMs: 1 } },
+      { kind: 'reserved', reservation: { resource: 'ticket:a', agentId: evil, pid: null, ageMs: 1, ...launching, role: evil } },
       { kind: 'limit', scope: 'agent', limit: 1, agentId: evil, held: [evil] },
     ]
     for (const refusal of all) {

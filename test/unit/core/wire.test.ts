@@ -2,6 +2,7 @@ import fc from 'fast-check'
 import { describe, expect, it } from 'vitest'
 import type { Holder, Lease, Past, Witness } from '../../../src/core/lease.ts'
 import type { BeatOperation, Entry, Operation, OperationName } from '../../../src/core/operation.ts'
+import type { Session } from '../../../src/core/session.ts'
 import { endedBy, isOwnership, schemaVersion, touches } from '../../../src/core/operation.ts'
 import { isoFromMs } from '../../../src/core/time.ts'
 import {
@@ -37,6 +38,31 @@ const subject = fc.integer({ min: 1, max: 4 }).chain(count =>
     leaseIds: fc.array(text, { minLength: count, maxLength: count }),
   }),
 )
+const ids = fc.array(text, { maxLength: 2 })
+const when = fc.nat(4_102_444_800_000)
+const session: fc.Arbitrary<Session> = fc.record({
+  sessionId: text,
+  name: text,
+  role: text,
+  origin: fc.constantFrom('ticket-claim', 'pre-ticket-intake', 'role-launch'),
+  profile: text,
+  agentId: text,
+  worktreeId: text,
+  cwd: text,
+  witness: maybe(witness),
+  binding: maybe(binding),
+  clientSessionIds: ids,
+  relatedTickets: ids,
+  peers: ids,
+  evidence: fc.record({ kind: text, seen: text, confirmed: fc.boolean(), at: when }),
+  resume: maybe(fc.record({ command: ids, stored: maybe(text) })),
+  launchedBy: text,
+  startedAt: when,
+  state: fc.constantFrom('live', 'restorable', 'ended'),
+  endedAt: maybe(when),
+  endReason: maybe(text),
+  exitCode: maybe(fc.nat()),
+})
 const signed = { actor: text, opId: maybe(text) }
 
 const operations = {
@@ -85,6 +111,11 @@ const operations = {
   allow: fc
     .tuple(subject, fc.record({ op: fc.constant('allow' as const), ...signed, token: seq, reason: text }))
     .map(([about, rest]): Operation => ({ ...about, ...rest })),
+  session: fc.record({
+    op: fc.constant('session' as const),
+    ...signed,
+    sessions: fc.array(session, { minLength: 1, maxLength: 2 }),
+  }) as fc.Arbitrary<Operation>,
   boot: fc.record({
     op: fc.constant('boot' as const),
     ...signed,
@@ -117,6 +148,7 @@ const every: Record<OperationName, fc.Arbitrary<Operation>> = {
   'auto-evict': operations.eviction('auto-evict'),
   'force-evict': operations.eviction('force-evict'),
   allow: operations.allow,
+  session: operations.session,
   boot: operations.boot,
   repair: operations.repair,
 }

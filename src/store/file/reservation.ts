@@ -1,0 +1,148 @@
+import path from 'node:path'
+import type { Witness } from '../../core/lease.ts'
+import type { Reservation } from '../../core/refusal.ts'
+import { sha256Hex } from '../../core/sha256.ts'
+import { isoFromMs } from '../../core/time.ts'
+import { witnessFromWire, witnessToWire } from '../../core/wire.ts'
+import type { Disk } from '../../host/disk.ts'
+import type { KernelLock } from '../../host/kernel-lock.ts'
+import { vitality, witnessOf } from '../../host/process.ts'
+import type { ReservationLock, ReservationNote } from '../store.ts'
+import { createFlags, readFlags, removeIfPresent } from './directory.ts'
+import type { Layout, Modes } from './directory.ts'
+
+// A launch in flight holds a kernel lock on `locks/reserve-<hash of the key>.lock`, shares it with the agent that it starts, and writes no
+// record. The lock is gone with the last of them; a file without one says nothing. Files are made, tested for a decision and removed only
+// under the store's lock, so that a reservation and an acquisition cannot pass each other.
+
+const prefix = 'reserve-'
+
+/** One line, always this long, so that it can be written again in place. */
+const noteBytes = 1024
+
+const fileOf = (layout: Layout, resource: string): string =>
+  path.join(layout.locks, `${prefix}${sha256Hex(Buffer.from(resource), 32)}.lock`)
+
+/** Holds these keys. Only under the store's lock, and after every one of them was found free. */
+export function makeReservation(
+  disk: Disk,
+  lock: KernelLock,
+  layout: Layout,
+  modes: Modes,
+  resources: readonly string[],
+  told: ReservationNote,
+): ReservationLock {
+  const held: { readonly resource: string; readonly file: string; readonly fd: number }[] = []
+  const since = Date.now()
+  const launcher = witnessOf(process.pid)
+  const note = (agent: Witness | null): void => {
+    for (const { resource, fd } of held) writeNote(disk, fd, { resource, ...told, launcher, agent, since })
+  }
+  const made: ReservationLock = {
+    launchId: told.launchId,
+    resources,
+    fds: [],
+    note,
+    isCurrent: () => held.every(({ file, fd }) => disk.lstatSync(file, { throwIfNoEntry: false })?.ino === disk.fstatSync(fd).ino),
+    remove() {
+      if (made.isCurrent()) for (const { file } of held) removeIfPresent(disk, file)
+    },
+    close() {
+      for (const { fd } of held.splice(0)) disk.closeSync(fd)
+    },
+  }
+  try {
+    for (const resource of resources) {
+      const file = fileOf(layout, resource)
+      const hidden = `${file}.${process.pid}`
+      removeIfPresent(disk, hidden)
+      const fd = disk.openSync(hidden, (createFlags & ~1) | 2, modes.file)
+      held.push({ resource, file, fd })
+      if (!lock.tryExclusive(fd)) throw new Error(`a new reservation is already locked: ${hidden}`)
+      writeNote(disk, fd, { resource, ...told, launcher, agent: null, since })
+      // It appears locked: who looks without the store's lock never finds it free, nor keeps us from locking it.
+      disk.renameSync(hidden, file)
+    }
+  } catch (error) {
+    for (const { file, fd } of held) {
+      removeIfPresent(disk, `${file}.${process.pid}`)
+      if (disk.lstatSync(file, { throwIfNoEntry: false })?.ino === disk.fstatSync(fd).ino) removeIfPresent(disk, file)
+    }
+    made.close()
+    throw error
+  }
+  return { ...made, fds: held.map(({ fd }) => fd) }
+}
+
+interface Note extends ReservationNote {
+  readonly resource: string
+  readonly launcher: Witness | null
+  readonly agent: Witness | null
+  readonly since: number
+}
+
+function writeNote(disk: Disk, fd: number, note: Note): void {
+  const text = JSON.stringify({
+    launch_id: note.launchId,
+    resource: note.resource,
+    role: note.role,
+    agent_id: note.agentId,
+    launcher: note.launcher === null ? null : witnessToWire(note.launcher),
+    agent: note.agent === null ? null : witnessToWire(note.agent),
+    since: isoFromMs(note.since),
+  })
+  const bytes = Buffer.alloc(Math.max(noteBytes, Buffer.byteLength(text) + 1), 0x20)
+  bytes.write(text)
+  bytes[bytes.length - 1] = 0x0a
+  disk.writeSync(fd, bytes, 0, bytes.length, 0)
+}
+
+/** The reservation of a key, or null. A file that nobody keeps locked is none. */
+export const reservationOf = (disk: Disk, lock: KernelLock, layout: Layout, resource: string): Reservation | null =>
+  read(disk, lock, fileOf(layout, resource), resource)
+
+/** Every launch in flight. */
+export function allReservations(disk: Disk, lock: KernelLock, layout: Layout): readonly Reservation[] {
+  return disk
+    .readdirSync(layout.locks)
+    .filter(name => name.startsWith(prefix) && name.endsWith('.lock'))
+    .map(name => read(disk, lock, path.join(layout.locks, name), null))
+    .filter(each => each !== null)
+}
+
+function read(disk: Disk, lock: KernelLock, file: string, resource: string | null): Reservation | null {
+  let fd: number
+  try {
+    fd = disk.openSync(file, readFlags)
+  } catch {
+    return null
+  }
+  try {
+    if (lock.tryShared(fd)) return null
+    const bytes = Buffer.alloc(noteBytes * 4)
+    return parse(bytes.toString('utf8', 0, disk.readSync(fd, bytes, 0, bytes.length, 0)), resource)
+  } finally {
+    disk.closeSync(fd)
+  }
+}
+
+/** Locked, so it counts, whatever can be read of it. */
+function parse(text: string, resource: string | null): Reservation {
+  try {
+    const note = JSON.parse(text)
+    const launcher = note.launcher === null ? null : witnessFromWire(note.launcher)
+    return {
+      resource: note.resource,
+      launchId: note.launch_id,
+      role: note.role,
+      agentId: note.agent_id,
+      pid: launcher?.pid ?? null,
+      launcherAlive: launcher === null || vitality(launcher) !== 'dead',
+      agent: note.agent === null ? null : witnessFromWire(note.agent),
+      ageMs: Math.max(0, Date.now() - Date.parse(note.since)),
+    }
+  } catch {
+    const unknown = { launchId: '', role: '', agentId: 'unknown', pid: null, launcherAlive: true, agent: null, ageMs: 0 }
+    return { resource: resource ?? 'unknown', ...unknown }
+  }
+}
