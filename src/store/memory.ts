@@ -2,6 +2,7 @@ import type { Instant, Lease } from '../core/lease.ts'
 import type { Entry, Operation } from '../core/operation.ts'
 import { isExpired } from '../core/lease.ts'
 import type { Lapse, View } from '../core/view.ts'
+import { isPlainBeat } from './beats.ts'
 import { matches } from './history.ts'
 import { FullState } from './state.ts'
 import type { Capabilities, Commit, Decider, HistoryQuery, LiveLock, Reading, Store, TransactOptions } from './store.ts'
@@ -15,11 +16,13 @@ export interface MemoryOptions {
    * the etcd store); 0 evicts at the deadline.
    */
   readonly guardMs?: number
+  /** `engine`: a renewal that says no more than that the holder lives leaves no record. */
+  readonly beats?: Capabilities['beats']
 }
 
 /** The reference store: everything in this process, nothing durable. The simulator and the model tests run on it. */
 export class MemoryStore implements Store {
-  readonly capabilities: Capabilities = { reservation: 'record', durable: false, shared: false, binding: true }
+  readonly capabilities: Capabilities
   readonly location = 'memory:'
   readonly #now: () => Instant
   readonly #guardMs: number
@@ -34,6 +37,8 @@ export class MemoryStore implements Store {
   constructor(options: MemoryOptions) {
     this.#now = options.now
     this.#guardMs = options.guardMs ?? 0
+    const beats = options.beats ?? 'record'
+    this.capabilities = { reservation: 'record', durable: false, shared: false, binding: true, gapless: true, beats }
   }
 
   // oxlint-disable-next-line typescript/require-await -- one synchronous step, so nothing can come between view and records
@@ -42,7 +47,7 @@ export class MemoryStore implements Store {
     const live = options.bind === true ? this.#bind() : null
     const decision = decide(this.#view(now), live)
     if (decision.ok) this.#run(() => options.effect?.(decision.outcome), live)
-    const entries = decision.ok ? decision.operations.map(operation => this.#append(operation, now)) : []
+    const entries = decision.ok ? decision.operations.flatMap(operation => this.#append(operation, now)) : []
     const kept = entries.some(({ operation }) => 'binding' in operation && operation.binding?.live === live?.live) ? live : null
     if (kept === null) live?.close()
     if (decision.ok) options.unbind?.close()
@@ -120,13 +125,16 @@ export class MemoryStore implements Store {
     return left > 0 ? { state: 'lapsing', retryAfterMs: left } : { state: 'over' }
   }
 
-  #append(operation: Operation, now: Instant): Entry {
-    const entry = { seq: this.#state.lastSeq + 1, at: now.wall, clk: { b: now.b, m: now.m }, operation }
-    this.#entries.push(entry)
+  /** The record, where there is one. */
+  #append(operation: Operation, now: Instant): readonly Entry[] {
+    const { beats } = this.capabilities
+    const isSilent = beats === 'engine' && isPlainBeat(operation, resource => this.#state.slot(resource).lease)
+    const entry = { seq: this.#state.lastSeq + (isSilent ? 0 : 1), at: now.wall, clk: { b: now.b, m: now.m }, operation }
+    if (!isSilent) this.#entries.push(entry)
     this.#state.apply(entry)
     if ('token' in operation) this.#suspected.delete(operation.token)
     this.#wake()
-    return entry
+    return isSilent ? [] : [entry]
   }
 
   #wake(): void {

@@ -13,6 +13,10 @@ export interface Capabilities {
   readonly shared: boolean
   /** A lease can end with the process that took it. */
   readonly binding: boolean
+  /** Positions follow each other without a gap; elsewhere they only grow, and the records of one transaction share one. */
+  readonly gapless: boolean
+  /** A renewal that says no more than that the holder lives leaves a record, or it is the engine that keeps time. */
+  readonly beats: 'record' | 'engine'
 }
 
 /** A liveness lock: its owner lives as long as it, or a child that inherited the descriptor, keeps it open. */
@@ -104,7 +108,7 @@ export interface HistoryQuery {
  *   A store may call `decide` again when it lost a race, so `decide` must be pure. Throws a `Fault`; with `outcome: unknown` in its
  *   details the records may or may not be there, and asking again under the same op_id tells.
  * - `view` never writes and never waits for a writer. What it shows may not be durable yet.
- * - `history` is in order and without gaps back to the oldest record kept.
+ * - `history` is in order and complete back to the oldest record kept.
  * - `changed` resolves when something may have been written after `sinceSeq`, or after `timeoutMs`; it may be wrong, never late.
  *
  * It does not promise that the holder of a lease knows it still has it: check the token where the effect happens.

@@ -67,6 +67,6 @@ for (const [name, resident, two] of [
       }
       return Promise.resolve(opened)
     },
-    { reservation: 'kernel-lock', durable: true, shared: true, binding: true },
+    { reservation: 'kernel-lock', durable: true, shared: true, binding: true, gapless: true, beats: 'record' },
   )
 }

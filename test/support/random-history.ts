@@ -3,10 +3,11 @@ import type { Acquire, Command, Target } from '../../src/core/command.ts'
 import { decide } from '../../src/core/decide.ts'
 import type { Holder, Lease, Witness } from '../../src/core/lease.ts'
 import type { Entry } from '../../src/core/operation.ts'
+import { isOwnership } from '../../src/core/operation.ts'
 import type { Presented } from '../../src/core/refusal.ts'
 import type { View } from '../../src/core/view.ts'
 import { MemoryStore } from '../../src/store/memory.ts'
-import type { Commit, LiveLock, Store } from '../../src/store/store.ts'
+import type { Capabilities, Commit, LiveLock, Store } from '../../src/store/store.ts'
 import {
   StillClock,
   acquire,
@@ -119,6 +120,10 @@ export interface Staging {
   readonly decide?: typeof decide
   /** Leave reservations out: this store keeps them elsewhere. */
   readonly withoutReservations?: boolean
+  /** Bind nothing to a process: this store cannot. */
+  readonly withoutBinding?: boolean
+  /** Whether the store in memory records each renewal. */
+  readonly beats?: Capabilities['beats']
   /** Look after every command: at the invariants and the model, at the invariants alone, or at nothing. */
   readonly check?: 'all' | 'invariants' | 'nothing'
 }
@@ -156,7 +161,9 @@ class Show {
     this.#staging = staging
     this.#guardMs = staging.guardMs ?? 0
     this.store =
-      staging.on?.store ?? staging.open?.(this.clock, this.#guardMs) ?? new MemoryStore({ now: this.clock.now, guardMs: this.#guardMs })
+      staging.on?.store ??
+      staging.open?.(this.clock, this.#guardMs) ??
+      new MemoryStore({ now: this.clock.now, guardMs: this.#guardMs, beats: staging.beats ?? 'record' })
     this.#model = new Model(tightPolicy, this.#guardMs, overlap)
   }
 
@@ -190,7 +197,7 @@ class Show {
     const earlier = this.#done[this.#done.length - 1 - step.earlier]
     if (earlier !== undefined && step.opId === 'same command') return { ...earlier, command: { ...earlier.command, retry: true } }
     const command = commandOf(step, view)
-    const bound = step.special && 'binding' in command
+    const bound = step.special && 'binding' in command && this.#staging.withoutBinding !== true
     if (earlier === undefined || step.opId !== 'other command') return { command, bound }
     return { command: { ...command, opId: earlier.command.opId, retry: true }, bound }
   }
@@ -319,11 +326,14 @@ class Show {
     if (!decision.ok) return `${command.type} ${about}: ${decision.refusal.kind}`
     const records = entries.map(entry => {
       const { op, keys: named } = recordOf(entry)
-      return `${op} ${named.join('+')} ${token(entry.seq)}`
+      // Only a token says something to anybody; other positions a store may number as it likes.
+      return `${op} ${named.join('+')} ${isOwnership(entry.operation) ? token(entry.seq) : ''}`
     })
+    // A sweep may look at the keys in any order.
+    if (command.type === 'sweep') records.sort()
     const standing = leases.map(
       lease =>
-        `${lease.resource} ${lease.holder.agentId} ${token(lease.token)} ${lease.ttlSecs} ${lease.deadlineM === null ? '-' : lease.deadlineM - now.m} ${lease.binding === null ? '' : 'bound'}`,
+        `${lease.resource} ${lease.holder.agentId} ${token(lease.token)} ${lease.ttlSecs} ${lease.deadlineM === null ? '-' : Math.max(0, lease.deadlineM - now.m)} ${lease.binding === null ? '' : 'bound'}`,
     )
     const { alreadyHeld, late, replayOf } = decision.outcome
     return `${command.type} ${about}: [${records.join(', ')}] {${standing.join(', ')}}${alreadyHeld ? ' already held' : ''}${late ? ' late' : ''}${replayOf === null ? '' : ' replay'}`

@@ -124,7 +124,14 @@ const maxBatch = 512
  * Requests of one process that wait at the same time share one lock, one write and one sync (group commit, as databases do).
  */
 export class FileStore implements Store {
-  readonly capabilities: Capabilities = { reservation: 'kernel-lock', durable: true, shared: true, binding: true }
+  readonly capabilities: Capabilities = {
+    reservation: 'kernel-lock',
+    durable: true,
+    shared: true,
+    binding: true,
+    gapless: true,
+    beats: 'record',
+  }
   readonly location: string
   readonly layout: Layout
   readonly modes: Modes
