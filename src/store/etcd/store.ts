@@ -1,0 +1,536 @@
+import { randomUUID } from 'node:crypto'
+import type { Decision, Outcome } from '../../core/decision.ts'
+import { Fault, isFault } from '../../core/fault.ts'
+import type { Holder, Instant, Lease } from '../../core/lease.ts'
+import type { Entry, Operation } from '../../core/operation.ts'
+import { isOwnership } from '../../core/operation.ts'
+import { isPath } from '../../core/resource.ts'
+import { blockerOf } from '../../core/refusal.ts'
+import { sha256Hex } from '../../core/sha256.ts'
+import type { Clock } from '../../host/clock.ts'
+import type { KernelLock } from '../../host/kernel-lock.ts'
+import type { Capabilities, Commit, Decider, HistoryQuery, Reading, Store, TransactOptions } from '../store.ts'
+import { Effects } from './effects.ts'
+import { Facts, Missing, noWants } from './facts.ts'
+import type { Claim, Wants } from './facts.ts'
+import { fetchFacts, maxSteps } from './fetch.ts'
+import { Gateway } from './gateway.ts'
+import type { Access } from './gateway.ts'
+import { codes, isEngineError } from './gateway.ts'
+import { historyOf } from './history.ts'
+import { Names } from './keys.ts'
+import { RealLeases } from './leases.ts'
+import type { EngineLeases } from './leases.ts'
+import { absent, only, pairsOf, put, revisionOf, unchanged } from './messages.ts'
+import type { Compare, RangeAnswer, Step, TxnAnswer } from './messages.ts'
+import { comparesOf, planOf, settled, stepsOf, writes } from './plan.ts'
+import type { Needed, Plan } from './plan.ts'
+import { boundSecs, realTiming } from './timing.ts'
+import type { Timing } from './timing.ts'
+import type { Place } from './url.ts'
+import { headToValue, logFromPair } from './values.ts'
+import type { SpaceSettings } from './values.ts'
+import { untilChanged } from './watch.ts'
+
+export interface EtcdStoreOptions {
+  readonly place: Place
+  readonly access: Access
+  readonly clock: Clock
+  readonly lock: () => KernelLock
+  /** Where this clone keeps the lock of its effects; made when there is one. */
+  readonly localDirectory: string
+  /** How long a command tries to win against others that want the same, milliseconds. */
+  readonly lockWaitMs: number
+  /** Fixed when the space is made. When the caller chose them and the space has others, it refuses. */
+  readonly limits: SpaceSettings['limits']
+  readonly limitsChosen: boolean
+  /** For one call to one member, milliseconds. */
+  readonly timeoutMs?: number
+  readonly timing?: Timing
+  /** Replaced in tests, where time stands still. */
+  readonly engineLeases?: (gateway: Gateway) => EngineLeases
+}
+
+/** For one call to one member, milliseconds: longer than an election, shorter than a person's patience. */
+const defaultTimeoutMs = 2000
+
+/** Version of the layout that this code writes. */
+const writerVersion = 1
+
+/** An op_id is remembered for at least a day: seconds that the engine lease of a day's op_ids lasts. */
+const memorySecs = 2 * 86_400
+
+/** Most that a loser waits before it tries again, milliseconds. */
+const longestPauseMs = 50
+
+/** What was decided, on what, and what it means. */
+interface Decided {
+  readonly decision: Decision
+  readonly facts: Facts
+  readonly plan: Plan | null
+}
+
+/** What a long command has done so far: each part is a history that could have ended there. */
+interface Progress {
+  readonly entries: Entry[]
+  readonly ended: Lease[]
+  effectRan: boolean
+}
+
+/**
+ * Leases in etcd: a command reads what it is about, decides, and writes in one transaction that compares every head it read; who loses reads
+ * and decides again. Ownership is a permanent key; engine leases only carry the sign of life beside it (see timing.ts). A token is the
+ * revision of the transaction that made the owner, as in etcd's own `concurrency` package.
+ */
+export class EtcdStore implements Store {
+  readonly capabilities: Capabilities = {
+    reservation: 'record',
+    durable: true,
+    shared: true,
+    binding: false,
+    gapless: false,
+    beats: 'engine',
+  }
+  readonly location: string
+  readonly gateway: Gateway
+  readonly names: Names
+  readonly #options: EtcdStoreOptions
+  readonly #timing: Timing
+  readonly #engine: EngineLeases
+  readonly #effects: Effects
+  /** Ends with the last effect that was asked for in this process. */
+  #turn: Promise<unknown> = Promise.resolve()
+
+  constructor(options: EtcdStoreOptions) {
+    this.#options = options
+    this.location = options.place.shown
+    this.names = new Names(options.place.space)
+    this.gateway = new Gateway({
+      endpoints: options.place.endpoints,
+      access: options.access,
+      timeoutMs: options.timeoutMs ?? defaultTimeoutMs,
+    })
+    this.#timing = options.timing ?? realTiming
+    this.#engine = (options.engineLeases ?? (gateway => new RealLeases(gateway)))(this.gateway)
+    this.#effects = new Effects(options.lock, options.localDirectory, options.lockWaitMs)
+  }
+
+  async transact(decide: Decider, options: TransactOptions = {}): Promise<Commit> {
+    const before = this.#turn
+    if (options.effect === undefined) {
+      await before
+      return this.#run(decide, options)
+    }
+    const done = before.then(() => this.#effects.alone(() => this.#run(decide, options)))
+    this.#turn = done.catch(() => undefined)
+    return done
+  }
+
+  async view(about?: readonly string[]): Promise<Reading> {
+    const wants = noWants()
+    wants.limits = true
+    if (about === undefined) wants.all = true
+    else for (const resource of about) wants.claims.add(resource)
+    wants.paths = about?.some(isPath) === true
+    const facts = await this.#read(wants)
+    const engineLeases = [...facts.claims.values()].flatMap(({ beat, guard }) => [beat, guard]).filter(id => id !== null)
+    facts.remaining = await this.#engine.remaining(engineLeases)
+    const moved = facts.settings?.movedTo ?? null
+    const warnings = [...this.gateway.warnings, ...(moved === null ? [] : [`the leases were moved to ${moved}`])]
+    // Op_ids are looked up one by one, and only for a command.
+    return { ...facts.view(), recall: () => null, warnings }
+  }
+
+  async *history(query: HistoryQuery = {}): AsyncGenerator<Entry> {
+    const base = query.afterSeq === undefined ? 0 : (await this.#read(noWants())).base
+    yield* historyOf(this.gateway, this.names, query, base)
+  }
+
+  async changed(sinceSeq: number, timeoutMs: number): Promise<void> {
+    const { base } = await this.#read(noWants())
+    await untilChanged(this.gateway, this.names, Math.max(0, sinceSeq - base), timeoutMs)
+  }
+
+  close(): void {
+    this.gateway.close()
+  }
+
+  // ── deciding ──
+
+  #now(): Instant {
+    const { wall } = this.#options.clock.now()
+    // No machine's own clock judges here, so there is one for all, and it is for people.
+    return { b: 'etcd', m: wall, wall }
+  }
+
+  async #read(wants: Wants): Promise<Facts> {
+    const facts = new Facts(this.#now(), this.#timing, wants)
+    await fetchFacts(this.gateway, this.names, facts, this.location)
+    facts.isRead = true
+    return facts
+  }
+
+  /** Asks the rules until they have seen all they wanted to see. */
+  async #decide(decide: Decider, options: TransactOptions, wants: Wants): Promise<Decided> {
+    // What an earlier attempt asked for is read at once.
+    const isFirst = wants.claims.size === 0 && !wants.all
+    let facts = isFirst ? new Facts(this.#now(), this.#timing, wants) : await this.#read(wants)
+    for (let reads = isFirst ? 0 : 1; ; reads++) {
+      try {
+        const decision = shortened(decide(facts.view(), null), options)
+        const plan = decision.ok ? planOf(decision.operations, decision.outcome.resources, facts) : null
+        // A "no" is never said by somebody who has not looked.
+        if (!facts.isRead && !decision.ok) throw new Missing()
+        return { decision, facts, plan }
+      } catch (error) {
+        if (!(error instanceof Missing)) throw error
+        if (reads > 0) facts.rehearse(view => decide(view, null))
+        // oxlint-disable-next-line no-await-in-loop -- a decision that was shown more may ask for more
+        facts = await this.#read(wants)
+      }
+    }
+  }
+
+  async #run(decide: Decider, options: TransactOptions): Promise<Commit> {
+    const until = performance.now() + this.#options.lockWaitMs
+    const wants = noWants()
+    const progress: Progress = { entries: [], ended: [], effectRan: false }
+    for (let lost = 0; ;) {
+      // oxlint-disable-next-line no-await-in-loop -- one attempt after the other
+      const commit = await this.#attempt(await this.#decide(decide, options, wants), decide, options, progress)
+      if (commit === 'more') continue
+      if (commit !== null) return commit
+      if (performance.now() > until) throw busy(this.location)
+      lost++
+      // oxlint-disable-next-line no-await-in-loop -- who lost against many waits a little, each another time
+      await new Promise(resolve => setTimeout(resolve, Math.random() * Math.min(longestPauseMs, 2 ** Math.min(lost, 10))))
+    }
+  }
+
+  /** Null: others were faster. `more`: a part is done, and the rest has to be decided anew. */
+  async #attempt(decided: Decided, decide: Decider, options: TransactOptions, progress: Progress): Promise<Commit | 'more' | null> {
+    const { decision, facts, plan } = decided
+    if (!decision.ok || plan === null) return this.#refusal(decided, decide, progress)
+    if (facts.isRead) this.#refuseForeign(facts, decision.operations.length > 0)
+    if (!writes(plan)) {
+      if (facts.settings === null && facts.isRead && !(await this.#begin(facts))) return null
+      if (!(await this.#checkThen(plan, facts, options, decision.outcome, progress))) return null
+      if (!(await this.#renew(plan, facts))) return null
+      await this.#weigh(facts)
+      return this.#commit(decision, facts, plan, await this.#withRemaining(decided), progress)
+    }
+    const fitting = this.#fitting(decision.operations, decision.outcome, facts, plan)
+    const { plan: part, isWhole } = fitting
+    if (isWhole && !(await this.#checkThen(part, facts, options, decision.outcome, progress))) return null
+    if (!(await this.#renew(part, facts))) return null
+    const engineLeases = await this.#ensureAll(part.needed)
+    const revision = await this.#write(part, facts, engineLeases)
+    if (revision === null) return null
+    this.#apply(part, facts, engineLeases, revision)
+    await this.#forgetEngineLeases(part, facts)
+    for (const resource of part.changes.keys()) facts.suspects.delete(resource)
+    await this.#weigh(facts)
+    if (isWhole) return this.#commit(decision, facts, part, facts, progress)
+    progress.entries.push(...settledEntries(part, facts))
+    progress.ended.push(...decision.outcome.ended.filter(({ resource }) => part.changes.has(resource)))
+    return 'more'
+  }
+
+  /** A refusal, after what it calls for was begun: whoever is found silent is weighed from now on. */
+  async #refusal(decided: Decided, decide: Decider, progress: Progress): Promise<Commit> {
+    const { facts } = decided
+    await this.#weigh(facts)
+    let { decision } = decided
+    const blocker = decision.ok ? null : blockerOf(decision.refusal)
+    const claim = blocker === null ? undefined : facts.claims.get(blocker.resource)
+    if (claim !== undefined && (claim.beat ?? claim.guard) !== null) {
+      // How long it still lasts is asked only where somebody is told.
+      facts.remaining = await this.#engine.remaining([claim.beat, claim.guard].filter(id => id !== null))
+      decision = decide(facts.view(), null)
+    }
+    return {
+      decision,
+      now: facts.now,
+      lastSeq: facts.isRead ? facts.lastSeq : 0,
+      entries: progress.entries,
+      leases: [],
+      live: null,
+      reservation: null,
+    }
+  }
+
+  /** What is left of leases that are shown as they were found; those that were just renewed have all of it. */
+  async #withRemaining({ decision, facts, plan }: Decided): Promise<Facts> {
+    if (!decision.ok) return facts
+    const beats = decision.outcome.resources
+      .map(resource => facts.claims.get(resource)?.beat ?? null)
+      .filter((id): id is string => id !== null && plan?.renewals.has(id) !== true)
+    if (beats.length === 0) return facts
+    facts.remaining = await this.#engine.remaining(beats)
+    return facts
+  }
+
+  #commit(decision: Extract<Decision, { ok: true }>, facts: Facts, plan: Plan, shown: Facts, progress: Progress): Commit {
+    const leases = decision.outcome.resources
+      .map(resource => (shown.claims.has(resource) ? shown.lease(resource) : null))
+      .filter(lease => lease !== null)
+    const outcome =
+      progress.ended.length === 0 ? decision.outcome : { ...decision.outcome, ended: [...progress.ended, ...decision.outcome.ended] }
+    return {
+      decision: { ...decision, outcome },
+      now: facts.now,
+      lastSeq: facts.isRead ? facts.lastSeq : 0,
+      entries: [...progress.entries, ...settledEntries(plan, facts)],
+      leases,
+      live: null,
+      reservation: null,
+    }
+  }
+
+  #refuseForeign({ settings }: Facts, isWriting: boolean): void {
+    if (settings === null) return
+    const details = { outcome: 'nothing_changed' }
+    if (isWriting && settings.movedTo !== null)
+      throw new Fault('unavailable', `the leases of ${this.location} were moved to ${settings.movedTo}`, {
+        hint: `set it here too: lh config set store ${settings.movedTo}`,
+        details,
+      })
+    if (isWriting && settings.minWriter > writerVersion)
+      throw new Fault('unavailable', `${this.location} is used by a newer Leasehold`, { hint: 'upgrade leasehold', details })
+    if (!this.#options.limitsChosen) return
+    for (const key of ['max_indefinite_leases_per_agent', 'max_indefinite_leases_per_repo'] as const) {
+      if (settings.limits[key] !== this.#options.limits[key])
+        throw new Fault(
+          'usage',
+          `${key} is ${settings.limits[key]} in ${this.location}, and ${this.#options.limits[key]} in this configuration`,
+          {
+            hint: 'limits are the same for everybody: leave the setting out here, or change it for all with lh config set',
+          },
+        )
+    }
+  }
+
+  // ── writing ──
+
+  /** As many operations as one transaction takes, from the first on. */
+  #fitting(
+    operations: readonly Operation[],
+    outcome: Outcome,
+    facts: Facts,
+    whole: Plan,
+  ): { readonly plan: Plan; readonly isWhole: boolean } {
+    let plan = whole
+    for (let count = operations.length; count > 0; count--) {
+      if (count < operations.length) plan = planOf(operations.slice(0, count), [], facts)
+      const making = {
+        names: this.names,
+        transaction: '',
+        engineLeases: plan.needed.map(() => '0'),
+        memory: '0',
+        settings: this.#settings(),
+      }
+      if (stepsOf(plan, facts, making).length <= maxSteps && comparesOf(plan, facts, this.names).length <= maxSteps)
+        return { plan, isWhole: count === operations.length }
+    }
+    throw new Error(`one record about ${outcome.resources.length} keys is more than one transaction takes`)
+  }
+
+  #settings(): SpaceSettings {
+    return { space: randomUUID(), tokenBase: 0, minWriter: writerVersion, limits: this.#options.limits, movedTo: null }
+  }
+
+  /** Makes the space. False when somebody else just did. */
+  async #begin(facts: Facts): Promise<boolean> {
+    const plan = planOf([], [], facts)
+    return (await this.#write(plan, facts, [])) !== null
+  }
+
+  /** Writes in one transaction; resolves to its revision, or to null when something is not as it was read. */
+  async #write(plan: Plan, facts: Facts, engineLeases: readonly string[]): Promise<number | null> {
+    const transaction = randomUUID()
+    const memory = plan.remembered === null ? null : await this.#memory()
+    const success = stepsOf(plan, facts, { names: this.names, transaction, engineLeases, memory, settings: this.#settings() })
+    try {
+      return await this.#put(comparesOf(plan, facts, this.names), success, () => this.#find(plan, transaction))
+    } catch (error) {
+      // The engine lease of a session ended just now: the next attempt makes it anew.
+      if (isEngineError(error, codes.notFound)) return null
+      throw engineFault(error)
+    }
+  }
+
+  /** A compared transaction may be sent again when its answer was lost: it happens once, and `found` tells whether it had. */
+  async #put(compare: readonly Compare[], success: readonly Step[], found: () => Promise<number | null>): Promise<number | null> {
+    const request = { compare, success }
+    const send = () => this.gateway.call<TxnAnswer>('/v3/kv/txn', request, { changes: true })
+    let wasLost = false
+    const answered = await send().catch(error => {
+      if (!isFault(error) || error.details?.['outcome'] !== 'unknown') throw error
+      wasLost = true
+      return send().catch(() => {
+        throw error
+      })
+    })
+    if (answered.body.succeeded === true) return revisionOf(answered.body)
+    return wasLost || answered.resent ? found() : null
+  }
+
+  /** The revision of a transaction whose answer was lost, if it was done. */
+  async #find(plan: Plan, transaction: string): Promise<number | null> {
+    const [first] = plan.logs
+    if (first === undefined) return null
+    const { body } = await this.gateway.call<RangeAnswer>('/v3/kv/range', only(this.names.log(first.resource, first.n)))
+    const [pair] = pairsOf(body)
+    return pair !== undefined && logFromPair(pair)?.transaction === transaction ? pair.mod : null
+  }
+
+  /** Renews engine leases; false when one is gone, which the facts did not know. */
+  async #renew({ renewals }: Plan, facts: Facts): Promise<boolean> {
+    const renewed = await Promise.all([...renewals.keys()].map(async id => [id, await this.#engine.renew(id)] as const))
+    const fresh = new Map(facts.remaining)
+    for (const [id] of renewed) fresh.delete(id)
+    facts.remaining = fresh
+    return renewed.every(([, alive]) => alive)
+  }
+
+  #ensureAll(needed: readonly Needed[]): Promise<readonly string[]> {
+    return Promise.all(
+      needed.map(({ holder, lease }) => {
+        const secs = this.#timing.engineSecs(lease)!
+        return this.#engine.ensure(lease.state === 'pending' ? null : this.#sharedLease(holder, secs), secs)
+      }),
+    )
+  }
+
+  /** The claims of one session that last equally long share one engine lease: renewing one of them renews them all. */
+  #sharedLease(holder: Holder, engineSecs: number): string | null {
+    if (holder.sessionId === null) return null
+    return idOf([this.names.root, holder.agentId, holder.worktreeId, holder.sessionId, String(engineSecs)])
+  }
+
+  async #memory(): Promise<string> {
+    const id = idOf([this.names.root, 'op_ids', String(Math.floor(Date.now() / 86_400_000))])
+    await this.#engine.keep(id, memorySecs)
+    return id
+  }
+
+  /** What was written, into what is known. */
+  #apply(plan: Plan, facts: Facts, engineLeases: readonly string[], revision: number): void {
+    facts.settings ??= this.#settings()
+    facts.revision = revision
+    const remaining = new Map(facts.remaining)
+    for (const [resource, { before, head, beat }] of plan.changes) {
+      const fresh = beat.kind === 'new' ? engineLeases[beat.number]! : null
+      if (fresh !== null) remaining.delete(fresh)
+      const after: Claim = {
+        head: { ...head, slot: settled(head.slot, facts.lastSeq), engineLease: beat.kind === 'keep' ? head.engineLease : fresh },
+        mod: revision,
+        beat: beat.kind === 'keep' ? before.beat : fresh,
+        guard: null,
+      }
+      facts.claims.set(resource, after)
+    }
+    facts.remaining = remaining
+  }
+
+  /** Engine leases that nothing is attached to any more end now, and not when their time is over. */
+  async #forgetEngineLeases(plan: Plan, facts: Facts): Promise<void> {
+    const left = new Set<string>()
+    for (const { before, beat } of plan.changes.values()) {
+      const { lease } = before.head.slot
+      if (lease === null || before.beat === null || beat.kind === 'keep') continue
+      const secs = this.#timing.engineSecs(lease)
+      if (secs !== null && this.#sharedLease(lease.holder, secs) !== before.beat) left.add(before.beat)
+    }
+    for (const { beat } of facts.claims.values()) if (beat !== null) left.delete(beat)
+    await Promise.all([...left].map(id => this.#engine.revoke(id)))
+  }
+
+  // ── effects ──
+
+  /** Runs the effect if everything is still as it was decided on. It runs once, whatever becomes of the records after it. */
+  async #checkThen(plan: Plan, facts: Facts, options: TransactOptions, outcome: Outcome, progress: Progress): Promise<boolean> {
+    if (options.effect === undefined || progress.effectRan) return true
+    if (facts.isRead) {
+      const { body } = await this.gateway.call<TxnAnswer>('/v3/kv/txn', { compare: comparesOf(plan, facts, this.names) })
+      if (body.succeeded !== true) return false
+    }
+    options.effect(outcome)
+    progress.effectRan = true
+    return true
+  }
+
+  // ── weighing ──
+
+  /** The first of two looks: from now on an eviction is being weighed, unless the holder speaks. Who else did the same is as good. */
+  async #weigh(facts: Facts): Promise<void> {
+    const guards = new Map<number, Promise<string>>()
+    const guardFor = (secs: number): Promise<string> => {
+      const known = guards.get(secs) ?? this.#engine.ensure(null, secs)
+      guards.set(secs, known)
+      return known
+    }
+    for (const lease of facts.suspects.values()) {
+      // oxlint-disable-next-line no-await-in-loop -- hardly ever more than one, and a sweep has time
+      const revision = await this.#suspect(facts, lease, await guardFor(this.#timing.guardSecs(lease.ttlSecs)))
+      if (revision !== null) facts.revision = Math.max(facts.revision, revision)
+    }
+  }
+
+  async #suspect(facts: Facts, lease: Lease, guard: string): Promise<number | null> {
+    const { resource, token } = lease
+    const claim = facts.claims.get(resource)
+    if (claim === undefined) return null
+    const head = { ...claim.head, suspect: token }
+    const compare = [
+      unchanged(this.names.cfg, facts.settingsMod),
+      unchanged(this.names.head(resource), claim.mod),
+      absent(this.names.beat(resource)),
+    ]
+    const success = [put(this.names.head(resource), headToValue(head, facts.base)), put(this.names.guard(resource), '1', guard)]
+    const { body } = await this.gateway.call<TxnAnswer>('/v3/kv/txn', { compare, success })
+    return body.succeeded === true ? revisionOf(body) : null
+  }
+}
+
+/** What is bound to a process gets a short TTL: that it died cannot be proven to another machine. */
+function shortened(decision: Decision, { bind }: TransactOptions): Decision {
+  if (bind !== true || !decision.ok) return decision
+  const short = (secs: number): number => (secs === 0 ? boundSecs : Math.min(secs, boundSecs))
+  const operations = decision.operations.map(each => (isOwnership(each) ? { ...each, ttlSecs: short(each.ttlSecs) } : each))
+  return { ...decision, operations }
+}
+
+/** The records with the position that their transaction got. */
+const settledEntries = ({ entries }: Plan, facts: Facts): readonly Entry[] => entries.map(entry => ({ ...entry, seq: facts.lastSeq }))
+
+const encoder = new TextEncoder()
+
+/** An id for an engine lease, the same for everybody who names these words: 60 bits, decimal, never 0. */
+const idOf = (words: readonly string[]): string =>
+  BigInt(`0x1${sha256Hex(encoder.encode(JSON.stringify(words)), 16).slice(0, 14)}`).toString()
+
+function busy(location: string): Fault {
+  return new Fault('unavailable', `too many others change the same leases in ${location} at this moment`, {
+    hint: 'try again',
+    details: { outcome: 'nothing_changed' },
+  })
+}
+
+/** etcd's own "no" to a write, as a fault of the world. */
+function engineFault(error: unknown): unknown {
+  const details = { outcome: 'nothing_changed' }
+  if (isEngineError(error, codes.exhausted))
+    return new Fault('unavailable', `etcd takes no more writes: ${error.message}`, {
+      hint: 'make room: etcdctl compact, defrag, alarm disarm; see docs/etcd.md',
+      details,
+      cause: error,
+    })
+  if (isEngineError(error, codes.denied))
+    return new Fault('unavailable', `etcd denies this user: ${error.message}`, {
+      hint: 'the role needs to read and write the prefix of the space; see docs/etcd.md',
+      details,
+      cause: error,
+    })
+  return error
+}

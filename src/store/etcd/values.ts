@@ -1,0 +1,165 @@
+import { Fault } from '../../core/fault.ts'
+import { emptySlot } from '../../core/lease.ts'
+import type { Slot } from '../../core/lease.ts'
+import type { Entry } from '../../core/operation.ts'
+import { schemaVersion } from '../../core/operation.ts'
+import {
+  entryFromWire,
+  entryToWire,
+  leaseFromStored,
+  leaseToStored,
+  pastFromStored,
+  pastToStored,
+  sessionFromWire,
+  sessionToWire,
+} from '../../core/wire.ts'
+import type { Pair } from './messages.ts'
+
+// What the values say. A position is the revision of a transaction, which nobody knows before it is done: what a transaction itself makes
+// is written without its position, and is read as the revision that it was written at. A later write of the same value fills it in.
+
+/** The position of the transaction that is being made. */
+export const here = Number.POSITIVE_INFINITY
+
+const orNull = (position: number): number | null => (position === here ? null : position)
+
+/** What holds for the space as a whole. */
+export interface SpaceSettings {
+  readonly space: string
+  /** Added to etcd's revisions: raised when a log with larger positions is moved in, or a backup is restored. */
+  readonly tokenBase: number
+  readonly minWriter: number
+  readonly limits: { readonly max_indefinite_leases_per_agent: number; readonly max_indefinite_leases_per_repo: number }
+  /** Where the leases went, when they were moved elsewhere; then nothing is written here any more. */
+  readonly movedTo: string | null
+}
+
+/** Version of the layout that this code reads and writes. */
+const layoutVersion = 1
+
+export const settingsToValue = (settings: SpaceSettings): string =>
+  JSON.stringify({
+    schema_version: layoutVersion,
+    space: settings.space,
+    token_base: settings.tokenBase,
+    min_writer: settings.minWriter,
+    limits: settings.limits,
+    moved_to: settings.movedTo,
+  })
+
+/** Throws `unavailable` for what a newer version wrote. */
+export function settingsFromValue(value: string, shown: string): SpaceSettings {
+  const wire = JSON.parse(value)
+  if (wire.schema_version > layoutVersion)
+    throw new Fault('unavailable', `${shown} was made by a newer Leasehold`, {
+      hint: 'upgrade leasehold',
+      details: { outcome: 'nothing_changed' },
+    })
+  return {
+    space: wire.space,
+    tokenBase: wire.token_base,
+    minWriter: wire.min_writer,
+    limits: wire.limits,
+    movedTo: wire.moved_to ?? null,
+  }
+}
+
+/** A key as it is stored. */
+export interface Head {
+  readonly slot: Slot
+  /** How many records there are about this key. */
+  readonly n: number
+  /** Records before this one are no longer kept. */
+  readonly logFrom: number
+  /** The engine lease that its beat is attached to; null without an owner, or where silence means nothing. */
+  readonly engineLease: string | null
+  /** The token whose holder was found silent: an eviction is being weighed, or was. */
+  readonly suspect: number | null
+}
+
+export const emptyHead: Head = { slot: emptySlot, n: 0, logFrom: 1, engineLease: null, suspect: null }
+
+/** `base` is what the positions of this transaction are counted from. */
+export function headToValue({ slot: { lease, past, session }, n, logFrom, engineLease, suspect }: Head, base: number): string {
+  return JSON.stringify({
+    v: layoutVersion,
+    base,
+    n,
+    log_from: logFrom,
+    engine_lease: engineLease,
+    suspect,
+    lease: lease === null ? null : { ...leaseToStored(lease), token: orNull(lease.token) },
+    past: past === null ? null : { ...pastToStored(past), ended_seq: orNull(past.endedSeq) },
+    ...(session === null ? {} : { session: sessionToWire(session) }),
+  })
+}
+
+export function headFromPair({ value, mod }: Pair): Head {
+  if (mod === 0) return emptyHead
+  const wire = JSON.parse(value)
+  refuseNewer(wire.v)
+  const position = wire.base + mod
+  const { lease, past, session = null } = wire
+  return {
+    slot: {
+      lease: lease === null ? null : leaseFromStored({ ...lease, token: lease.token ?? position }),
+      past: past === null ? null : pastFromStored({ ...past, ended_seq: past.ended_seq ?? position }),
+      session: session === null ? null : sessionFromWire(session),
+    },
+    n: wire.n,
+    logFrom: wire.log_from,
+    engineLease: wire.engine_lease,
+    suspect: wire.suspect,
+  }
+}
+
+function refuseNewer(version: number): void {
+  if (version <= layoutVersion) return
+  throw new Fault('unavailable', 'this space has records of a newer Leasehold', {
+    hint: 'upgrade leasehold',
+    details: { outcome: 'nothing_changed' },
+  })
+}
+
+/** A record as it is read back. */
+export interface Logged {
+  readonly entry: Entry
+  /** Orders the records of one transaction. */
+  readonly index: number
+  /** Which transaction wrote it: its maker knows it again by this when the answer was lost. */
+  readonly transaction: string
+  /** The same record under another of its keys is the one that counts in the whole history. */
+  readonly isCopy: boolean
+}
+
+/** An ownership's token is its own position, so it is left out with it; other records name a token that is known. */
+export const logToValue = ({ entry, index, transaction, isCopy }: Logged, base: number): string =>
+  JSON.stringify({ base, index, transaction, ...(isCopy ? { copy: true } : {}), ...entryToWire(entry), seq: orNull(entry.seq) })
+
+/** Null for a record that this version does not understand. */
+export function logFromPair({ value, mod }: Pair): Logged | null {
+  const wire = JSON.parse(value)
+  if (wire.schema_version > schemaVersion) return null
+  const entry = entryFromWire({ ...wire, seq: wire.seq ?? wire.base + mod })
+  return entry === null ? null : { entry, index: wire.index, transaction: wire.transaction, isCopy: wire.copy === true }
+}
+
+/** An indefinite ownership, as the limits count it. */
+export interface Counted {
+  readonly token: number
+  readonly agentId: string
+  readonly resource: string
+}
+
+export const countedToValue = (counted: readonly Counted[], base: number): string =>
+  JSON.stringify({ base, indefinite: counted.map(({ token, agentId, resource }) => [orNull(token), agentId, resource]) })
+
+export function countedFromPair({ value, mod }: Pair): readonly Counted[] {
+  if (mod === 0) return []
+  const { base, indefinite } = JSON.parse(value)
+  return indefinite.map(([token, agentId, resource]: [number | null, string, string]) => ({
+    token: token ?? base + mod,
+    agentId,
+    resource,
+  }))
+}
