@@ -3,12 +3,15 @@ import { Fault } from '../../core/fault.ts'
 import type { ErrorCode } from '../../core/fault.ts'
 import type { Instant, Lease, Standing } from '../../core/lease.ts'
 import { isStale, standingOf } from '../../core/lease.ts'
-import type { Refusal } from '../../core/refusal.ts'
+import type { Refusal, Reservation } from '../../core/refusal.ts'
 import { blockerOf, refusalCode, retryAfterMs, wordRefusal } from '../../core/refusal.ts'
 import type { Wire } from '../../core/wire.ts'
 import { holderToWire, leaseToWire, remainingSecs } from '../../core/wire.ts'
+import { launchedWith, sessionStanding } from '../../core/session.ts'
+import type { Session, SessionStanding } from '../../core/session.ts'
 import { vitality } from '../../host/process.ts'
 import type { Reading } from '../../store/store.ts'
+import { openCommand, shownStanding } from '../session/open.ts'
 
 /** What went wrong, as it goes on the wire. */
 export interface ErrorDocument {
@@ -37,14 +40,32 @@ function detailsOf(refusal: Refusal, lease: Lease | null, now: Instant): Wire {
   const pending = refusal.kind === 'reserved' || lease?.state === 'pending'
   return {
     ...(lease === null ? {} : { lease: shownLease(lease, now, false), stale: isStale(lease, now) }),
-    ...(refusal.kind === 'reserved'
-      ? { resource: refusal.reservation.resource, launcher_pid: refusal.reservation.pid, age_secs: refusal.reservation.ageMs / 1000 }
-      : {}),
+    ...(refusal.kind === 'reserved' ? reservedDetails(refusal.reservation) : {}),
+    ...('session' in refusal ? sessionDetails(refusal.session, refusal.standing) : {}),
     ...(pending ? { pending: true } : {}),
     ...('resource' in refusal ? { resource: refusal.resource } : {}),
     ...(retryMs === null ? {} : { retry_after_secs: Math.ceil(retryMs) / 1000 }),
   }
 }
+
+const reservedDetails = ({ resource, launchId, role, pid, launcherAlive, agent, ageMs }: Reservation): Wire => ({
+  resource,
+  launch_id: launchId || null,
+  role: role || null,
+  launcher_pid: pid,
+  launcher_alive: launcherAlive,
+  agent_pid: agent?.pid ?? null,
+  age_secs: ageMs / 1000,
+})
+
+const sessionDetails = (session: Session, standing: SessionStanding): Wire => ({
+  session_id: session.sessionId,
+  session_name: session.name,
+  role: session.role,
+  session_standing: shownStanding(standing),
+  stale: standing === 'stale',
+  open: openCommand(session, shownStanding(standing)),
+})
 
 /** A lease on the wire with the standing it has now. `boundDead`: its process is proven dead. */
 export const shownLease = (lease: Lease, now: Instant, boundDead: boolean): Wire =>
@@ -57,6 +78,16 @@ export const shownLease = (lease: Lease, now: Instant, boundDead: boolean): Wire
 export const provenDead = (lease: Lease, view: Reading): boolean =>
   lease.binding === null ? lease.holder.witness !== null && vitality(lease.holder.witness) === 'dead' : view.boundDead(lease)
 
+/** A claim whose agent can be started again counts like one whose agent works. */
+const launchedStandings: Readonly<Record<SessionStanding, Standing>> = { live: 'live', restorable: 'live', stale: 'stale', gone: 'dead' }
+
+/** The standing of a lease now. Of a launched claim facts decide, and not its deadline: that alone never ends it. */
+export function standingNow(lease: Lease, view: Reading): Standing {
+  const session = launchedWith(lease, view)
+  if (session === null) return standingOf(lease, view.now, provenDead(lease, view))
+  return launchedStandings[sessionStanding(session, lease, view)]
+}
+
 /** A lease as a reader finds it. */
 export interface Seen {
   readonly lease: Lease
@@ -67,7 +98,7 @@ export interface Seen {
 
 export const seeLease = (lease: Lease, view: Reading): Seen => ({
   lease,
-  standing: standingOf(lease, view.now, provenDead(lease, view)),
+  standing: standingNow(lease, view),
   leftSecs: remainingSecs(lease, view.now),
   now: view.now,
 })

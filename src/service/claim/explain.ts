@@ -1,24 +1,27 @@
 import type { Lease } from '../../core/lease.ts'
-import { isExpired, isStale, remainingMs, standingOf } from '../../core/lease.ts'
+import { isExpired, isStale, remainingMs } from '../../core/lease.ts'
 import { inWords } from '../../core/refusal.ts'
 import { isPath, pathsOverlap } from '../../core/resource.ts'
 import { isoFromMs } from '../../core/time.ts'
 import type { Wire } from '../../core/wire.ts'
 import { processState, vitality } from '../../host/process.ts'
 import type { Reading } from '../../store/store.ts'
-import { provenDead, readLease } from './answer.ts'
+import { readLease, standingNow } from './answer.ts'
+import { pendingFor, pendingToWire } from './pending.ts'
+import type { Pending } from './pending.ts'
 
 /** `lh why`: who holds it, what proves that they live, what would free it and when, and the next command. */
 export function explainResource(resource: string, view: Reading): Wire {
   const lease = view.lease(resource) ?? overlapping(resource, view)
-  if (lease === null) return explainFree(resource, view)
-  const dead = provenDead(lease, view)
+  const pending = pendingFor(lease?.resource ?? resource, view)
+  if (lease === null) return pending === null ? explainFree(resource, view) : explainPending(resource, pending, view)
   return {
     ok: true,
     resource,
-    standing: standingOf(lease, view.now, dead),
+    standing: standingNow(lease, view),
     lease: readLease(lease, view),
-    pending: lease.state === 'pending',
+    session: null,
+    pending: pending === null ? null : pendingToWire(pending),
     evidence: evidenceOf(lease, view),
     frees_when: freesWhen(lease, view),
     next: nextCommand(lease, view),
@@ -45,10 +48,34 @@ function explainFree(resource: string, view: Reading): Wire {
     resource,
     standing: 'free',
     lease: null,
-    pending: false,
+    session: null,
+    pending: null,
     evidence: last,
     frees_when: 'it is free now',
     next: `lh claim acquire ${resource}`,
+    warnings: view.warnings,
+  }
+}
+
+/** A launch in flight: nobody holds it yet, and nobody else may. */
+function explainPending(resource: string, pending: Pending, view: Reading): Wire {
+  const { agentId, role, launcherPid, launcherAlive, agentPid, ageMs, open } = pending
+  return {
+    ok: true,
+    resource,
+    standing: 'pending',
+    lease: null,
+    session: null,
+    pending: pendingToWire(pending),
+    evidence: [
+      `${agentId}${role === null ? '' : ` (role ${role})`} has been in launch for ${inWords(ageMs)}`,
+      launcherPid === null ? 'its launcher is not known' : `its launcher, process ${launcherPid}, is ${launcherAlive ? 'alive' : 'gone'}`,
+      agentPid === null ? 'no agent was started yet' : `process ${agentPid} was started as its agent`,
+    ],
+    frees_when: launcherAlive
+      ? 'when its launch fails; when it succeeds it becomes a claim'
+      : 'when what its launcher left running has ended: nobody is left who could make a claim of it',
+    next: open ?? `lh claim acquire ${resource} --wait`,
     warnings: view.warnings,
   }
 }

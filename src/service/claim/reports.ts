@@ -8,6 +8,7 @@ import { holderToWire } from '../../core/wire.ts'
 import type { Reading } from '../../store/store.ts'
 import { readLease, seeLease, seenToWire } from './answer.ts'
 import type { Seen } from './answer.ts'
+import { listedPending, pendingOf, pendingToWire } from './pending.ts'
 
 /** In the order of their keys; comparing the keys alone is left to V8, which is faster at it than at calling a comparison. */
 function seeAll(leases: Iterable<Lease>, view: Reading): readonly Seen[] {
@@ -19,12 +20,12 @@ function seeAll(leases: Iterable<Lease>, view: Reading): readonly Seen[] {
 /** Every live lease of the repository, any kind, any holder. Expired ones that nobody evicted yet are shown as such. */
 export const listedLeases = (view: Reading): readonly Seen[] => seeAll(view.all(), view)
 
-export const listDocument = (leases: readonly Seen[], { warnings }: Reading): Wire => ({
+export const listDocument = (leases: readonly Seen[], view: Reading): Wire => ({
   ok: true,
   leases: leases.map(seenToWire),
   count: leases.length,
-  pending: [],
-  warnings,
+  pending: listedPending(view).map(pendingToWire),
+  warnings: view.warnings,
 })
 
 /** The leases of one resource or one agent; everything when neither is named. */
@@ -36,8 +37,9 @@ export function leasesOf(view: Reading, resource: string | null, agentId: string
   )
 }
 
-export function statusDocument(leases: readonly Seen[], { warnings }: Reading, resource: string | null, agentId: string | null): Wire {
-  return { ok: true, leases: leases.map(seenToWire), count: leases.length, pending: [], resource, agent: agentId, warnings }
+export function statusDocument(leases: readonly Seen[], view: Reading, resource: string | null, agentId: string | null): Wire {
+  const pending = pendingOf(view, resource, agentId).map(pendingToWire)
+  return { ok: true, leases: leases.map(seenToWire), count: leases.length, pending, resource, agent: agentId, warnings: view.warnings }
 }
 
 /** Is this the current token, and not expired? Throws `superseded` otherwise: whoever has it must stop. */

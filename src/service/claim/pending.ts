@@ -1,0 +1,82 @@
+import type { Lease } from '../../core/lease.ts'
+import type { Reservation } from '../../core/refusal.ts'
+import { nameOf } from '../../core/resource.ts'
+import type { Wire } from '../../core/wire.ts'
+import type { Reading } from '../../store/store.ts'
+import { provenDead } from './answer.ts'
+
+// Launches in flight. On files they are locks that no record knows; where a store has no such locks, leases that are still pending.
+
+/** A launch in flight as a reader finds it. */
+export interface Pending {
+  readonly resource: string
+  readonly launchId: string | null
+  readonly role: string | null
+  /** Who will hold it. */
+  readonly agentId: string
+  readonly launcherPid: number | null
+  readonly launcherAlive: boolean
+  readonly agentPid: number | null
+  readonly ageMs: number
+  /** The command that ends what a dead launcher left behind; null while there is a launcher. */
+  readonly open: string | null
+}
+
+export const pendingToWire = (pending: Pending): Wire => ({
+  resource: pending.resource,
+  launch_id: pending.launchId,
+  role: pending.role,
+  agent_id: pending.agentId,
+  launcher_pid: pending.launcherPid,
+  launcher_alive: pending.launcherAlive,
+  agent_pid: pending.agentPid,
+  age_secs: Math.round(pending.ageMs) / 1000,
+  open: pending.open,
+})
+
+const fromLock = ({ resource, launchId, role, agentId, pid, launcherAlive, agent, ageMs }: Reservation): Pending => ({
+  resource,
+  launchId: launchId || null,
+  role: role || null,
+  agentId,
+  launcherPid: pid,
+  launcherAlive,
+  agentPid: agent?.pid ?? null,
+  ageMs,
+  open: launcherAlive ? null : `lh session end ${nameOf(resource)}`,
+})
+
+/** A reservation that is a record lapses by itself, so nobody has to end it. */
+const fromRecord = (lease: Lease, view: Reading): Pending => ({
+  resource: lease.resource,
+  launchId: lease.holder.sessionId,
+  role: null,
+  agentId: lease.holder.agentId,
+  launcherPid: lease.holder.witness?.pid ?? null,
+  launcherAlive: !provenDead(lease, view),
+  agentPid: null,
+  ageMs: Math.max(0, view.now.wall - lease.acquiredAt),
+  open: null,
+})
+
+/** Every launch in flight, in the order of their keys. */
+export function listedPending(view: Reading): readonly Pending[] {
+  const found = new Map<string, Pending>()
+  for (const reservation of view.reservations()) found.set(reservation.resource, fromLock(reservation))
+  for (const lease of view.all()) if (lease.state === 'pending') found.set(lease.resource, fromRecord(lease, view))
+  return [...found.keys()].toSorted().map(key => found.get(key)!)
+}
+
+/** The launches in flight of one resource or one agent; all when neither is named. */
+export const pendingOf = (view: Reading, resource: string | null, agentId: string | null): readonly Pending[] =>
+  listedPending(view).filter(
+    pending => (resource ?? pending.resource) === pending.resource && (agentId ?? pending.agentId) === pending.agentId,
+  )
+
+/** The launch in flight that holds a key, or null. */
+export function pendingFor(resource: string, view: Reading): Pending | null {
+  const reservation = view.reservation(resource)
+  if (reservation !== null) return fromLock(reservation)
+  const lease = view.lease(resource)
+  return lease?.state === 'pending' ? fromRecord(lease, view) : null
+}

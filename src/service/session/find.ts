@@ -1,0 +1,66 @@
+import { Fault } from '../../core/fault.ts'
+import type { Session } from '../../core/session.ts'
+import type { Reading, Store } from '../../store/store.ts'
+
+// Which session is meant by what somebody typed.
+
+/** A beginning that is shorter names nothing. */
+const leastPrefix = 4
+
+/** The slug of a ticket's id. */
+const slugOf = (ticket: string): string => ticket.replace(/^\d{8}-\d{6}-/, '')
+
+/** One way to read a spelling; what an earlier one finds counts. */
+type Way = (session: Session, text: string) => boolean
+
+const ways: readonly Way[] = [
+  ({ name }, text) => name.toLowerCase() === text,
+  ({ sessionId }, text) => sessionId.toLowerCase() === text,
+  ({ clientSessionIds }, text) => clientSessionIds.some(id => id.toLowerCase() === text),
+  ({ relatedTickets }, text) => relatedTickets.includes(text) || relatedTickets.some(ticket => slugOf(ticket) === text),
+  ({ sessionId, relatedTickets }, text) =>
+    text.length >= leastPrefix && (sessionId.toLowerCase().startsWith(text) || relatedTickets.some(ticket => ticket.startsWith(text))),
+]
+
+/**
+ * The sessions that a spelling may mean: a name, a full id, what the client calls it, its ticket (id or slug), or the beginning of an id.
+ * Several only where the best way to read it finds several.
+ */
+export function matchSessions(sessions: readonly Session[], spelling: string): readonly Session[] {
+  const text = spelling.toLowerCase().replace(/^ticket:/, '')
+  for (const way of ways) {
+    const found = sessions.filter(session => way(session, text))
+    if (found.length > 0) return found
+  }
+  return []
+}
+
+/** The one session that is meant, of those that have not ended. Throws `not_found`, and `usage` when several may be meant. */
+export const findSession = (view: Reading, spelling: string): Session => theOnly(matchSessions([...view.sessions()], spelling), spelling)
+
+/** As `findSession`; where no session fits, one that has ended, as the history has it. */
+export async function findAnySession(store: Store, view: Reading, spelling: string): Promise<Session> {
+  const found = matchSessions([...view.sessions()], spelling)
+  return theOnly(found.length > 0 ? found : matchSessions(await endedSessions(store), spelling), spelling)
+}
+
+async function endedSessions(store: Store): Promise<readonly Session[]> {
+  const last = new Map<string, Session>()
+  for await (const { operation } of store.history())
+    if ('sessions' in operation) for (const session of operation.sessions ?? []) last.set(session.sessionId, session)
+  return [...last.values()].filter(({ state }) => state === 'ended')
+}
+
+function theOnly(found: readonly Session[], spelling: string): Session {
+  const [first, ...others] = found
+  if (first === undefined) {
+    throw new Fault('not_found', `there is no session ${JSON.stringify(spelling)}`, { hint: 'those that there are: lh session list' })
+  }
+  if (others.length === 0) return first
+  const candidates = found.map(({ sessionId }) => sessionId)
+  const named = found.map(({ sessionId, name, state }) => `${sessionId} (${name}, ${state})`)
+  throw new Fault('usage', `${JSON.stringify(spelling)} may mean ${found.length} sessions`, {
+    hint: `say which by its id: ${named.join(', ')}`,
+    details: { candidates },
+  })
+}

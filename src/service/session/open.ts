@@ -1,0 +1,22 @@
+import type { Session, SessionStanding } from '../../core/session.ts'
+
+/** What a session is called where it is shown: facts first, and one that is over is over. */
+export type ShownStanding = 'live' | 'restorable' | 'stale' | 'dead' | 'ended'
+
+export const shownStanding = (standing: SessionStanding): ShownStanding => (standing === 'gone' ? 'dead' : standing)
+
+/** The command that opens a session again, ends it, or says where it works; null when it is over. */
+export function openCommand({ name }: Pick<Session, 'name'>, standing: ShownStanding): string | null {
+  switch (standing) {
+    case 'live':
+      return `lh session show ${name}`
+    case 'restorable':
+      return `lh session resume ${name}`
+    case 'stale':
+      return `lh session reclaim ${name} --reason "…"`
+    case 'dead':
+      return `lh session end ${name}`
+    case 'ended':
+      return null
+  }
+}

@@ -1,0 +1,75 @@
+import type { Lease } from '../../core/lease.ts'
+import { launchedWith, sessionStanding } from '../../core/session.ts'
+import type { Session } from '../../core/session.ts'
+import type { Wire } from '../../core/wire.ts'
+import { sessionToWire } from '../../core/wire.ts'
+import type { Reading } from '../../store/store.ts'
+import { readLease } from '../claim/answer.ts'
+import { factsOf } from './facts.ts'
+import { openCommand, shownStanding } from './open.ts'
+import type { ShownStanding } from './open.ts'
+
+/** A session as a reader finds it. */
+export interface SeenSession {
+  readonly session: Session
+  readonly standing: ShownStanding
+  readonly facts: readonly string[]
+  /** Everything that is held in it. */
+  readonly leases: readonly Lease[]
+  /** The command that opens or ends it. */
+  readonly open: string | null
+}
+
+/** What is held in each session. */
+function leasesBySession(view: Reading): ReadonlyMap<string, readonly Lease[]> {
+  const held = new Map<string, Lease[]>()
+  for (const lease of view.all()) {
+    const { sessionId } = lease.holder
+    if (sessionId === null) continue
+    const others = held.get(sessionId)
+    if (others === undefined) held.set(sessionId, [lease])
+    else others.push(lease)
+  }
+  return held
+}
+
+function see(session: Session, leases: readonly Lease[], view: Reading): SeenSession {
+  const claim = leases.find(lease => launchedWith(lease, view)?.sessionId === session.sessionId) ?? null
+  const standing = session.state === 'ended' ? 'ended' : shownStanding(sessionStanding(session, claim, view))
+  return { session, standing, facts: factsOf(session, claim, view), leases, open: openCommand(session, standing) }
+}
+
+/** A session, and what is known of it now. */
+export const seeSession = (session: Session, view: Reading): SeenSession =>
+  see(session, leasesBySession(view).get(session.sessionId) ?? [], view)
+
+/** Every session that has not ended, the oldest first. */
+export function listedSessions(view: Reading): readonly SeenSession[] {
+  const sessions = [...view.sessions()]
+  if (sessions.length === 0) return []
+  const leases = leasesBySession(view)
+  return sessions
+    .toSorted((a, b) => (a.sessionId < b.sessionId ? -1 : 1))
+    .map(session => see(session, leases.get(session.sessionId) ?? [], view))
+}
+
+/** A session as every command shows it. */
+export const seenSessionToWire = ({ session, standing, facts, leases, open }: SeenSession, view: Reading): Wire => ({
+  ...sessionToWire(session),
+  standing,
+  facts,
+  leases: leases.map(lease => readLease(lease, view)),
+  open,
+})
+
+/** `lh session list` */
+export function sessionListDocument(sessions: readonly SeenSession[], view: Reading): Wire {
+  return { ok: true, sessions: sessions.map(seen => seenSessionToWire(seen, view)), count: sessions.length, warnings: view.warnings }
+}
+
+/** `lh session show` */
+export const sessionDocument = (seen: SeenSession, view: Reading): Wire => ({
+  ok: true,
+  session: seenSessionToWire(seen, view),
+  warnings: view.warnings,
+})
