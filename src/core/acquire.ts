@@ -4,7 +4,7 @@ import type { Decision } from './decision.ts'
 import { isExpired, isFinal, sameHolder } from './lease.ts'
 import type { Lease } from './lease.ts'
 import type { BeatOperation, Operation, OwnershipOperation } from './operation.ts'
-import { autoEvict, beatOn, endOfTime, indefiniteRefusal, isLeftBehind, membersOf } from './ownership.ts'
+import { autoEvict, beatOn, endOfTime, evictInto, indefiniteRefusal, isLeftBehind } from './ownership.ts'
 import type { Evictable } from './ownership.ts'
 import { bounds, isTtl } from './policy.ts'
 import type { Policy } from './policy.ts'
@@ -29,13 +29,14 @@ export function acquire(command: Acquire, view: View, policy: Policy): Decision 
     if (refusal !== null) return refuse(refusal)
   }
   const beats = beatsOf(command, mine, view)
-  const evictions = evictable.map(({ members, reason }) => autoEvict(members, reason, command.holder.agentId))
+  const evictions = evictable.map(({ members, reason, session }) => autoEvict(members, reason, command.holder.agentId, session))
   const operations = [...evictions, ...beats, ...(wanted.length === 0 ? [] : [grant(command, wanted, ttlSecs, policy)])]
   return accept(underOpId(operations, command.opId), {
     resources: command.resources,
     alreadyHeld: wanted.length === 0,
     late: mine.some(lease => isExpired(lease, view.now)),
     ended: evictable.flatMap(({ members }) => members),
+    endedSessions: evictable.map(({ session }) => session).filter(session => session !== null),
   })
 }
 
@@ -102,7 +103,7 @@ function surveyAll(command: Acquire, view: View): Survey | { readonly refusal: R
     for (const lease of inTheWay(command, key, own, view)) {
       const end = endOfTime(lease, view)
       if (!('reason' in end)) return { refusal: end.refusal ?? blocked(command, lease, key) }
-      if (!evictable.has(lease.token)) evictable.set(lease.token, { members: membersOf(lease, view), reason: end.reason })
+      if (!evictable.has(lease.token)) evictInto(evictable, lease, end, view)
     }
   }
   // A stranger with proof may keep one key of an ownership and be in the way of another: it cannot be renewed and evicted in one step.

@@ -2,9 +2,11 @@ import type { Allow, ForceEvict, Sweep } from './command.ts'
 import { accept, refuse } from './decision.ts'
 import type { Decision } from './decision.ts'
 import { find } from './holding.ts'
-import type { EvictOperation } from './operation.ts'
-import { autoEvict, endOfTime, membersOf } from './ownership.ts'
+import type { EvictOperation, Operation } from './operation.ts'
+import { autoEvict, endOfTime, evictInto, membersOf } from './ownership.ts'
 import type { Evictable } from './ownership.ts'
+import { claimsOf, endedSession, sessionStanding } from './session.ts'
+import type { Session } from './session.ts'
 import type { View } from './view.ts'
 
 // What others do to a lease, and to its work.
@@ -40,11 +42,22 @@ export function sweep(command: Sweep, view: View): Decision {
   for (const lease of candidates) {
     if (lease === null || evictable.has(lease.token)) continue
     const end = endOfTime(lease, view)
-    if ('reason' in end) evictable.set(lease.token, { members: membersOf(lease, view), reason: end.reason })
+    if ('reason' in end) evictInto(evictable, lease, end, view)
   }
   const ended = [...evictable.values()]
-  return accept(
-    ended.map(({ members, reason }) => autoEvict(members, reason, command.holder.agentId)),
-    { resources: [], ended: ended.flatMap(({ members }) => members) },
-  )
+  const actor = command.holder.agentId
+  const operations: Operation[] = ended.map(({ members, reason, session }) => autoEvict(members, reason, actor, session))
+  const sessions = command.resource === null ? goneSessions(view) : []
+  if (sessions.length > 0) operations.push({ op: 'session', opId: null, actor, sessions })
+  return accept(operations, {
+    resources: [],
+    ended: ended.flatMap(({ members }) => members),
+    endedSessions: [...ended.map(({ session }) => session).filter(session => session !== null), ...sessions],
+  })
 }
+
+/** Sessions that are gone and have no claim with which they would end. */
+const goneSessions = (view: View): readonly Session[] =>
+  [...view.sessions()]
+    .filter(session => claimsOf(session, view).length === 0 && sessionStanding(session, null, view) === 'gone')
+    .map(session => endedSession(session, 'holder-dead', view))

@@ -123,7 +123,9 @@ export function transfer(command: Transfer, view: View, policy: Policy): Decisio
   if (sameHolder(lease.holder, command.to)) return refuse({ kind: 'same-holder', lease })
   const collision = collisionOf(lease, command.to, view)
   if (collision !== null) return refuse(collision)
-  const ttlSecs = command.ttlSecs ?? lease.ttlSecs
+  // A claim without a deadline because its agent could be started again gets one with another agent.
+  const kept = launchedWith(lease, view)?.state === 'restorable'
+  const ttlSecs = command.ttlSecs ?? (kept ? policy.ttlSecs : lease.ttlSecs)
   if (ttlSecs === 0) {
     const refusal = indefiniteRefusal(command.to.agentId, command.reason, view, policy, { except: lease.token })
     if (refusal !== null) return refuse(refusal)
@@ -141,7 +143,7 @@ export function transfer(command: Transfer, view: View, policy: Policy): Decisio
   return accept([sessions.length === 0 ? operation : { ...operation, sessions }], { resources: operation.resources, ended: members })
 }
 
-/** A launched claim goes to another session with the peers that its work has, and its own session stays their peer. */
+/** A launched claim goes to another session with the peers that its work has, known on both sides, and its own session stays their peer. */
 function handedOn(members: readonly Lease[], to: Session | null, view: View): readonly Session[] {
   const from = launchedWith(members[0]!, view)
   const tickets = members.filter(({ resource }) => kindOf(resource) === 'ticket').map(({ resource }) => nameOf(resource))
@@ -153,6 +155,10 @@ function handedOn(members: readonly Lease[], to: Session | null, view: View): re
   if (to !== null) {
     const peers = from === null ? to.peers : union(to.peers, [from.sessionId, ...from.peers.filter(peer => peer !== to.sessionId)])
     sessions.push({ ...to, relatedTickets: union(to.relatedTickets, tickets), peers })
+    for (const id of from?.peers ?? []) {
+      const peer = id === to.sessionId ? null : view.session(id)
+      if (peer !== null) sessions.push({ ...peer, peers: union(peer.peers, [to.sessionId]) })
+    }
   }
   return sessions
 }

@@ -7,7 +7,7 @@ import type { Lease } from './lease.ts'
 import type { Operation } from './operation.ts'
 import { autoEvict, beatOn, membersOf, subjectOf } from './ownership.ts'
 import type { Policy } from './policy.ts'
-import { launchedWith, sessionStanding, union } from './session.ts'
+import { claimsOf, endedSession, sessionStanding, union } from './session.ts'
 import type { Session } from './session.ts'
 import type { View } from './view.ts'
 
@@ -100,7 +100,7 @@ export function resumeSession(command: ResumeSession, view: View, policy: Policy
         ttlSecs: policy.ttlSecs,
         staleSecs: lease.staleSecs,
         branch: lease.branch,
-        reason: lease.reason === restorableReason ? null : lease.reason,
+        reason: lease.reason,
         binding: command.binding,
         from: { holder: lease.holder, token: lease.token, leaseIds: members.map(({ leaseId }) => leaseId) },
         sessions: [after],
@@ -111,16 +111,18 @@ export function resumeSession(command: ResumeSession, view: View, policy: Policy
 }
 
 /** What the note of a claim says while its agent could be started again. */
-const restorableReason = 'restorable'
+const restorableNote = 'restorable'
 
 /** The agent's process ended. Its claim stays when the client can open the session again, and is given back when it cannot. */
 export function depart(command: Depart, view: View): Decision {
   const session = view.session(command.sessionId)
   if (session === null) return accept([], { resources: [] })
   const lease = launchedLease(session, view)
-  if (command.keep && lease !== null && view.restorable(session)) {
+  // With its ticket done there is nothing to open it for; one that never had a ticket has its own purpose still.
+  if (command.keep && (lease !== null || session.origin !== 'ticket-claim') && view.restorable(session)) {
     const kept: Session = { ...session, state: 'restorable', exitCode: command.exitCode, endReason: null }
-    const beat = beatOn(lease, 'renew', command.holder.agentId, 0, restorableReason, command.opId, view)
+    if (lease === null) return accept([telling(command, [kept])], { resources: [] })
+    const beat = beatOn(lease, 'renew', command.holder.agentId, 0, restorableNote, command.opId, view)
     return accept([{ ...beat, sessions: [kept] }], { resources: beat.resources })
   }
   return endAll(command, session, { reason: command.reason, exitCode: command.exitCode, force: false }, view)
@@ -140,8 +142,9 @@ export function tellSession(command: TellSession, view: View): Decision {
   const session = view.session(command.sessionId)
   if (session === null) return refuse({ kind: 'no-session', sessionId: command.sessionId })
   const clientSessionIds = union(session.clientSessionIds, [command.clientSessionId])
-  if (clientSessionIds.length === session.clientSessionIds.length) return accept([], { resources: [] })
-  return accept([telling(command, [{ ...session, clientSessionIds, resume: command.resume ?? session.resume }])], { resources: [] })
+  const resume = command.resume ?? session.resume
+  if (clientSessionIds.length === session.clientSessionIds.length && resume === session.resume) return accept([], { resources: [] })
+  return accept([telling(command, [{ ...session, clientSessionIds, resume }])], { resources: [] })
 }
 
 interface End {
@@ -153,7 +156,7 @@ interface End {
 /** One record for each ownership of the session; the last tells of its end. */
 function endAll(command: Asked, session: Session, { reason, exitCode, force }: End, view: View): Decision {
   const { opId, holder } = command
-  const ended: Session = { ...session, state: 'ended', endedAt: view.now.wall, endReason: reason, exitCode }
+  const ended: Session = { ...endedSession(session, reason, view), exitCode }
   const ownerships = new Map<number, readonly Lease[]>()
   for (const lease of view.all())
     if (lease.holder.sessionId === session.sessionId && !ownerships.has(lease.token)) ownerships.set(lease.token, membersOf(lease, view))
@@ -172,13 +175,7 @@ function endAll(command: Asked, session: Session, { reason, exitCode, force }: E
 }
 
 /** The claim that a session was launched with, while it has it. */
-export function launchedLease(session: Session, view: View): Lease | null {
-  for (const ticket of session.relatedTickets) {
-    const lease = view.lease(`ticket:${ticket}`)
-    if (lease !== null && launchedWith(lease, view)?.sessionId === session.sessionId) return lease
-  }
-  return null
-}
+export const launchedLease = (session: Session, view: View): Lease | null => claimsOf(session, view)[0] ?? null
 
 function restorable(
   sessionId: string,

@@ -3,7 +3,7 @@ import type { Lease } from './lease.ts'
 import type { BeatOperation, EvictOperation } from './operation.ts'
 import type { Policy } from './policy.ts'
 import type { Refusal } from './refusal.ts'
-import { launchedWith, sessionStanding } from './session.ts'
+import { claimsOf, endedSession, launchedWith, sessionStanding } from './session.ts'
 import type { Session } from './session.ts'
 import { ulidAfter } from './ulid.ts'
 import type { View } from './view.ts'
@@ -13,16 +13,24 @@ import type { View } from './view.ts'
 export interface Evictable {
   readonly members: readonly Lease[]
   readonly reason: 'ttl' | 'holder-dead' | 'reservation-lapsed'
+  /** Ends in the same record, as it is then. */
+  readonly session: Session | null
+}
+
+/** An end that needs no holder; `session` is one that is gone, and all of its claims with it. */
+interface EndOfTime {
+  readonly reason: Evictable['reason']
+  readonly session: Session | null
 }
 
 /** Its process died. Even its own holder starts anew then: a lease bound to the dead would be evicted under the living. */
 export const isLeftBehind = (lease: Lease, view: View): boolean => lease.binding !== null && view.boundDead(lease)
 
 /** May this lease be ended without its holder? If so, why; if it is being watched first, until when. */
-export function endOfTime(lease: Lease, view: View): { readonly reason: Evictable['reason'] } | { readonly refusal: Refusal | null } {
+export function endOfTime(lease: Lease, view: View): EndOfTime | { readonly refusal: Refusal | null } {
   const session = launchedWith(lease, view)
   if (session !== null) return endOfLaunch(lease, session, view)
-  if (isLeftBehind(lease, view)) return { reason: 'holder-dead' }
+  if (isLeftBehind(lease, view)) return { reason: 'holder-dead', session: null }
   const lapse = view.lapse(lease)
   switch (lapse.state) {
     case 'running':
@@ -30,14 +38,25 @@ export function endOfTime(lease: Lease, view: View): { readonly reason: Evictabl
     case 'lapsing':
       return { refusal: { kind: 'lapsing', lease, retryAfterMs: lapse.retryAfterMs } }
     case 'over':
-      return { reason: lease.state === 'pending' ? 'reservation-lapsed' : 'ttl' }
+      return { reason: lease.state === 'pending' ? 'reservation-lapsed' : 'ttl', session: null }
   }
 }
 
 /** A launched claim is not ended by time: facts say whether its agent lives or can be opened again, and where they cannot, a person does. */
 function endOfLaunch(lease: Lease, session: Session, view: View): ReturnType<typeof endOfTime> {
   const standing = sessionStanding(session, lease, view)
-  return standing === 'gone' ? { reason: 'holder-dead' } : { refusal: { kind: 'launched', lease, session, standing } }
+  return standing === 'gone' ? { reason: 'holder-dead', session } : { refusal: { kind: 'launched', lease, session, standing } }
+}
+
+/** Adds what ends when this lease does: its ownership, and of a session that is gone every claim, the session itself with the last. */
+export function evictInto(evictable: Map<number, Evictable>, lease: Lease, { reason, session }: EndOfTime, view: View): void {
+  const claims = session === null ? [lease] : [...claimsOf(session, view), lease]
+  const ending = [...new Map(claims.map(each => [each.token, each])).values()]
+  for (const [index, each] of ending.entries()) {
+    const last = session !== null && index === ending.length - 1
+    const ended = last ? endedSession(session, reason, view) : null
+    evictable.set(each.token, { members: membersOf(each, view), reason, session: ended })
+  }
 }
 
 export function membersOf(lease: Lease, view: View): readonly Lease[] {
@@ -45,7 +64,12 @@ export function membersOf(lease: Lease, view: View): readonly Lease[] {
   return lease.group.resources.map(key => view.lease(key)).filter((member): member is Lease => member?.token === lease.token)
 }
 
-export const autoEvict = (members: readonly Lease[], reason: Evictable['reason'], actor: string): EvictOperation => ({
+export const autoEvict = (
+  members: readonly Lease[],
+  reason: Evictable['reason'],
+  actor: string,
+  ended: Session | null = null,
+): EvictOperation => ({
   op: 'auto-evict',
   opId: null,
   actor,
@@ -53,6 +77,7 @@ export const autoEvict = (members: readonly Lease[], reason: Evictable['reason']
   previousHolder: members[0]!.holder,
   previousToken: members[0]!.token,
   reason,
+  ...(ended === null ? {} : { sessions: [ended] }),
 })
 
 export const subjectOf = (leases: readonly Lease[]): { resources: readonly string[]; leaseIds: readonly string[] } => ({

@@ -3,7 +3,7 @@ import type { Instant, Lease, Past, Witness } from './lease.ts'
 import { isStale, remainingMs } from './lease.ts'
 import { bounds, ttlRange } from './policy.ts'
 import type { Session, SessionStanding } from './session.ts'
-import { nameOf, printable, show } from './resource.ts'
+import { kindOf, nameOf, printable, show } from './resource.ts'
 
 /** A launch in flight: a hold that is not in the log and dies with the process that made it. */
 export interface Reservation {
@@ -117,6 +117,8 @@ export const blockerOf = (refusal: Refusal): Lease | null => ('lease' in refusal
 /** Milliseconds after which asking again may help; null when only somebody's act will. */
 export function retryAfterMs(refusal: Refusal, now: Instant): number | null {
   if (refusal.kind === 'lapsing') return refusal.retryAfterMs
+  // Its deadline ends nothing.
+  if (refusal.kind === 'launched') return null
   const lease = blockerOf(refusal)
   if (lease === null || refusalCode(refusal) !== 'held') return null
   const left = remainingMs(lease, now)
@@ -245,11 +247,16 @@ function wordHeld(lease: Lease, wanted: string, now: Instant): Wording {
 
 function wordLaunched({ lease, session, standing }: Extract<Refusal, { kind: 'launched' }>): Wording {
   const who = `session ${session.name} (role ${session.role}, ${lease.holder.agentId})`
+  const ticket = lease.group?.resources.find(key => kindOf(key) === 'ticket') ?? lease.resource
+  const what = ticket === lease.resource ? ticket : `${lease.resource} is part of ${ticket}, which`
+  const reclaim = standing === 'stale' ? '' : `, and to take it from one that is stale: ${reclaimHint(session)}`
   return {
-    message: `${lease.resource} is claimed by ${who}, which is ${standing}${standingInWords[standing]}`,
-    hint: `${openHint(session, standing)}; see: lh why ${lease.resource}`,
+    message: `${what} is claimed by ${who}, which is ${standing}${standingInWords[standing]}`,
+    hint: `${openHint(session, standing)}; see: lh why ${lease.resource}${reclaim}`,
   }
 }
+
+const reclaimHint = ({ name }: Session): string => `lh session reclaim ${name} --reason "…"`
 
 const standingInWords: Record<SessionStanding, string> = {
   live: '',
@@ -258,14 +265,15 @@ const standingInWords: Record<SessionStanding, string> = {
   gone: ': its agent is dead and cannot be opened again',
 }
 
-function openHint({ name, cwd }: Session, standing: SessionStanding): string {
+function openHint(session: Session, standing: SessionStanding): string {
+  const { name, cwd } = session
   switch (standing) {
     case 'live':
       return `it works in ${cwd}: lh session show ${name}`
     case 'restorable':
       return `open it: lh session resume ${name}, or end it: lh session end ${name}`
     case 'stale':
-      return `make sure that it is gone, then: lh session reclaim ${name} --reason "…"`
+      return `make sure that it is gone, then: ${reclaimHint(session)}`
     case 'gone':
       return `end it: lh session end ${name}`
   }

@@ -1,3 +1,4 @@
+import { isExpired, isStale } from './lease.ts'
 import type { Binding, Lease, Witness } from './lease.ts'
 import type { View } from './view.ts'
 
@@ -67,7 +68,7 @@ export type Life = 'alive' | 'dead' | 'unknown'
 
 /**
  * What a session looks like to somebody who asks now. `gone`: proven dead, and nothing to open again. `stale`: nobody can tell whether
- * it lives, and it has been silent for longer than its TTL.
+ * it lives, and it has been silent for longer than its TTL, or than an indefinite lease may be.
  */
 export type SessionStanding = 'live' | 'restorable' | 'stale' | 'gone'
 
@@ -81,7 +82,7 @@ export function sessionStanding(session: Session, lease: Lease | null, view: Vie
   const life = session.state === 'live' ? view.life(session) : 'dead'
   if (life === 'dead') return view.restorable(session) ? 'restorable' : 'gone'
   if (life === 'alive') return 'live'
-  const silent = lease === null || (lease.deadlineM !== null && view.now.m >= lease.deadlineM)
+  const silent = lease === null || isExpired(lease, view.now) || isStale(lease, view.now)
   return silent ? 'stale' : 'live'
 }
 
@@ -91,5 +92,21 @@ export function launchedWith(lease: Lease, view: View): Session | null {
   const session = sessionId === null || lease.binding === null ? null : view.session(sessionId)
   return session?.binding?.live === lease.binding?.live ? session : null
 }
+
+/** The claims that a session was launched with, or was handed, while it has them: one lease of each. */
+export function claimsOf(session: Session, view: View): readonly Lease[] {
+  return session.relatedTickets
+    .map(ticket => view.lease(`ticket:${ticket}`))
+    .filter(lease => lease !== null)
+    .filter(lease => launchedWith(lease, view)?.sessionId === session.sessionId)
+}
+
+/** As it is once it has ended. */
+export const endedSession = (session: Session, reason: string, view: View): Session => ({
+  ...session,
+  state: 'ended',
+  endedAt: view.now.wall,
+  endReason: reason,
+})
 
 export const union = (one: readonly string[], other: readonly string[]): readonly string[] => [...new Set([...one, ...other])]
