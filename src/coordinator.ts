@@ -19,6 +19,8 @@ export interface Caller {
   readonly holder: Holder
   /** The caller's own op_id; absent = one is made. The same id again gives the first answer. */
   readonly opId?: string
+  /** The launch that the caller is, where it was launched: what is reserved for it will be its own in a moment. */
+  readonly launchId?: string
 }
 
 /** "Yes": the leases as they are after the command, and what it ended. */
@@ -68,8 +70,6 @@ export interface AcquireRequest {
   readonly bind?: boolean
   /** Wait until it is free: milliseconds, or Infinity. */
   readonly waitMs?: number
-  /** The caller's own launch, where it is one that was launched: what is reserved for it will be its own in a moment. */
-  readonly launchId?: string
   /** Called once when the command begins to wait. */
   readonly onWait?: (refusal: Refusal, now: Instant) => void
 }
@@ -149,7 +149,7 @@ export class Coordinator {
     })
     const attempt = (): Promise<Answer> =>
       this.#run(command, opId, { bind: request.bind === true, label: `acquire ${request.resources[0] ?? ''}` })
-    const tried = (): Promise<Answer> => (request.launchId === undefined ? attempt() : this.#afterOwnLaunch(attempt, request.launchId))
+    const tried = (): Promise<Answer> => (caller.launchId === undefined ? attempt() : this.#afterOwnLaunch(attempt, caller.launchId))
     return request.waitMs === undefined ? tried() : this.#waitFor(tried, request.waitMs, request.onWait)
   }
 
@@ -204,10 +204,9 @@ export class Coordinator {
   launch(
     caller: Caller,
     request: Pick<Launch, 'resources' | 'ttlSecs' | 'branch' | 'reason' | 'session'>,
-    { lock, live, token }: LaunchHold,
+    { lock, token }: LaunchHold,
   ): Promise<Answer> {
     const { resources, session } = request
-    const binding = live === null ? null : { live: live.live }
     return this.#ask(
       { holder: caller.holder },
       asked => ({
@@ -216,8 +215,7 @@ export class Coordinator {
         type: 'launch',
         resources: [...new Set(resources)],
         leaseId: this.#mint(),
-        binding,
-        session: { ...session, binding },
+        binding: session.binding,
         launchId: session.sessionId,
         token,
       }),
@@ -228,7 +226,10 @@ export class Coordinator {
   /** A launch came to nothing: what it held is free at once. */
   async abandon(caller: Caller, { lock, live, token }: LaunchHold, resource: string | null): Promise<void> {
     const outcome: Outcome = { resources: [], ended: [], endedSessions: [], alreadyHeld: false, late: false, replayOf: null }
-    const options = { ...(lock === null ? {} : { unreserve: lock }), ...(live === null ? {} : { unbind: live }) }
+    // A hold that somebody removed is free already, and no reason to keep the rest of it.
+    const held = lock !== null && lock.isCurrent()
+    if (!held) lock?.close()
+    const options = { ...(held ? { unreserve: lock } : {}), ...(live === null ? {} : { unbind: live }) }
     if (token !== null && resource !== null)
       await this.release({ holder: caller.holder }, { target: { resource }, presented: { leaseId: null, token }, reason: 'launch failed' })
     await this.#store.transact(() => ({ ok: true, operations: [], outcome }), { ...options, label: 'abandon' })
@@ -436,7 +437,7 @@ export class Coordinator {
 
   /** Until something is written, the blocker's deadline passes, its process may have died, or our own time is over. */
   async #untilWorthAsking({ refusal, now, lastSeq }: Refused, leftMs: number): Promise<void> {
-    const bound = 'lease' in refusal && refusal.lease?.binding !== null
+    const bound = refusal.kind === 'reserved' || ('lease' in refusal && refusal.lease?.binding !== null)
     const until = Math.min(
       retryAfterMs(refusal, now) ?? Number.POSITIVE_INFINITY,
       bound ? deathCheckMs : Number.POSITIVE_INFINITY,

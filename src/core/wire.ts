@@ -41,8 +41,14 @@ export function entryToWire({ seq, at, clk, operation }: Entry, prev?: string): 
   if ('from' in operation) wire['token'] = seq
   if ('leaseIds' in operation) addSubject(wire, operation)
   addParticulars(wire, operation)
-  if ('sessions' in operation && operation.sessions !== undefined) wire['sessions'] = operation.sessions.map(sessionToWire)
+  if ('sessions' in operation && operation.sessions !== undefined) addSessions(wire, operation.sessions)
   return wire
+}
+
+/** The session that a record is about, and others that it changes: its peers. */
+function addSessions(wire: Wire, [first, ...others]: readonly Session[]): void {
+  if (first !== undefined) wire['session'] = sessionToWire(first)
+  if (others.length > 0) wire['other_sessions'] = others.map(sessionToWire)
 }
 
 /** One resource is written as a word, several as lists: most records are about one, and people read them. */
@@ -289,7 +295,7 @@ export const sessionFromWire = (w: any): Session => ({
 
 /** The sessions that a record tells of, if any. */
 const toldBy = (w: any): { sessions?: readonly Session[] } =>
-  w.sessions === undefined ? {} : { sessions: w.sessions.map(sessionFromWire) }
+  w.session === undefined ? {} : { sessions: [w.session, ...(w.other_sessions ?? [])].map(sessionFromWire) }
 
 /** The entry of a parsed record, or null when this version does not know its operation or its schema is newer. */
 export function entryFromWire(w: any): Entry | null {
@@ -374,7 +380,7 @@ function operationFromWire(w: any): Operation | null {
         reason: w.reason,
       }
     case 'session':
-      return { op: w.op, opId: w.op_id, actor: w.actor, sessions: w.sessions.map(sessionFromWire) }
+      return { op: w.op, opId: w.op_id, actor: w.actor, sessions: [w.session, ...(w.other_sessions ?? [])].map(sessionFromWire) }
     case 'boot':
       return { op: w.op, opId: w.op_id, actor: w.actor, previous: w.previous, graceMs: w.grace_ms, twoClocks: w.two_clocks }
     case 'repair':

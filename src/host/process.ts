@@ -139,6 +139,13 @@ export function environmentHolder(name: string, value: string, startedSince = 0)
   return unclear.size > 0 ? 'unknown' : 'absent'
 }
 
+/** The processes that carry `name=value` in the environment they were started with, ourselves excepted; those that cannot be read are not seen. */
+export function processesWith(name: string, value: string): readonly number[] {
+  if (!procIsOurs()) return []
+  const entry = `${name}=${value}`
+  return listProcesses().filter(pid => pid !== process.pid && !isCorpse(pid) && carries(pid, entry) === true)
+}
+
 /** Does anything still run in a process group? Corpses that nobody buries do not count where /proc tells them apart. */
 export function groupRuns(group: number): boolean {
   try {

@@ -5,11 +5,18 @@ import type { Lease } from '../../core/lease.ts'
 import type { Refusal } from '../../core/refusal.ts'
 import { witnessOf } from '../../host/process.ts'
 
-export interface HoldRequest {
+/** What is to be kept while something runs. */
+export interface KeepRequest {
   readonly coordinator: Coordinator
   readonly caller: Caller
   /** What was granted, with the liveness lock that binds it to this process. */
   readonly granted: Granted
+  readonly warn: (text: string) => void
+  /** What runs may give the lease back or hand it on itself, and go on without it. */
+  readonly mayGiveBack?: boolean
+}
+
+export interface HoldRequest extends KeepRequest {
   /** Program and arguments. */
   readonly command: readonly string[]
   readonly env: NodeJS.ProcessEnv
@@ -19,7 +26,6 @@ export interface HoldRequest {
   readonly cwd?: string
   /** Keep standard output for our own document. */
   readonly stdoutToStderr: boolean
-  readonly warn: (text: string) => void
 }
 
 export interface Held {
@@ -149,27 +155,30 @@ const betweenLooksMs = 500
 
 const pause = (ms: number): Promise<void> => new Promise(resolve => void setTimeout(resolve, ms).unref())
 
+/** What is ended when the lease is lost. */
+type Runner = Pick<ChildProcess, 'kill'>
+
 /** Renews in time, and ends the command when that has become impossible. */
-class Keeper {
+export class Keeper {
   lost: Refused | null = null
-  readonly #request: HoldRequest
+  readonly #request: KeepRequest
   /** One lease of each ownership: what was taken now, and what its holder had before. */
   #leases: readonly Lease[]
   /** By our own clock, from before the request was sent, with a margin: past it somebody else may be the holder. */
   #deadline: number
-  #child: ChildProcess | null = null
+  #child: Runner | null = null
   #timer: NodeJS.Timeout | undefined
   #kill: NodeJS.Timeout | undefined
   #stopped = false
 
-  constructor(request: HoldRequest) {
+  constructor(request: KeepRequest) {
     this.#request = request
     this.#leases = [...new Map(request.granted.leases.map(lease => [lease.token, lease])).values()]
     this.#deadline = this.#deadlineFrom(performance.now())
     this.#schedule(this.#intervalMs())
   }
 
-  watch(child: ChildProcess): void {
+  watch(child: Runner): void {
     this.#child = child
     if (this.lost !== null) this.#end()
     else void this.#keepLooking()
@@ -265,11 +274,11 @@ class Keeper {
 
   /** A claim that was there before the command may end inside it: its holder finished the work. */
   async #wasGivenBack(token: number): Promise<boolean> {
-    const { coordinator, granted } = this.#request
-    if (taken(granted).some(lease => lease.token === token)) return false
+    const { coordinator, granted, mayGiveBack = false } = this.#request
+    if (!mayGiveBack && taken(granted).some(lease => lease.token === token)) return false
     const view = await coordinator.view()
     const pasts = granted.leases.filter(lease => lease.token === token).map(({ resource }) => view.past(resource))
-    return pasts.some(past => past?.token === token && past.endedBy === 'release')
+    return pasts.some(past => past?.token === token && (past.endedBy === 'release' || (mayGiveBack && past.endedBy === 'transfer')))
   }
 
   #lose(refused: Refused | null): void {
@@ -302,7 +311,7 @@ class Keeper {
 const forwarded = ['SIGINT', 'SIGTERM', 'SIGHUP', 'SIGUSR1', 'SIGUSR2'] as const
 
 /** The command decides what a signal means; a terminal's Ctrl-C has reached it already. */
-function forwardSignals(child: ChildProcess): () => void {
+export function forwardSignals(child: Runner): () => void {
   const handlers = forwarded.map(signal => {
     const handler = (): void => {
       if (signal === 'SIGINT' && process.stdin.isTTY) return
@@ -316,7 +325,8 @@ function forwardSignals(child: ChildProcess): () => void {
   }
 }
 
-function exited(child: ChildProcess): Promise<number> {
+/** A child's exit code, or 128 + n when a signal ended it. */
+export function exited(child: ChildProcess): Promise<number> {
   return new Promise(resolve => {
     const finish = (code: number | null, signal: NodeJS.Signals | null): void =>
       resolve(code ?? 128 + (process.getBuiltinModule('node:os').constants.signals[signal ?? 'SIGKILL'] ?? 9))

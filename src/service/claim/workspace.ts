@@ -25,13 +25,30 @@ export interface StoreSettings {
   readonly limitsChosen: boolean
   readonly allowUnsafeFs: boolean
   readonly resident: boolean
+  /** Where the leases are in etcd; then `directory` only has what belongs to this clone. */
+  readonly etcd?: EtcdSettings
+}
+
+/** An etcd store as the configuration names it. */
+export interface EtcdSettings {
+  readonly url: string
+  /** Hosts that a password may be sent to, without ports. */
+  readonly hosts: readonly string[]
+  readonly access: {
+    readonly user: string | null
+    readonly passwordFile: string | null
+    readonly caFile: string | null
+    readonly certFile: string | null
+    readonly keyFile: string | null
+  }
 }
 
 export interface WorkspaceOptions<S extends Store = Store> {
   /** Where the caller stands, or `--repo`. */
   readonly directory: string
   readonly env: NodeJS.ProcessEnv
-  readonly open: (settings: StoreSettings) => S
+  /** A promise for a store whose code has to be loaded first. */
+  readonly open: (settings: StoreSettings) => S | Promise<S>
   readonly flags?: Flags
   /** `--agent`. */
   readonly agent?: string | undefined
@@ -54,11 +71,11 @@ export class Workspace<S extends Store = Store> {
   readonly coordinator: Coordinator
   readonly #options: WorkspaceOptions<S>
 
-  private constructor(options: WorkspaceOptions<S>, repository: Repository, config: Config) {
+  private constructor(options: WorkspaceOptions<S>, repository: Repository, config: Config, store: S) {
     this.#options = options
     this.repository = repository
     this.config = config
-    this.store = options.open(storeSettings(options, repository, config))
+    this.store = store
     const policy = makePolicy({
       ttlSecs: config.get('ttl') / 1000,
       staleSecs: config.get('stale_after') / 1000,
@@ -71,7 +88,8 @@ export class Workspace<S extends Store = Store> {
   /** Finds the repository and reads its configuration. Throws `usage` outside Git; makes nothing. */
   static async open<S extends Store>(options: WorkspaceOptions<S>): Promise<Workspace<S>> {
     const repository = findRepository(options.directory, options.env)
-    return new Workspace(options, repository, await loadConfig(repository, options.env, options.flags))
+    const config = await loadConfig(repository, options.env, options.flags)
+    return new Workspace(options, repository, config, await options.open(storeSettings(options, repository, config)))
   }
 
   /** The canonical key of a spelling. */
@@ -121,7 +139,8 @@ export class Workspace<S extends Store = Store> {
   /** The caller of a command that changes something. */
   async caller(opId: string | undefined): Promise<Caller & Identity> {
     const identity = await this.identify()
-    return opId === undefined ? identity : { ...identity, opId }
+    const launchId = this.#options.env['LEASEHOLD_LAUNCH_ID']
+    return { ...identity, ...(opId === undefined ? {} : { opId }), ...(launchId ? { launchId } : {}) }
   }
 
   /** The caller of a repair, which needs nobody's name. */
@@ -135,8 +154,9 @@ function storeSettings<S extends Store>(options: WorkspaceOptions<S>, repository
     key => config.origin(key) !== 'default',
   )
   const where = config.get('store')
+  const isEtcd = where.startsWith('etcd')
   return {
-    directory: where === 'file:' ? storeDirectory(repository.commonDir) : where.slice('file://'.length),
+    directory: where === 'file:' || isEtcd ? storeDirectory(repository.commonDir) : where.slice('file://'.length),
     shared: repository.shared,
     lockWaitMs: config.get('lock_wait'),
     retention: {
@@ -151,5 +171,18 @@ function storeSettings<S extends Store>(options: WorkspaceOptions<S>, repository
     limitsChosen: chosen,
     allowUnsafeFs: options.allowUnsafeFs === true,
     resident: options.resident === true,
+    ...(isEtcd ? { etcd: etcdSettings(where, config) } : {}),
   }
 }
+
+const etcdSettings = (url: string, config: Config): EtcdSettings => ({
+  url,
+  hosts: (config.get('etcd.hosts') ?? '').split(',').map(host => host.trim().toLowerCase()),
+  access: {
+    user: config.get('etcd.user'),
+    passwordFile: config.get('etcd.password_file'),
+    caFile: config.get('etcd.ca_file'),
+    certFile: config.get('etcd.cert_file'),
+    keyFile: config.get('etcd.key_file'),
+  },
+})

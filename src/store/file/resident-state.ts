@@ -178,7 +178,7 @@ export function glimpse(line: string, position: Position, b: string): Glimpse | 
   const resource = line.slice(start, line.indexOf('"', start))
   const plain = start >= resourceMember.length && !/[^ -[\]-~]/.test(resource)
   const others = op === 'release' ? !line.includes('"remaining":null') : line.includes('"ttl_secs":0,')
-  return plain && !others && !line.includes(',"sessions":[') ? { m, op, resource, line } : null
+  return plain && !others && !line.includes(',"session":{') ? { m, op, resource, line } : null
 }
 
 const isoLength = '2026-01-01T00:00:00.000Z'.length

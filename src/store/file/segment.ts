@@ -129,8 +129,7 @@ export class SegmentFold {
         break
       }
       case 'session': {
-        const [told] = record.sessions
-        const session = sessionFromWire(told)
+        const session = sessionFromWire(record.session)
         const key = sessionKey(session.sessionId)
         this.state.put(key, { ...this.state.slot(key), session })
         break
@@ -205,7 +204,7 @@ export function sealCheckpoint(input: CheckpointInput): { readonly lines: readon
   })
   for (const lease of leases) add({ op: 'live', lease: leaseToStored(lease) })
   for (const past of pasts) add({ op: 'past', past: pastToStored(past) })
-  for (const session of sessions) add({ op: 'session', sessions: [sessionToWire(session)] })
+  for (const session of sessions) add({ op: 'session', session: sessionToWire(session) })
   for (const chunk of chunks) add({ op: 'ops', records: chunk })
   return { lines, sum }
 }

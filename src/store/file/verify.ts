@@ -453,12 +453,11 @@ class Checkpoint {
         return same ? null : `the checkpoint says of ${resource} that it ended otherwise than the records before it say`
       }
       case 'session': {
-        const [told] = record.sessions
-        const session = sessionFromWire(told)
+        const session = sessionFromWire(record.session)
         const key = sessionKey(session.sessionId)
         this.state.put(key, { ...this.state.slot(key), session })
         const known = this.#before?.slot(key).session
-        const same = known === undefined || (known !== null && JSON.stringify(sessionToWire(known)) === JSON.stringify(told))
+        const same = known === undefined || (known !== null && JSON.stringify(sessionToWire(known)) === JSON.stringify(record.session))
         return same ? null : `the checkpoint says of session ${session.sessionId} otherwise than the records before it say`
       }
       case 'ops':

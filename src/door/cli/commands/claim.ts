@@ -4,10 +4,13 @@ import { usage } from '../../../core/fault.ts'
 import type { Wire } from '../../../core/wire.ts'
 import { endedDocument, grantedDocument, orThrow } from '../../../service/claim/answer.ts'
 import { checkDocument, leasesOf, listDocument, listedLeases, statusDocument } from '../../../service/claim/reports.ts'
+import { pendingOf } from '../../../service/claim/pending.ts'
+import type { Pending } from '../../../service/claim/pending.ts'
 import { noteEnded, noteHeld, parseToken, proofFor } from '../../../service/claim/proof.ts'
 import { parseDuration } from '../../../service/config/durations.ts'
 import type { Context, Run } from '../command.ts'
 import { switchOption, textOption } from '../command.ts'
+import { launcherInWords } from '../launched.ts'
 import type { FileWorkspace } from '../open.ts'
 import { openWorkspace } from '../open.ts'
 import { claimedResources, resourceOf, targetOf } from '../resource.ts'
@@ -176,10 +179,9 @@ function endedAnswer(context: Context, workspace: FileWorkspace, target: Target,
 export const transfer: Run = async context => {
   const workspace = await openWorkspace(context)
   const { parseAgentId } = await import('../../../service/identity/agent.ts')
-  const toAgent = textOption(context, 'to-agent')
-  if (toAgent === undefined)
-    throw usage('a transfer needs --to-agent', 'lh claim transfer <lease|resource> --to-agent agent:other --reason "…"')
-  const agentId = parseAgentId(toAgent, '--to-agent')
+  const [toAgent, toSession] = [textOption(context, 'to-agent'), textOption(context, 'to-session')]
+  if ((toAgent === undefined) === (toSession === undefined))
+    throw usage('a transfer needs --to-agent or --to-session', 'lh claim transfer <lease|resource> --to-agent agent:other --reason "…"')
   const reason = requiredReason(context, 'a transfer')
   const toWorktree = textOption(context, 'to-worktree')
   if (toWorktree !== undefined && !/^wt:[0-9a-f]{8}$/.test(toWorktree))
@@ -188,9 +190,22 @@ export const transfer: Run = async context => {
   const { caller, target, presented } = await addressed(context, workspace)
   const view = await workspace.coordinator.view()
   const present = 'leaseId' in target ? view.byLeaseId(target.leaseId) : view.lease(target.resource)
-  const to = { agentId, worktreeId: toWorktree ?? present?.holder.worktreeId ?? caller.holder.worktreeId, sessionId: null, witness: null }
+  const worktreeId = toWorktree ?? present?.holder.worktreeId ?? caller.holder.worktreeId
+  // To another session: it works where the work is, unless it is told to be somewhere else.
+  const session = toSession === undefined ? null : (await import('../../../service/session/find.ts')).findSession(view, toSession)
+  const to =
+    session === null
+      ? { agentId: parseAgentId(toAgent!, '--to-agent'), worktreeId, sessionId: null, witness: null }
+      : { agentId: session.agentId, worktreeId, sessionId: session.sessionId, witness: session.witness }
   const granted = orThrow(
-    await workspace.coordinator.transfer(caller, { target, presented, to, reason, ...(ttlSecs === undefined ? {} : { ttlSecs }) }),
+    await workspace.coordinator.transfer(caller, {
+      target,
+      presented,
+      to,
+      reason,
+      ...(session === null ? {} : { toSession: session.sessionId }),
+      ...(ttlSecs === undefined ? {} : { ttlSecs }),
+    }),
   )
   noteEnded(workspace, granted.ended)
   context.output.answer(
@@ -202,6 +217,9 @@ export const transfer: Run = async context => {
   )
   return 0
 }
+
+const pendingLines = (pending: readonly Pending[]): readonly string[] =>
+  pending.map(each => `pending  ${printable(`${each.resource}  ${each.agentId}`)}  ${launcherInWords(each)}`)
 
 /** `lh claim list` */
 export const list: Run = async context => {
@@ -219,6 +237,7 @@ export const list: Run = async context => {
     () => ({ ...listDocument(leases, view), ...(all ? { ended } : {}) }),
     () => [
       ...leaseTable(leases, context.output.colour),
+      ...pendingLines(pendingOf(view, null, null)),
       ...ended.map(past => `ended  ${String(past['resource'])}  token ${String(past['token'])}  ${String(past['ended_by'])}`),
     ],
   )
@@ -237,7 +256,7 @@ export const status: Run = async context => {
   const leases = leasesOf(view, key, agentId)
   context.output.answer(
     () => statusDocument(leases, view, key, agentId),
-    () => leaseTable(leases, context.output.colour),
+    () => [...leaseTable(leases, context.output.colour), ...pendingLines(pendingOf(view, key, agentId))],
   )
   return 0
 }

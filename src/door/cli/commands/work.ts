@@ -55,6 +55,8 @@ async function begin(context: Context): Promise<number> {
   const [root, made] = [place.path, !place.already]
   const there = await openWorkspace(at(context, root))
   const asked = await asking(context, there)
+  if (textOption(context, 'profile') !== undefined || textOption(context, 'ready') !== undefined)
+    return launchThere(context, there, asked, id, root)
   const started = await startTicket(asked, id, {
     ...(ttlSecs === undefined ? {} : { ttlSecs }),
     ...(waitMs === undefined ? {} : { waitMs }),
@@ -70,6 +72,29 @@ async function begin(context: Context): Promise<number> {
   ])
   context.output.note(`go there: cd ${root}; when the work is committed: lh work --finish`)
   return 0
+}
+
+/** With a profile, or a way to tell that it is ready, the command is launched: the ticket is claimed and started once its agent works. */
+async function launchThere(
+  context: Context,
+  workspace: FileWorkspace,
+  { desk, caller, env }: Asking,
+  id: string,
+  root: string,
+): Promise<number> {
+  if (context.rest.length === 0) throw usage('--profile and --ready are for a command', `lh work ${id} --profile claude -- claude`)
+  const { followed, launchOf } = await import('./launch.ts')
+  const key = keyOf(id)
+  const resources = [key, ...claimSet(workspace.repository, key).filter(each => each !== key)]
+  const launched = await launchOf({ ...context, options: { role: 'dev', ...context.options } }, workspace, {
+    caller,
+    ticket: id,
+    resources,
+    branch: readWorktree(workspace.repository).purpose?.branch ?? null,
+  })
+  const { holder } = launched.granted.leases[0]!
+  const started = await startTicket({ desk, caller: { ...caller, holder }, flags: {}, env }, id, {})
+  return followed(context, workspace, launched, { ticket: ticketToWire(started.ticket), path: root })
 }
 
 /** As `exec` does: renewed while the command runs. The claim was there before it, and goes on after it. */

@@ -1,0 +1,247 @@
+import { realpathSync } from 'node:fs'
+import { dirname, join } from 'node:path'
+import type { Wire } from '../../../core/wire.ts'
+import { policy, usage } from '../../../core/fault.ts'
+import type { Lease } from '../../../core/lease.ts'
+import type { Session, SessionOrigin } from '../../../core/session.ts'
+import { sessionToWire } from '../../../core/wire.ts'
+import { refusalDocument, shownLease } from '../../../service/claim/answer.ts'
+import { noteEnded, noteHeld } from '../../../service/claim/proof.ts'
+import { parseDuration } from '../../../service/config/durations.ts'
+import { parseAgentId } from '../../../service/identity/agent.ts'
+import { claimSet } from '../../../service/identity/purpose.ts'
+import type { Profile } from '../../../service/launch/evidence.ts'
+import { isProfileName, profileNames } from '../../../service/launch/evidence.ts'
+import type { Dialogue, LaunchOrder, Launched, StartOrder } from '../../../service/launch/launch.ts'
+import { launch } from '../../../service/launch/launch.ts'
+import { guessProfile, profileOf } from '../../../service/launch/profiles/by-name.ts'
+import { parseReady } from '../../../service/launch/ready.ts'
+import { Desk, keyOf } from '../../../service/ticket/desk.ts'
+import { addWorktree } from '../../../service/worktree/add.ts'
+import type { Context, Run } from '../command.ts'
+import { switchOption, textOption } from '../command.ts'
+import type { FileWorkspace } from '../open.ts'
+import { openWorkspace } from '../open.ts'
+import { claimedResources } from '../resource.ts'
+import { printable } from '../text.ts'
+import { callerOf, ttlOption } from './claim.ts'
+
+/** `lh launch` */
+export const launchCommand: Run = async context => {
+  const [spelling] = context.positionals
+  const without = switchOption(context, 'no-ticket')
+  if (spelling === undefined && !without) throw usage('which ticket?', 'lh launch <ticket> --role <role> -- <command>…, or --no-ticket')
+  if (spelling !== undefined && without) throw usage('--no-ticket and a ticket exclude each other', 'leave one of them out')
+  roleOf(context)
+  const here = await openWorkspace(context)
+  const caller = await callerOf(context, here)
+  const place =
+    spelling === undefined ? { workspace: here, ticket: null, resources: [], branch: null } : await placeOf(context, here, spelling)
+  const resources = [...place.resources, ...scopeOf(context, place.workspace)]
+  const own = place.workspace === here ? caller : await callerOf(context, place.workspace)
+  return followed(context, place.workspace, await launchOf(context, place.workspace, { ...place, resources, caller: own }))
+}
+
+/** Launches the command after `--` as the options say, for what is claimed. */
+export async function launchOf(
+  context: Context,
+  workspace: FileWorkspace,
+  claimed: Pick<LaunchOrder, 'caller' | 'ticket' | 'resources' | 'branch'>,
+): Promise<Launched> {
+  const role = roleOf(context)
+  return launch({
+    ...claimed,
+    workspace,
+    agentId: namedAgent(context),
+    ttlSecs: claimTtl(context),
+    role,
+    name: await sessionName(context, workspace, role, claimed.ticket),
+    origin: originOf(claimed.ticket, role),
+    peers: await peersOf(context, workspace),
+    start: await startOrder(context, workspace, context.rest),
+  })
+}
+
+/** Tells of the acceptance, stays until the agent ends, and passes its exit code on. */
+export async function followed(context: Context, workspace: FileWorkspace, launched: Launched, more: Wire = {}): Promise<number> {
+  const { granted, session, pid } = launched
+  noteHeld(workspace, granted.leases)
+  const [lease] = granted.leases
+  context.output.answer(
+    { ok: true, lease: lease === undefined ? null : shownLease(lease, granted.now, false), session: shownSession(session), pid, ...more },
+    [],
+  )
+  if (!context.output.json) context.output.note(startedInWords(session, lease, pid))
+  const ended = await launched.supervise()
+  noteEnded(workspace, ended.restorable ? [] : granted.leases)
+  if (ended.lost !== null) {
+    const { message, hint } = refusalDocument(ended.lost)
+    context.output.warn(`the claim was lost while the agent ran: ${message}; ${hint}`)
+    return 6
+  }
+  if (ended.restorable) context.output.note(`its claim is kept: lh session resume ${session.name}, or lh session end ${session.name}`)
+  return ended.exitCode
+}
+
+const shownSession = (session: Session): Wire => ({ ...sessionToWire(session), standing: 'live' })
+
+function startedInWords({ name, evidence, agentId }: Session, lease: Lease | undefined, pid: number): string {
+  const what = lease === undefined ? '' : `, holds ${lease.resource} with token ${lease.token}`
+  const how = evidence.confirmed ? `seen: ${evidence.seen}` : `started, not confirmed: ${evidence.seen}`
+  return printable(`session ${name} is live (${agentId}, pid ${pid})${what}; ${how}`)
+}
+
+function roleOf(context: Context): string {
+  const role = textOption(context, 'role')
+  if (role === undefined) throw usage('a launch needs --role', 'for example --role dev, --role intake or --role review')
+  if (!/^[a-z0-9][a-z0-9._-]{0,63}$/.test(role)) throw usage('--role is 1 to 64 of a-z, 0-9, ".", "_" and "-"', 'for example --role dev')
+  return role
+}
+
+/** Where the agent is to work, and what it is to hold there. */
+async function placeOf(context: Context, here: FileWorkspace, spelling: string) {
+  const desk = new Desk(here)
+  const asked = await claimedResources(here, [spelling.includes(':') ? spelling : `ticket:${spelling}`])
+  const key = asked.resources[0]!
+  if (!key.startsWith('ticket:')) throw usage(`${spelling} is no ticket`, 'lh ticket list shows those there are')
+  const ticket = key.slice('ticket:'.length)
+  if (!switchOption(context, 'worktree')) return { workspace: here, ticket, resources: inOrder(asked.resources, key), branch: asked.branch }
+  const { holder } = await callerOf(context, here)
+  const added = await addWorktree(desk, holder, { name: ticket, directory: context.directory, env: context.env })
+  for (const warning of added.warnings) context.output.warn(warning)
+  const workspace = await openWorkspace({ ...context, directory: added.path })
+  return { workspace, ticket, resources: inOrder(claimSet(workspace.repository, keyOf(ticket)), key), branch: added.purpose.branch }
+}
+
+/** The ticket first: it is what a session is told by. */
+const inOrder = (resources: readonly string[], first: string): readonly string[] => [first, ...resources.filter(key => key !== first)]
+
+function scopeOf(context: Context, workspace: FileWorkspace): readonly string[] {
+  const scope = textOption(context, 'scope')
+  if (scope === undefined) return []
+  const globs = scope.split(',').map(glob => glob.trim())
+  if (globs.includes('')) throw usage('--scope has an empty pattern', "--scope 'src/login/**,docs/login.md'")
+  return globs.map(glob => workspace.resource(`path:${glob}`))
+}
+
+/** Who was named, not merely found: a launched agent is not the person who launches it. */
+function namedAgent(context: Context): string | null {
+  const flag = textOption(context, 'agent')
+  if (flag !== undefined) return parseAgentId(flag, '--agent')
+  const exported = context.env['LEASEHOLD_AGENT_ID']
+  return exported ? parseAgentId(exported, 'LEASEHOLD_AGENT_ID') : null
+}
+
+function claimTtl(context: Context): number | null {
+  const ttlSecs = ttlOption(context)
+  if (ttlSecs === 0)
+    throw usage('a launched claim is renewed while its agent runs, so it is not indefinite', 'leave --ttl out, or give it a duration')
+  return ttlSecs ?? null
+}
+
+const originOf = (ticket: string | null, role: string): SessionOrigin =>
+  ticket !== null ? 'ticket-claim' : role === 'intake' ? 'pre-ticket-intake' : 'role-launch'
+
+/** A name that no other session has. */
+async function sessionName(context: Context, workspace: FileWorkspace, role: string, ticket: string | null): Promise<string> {
+  const taken = new Set([...(await workspace.coordinator.view()).sessions()].map(({ name }) => name))
+  const given = textOption(context, 'name')
+  if (given !== undefined) {
+    if (!/^[A-Za-z0-9][A-Za-z0-9._-]{0,127}$/.test(given)) throw usage('--name is 1 to 128 letters, digits, ".", "_" and "-"')
+    if (taken.has(given)) throw policy(`there is a session ${given} already`, `see: lh session show ${given}`)
+    return given
+  }
+  const base = ticket === null ? role : `${role}-${ticket.replace(/^\d{8}-\d{6}-/, '')}`
+  let name = base
+  for (let count = 2; taken.has(name); count++) name = `${base}-${count}`
+  return name
+}
+
+/** Session ids of the peers. One that cannot be reached is no reason not to start. */
+async function peersOf(context: Context, workspace: FileWorkspace): Promise<readonly string[]> {
+  const text = textOption(context, 'peer')
+  if (text === undefined) return []
+  const sessions = [...(await workspace.coordinator.view()).sessions()]
+  const peers: string[] = []
+  for (const spelling of text
+    .split(',')
+    .map(each => each.trim())
+    .filter(each => each !== '')) {
+    const found = sessions.filter(
+      ({ name, sessionId }) => name === spelling || (spelling.length >= 4 && sessionId.startsWith(spelling.toUpperCase())),
+    )
+    if (found.length === 1) peers.push(found[0]!.sessionId)
+    else
+      context.output.warn(
+        `there is ${found.length === 0 ? 'no' : 'more than one'} session ${printable(spelling)} to be its peer; it starts without`,
+      )
+  }
+  return peers
+}
+
+const defaultReadyMs = 60_000
+const aliveMs = 5000
+
+/** How the agent is to be started, as the options say. */
+export async function startOrder(context: Context, workspace: FileWorkspace, command: readonly string[]): Promise<StartOrder> {
+  if (command.length === 0) throw usage('which agent?', 'give its command after --, for example: -- claude')
+  const named = textOption(context, 'profile')
+  const text = textOption(context, 'ready')
+  if (named !== undefined && !isProfileName(named))
+    throw usage(`there is no profile ${printable(named)}`, `there are ${profileNames.join(', ')}`)
+  const profile = await profileOf(named ?? (text === undefined ? guessProfile(command) : 'command'))
+  const ready = text === undefined ? null : parseReady(text)
+  const timeout = textOption(context, 'ready-timeout')
+  const readyTimeoutMs = timeout === undefined ? defaultReadyMs : parseDuration(timeout, '--ready-timeout')
+  if (readyTimeoutMs <= 0) throw usage('--ready-timeout must be longer than nothing')
+  const cwd = workspace.repository.root ?? context.directory
+  const interactive = process.stdin.isTTY && process.stdout.isTTY && !context.output.json
+  const prepared = profile.prepare({ command, env: context.env, cwd, interactive, ready, ...(await hooksOf(profile, context, workspace)) })
+  for (const warning of prepared.warnings) context.output.warn(warning)
+  // A command that says nothing of itself is believed when it does not end at once; that is shown as what it is.
+  const effective = ready ?? (profile.name === 'command' ? { kind: 'alive' as const, ms: aliveMs } : null)
+  return {
+    profile,
+    prepared,
+    ready: effective,
+    readyTimeoutMs: effective?.kind === 'alive' ? Math.max(readyTimeoutMs, effective.ms + 1000) : readyTimeoutMs,
+    command,
+    env: context.env,
+    cwd,
+    terminal: interactive && prepared.stdio === 'inherit',
+    stdout: context.output.json ? process.stderr : process.stdout,
+    dialogue: prepared.stdio === 'acp' ? await dialogueOf(context, cwd) : null,
+    keep: switchOption(context, 'keep'),
+    warn: text => context.output.warn(text),
+  }
+}
+
+/** Are our hooks there for the client of this profile, and how are they called? */
+async function hooksOf(profile: Profile, context: Context, workspace: FileWorkspace) {
+  const { hooksFor } = await import('../../../service/launch/hooks.ts')
+  const program = { node: process.execPath, hook: join(dirname(realpathSync(process.argv[1]!)), 'hook.cjs') }
+  return hooksFor(profile.name, context.env, workspace.repository, program)
+}
+
+async function dialogueOf(context: Context, cwd: string): Promise<Dialogue> {
+  const prompt = textOption(context, 'prompt')
+  if (prompt === undefined || prompt.trim() === '') throw usage('the profile acp needs --prompt', '--prompt "what the agent is to do"')
+  const permit = switchOption(context, 'permit')
+  const out = context.output.json ? process.stderr : process.stdout
+  const { runAcp } = await import('../../../service/launch/profiles/acp.ts')
+  return async (child, onVerdict, signal) => {
+    const ended = await runAcp({
+      stdin: child.stdin!,
+      stdout: child.stdout!,
+      cwd,
+      prompt,
+      permit: permit ? 'allow' : 'reject',
+      onText: text => void out.write(text),
+      onVerdict,
+      signal,
+    })
+    // The turn is over, and an agent of this kind waits for ever for the next.
+    child.stdin!.end()
+    return ended
+  }
+}

@@ -1,0 +1,103 @@
+import { policy, usage } from '../../../core/fault.ts'
+import type { Reservation } from '../../../core/refusal.ts'
+import type { Session } from '../../../core/session.ts'
+import type { Wire } from '../../../core/wire.ts'
+import { sessionToWire } from '../../../core/wire.ts'
+import { orThrow } from '../../../service/claim/answer.ts'
+import { noteEnded } from '../../../service/claim/proof.ts'
+import { endOrphan, endSessionProcesses, resumeSession } from '../../../service/launch/launch.ts'
+import { isProfileName } from '../../../service/launch/evidence.ts'
+import { findSession } from '../../../service/session/find.ts'
+import type { Context, Run } from '../command.ts'
+import type { FileWorkspace } from '../open.ts'
+import { openWorkspace } from '../open.ts'
+import { resourceOf } from '../resource.ts'
+import { printable } from '../text.ts'
+import { callerOf, reasonOption } from './claim.ts'
+import { followed, startOrder } from './launch.ts'
+
+/** `lh session resume` */
+export const resume: Run = async context => {
+  const { workspace, session } = await named(context)
+  const command = context.rest.length > 0 ? context.rest : session.resume?.command
+  if (command === undefined)
+    throw policy(
+      `nobody knows how the agent of session ${session.name} is started again (profile ${session.profile})`,
+      `give its command: lh session resume ${session.name} -- …, or end the session: lh session end ${session.name}`,
+    )
+  const there = await openWorkspace({ ...context, directory: session.cwd })
+  const caller = await callerOf(context, workspace)
+  const options = { ...context.options, ...(isProfileName(session.profile) ? { profile: session.profile } : {}) }
+  const start = await startOrder({ ...context, options, directory: session.cwd }, there, command)
+  return followed(context, there, await resumeSession(there, caller, session, start), { resumed: true })
+}
+
+/** `lh session reclaim` */
+export const reclaim: Run = async context => {
+  const reason = reasonOption(context)
+  if (reason === undefined) throw usage('a reclaim needs a reason', 'add --reason "…"; it is kept in the log')
+  const { workspace, session } = await named(context)
+  const caller = await callerOf(context, workspace)
+  const { sessionId } = session
+  const ending = { sessionId, reason, force: true, staleOnly: true }
+  const granted = orThrow(await workspace.coordinator.session(caller, asked => ({ ...asked, type: 'end-session', ...ending })))
+  return told(context, workspace, session, granted.ended, 'reclaimed')
+}
+
+/** `lh session end` */
+export const end: Run = async context => {
+  const workspace = await openWorkspace(context)
+  const pending = await reservationOf(context, workspace)
+  if (pending !== null) return endPending(context, pending)
+  const session = findSession(await workspace.coordinator.view(), context.positionals[0]!)
+  const caller = await callerOf(context, workspace)
+  const { sessionId, name } = session
+  if (context.env['LEASEHOLD_LAUNCH_ID'] === sessionId)
+    throw policy(`you are session ${name}`, 'it ends when its agent does; to give the ticket back now: lh claim release <ticket>')
+  const reason = reasonOption(context)
+  const { agentId } = caller.holder
+  const own = agentId === session.agentId || agentId === session.launchedBy
+  if (!own && reason === undefined)
+    throw policy(`session ${name} was launched by ${session.launchedBy}, not by you`, `say why: lh session end ${name} --reason "…"`)
+  await endSessionProcesses(session)
+  const ending = { sessionId, reason: reason ?? 'ended by its owner', force: !own, staleOnly: false }
+  const answer = await workspace.coordinator.session(caller, asked => ({ ...asked, type: 'end-session', ...ending }))
+  // Its own supervisor may have recorded the end meanwhile: then there is nothing left to end.
+  const granted = !answer.ok && answer.refusal.kind === 'no-session' ? null : orThrow(answer)
+  return told(context, workspace, session, granted?.ended ?? [], 'ended')
+}
+
+async function named(context: Context): Promise<{ readonly workspace: FileWorkspace; readonly session: Session }> {
+  const workspace = await openWorkspace(context)
+  return { workspace, session: findSession(await workspace.coordinator.view(), context.positionals[0]!) }
+}
+
+/** A launch in flight for what was named. */
+async function reservationOf(context: Context, workspace: FileWorkspace): Promise<Reservation | null> {
+  const text = context.positionals[0]!
+  const key = await resourceOf(workspace, text).catch(() => null)
+  const view = await workspace.coordinator.view()
+  return view.reservations().find(({ resource, launchId }) => resource === key || launchId === text) ?? null
+}
+
+async function endPending(context: Context, pending: Reservation): Promise<number> {
+  const { resource, pid, launcherAlive, launchId } = pending
+  if (launcherAlive) throw policy(`${resource} is being launched, and the launcher runs (pid ${pid})`, `to stop the launch: kill ${pid}`)
+  await endOrphan(pending)
+  context.output.answer({ ok: true, session: null, resource, launch_id: launchId, ended: true }, [
+    `ended what a launch of ${printable(resource)} had left behind; it is free`,
+  ])
+  return 0
+}
+
+function told(context: Context, workspace: FileWorkspace, session: Session, leases: Parameters<typeof noteEnded>[1], word: string): number {
+  noteEnded(workspace, leases)
+  const document: Wire = {
+    ok: true,
+    session: { ...sessionToWire(session), state: 'ended', standing: 'ended' },
+    released: leases.map(({ resource }) => resource),
+  }
+  const freed = leases.map(({ resource }) => resource).join(', ')
+  context.output.answer(document, [printable(`${word} session ${session.name}${freed === '' ? '' : `; free: ${freed}`}`)])
+  return 0
+}

@@ -1,0 +1,354 @@
+import type { ChildProcess } from 'node:child_process'
+import type { Writable } from 'node:stream'
+import type { Answer, Caller, Granted, LaunchHold } from '../../coordinator.ts'
+import { Fault, isFault } from '../../core/fault.ts'
+import type { Holder } from '../../core/lease.ts'
+import type { Reservation } from '../../core/refusal.ts'
+import type { LaunchEvidence, Session, SessionOrigin } from '../../core/session.ts'
+import { signalGroup, vitality, witnessOf } from '../../host/process.ts'
+import { orThrow } from '../claim/answer.ts'
+import type { Workspace } from '../claim/workspace.ts'
+import type { Accepted } from './acceptance.ts'
+import { Acceptance } from './acceptance.ts'
+import { AgentProcess, endAll } from './agent-process.ts'
+import { ReportChannel } from './channel.ts'
+import type { Prepared, Profile, Ready, Verdict } from './evidence.ts'
+import { supervise } from './supervise.ts'
+import type { Supervised } from './supervise.ts'
+
+// reserve → spawn → evidence → one record → supervise. A claim exists only once the agent has been seen to work; until then all there is
+// of the launch is a lock that dies with it.
+
+/** What is to be launched, for what, and by whom. */
+export interface LaunchOrder {
+  /** Of the worktree that the agent works in. */
+  readonly workspace: Workspace
+  /** The launcher. */
+  readonly caller: Caller
+  /** Whom the agent acts as; null makes a name of its session's. */
+  readonly agentId: string | null
+  /** Full id; null for a session without one. */
+  readonly ticket: string | null
+  /** Keys that are claimed, the ticket's first. */
+  readonly resources: readonly string[]
+  readonly branch: string | null
+  readonly ttlSecs: number | null
+  readonly role: string
+  readonly name: string
+  readonly origin: SessionOrigin
+  /** Session ids. */
+  readonly peers: readonly string[]
+  readonly start: StartOrder
+}
+
+/** Speaks to an agent whose standard input and output are ours; tells what it sees. */
+export type Dialogue = (child: ChildProcess, onVerdict: (verdict: Verdict) => void, signal: AbortSignal) => Promise<unknown>
+
+/** How an agent is started, for the first time or again. */
+export interface StartOrder {
+  readonly profile: Profile
+  readonly prepared: Prepared
+  readonly ready: Ready | null
+  readonly readyTimeoutMs: number
+  /** As it was given. */
+  readonly command: readonly string[]
+  readonly env: NodeJS.ProcessEnv
+  readonly cwd: string
+  /** The agent gets the terminal. */
+  readonly terminal: boolean
+  readonly stdout: Writable
+  /** What an agent is told whose standard input is ours. */
+  readonly dialogue: Dialogue | null
+  /** Leave the agent alone when its claim could not be recorded. */
+  readonly keep: boolean
+  readonly warn: (text: string) => void
+}
+
+/** A launch that succeeded. */
+export interface Launched {
+  readonly granted: Granted
+  readonly session: Session
+  readonly pid: number
+  /** Keeps the claim until the agent ends. */
+  supervise(): Promise<Supervised>
+}
+
+/** Launches an agent. Throws `launch_failed` when it did not show that it works; then nothing of it is left. */
+export async function launch(order: LaunchOrder): Promise<Launched> {
+  const { workspace, resources, role } = order
+  const { coordinator } = workspace
+  const sessionId = coordinator.mintId()
+  const agentId = order.agentId ?? `agent:${order.start.profile.name}-${sessionId.slice(-8).toLowerCase()}`
+  const holder: Holder = { ...order.caller.holder, agentId, sessionId, witness: null }
+  const note = { launchId: sessionId, role, agentId }
+  const ttlSecs = Math.ceil(order.start.readyTimeoutMs / 1000) + reservationMarginSecs
+  const reserve = (): Promise<Answer> =>
+    resources.length === 0 ? nothingToReserve(order) : coordinator.reserve({ holder }, { resources, note, ttlSecs: Math.min(ttlSecs, 60) })
+  const hold = holdOf(orThrow(await withoutOrphan(reserve)))
+  const environment = {
+    LEASEHOLD_AGENT_ID: agentId,
+    LEASEHOLD_ROLE: role,
+    ...(order.ticket === null ? {} : { LEASEHOLD_TICKET: order.ticket }),
+    ...(order.peers.length === 0 ? {} : { LEASEHOLD_PEERS: order.peers.join(',') }),
+  }
+  const begun = (started: Started): Session => ({
+    sessionId,
+    name: order.name,
+    role,
+    origin: order.origin,
+    profile: order.start.profile.name,
+    agentId,
+    worktreeId: holder.worktreeId,
+    cwd: order.start.cwd,
+    ...started.facts,
+    relatedTickets: order.ticket === null ? [] : [order.ticket],
+    peers: order.peers,
+    launchedBy: order.caller.holder.agentId,
+    startedAt: Date.now(),
+    state: 'live',
+    endedAt: null,
+    endReason: null,
+    exitCode: null,
+  })
+  const run = new Run(workspace, { ...order.caller, holder }, sessionId, hold, resources[0] ?? null)
+  return run.start({ ...order.start, env: { ...order.start.env, ...environment } }, async started => {
+    const session = begun(started)
+    const own: Caller = { holder: { ...holder, witness: session.witness } }
+    const answer = await coordinator.launch(own, { resources, ttlSecs: order.ttlSecs, branch: order.branch, reason: null, session }, hold)
+    return { answer, session, caller: own }
+  })
+}
+
+/** Starts the agent of a session again, that its client can open. The claim gets a new token, which fences the old process. */
+export async function resumeSession(workspace: Workspace, caller: Caller, session: Session, start: StartOrder): Promise<Launched> {
+  const { coordinator } = workspace
+  const { sessionId, agentId, role, worktreeId } = session
+  const holder: Holder = { agentId, worktreeId, sessionId, witness: null }
+  const note = { launchId: sessionId, role, agentId }
+  const hold = holdOf(orThrow(await withoutOrphan(() => coordinator.holdSession({ holder }, sessionId, note))))
+  const env = { ...start.env, LEASEHOLD_AGENT_ID: agentId, LEASEHOLD_ROLE: role, LEASEHOLD_PEERS: session.peers.join(',') }
+  const run = new Run(workspace, caller, sessionId, hold, null)
+  return run.start({ ...start, env }, async ({ facts }) => {
+    const own: Caller = { holder: { ...holder, witness: facts.witness } }
+    const { witness, binding, evidence, resume, clientSessionIds } = facts
+    const answer = await coordinator.session(
+      own,
+      asked => ({ ...asked, type: 'resume-session', sessionId, witness, binding, evidence, resume, clientSessionIds }),
+      hold.lock,
+    )
+    return { answer, session: { ...session, ...facts, state: 'live' as const }, caller: own }
+  })
+}
+
+/** A reservation that is a record lapses this much later than the launch gives up, seconds. */
+const reservationMarginSecs = 10
+
+const holdOf = ({ reservation, liveLock, leases }: Granted): LaunchHold => ({
+  lock: reservation,
+  live: liveLock,
+  token: leases.find(({ state }) => state === 'pending')?.token ?? null,
+})
+
+/** A session without a ticket holds nothing while it starts. */
+const nothingToReserve = (order: LaunchOrder): Promise<Answer> =>
+  order.workspace.coordinator.reserve(order.caller, {
+    resources: [],
+    note: { launchId: '', role: order.role, agentId: order.caller.holder.agentId },
+    ttlSecs: 60,
+  })
+
+/** What a launcher left behind that was killed: nobody will ever confirm it, so it is ended before the same is started again. */
+async function withoutOrphan(reserve: () => Promise<Answer>): Promise<Answer> {
+  const answer = await reserve()
+  if (answer.ok || answer.refusal.kind !== 'reserved' || answer.refusal.reservation.launcherAlive) return answer
+  await endOrphan(answer.refusal.reservation)
+  return reserve()
+}
+
+/** Ends the agent of a launch whose launcher is gone. Throws nothing; afterwards the reservation is free unless something could not be ended. */
+export async function endOrphan({ launchId, agent }: Pick<Reservation, 'launchId' | 'agent'>): Promise<void> {
+  const isAlive = (): boolean => agent !== null && vitality(agent) === 'alive'
+  await endAll(launchId, {
+    signal: name => {
+      if (isAlive()) signalGroup(agent!.pid, name)
+      try {
+        if (isAlive()) process.kill(agent!.pid, name)
+      } catch {
+        // It has just gone.
+      }
+    },
+    runs: isAlive,
+  })
+}
+
+/** Ends the agent of a session and what it started, as far as it runs on this machine. */
+export const endSessionProcesses = ({ sessionId, witness }: Session): Promise<void> => endOrphan({ launchId: sessionId, agent: witness })
+
+/** What is known once the agent works. */
+interface Started {
+  readonly facts: Pick<Session, 'witness' | 'binding' | 'clientSessionIds' | 'evidence' | 'resume'>
+}
+
+type Confirm = (started: Started) => Promise<{ readonly answer: Answer; readonly session: Session; readonly caller: Caller }>
+
+/** One start of an agent, from the hold to its record. */
+class Run {
+  readonly #workspace: Workspace
+  readonly #caller: Caller
+  readonly #launchId: string
+  readonly #hold: LaunchHold
+  readonly #resource: string | null
+  readonly #stop = new AbortController()
+
+  constructor(workspace: Workspace, caller: Caller, launchId: string, hold: LaunchHold, resource: string | null) {
+    this.#workspace = workspace
+    this.#caller = caller
+    this.#launchId = launchId
+    this.#hold = hold
+    this.#resource = resource
+  }
+
+  async start(order: StartOrder, confirm: Confirm): Promise<Launched> {
+    const release = onSignals(name => this.#stop.abort(`the launch was stopped by ${name}`))
+    const acceptance = new Acceptance(order.prepared.judge)
+    const channel = new ReportChannel(report => acceptance.hook(report))
+    let agent: AgentProcess | null = null
+    try {
+      agent = await this.#spawn(order, acceptance, channel.file)
+      const accepted = await this.#accepted(order, acceptance, agent)
+      return await this.#confirmed(order, agent, accepted, confirm)
+    } catch (error) {
+      // What could not be recorded is the one failure after which an agent may be left, and only if that was asked for.
+      if (agent !== null && !(order.keep && isFault(error) && error.code === 'unavailable')) await agent.end()
+      await this.#abandon(order)
+      throw error
+    } finally {
+      channel.close()
+      release()
+    }
+  }
+
+  async #spawn(order: StartOrder, acceptance: Acceptance, reports: string): Promise<AgentProcess> {
+    const { prepared, cwd, terminal, stdout, ready, env } = order
+    const { lock, live } = this.#hold
+    const own = {
+      LEASEHOLD_LAUNCH_ID: this.#launchId,
+      LEASEHOLD_SESSION_ID: this.#launchId,
+      LEASEHOLD_LAUNCH_REPORT: reports,
+      ...(live === null ? {} : { LEASEHOLD_LIVE: live.live }),
+    }
+    try {
+      const agent = await AgentProcess.start({
+        command: prepared.command,
+        cwd,
+        env: { ...withoutForeign(env), ...own },
+        launchId: this.#launchId,
+        terminal,
+        dialogue: prepared.stdio === 'acp',
+        stdout,
+        locks: [...(lock?.fds ?? []), ...(live?.fd === null || live === null ? [] : [live.fd])],
+        readyFd: ready?.kind === 'fd',
+        onLine: line => acceptance.line(line),
+      })
+      lock?.note(witnessOf(agent.pid))
+      return agent
+    } catch (error) {
+      const { code } = error as NodeJS.ErrnoException
+      const why = code === 'ENOENT' ? 'there is no such program' : code === 'EACCES' ? 'it may not be executed' : (error as Error).message
+      throw failed(`"${prepared.command[0]}" could not be started: ${why}`, 'nothing was claimed', null)
+    }
+  }
+
+  async #accepted(order: StartOrder, acceptance: Acceptance, agent: AgentProcess): Promise<Extract<Accepted, { ok: true }>> {
+    const { prepared, ready, readyTimeoutMs, terminal, dialogue } = order
+    if (prepared.stdio === 'acp' && dialogue !== null) void dialogue(agent.child, verdict => acceptance.verdict(verdict), this.#stop.signal)
+    const accepted = await acceptance.wait({
+      agent,
+      ready,
+      timeoutMs: readyTimeoutMs,
+      fromPrompt: terminal && prepared.hooks === 'needed',
+      signal: this.#stop.signal,
+    })
+    if (accepted.ok) return accepted
+    await agent.end()
+    const step = accepted.step === null ? '' : ` (it came as far as: ${accepted.step})`
+    throw failed(
+      `${prepared.command[0]} did not start: ${accepted.why}${step}`,
+      'nothing was claimed and nothing is left of it; launch again when that is mended',
+      { last_lines: agent.lastLines, step: accepted.step, agent_exit_code: accepted.exitCode },
+    )
+  }
+
+  async #confirmed(
+    order: StartOrder,
+    agent: AgentProcess,
+    { evidence }: Extract<Accepted, { ok: true }>,
+    confirm: Confirm,
+  ): Promise<Launched> {
+    const { profile, prepared, command, env, cwd, keep } = order
+    const clientSessionId = prepared.judge.clientSessionId ?? prepared.clientSessionId
+    const seen: LaunchEvidence = { ...evidence, at: Date.now() }
+    const facts = {
+      witness: witnessOf(agent.pid),
+      binding: this.#hold.live === null ? null : { live: this.#hold.live.live },
+      clientSessionIds: clientSessionId === null ? [] : [clientSessionId],
+      evidence: seen,
+      resume: clientSessionId === null ? null : profile.resumable(clientSessionId, { command, env, cwd }),
+    }
+    let confirmed: Awaited<ReturnType<Confirm>>
+    try {
+      confirmed = await confirm({ facts })
+    } catch (error) {
+      throw unrecorded(error, agent.pid, keep)
+    }
+    const { answer, session, caller } = confirmed
+    const granted = { ...orThrow(answer), liveLock: this.#hold.live }
+    return {
+      granted,
+      session,
+      pid: agent.pid,
+      supervise: () => supervise({ workspace: this.#workspace, caller, granted, session, agent, order, live: this.#hold.live }),
+    }
+  }
+
+  /** The locks go with this process in any case; this makes it at once, and leaves no files. */
+  async #abandon({ warn }: StartOrder): Promise<void> {
+    try {
+      await this.#workspace.coordinator.abandon(this.#caller, this.#hold, this.#resource)
+    } catch (error) {
+      this.#hold.lock?.close()
+      this.#hold.live?.close()
+      warn(`the reservation ends with this process: ${(error as Error).message}`)
+    }
+  }
+}
+
+/** What of our own environment is not the agent's: a lease of whoever launched it, and sessions of other clients. */
+function withoutForeign(env: NodeJS.ProcessEnv): NodeJS.ProcessEnv {
+  const foreign = new Set(['LEASEHOLD_LEASE', 'LEASEHOLD_TOKEN', 'LEASEHOLD_RESOURCES', 'LEASEHOLD_LIVE', 'LEASEHOLD_PID', 'CLAUDE_PID'])
+  for (const name of ['CLAUDE_CODE_SESSION_ID', 'CODEX_SESSION_ID', 'CODEX_THREAD_ID', 'QWEN_CODE_SESSION_ID', 'COPILOT_AGENT_SESSION_ID'])
+    foreign.add(name)
+  return Object.fromEntries(Object.entries(env).filter(([name]) => !foreign.has(name)))
+}
+
+const failed = (message: string, hint: string, details: Record<string, unknown> | null): Fault =>
+  new Fault('launch_failed', message, { hint, ...(details === null ? {} : { details }) })
+
+/** The agent works, and that could not be written: it is named, never hidden. */
+function unrecorded(error: unknown, pid: number, keep: boolean): unknown {
+  if (!isFault(error)) return error
+  const fate = keep ? `it runs on without a claim as pid ${pid}; end it: kill ${pid}` : `the agent (pid ${pid}) was ended`
+  return new Fault(error.code, `the agent works, and its claim could not be recorded: ${error.message}; ${fate}`, {
+    ...(error.hint === undefined ? {} : { hint: error.hint }),
+    details: { ...error.details, agent_pid: pid, kept: keep },
+    cause: error,
+  })
+}
+
+function onSignals(tell: (name: NodeJS.Signals) => void): () => void {
+  const names = ['SIGINT', 'SIGTERM', 'SIGHUP'] as const
+  for (const name of names) process.on(name, tell)
+  return () => {
+    for (const name of names) process.off(name, tell)
+  }
+}
