@@ -24,6 +24,7 @@ export interface MemoryOptions {
 export class MemoryStore implements Store {
   readonly capabilities: Capabilities
   readonly location = 'memory:'
+  readonly warnings: readonly string[] = []
   readonly #now: () => Instant
   readonly #guardMs: number
   readonly #state = new FullState()

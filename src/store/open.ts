@@ -1,13 +1,25 @@
 import fs from 'node:fs'
+import { usage } from '../core/fault.ts'
 import { systemClock } from '../host/clock.ts'
 import { kernelLock } from '../host/kernel-lock.ts'
 import { FileStore, statfsType } from './file/store.ts'
 import type { FileStoreOptions } from './file/store.ts'
+import type { EtcdSettings } from './etcd/open.ts'
 import type { Maintenance } from './maintenance.ts'
+import type { Store } from './store.ts'
 
-/** The maintenance of a file store; loaded on use. */
-export const openMaintenance = async (store: FileStore): Promise<Maintenance> =>
-  (await import('./file/maintenance.ts')).maintenanceOf(store)
+/** The maintenance of a file store; loaded on use. Throws `usage` for a store that is no log in files. */
+export async function openMaintenance(store: Store): Promise<Maintenance> {
+  if (!isFileStore(store))
+    throw usage(
+      `${store.location} keeps no log in files, so there is nothing of it to look after here`,
+      'what it says of itself: lh status',
+    )
+  return (await import('./file/maintenance.ts')).maintenanceOf(store)
+}
+
+/** Told by what it has: each lazy chunk of the executable has its own copy of the class. */
+export const isFileStore = (store: Store): store is FileStore => 'layout' in store
 
 export type { FileStoreOptions } from './file/store.ts'
 
@@ -18,3 +30,17 @@ export type OpenFileOptions = Omit<FileStoreOptions, 'clock' | 'disk' | 'lock' |
 /** Opens the store in a directory on this machine. Nothing is read or made before the first use. */
 export const openFileStore = (options: OpenFileOptions): FileStore =>
   new FileStore({ clock: systemClock(), disk: fs, lock: kernelLock(), fileSystemType: statfsType, ...options })
+
+/** Opens the store that the configuration names. The code of etcd is loaded where it is asked for, and nowhere else. */
+export const openStore = (options: OpenFileOptions & { readonly etcd?: EtcdSettings }): FileStore | Promise<Store> =>
+  options.etcd === undefined ? openFileStore(options) : openEtcd(options, options.etcd)
+
+const openEtcd = async (options: OpenFileOptions, etcd: EtcdSettings): Promise<Store> =>
+  (await import('./etcd/open.ts')).openEtcdStore({
+    etcd,
+    clock: options.clock ?? systemClock(),
+    localDirectory: options.directory,
+    lockWaitMs: options.lockWaitMs,
+    limits: options.limits,
+    limitsChosen: options.limitsChosen,
+  })

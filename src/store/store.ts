@@ -117,6 +117,8 @@ export interface Store {
   readonly capabilities: Capabilities
   /** For people: where this is. */
   readonly location: string
+  /** What somebody who writes should be told, such as a repair that was made; filled as it happens. */
+  readonly warnings: readonly string[]
   transact(decide: Decider, options?: TransactOptions): Promise<Commit>
   /** The state at this moment. `about`: the only keys that the caller will ask for, so that no more than those need be read. */
   view(about?: readonly string[]): Promise<Reading>

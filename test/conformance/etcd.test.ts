@@ -19,6 +19,7 @@ function settling(store: EtcdStore, leases: StillLeases): Store {
   return {
     capabilities: store.capabilities,
     location: store.location,
+    warnings: store.warnings,
     transact: (decide, options) => settled(() => store.transact(decide, options)),
     view: about => settled(() => store.view(about)),
     history: query => store.history(query),

@@ -18,6 +18,7 @@ function inTurns(first: Store, second: Store): Store {
   return {
     capabilities: first.capabilities,
     location: first.location,
+    warnings: first.warnings,
     transact: (decide, options) => next().transact(decide, options),
     view: () => next().view(),
     history: query => next().history(query),

@@ -4,7 +4,7 @@ import type { Repository } from '../../service/session-lock/workspaces.ts'
 import { releasePaths, renewLeases, takePaths } from '../../service/session-lock/leases.ts'
 import type { Memo } from '../../service/session-lock/memo.ts'
 import type { HeldEntry } from '../../service/identity/held.ts'
-import { openFileStore } from '../../store/open.ts'
+import { openStore } from '../../store/open.ts'
 
 /** Who, and how long the store may keep us waiting. */
 export interface Party {
@@ -19,7 +19,7 @@ export async function openLeases(repository: Repository, env: NodeJS.ProcessEnv,
   const workspace = await Workspace.open({
     directory: repository.root ?? repository.gitDir,
     env: plain(env),
-    open: openFileStore,
+    open: openStore,
     flags: { lock_wait: `${Math.max(0, Math.floor(party.waitMs))}ms` },
   })
   return {

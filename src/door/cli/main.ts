@@ -1,6 +1,6 @@
 import { isFault, usage } from '../../core/fault.ts'
 import { Workspace } from '../../service/claim/workspace.ts'
-import { openFileStore } from '../../store/open.ts'
+import { openStore } from '../../store/open.ts'
 import { version } from '../../version.ts'
 import type { Context, Output } from './command.ts'
 import { fail, makeOutput, writeText } from './output.ts'
@@ -34,7 +34,7 @@ async function main(argv: readonly string[], env: NodeJS.ProcessEnv): Promise<nu
 async function gitHook(argv: readonly string[], env: NodeJS.ProcessEnv): Promise<number> {
   const { main } = await import('../git-hook/main.ts')
   return main(argv, env, (directory, env, flags) =>
-    Workspace.open({ directory, env, open: openFileStore, ...(flags === undefined ? {} : { flags }) }),
+    Workspace.open({ directory, env, open: openStore, ...(flags === undefined ? {} : { flags }) }),
   )
 }
 

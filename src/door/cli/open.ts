@@ -1,4 +1,4 @@
-import { openFileStore } from '../../store/open.ts'
+import { openStore } from '../../store/open.ts'
 import { Workspace } from '../../service/claim/workspace.ts'
 import type { WorkspaceOptions } from '../../service/claim/workspace.ts'
 import type { Context } from './command.ts'
@@ -12,6 +12,6 @@ export const openWorkspace = (context: Context, more: Pick<WorkspaceOptions, 're
     directory: context.directory,
     env: context.env,
     agent: textOption(context, 'agent'),
-    open: openFileStore,
+    open: openStore,
     ...more,
   })

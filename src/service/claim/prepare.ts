@@ -20,7 +20,8 @@ export async function prepareRepository(workspace: Workspace, ensureAttributes: 
   const note = (wasMade: boolean, what: string): void => void (wasMade ? made : kept).push(what)
   const { repository, store } = workspace
   const identity = await workspace.identify().catch(() => null)
-  const isNew = !fs.existsSync(path.join(store.location.slice(store.location.indexOf(':') + 1), 'format'))
+  // Elsewhere than in files it is somebody else's to make, and mostly there already.
+  const isNew = store.location.startsWith('file:') && !fs.existsSync(path.join(store.location.slice('file:'.length), 'format'))
   // A sweep decides nothing where nothing has expired, and opening the store for it makes what is missing and proves that it can be locked.
   await workspace.coordinator.sweep(workspace.system())
   note(isNew, store.location)

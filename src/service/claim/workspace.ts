@@ -139,8 +139,7 @@ export class Workspace<S extends Store = Store> {
   /** The caller of a command that changes something. */
   async caller(opId: string | undefined): Promise<Caller & Identity> {
     const identity = await this.identify()
-    const launchId = this.#options.env['LEASEHOLD_LAUNCH_ID']
-    return { ...identity, ...(opId === undefined ? {} : { opId }), ...(launchId ? { launchId } : {}) }
+    return opId === undefined ? identity : { ...identity, opId }
   }
 
   /** The caller of a repair, which needs nobody's name. */

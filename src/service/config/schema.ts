@@ -14,8 +14,15 @@ export interface Values {
   lock_wait: number
   max_indefinite_leases_per_agent: number
   max_indefinite_leases_per_repo: number
-  /** `file:`, or `file:///absolute/directory`. */
+  /** `file:`, `file:///absolute/directory`, or `etcd://host:2379/space`. */
   store: string
+  /** Hosts that the password of `etcd.user` may be sent to, between commas. */
+  'etcd.hosts': string | null
+  'etcd.user': string | null
+  'etcd.password_file': string | null
+  'etcd.ca_file': string | null
+  'etcd.cert_file': string | null
+  'etcd.key_file': string | null
   base_branch: string | null
   /** Absolute, or relative to the top of the main worktree. */
   'worktree.directory': string | null
@@ -59,6 +66,11 @@ export const durationKeys: ReadonlySet<Key> = new Set(['ttl', 'stale_after', 'lo
 
 const everywhere: readonly Layer[] = ['system', 'user', 'repository', 'environment', 'flag']
 
+/** What is secret, or decides where a secret goes: a repository that somebody cloned must not say it. */
+const ownLayers: readonly Layer[] = ['system', 'user', 'environment']
+
+const whyOwn = 'a repository could have secrets sent to where it likes'
+
 const withoutFlag: readonly Layer[] = ['system', 'user', 'repository', 'environment']
 
 const secondMs = 1000
@@ -91,10 +103,11 @@ const count =
 function store(text: string, where: string): string {
   if (text === 'file:') return text
   const scheme = /^([a-z][a-z0-9+.-]*):/.exec(text)?.[1]
+  if (scheme === 'etcd' || scheme === 'etcds') return etcdStore(text, where)
   if (scheme !== undefined && scheme !== 'file') {
     throw usage(
       `${where}: ${text}: this version has no \`${scheme}:\` store.`,
-      'Use `file:` (beside the repository) or `file:///absolute/directory`.',
+      'Use `file:` (beside the repository), `file:///absolute/directory` or `etcd://host:2379/space`.',
     )
   }
   const directory = /^file:\/\/(\/[^\0]+)$/.exec(text)?.[1]
@@ -103,6 +116,30 @@ function store(text: string, where: string): string {
   }
   // One spelling for one directory: the store compares this text with the one it was made with.
   return `file://${posix.normalize(directory).replace(/(?<=.)\/$/, '')}`
+}
+
+/** Hosts and a space; the rest is judged when the store is opened. */
+function etcdStore(text: string, where: string): string {
+  if (/^etcds?:\/\/[^/]*@/.test(text))
+    throw usage(
+      `${where}: the URL of a store must not have a user or password in it.`,
+      'Set etcd.user and etcd.password_file for yourself; see: lh config list',
+    )
+  if (/^etcds?:\/\/[A-Za-z0-9._,:[\]-]+\/[A-Za-z0-9._/-]+$/.test(text)) return text.replace(/\/+$/, '')
+  throw usage(
+    `${where}: ${JSON.stringify(text)} names no etcd store: hosts, then the name of the space.`,
+    'For example etcd://127.0.0.1:2379/team/repo',
+  )
+}
+
+function words(text: string, where: string): string {
+  if (text !== '' && !/[\0-\u001f\u007f]/.test(text) && text.trim() === text) return text
+  throw usage(`${where}: ${JSON.stringify(text)} is empty, or has spaces around it.`)
+}
+
+function absoluteFile(text: string, where: string): string {
+  if (posix.isAbsolute(text) && !/[\0\n]/.test(text)) return text
+  throw usage(`${where}: ${JSON.stringify(text)} is no absolute path of a file.`)
 }
 
 function branchName(text: string, where: string): string {
@@ -195,10 +232,52 @@ export const settings: { readonly [K in Key]: Setting<Values[K]> } = {
     parse: count(1000),
   },
   store: {
-    doc: 'where leases are kept: file: (beside the repository) or file:///absolute/directory (shared by clones)',
+    doc: 'where leases are kept: file: (beside the repository), file:///absolute/directory (shared by clones) or etcd://host:2379,host2:2379/space (shared by machines; etcds: over TLS)',
     default: 'file:',
     layers: everywhere,
     parse: store,
+  },
+  'etcd.hosts': {
+    doc: 'hosts that the password of etcd.user may be sent to, between commas, as in the URL of the store but without ports',
+    default: null,
+    layers: ownLayers,
+    why: whyOwn,
+    parse: words,
+  },
+  'etcd.user': {
+    doc: 'user of etcd; its password is read from etcd.password_file and sent to etcd.hosts only',
+    default: null,
+    layers: ownLayers,
+    why: whyOwn,
+    parse: words,
+  },
+  'etcd.password_file': {
+    doc: 'file with the password of etcd.user',
+    default: null,
+    layers: ownLayers,
+    why: whyOwn,
+    parse: absoluteFile,
+  },
+  'etcd.ca_file': {
+    doc: 'PEM file with the certificates that vouch for an etcds: store; unset: those of Node',
+    default: null,
+    layers: ownLayers,
+    why: whyOwn,
+    parse: absoluteFile,
+  },
+  'etcd.cert_file': {
+    doc: 'PEM file with the certificate that is shown to an etcds: store',
+    default: null,
+    layers: ownLayers,
+    why: whyOwn,
+    parse: absoluteFile,
+  },
+  'etcd.key_file': {
+    doc: 'PEM file with the key of etcd.cert_file',
+    default: null,
+    layers: ownLayers,
+    why: whyOwn,
+    parse: absoluteFile,
   },
   base_branch: {
     doc: 'the branch that finished work is merged into; unset: the branch of origin/HEAD, else main, master or trunk',

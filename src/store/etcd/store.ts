@@ -92,6 +92,7 @@ export class EtcdStore implements Store {
     beats: 'engine',
   }
   readonly location: string
+  readonly warnings: readonly string[] = []
   readonly gateway: Gateway
   readonly names: Names
   readonly #options: EtcdStoreOptions
