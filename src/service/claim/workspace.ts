@@ -139,7 +139,8 @@ export class Workspace<S extends Store = Store> {
   /** The caller of a command that changes something. */
   async caller(opId: string | undefined): Promise<Caller & Identity> {
     const identity = await this.identify()
-    return opId === undefined ? identity : { ...identity, opId }
+    const launchId = this.#options.env['LEASEHOLD_LAUNCH_ID']
+    return { ...identity, ...(opId === undefined ? {} : { opId }), ...(launchId ? { launchId } : {}) }
   }
 
   /** The caller of a repair, which needs nobody's name. */
