@@ -21,7 +21,10 @@ export async function hook(argv: readonly string[], env: NodeJS.ProcessEnv): Pro
   })
   let reason: string | null
   try {
-    reason = await Promise.race([answerHook({ ...call, payload: readInput(deadlineMs) }), deadline])
+    const payload = readInput(deadlineMs)
+    const launch = env['LEASEHOLD_LAUNCH_REPORT']
+    if (launch) (await import('./report.ts')).report(launch, call.event, call.hint, payload, env)
+    reason = await Promise.race([answerHook({ ...call, payload }), deadline])
   } catch (error) {
     reason = await failure(call, error instanceof Error ? error.message : String(error)).catch(() => null)
   }
