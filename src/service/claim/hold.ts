@@ -310,11 +310,11 @@ export class Keeper {
 
 const forwarded = ['SIGINT', 'SIGTERM', 'SIGHUP', 'SIGUSR1', 'SIGUSR2'] as const
 
-/** The command decides what a signal means; a terminal's Ctrl-C has reached it already. */
-export function forwardSignals(child: Runner): () => void {
+/** The command decides what a signal means; the Ctrl-C of a terminal that it shares has reached it already. */
+export function forwardSignals(child: Runner, sharesTerminal = process.stdin.isTTY): () => void {
   const handlers = forwarded.map(signal => {
     const handler = (): void => {
-      if (signal === 'SIGINT' && process.stdin.isTTY) return
+      if (signal === 'SIGINT' && sharesTerminal) return
       child.kill(signal)
     }
     process.on(signal, handler)

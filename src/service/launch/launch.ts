@@ -209,22 +209,36 @@ class Run {
   }
 
   async start(order: StartOrder, confirm: Confirm): Promise<Launched> {
-    const release = onSignals(name => this.#stop.abort(`the launch was stopped by ${name}`))
+    let working: AgentProcess | null = null
+    const release = onSignals(name => {
+      if (working === null) this.#stop.abort(`the launch was stopped by ${name}`)
+      else if (name !== 'SIGINT' || !order.terminal) working.kill(name)
+    })
     const acceptance = new Acceptance(order.prepared.judge)
     const channel = new ReportChannel(report => acceptance.hook(report))
     let agent: AgentProcess | null = null
     try {
       agent = await this.#spawn(order, acceptance, channel.file)
       const accepted = await this.#accepted(order, acceptance, agent)
-      return await this.#confirmed(order, agent, accepted, confirm)
+      const launched = await this.#confirmed(order, agent, accepted, confirm)
+      working = agent
+      return {
+        ...launched,
+        supervise() {
+          // The supervisor forwards signals from its first moment on.
+          const supervised = launched.supervise()
+          release()
+          return supervised
+        },
+      }
     } catch (error) {
+      release()
       // What could not be recorded is the one failure after which an agent may be left, and only if that was asked for.
       if (agent !== null && !(order.keep && isFault(error) && error.code === 'unavailable')) await agent.end()
       await this.#abandon(order)
       throw error
     } finally {
       channel.close()
-      release()
     }
   }
 

@@ -31,7 +31,7 @@ export async function supervise({ workspace, caller, granted, session, agent, or
   const { coordinator } = workspace
   const keeper = granted.leases.length === 0 ? null : new Keeper({ coordinator, caller, granted, warn: order.warn, mayGiveBack: true })
   keeper?.watch(agent)
-  const stopForwarding = forwardSignals(agent)
+  const stopForwarding = forwardSignals(agent, order.terminal)
   try {
     const exitCode = await agent.ended
     await keeper?.look().catch(() => undefined)
