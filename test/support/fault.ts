@@ -88,7 +88,7 @@ export function brokenChain(bytes: Buffer, name: string): string | null {
     if (record === null) return `${name}:${index + 1} is no intact line`
     if (index === 0 && record.op !== 'segment') return `${name} does not begin with a segment line`
     if (prev !== null && record.prev !== prev) return `${name}:${index + 1} does not continue the line before it`
-    const inCheckpoint = checkpointOps.has(record.op)
+    const inCheckpoint = checkpointOps.has(record.op) || (record.op === 'session' && record.seq === seq)
     if (!inCheckpoint && record.seq !== seq + 1 && !(record.op === 'repair' && record.seq > seq))
       return `${name}:${index + 1} has seq ${record.seq} after ${seq}`
     if (inCheckpoint && index > 0 && record.seq !== seq) return `${name}:${index + 1} is a checkpoint line of another base`

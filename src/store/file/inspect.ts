@@ -352,10 +352,13 @@ function followsLoss({
   readonly disk: FileStore['options']['disk']
   readonly file: string
 }): boolean {
+  let base: number | null = null
   for (const { record } of readLines(disk, file)) {
     if (record === null) return false
     if (record.op === 'repair') return String(record.reason).startsWith(lostLogReason)
-    if (!['segment', 'live', 'past', 'ops'].includes(record.op)) return false
+    // A checkpoint's lines have no number of their own, which tells its `session` lines from records.
+    if (record.op === 'segment') base = record.base_seq
+    else if (record.seq !== base) return false
   }
   return false
 }

@@ -42,17 +42,34 @@ function* temporaries({ disk, layout, now }: LeftoverFacts): Generator<string> {
   }
 }
 
-/** Locks are made and taken in one step under the store's lock, so one that is free there has lost its owner. */
-function* freeLocks({ disk, lock, layout, state }: LeftoverFacts): Generator<string> {
+/**
+ * Lock files that nobody holds and nothing needs. They appear locked, so one that is free has lost its owner; under its maker's own name
+ * nobody may touch the lock, and there its maker's end or its age says so.
+ */
+export function* freeLocks({ disk, lock, layout, now, state }: Omit<LeftoverFacts, 'base'>): Generator<string> {
   if (state === null || lookAt(disk, layout.locks) === null) return
-  const bound = new Set<string>()
-  for (const { binding } of [...state.leases(), ...state.sessions()]) if (binding !== null) bound.add(binding.live)
+  let bound: ReadonlySet<string> | null = null
   for (const name of disk.readdirSync(layout.locks)) {
     const match = /^(live|reserve)-([0-9a-f]{32})\.lock(\.\d+)?$/.exec(name)
-    if (match === null || (match[1] === 'live' && bound.has(match[2]!))) continue
+    if (match === null) continue
     const file = path.join(layout.locks, name)
-    if (isFree(disk, lock, file)) yield file
+    const maker = match[3]?.slice(1)
+    if (maker === undefined ? !isFree(disk, lock, file) : !isAbandoned(disk, file, maker, now)) continue
+    if (match[1] === 'live' && (bound ??= boundBy(state)).has(match[2]!)) continue
+    yield file
   }
+}
+
+/** Names of the liveness locks that prove something. */
+function boundBy(state: State): ReadonlySet<string> {
+  const bound = new Set<string>()
+  for (const { binding } of [...state.leases(), ...state.sessions()]) if (binding !== null) bound.add(binding.live)
+  return bound
+}
+
+function isAbandoned(disk: Disk, file: string, maker: string, now: number): boolean {
+  const stat = lookAt(disk, file)
+  return stat !== null && (processStartTicks(Number(maker)) === null || now - stat.mtimeMs > workingMs)
 }
 
 function isFree(disk: Disk, lock: KernelLock, file: string): boolean {

@@ -14,16 +14,34 @@ import type { Layout, Modes } from './directory.ts'
 
 const liveFile = (layout: Layout, live: string): string => path.join(layout.locks, `live-${live}.lock`)
 
+/**
+ * Makes a lock file that is locked, and filled, when it appears: whoever looks without the store's lock never finds it free, and cannot
+ * keep us from locking it by looking. Only under the store's lock. Returns a descriptor that reads and writes.
+ */
+export function createLocked(disk: Disk, lock: KernelLock, file: string, modes: Modes, fill: (fd: number) => void = () => {}): number {
+  const hidden = `${file}.${process.pid}`
+  removeIfPresent(disk, hidden)
+  // Read and write: an exclusive lock needs a descriptor that may write.
+  const fd = disk.openSync(hidden, (createFlags & ~1) | 2, modes.file)
+  try {
+    if (!lock.tryExclusive(fd)) throw new Error(`a new lock is already locked: ${hidden}`)
+    fill(fd)
+    disk.renameSync(hidden, file)
+    return fd
+  } catch (error) {
+    removeIfPresent(disk, hidden)
+    disk.closeSync(fd)
+    throw error
+  }
+}
+
 let made = 0
 
-/** Makes and takes a new liveness lock. Only under the store's lock, so that a cleaner never sees a file that is not locked yet. */
+/** Makes and takes a new liveness lock. Only under the store's lock. */
 export function makeLiveLock(disk: Disk, lock: KernelLock, layout: Layout, modes: Modes): LiveLock {
   const unique = `${bootId()}/${pidNamespace()}/${process.pid}/${process.hrtime().join('.')}/${++made}`
   const live = sha256Hex(Buffer.from(unique), 32)
-  const file = liveFile(layout, live)
-  // Read and write: an exclusive lock needs a descriptor that may write.
-  const fd = disk.openSync(file, (createFlags & ~1) | 2, modes.file)
-  if (!lock.tryExclusive(fd)) throw new Error(`a new liveness lock is already locked: ${file}`)
+  const fd = createLocked(disk, lock, liveFile(layout, live), modes)
   let open = true
   return {
     live,

@@ -8,8 +8,9 @@ import type { Disk } from '../../host/disk.ts'
 import type { KernelLock } from '../../host/kernel-lock.ts'
 import { vitality, witnessOf } from '../../host/process.ts'
 import type { ReservationLock, ReservationNote } from '../store.ts'
-import { createFlags, readFlags, removeIfPresent } from './directory.ts'
+import { readFlags, removeIfPresent } from './directory.ts'
 import type { Layout, Modes } from './directory.ts'
+import { createLocked } from './live-lock.ts'
 
 // A launch in flight holds a kernel lock on `locks/reserve-<hash of the key>.lock`, shares it with the agent that it starts, and writes no
 // record. The lock is gone with the last of them; a file without one says nothing. Files are made, tested for a decision and removed only
@@ -17,8 +18,9 @@ import type { Layout, Modes } from './directory.ts'
 
 const prefix = 'reserve-'
 
-/** One line, always this long, so that it can be written again in place. */
-const noteBytes = 1024
+/** One line, always this long, so that it can be written again in place. The words of others in it are cut so that they fit. */
+const noteBytes = 4096
+const maxWords = 200
 
 const fileOf = (layout: Layout, resource: string): string =>
   path.join(layout.locks, `${prefix}${sha256Hex(Buffer.from(resource), 32)}.lock`)
@@ -35,15 +37,20 @@ export function makeReservation(
   const held: { readonly resource: string; readonly file: string; readonly fd: number }[] = []
   const since = Date.now()
   const launcher = witnessOf(process.pid)
-  const note = (agent: Witness | null): void => {
-    for (const { resource, fd } of held) writeNote(disk, fd, { resource, ...told, launcher, agent, since })
-  }
   const made: ReservationLock = {
     launchId: told.launchId,
     resources,
     fds: [],
-    note,
-    isCurrent: () => held.every(({ file, fd }) => disk.lstatSync(file, { throwIfNoEntry: false })?.ino === disk.fstatSync(fd).ino),
+    note(agent) {
+      try {
+        for (const { resource, fd } of held) writeNote(disk, fd, { resource, ...told, launcher, agent, since })
+      } catch {
+        // It is for those who look. The agent runs, and what holds the keys is the lock.
+      }
+    },
+    isCurrent: () =>
+      held.length === resources.length &&
+      held.every(({ file, fd }) => disk.lstatSync(file, { throwIfNoEntry: false })?.ino === disk.fstatSync(fd).ino),
     remove() {
       if (made.isCurrent()) for (const { file } of held) removeIfPresent(disk, file)
     },
@@ -54,20 +61,11 @@ export function makeReservation(
   try {
     for (const resource of resources) {
       const file = fileOf(layout, resource)
-      const hidden = `${file}.${process.pid}`
-      removeIfPresent(disk, hidden)
-      const fd = disk.openSync(hidden, (createFlags & ~1) | 2, modes.file)
+      const fd = createLocked(disk, lock, file, modes, empty => writeNote(disk, empty, { resource, ...told, launcher, agent: null, since }))
       held.push({ resource, file, fd })
-      if (!lock.tryExclusive(fd)) throw new Error(`a new reservation is already locked: ${hidden}`)
-      writeNote(disk, fd, { resource, ...told, launcher, agent: null, since })
-      // It appears locked: who looks without the store's lock never finds it free, nor keeps us from locking it.
-      disk.renameSync(hidden, file)
     }
   } catch (error) {
-    for (const { file, fd } of held) {
-      removeIfPresent(disk, `${file}.${process.pid}`)
-      if (disk.lstatSync(file, { throwIfNoEntry: false })?.ino === disk.fstatSync(fd).ino) removeIfPresent(disk, file)
-    }
+    for (const { file } of held) removeIfPresent(disk, file)
     made.close()
     throw error
   }
@@ -85,16 +83,17 @@ function writeNote(disk: Disk, fd: number, note: Note): void {
   const text = JSON.stringify({
     launch_id: note.launchId,
     resource: note.resource,
-    role: note.role,
-    agent_id: note.agentId,
+    role: note.role.slice(0, maxWords),
+    agent_id: note.agentId.slice(0, maxWords),
     launcher: note.launcher === null ? null : witnessToWire(note.launcher),
     agent: note.agent === null ? null : witnessToWire(note.agent),
     since: isoFromMs(note.since),
   })
-  const bytes = Buffer.alloc(Math.max(noteBytes, Buffer.byteLength(text) + 1), 0x20)
+  const bytes = Buffer.alloc(noteBytes, 0x20)
   bytes.write(text)
-  bytes[bytes.length - 1] = 0x0a
-  disk.writeSync(fd, bytes, 0, bytes.length, 0)
+  bytes[noteBytes - 1] = 0x0a
+  const written = disk.writeSync(fd, bytes, 0, noteBytes, 0)
+  if (written < noteBytes) throw Object.assign(new Error('ENOSPC: only a part of a reservation could be written'), { code: 'ENOSPC' })
 }
 
 /** The reservation of a key, or null. A file that nobody keeps locked is none. */
@@ -119,7 +118,7 @@ function read(disk: Disk, lock: KernelLock, file: string, resource: string | nul
   }
   try {
     if (lock.tryShared(fd)) return null
-    const bytes = Buffer.alloc(noteBytes * 4)
+    const bytes = Buffer.alloc(noteBytes)
     return parse(bytes.toString('utf8', 0, disk.readSync(fd, bytes, 0, bytes.length, 0)), resource)
   } finally {
     disk.closeSync(fd)

@@ -34,11 +34,13 @@ import {
   refuseNewerFormat,
   refuseStrangeDirectory,
   refuseUnsafeFileSystem,
+  removeIfPresent,
   writeFormat,
 } from './directory.ts'
 import { Exclusive } from './exclusive.ts'
 import { allReservations, makeReservation, reservationOf } from './reservation.ts'
 import { isIndexDue, refreshIndex, updateIndex } from './index-file.ts'
+import { freeLocks } from './leftovers.ts'
 import { isBoundDead, lifeOf, makeLiveLock, removeLiveFile } from './live-lock.ts'
 import type { Loaded } from './load.ts'
 import { completeState, load, loadMore, recall } from './load.ts'
@@ -382,6 +384,7 @@ export class FileStore implements Store {
     const written = decided.filter(each => each.recordsUntil <= arrived)
     for (const each of decided) if (each.recordsUntil > arrived) this.#undo(each, error)
     for (const each of written) this.#dropEnded(each, session.loaded.state)
+    if (written.some(({ reservation }) => reservation !== null)) this.#tidyLocks(session.loaded.state, now)
     const after: Loaded = {
       ...loaded,
       position: session.position,
@@ -429,7 +432,9 @@ export class FileStore implements Store {
         reservation = makeReservation(disk, lock, this.layout, this.modes, reserving.resources, reserve)
       const entries = operations.filter(operation => operation !== reserving).map(operation => session.append(operation, now))
       const bound = entries.some(({ operation }) => binds(operation, live))
-      if (live !== null && !bound && reservation === null) {
+      // A launch without a ticket reserves no key; its session, too, is proven by the lock.
+      const begins = reservation !== null || (reserve !== undefined && decision.ok)
+      if (live !== null && !bound && !begins) {
         removeLiveFile(disk, this.layout, live.live)
         live.close()
         live = null
@@ -483,6 +488,16 @@ export class FileStore implements Store {
       if (session?.binding?.live !== binding.live) this.#removeLeftover(binding.live)
     }
     for (const session of decision.outcome.endedSessions) if (session.binding !== null) this.#removeLeftover(session.binding.live)
+  }
+
+  /** Launchers that were killed leave the files of their locks; whoever launches next removes them, so that they do not pile up. */
+  #tidyLocks(state: Loaded['state'], { wall }: Instant): void {
+    const { disk, lock } = this.options
+    try {
+      for (const file of freeLocks({ disk, lock, layout: this.layout, now: wall, state })) removeIfPresent(disk, file)
+    } catch {
+      // `recover` does it too, and says what is in its way.
+    }
   }
 
   /** The records that end the lease are written: a file that stays says nothing, and is no reason to fail. */
@@ -714,7 +729,7 @@ export class FileStore implements Store {
 function binds(operation: Operation, live: LiveLock | null): boolean {
   if (live === null) return false
   if ('binding' in operation && operation.binding?.live === live.live) return true
-  return 'sessions' in operation && operation.sessions?.some(({ binding }) => binding?.live === live.live) === true
+  return 'sessions' in operation && (operation.sessions ?? []).some(({ binding }) => binding?.live === live.live)
 }
 
 /** What a request that came to nothing made. */
