@@ -89,6 +89,8 @@ export interface Commit {
 export interface Reading extends View {
   /** Things a person should know, such as a second clock that writes into this log. */
   readonly warnings: readonly string[]
+  /** Which member of a cluster answered, where there is one. */
+  readonly answeredBy?: string
 }
 
 /** Narrows `history`. */

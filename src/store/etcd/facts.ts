@@ -95,6 +95,8 @@ export class Facts {
   readonly suspects = new Map<string, Lease>()
   /** False before the first reading: then nothing is known, and a decision that needs nothing is made all the same. */
   isRead = false
+  /** What to take for true without looking: a transaction compares it, and nothing else may be done on it. Null = nothing is guessed. */
+  guess: ReadonlyMap<string, Claim> | null = null
   /** What a rehearsal is shown for a key that is not here: its answer is thrown away, only what it asks for counts. */
   #rehearsal: Claim | null = null
 
@@ -132,6 +134,7 @@ export class Facts {
     if (known !== undefined) return known
     if (this.hasAll || (this.hasPaths && isPath(resource))) return unknownClaim
     this.wants.claims.add(resource)
+    if (this.guess !== null) return this.guess.get(resource) ?? unknownClaim
     if (this.#rehearsal !== null) return this.#rehearsal
     throw new Missing()
   }

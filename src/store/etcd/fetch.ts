@@ -26,6 +26,28 @@ interface Reading {
 
 const noPair = (name: string): Pair => ({ name, value: '', mod: 0, lease: '0' })
 
+/**
+ * What `facts` wants, as a transaction that is refused brings it along: who lost decides again on what it brought. Null where that is more
+ * than fits.
+ */
+export function readingOnRefusal(
+  names: Names,
+  facts: Facts,
+  shown: string,
+): { readonly steps: readonly Step[]; take(answer: TxnAnswer): void } | null {
+  const { all, leaseIds, opIds } = facts.wants
+  const readings = readingsOf(names, facts, shown)
+  if (all || leaseIds.size > 0 || opIds.size > 0 || readings.length > maxSteps) return null
+  return {
+    steps: readings.map(({ range }) => ({ request_range: range })),
+    take(answer) {
+      for (const [index, { take }] of readings.entries()) take(pairsOf(answer.responses?.[index]?.response_range))
+      facts.revision = revisionOf(answer)
+      facts.isRead = true
+    },
+  }
+}
+
 /** Reads everything that `facts` wants, all of it of one revision. */
 export async function fetchFacts(gateway: Gateway, names: Names, facts: Facts, shown: string): Promise<void> {
   const readings = readingsOf(names, facts, shown)

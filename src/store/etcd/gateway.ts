@@ -60,6 +60,28 @@ export const isEngineError = (error: unknown, code: number): error is EngineErro
 /** gRPC codes. */
 export const codes = { invalid: 3, notFound: 5, denied: 7, exhausted: 8, precondition: 9, outOfRange: 11, unauthenticated: 16 } as const
 
+/** etcd's own "no", as a fault of the world where only a person can help. */
+function said(code: number, message: string, endpoint: string): Error {
+  const details = { outcome: 'nothing_changed', endpoint }
+  switch (code) {
+    case codes.exhausted:
+      return new Fault('unavailable', `etcd takes no more writes: ${message}`, {
+        hint: 'make room in it: compact, defragment, then disarm the alarm',
+        details,
+      })
+    case codes.denied:
+    case codes.unauthenticated:
+      return new Fault('unavailable', `etcd does not let us do that: ${message}`, {
+        hint: 'the role of etcd.user has to read and write what begins with leasehold/v1/ and the name of the space',
+        details,
+      })
+    default:
+      return message.includes('user name is empty')
+        ? new Fault('unavailable', `etcd asks who we are: ${message}`, { hint: 'set etcd.user and etcd.password_file', details })
+        : new EngineError(code, message)
+  }
+}
+
 /** Codes with which a member says that it cannot help now: somebody else may. */
 const elsewhere: ReadonlySet<number> = new Set([1, 4, 10, 13, 14])
 
@@ -172,7 +194,7 @@ export class Gateway {
       return this.#attempt(endpoint, path, request, timeoutMs, false)
     }
     if (code === undefined || elsewhere.has(code)) throw new Error(message ?? `it answered ${status}`)
-    throw new EngineError(code, message ?? `status ${status}`)
+    throw said(code, message ?? `status ${status}`, endpoint)
   }
 
   /** A member that can lose what it acknowledged is not written to, nor believed. Asked once. */

@@ -13,7 +13,7 @@ import type { Capabilities, Commit, Decider, HistoryQuery, Reading, Store, Trans
 import { Effects } from './effects.ts'
 import { Facts, Missing, noWants } from './facts.ts'
 import type { Claim, Wants } from './facts.ts'
-import { fetchFacts, maxSteps } from './fetch.ts'
+import { fetchFacts, maxSteps, readingOnRefusal } from './fetch.ts'
 import { Gateway } from './gateway.ts'
 import type { Access } from './gateway.ts'
 import { codes, isEngineError } from './gateway.ts'
@@ -22,7 +22,7 @@ import { Names } from './keys.ts'
 import { RealLeases } from './leases.ts'
 import type { EngineLeases } from './leases.ts'
 import { absent, only, pairsOf, put, revisionOf, unchanged } from './messages.ts'
-import type { Compare, RangeAnswer, Step, TxnAnswer } from './messages.ts'
+import type { RangeAnswer, TxnAnswer } from './messages.ts'
 import { comparesOf, planOf, settled, stepsOf, writes } from './plan.ts'
 import type { Needed, Plan } from './plan.ts'
 import { boundSecs, realTiming } from './timing.ts'
@@ -77,6 +77,20 @@ interface Progress {
   effectRan: boolean
 }
 
+/** To be decided once more: because others were faster, or because only a part was done. `known`: what is there now, where that was told. */
+interface Again {
+  readonly isPart: boolean
+  readonly known: Facts | null
+}
+
+const again: Again = { isPart: false, known: null }
+
+/** Losses after which somebody who lost begins to wait a little. */
+const quickTries = 2
+
+/** Keys of which a process remembers how it left them. */
+const maxLeft = 1000
+
 /**
  * Leases in etcd: a command reads what it is about, decides, and writes in one transaction that compares every head it read; who loses reads
  * and decides again. Ownership is a permanent key; engine leases only carry the sign of life beside it (see timing.ts). A token is the
@@ -99,6 +113,10 @@ export class EtcdStore implements Store {
   readonly #timing: Timing
   readonly #engine: EngineLeases
   readonly #effects: Effects
+  /** What was seen last of the space as a whole. */
+  #space: { readonly settings: SpaceSettings; readonly settingsMod: number; readonly revision: number } | null = null
+  /** Keys as this process left them. */
+  readonly #left = new Map<string, Claim>()
   /** Ends with the last effect that was asked for in this process. */
   #turn: Promise<unknown> = Promise.resolve()
 
@@ -139,7 +157,7 @@ export class EtcdStore implements Store {
     const moved = facts.settings?.movedTo ?? null
     const warnings = [...this.gateway.warnings, ...(moved === null ? [] : [`the leases were moved to ${moved}`])]
     // Op_ids are looked up one by one, and only for a command.
-    return { ...facts.view(), recall: () => null, warnings }
+    return { ...facts.view(), recall: () => null, warnings, answeredBy: this.gateway.endpoint }
   }
 
   async *history(query: HistoryQuery = {}): AsyncGenerator<Entry> {
@@ -148,7 +166,7 @@ export class EtcdStore implements Store {
   }
 
   async changed(sinceSeq: number, timeoutMs: number): Promise<void> {
-    const { base } = await this.#read(noWants())
+    const base = (this.#space?.settings ?? (await this.#read(noWants())).settings)?.tokenBase ?? 0
     await untilChanged(this.gateway, this.names, Math.max(0, sinceSeq - base), timeoutMs)
   }
 
@@ -168,20 +186,35 @@ export class EtcdStore implements Store {
     const facts = new Facts(this.#now(), this.#timing, wants)
     await fetchFacts(this.gateway, this.names, facts, this.location)
     facts.isRead = true
+    this.#learn(facts)
+    return facts
+  }
+
+  #learn({ settings, settingsMod, revision }: Facts): void {
+    if (settings !== null) this.#space = { settings, settingsMod, revision: Math.max(revision, this.#space?.revision ?? 0) }
+  }
+
+  /**
+   * What can be decided on without looking: each key as this process left it, and those that it never saw as if nobody ever had them. A
+   * transaction compares all of it, so a wrong guess costs nothing but the try.
+   */
+  #guessed(wants: Wants): Facts {
+    const facts = new Facts(this.#now(), this.#timing, wants)
+    if (this.#space === null) return facts
+    Object.assign(facts, this.#space)
+    facts.guess = this.#left
+    facts.isRead = true
     return facts
   }
 
   /** Asks the rules until they have seen all they wanted to see. */
-  async #decide(decide: Decider, options: TransactOptions, wants: Wants): Promise<Decided> {
-    // What an earlier attempt asked for is read at once.
-    const isFirst = wants.claims.size === 0 && !wants.all
-    let facts = isFirst ? new Facts(this.#now(), this.#timing, wants) : await this.#read(wants)
-    for (let reads = isFirst ? 0 : 1; ; reads++) {
+  async #decide(decide: Decider, options: TransactOptions, wants: Wants, known: Facts): Promise<Decided> {
+    let facts = known
+    for (let reads = 0; ; reads++) {
       try {
         const decision = shortened(decide(facts.view(), null), options)
         const plan = decision.ok ? planOf(decision.operations, decision.outcome.resources, facts) : null
-        // A "no" is never said by somebody who has not looked.
-        if (!facts.isRead && !decision.ok) throw new Missing()
+        if (facts.guess === null ? !facts.isRead && !decision.ok : !this.#mayLeap(plan, facts, options)) throw new Missing()
         return { decision, facts, plan }
       } catch (error) {
         if (!(error instanceof Missing)) throw error
@@ -192,49 +225,60 @@ export class EtcdStore implements Store {
     }
   }
 
+  /**
+   * Is everything that a guess led to compared by the transaction? Nobody says "no" without having looked, nor "it is still so", nor that
+   * somebody else was passed over; and whether a holder was late is the engine's to say.
+   */
+  #mayLeap(plan: Plan | null, facts: Facts, options: TransactOptions): boolean {
+    if (plan === null || options.effect !== undefined || facts.suspects.size > 0 || plan.renewals.size > 0) return false
+    const isBeat = plan.entries.some(({ operation }) => 'late' in operation)
+    return writes(plan) && !isBeat && [...facts.wants.claims].every(resource => plan.changes.has(resource))
+  }
+
   async #run(decide: Decider, options: TransactOptions): Promise<Commit> {
     const until = performance.now() + this.#options.lockWaitMs
     const wants = noWants()
     const progress: Progress = { entries: [], ended: [], effectRan: false }
+    let known = this.#guessed(wants)
     for (let lost = 0; ;) {
       // oxlint-disable-next-line no-await-in-loop -- one attempt after the other
-      const commit = await this.#attempt(await this.#decide(decide, options, wants), decide, options, progress)
-      if (commit === 'more') continue
-      if (commit !== null) return commit
-      if (performance.now() > until) throw busy(this.location)
-      lost++
-      // oxlint-disable-next-line no-await-in-loop -- who lost against many waits a little, each another time
-      await new Promise(resolve => setTimeout(resolve, Math.random() * Math.min(longestPauseMs, 2 ** Math.min(lost, 10))))
+      const done = await this.#attempt(await this.#decide(decide, options, wants, known), decide, options, progress)
+      if ('decision' in done) return done
+      if (!done.isPart && performance.now() > until) throw busy(this.location)
+      if (!done.isPart && ++lost > quickTries)
+        // oxlint-disable-next-line no-await-in-loop -- who lost against many waits a little, each another time
+        await new Promise(resolve => setTimeout(resolve, Math.random() * Math.min(longestPauseMs, 2 ** Math.min(lost, 10))))
+      // oxlint-disable-next-line no-await-in-loop -- as it is now
+      known = done.known ?? (await this.#read(wants))
     }
   }
 
-  /** Null: others were faster. `more`: a part is done, and the rest has to be decided anew. */
-  async #attempt(decided: Decided, decide: Decider, options: TransactOptions, progress: Progress): Promise<Commit | 'more' | null> {
+  /** Does what was decided; or says that others were faster, or that a part is done and the rest has to be decided anew. */
+  async #attempt(decided: Decided, decide: Decider, options: TransactOptions, progress: Progress): Promise<Commit | Again> {
     const { decision, facts, plan } = decided
     if (!decision.ok || plan === null) return this.#refusal(decided, decide, progress)
     if (facts.isRead) this.#refuseForeign(facts, decision.operations.length > 0)
     if (!writes(plan)) {
-      if (facts.settings === null && facts.isRead && !(await this.#begin(facts))) return null
-      if (!(await this.#checkThen(plan, facts, options, decision.outcome, progress))) return null
-      if (!(await this.#renew(plan, facts))) return null
+      if (facts.settings === null && facts.isRead && !(await this.#begin(facts))) return again
+      if (!(await this.#checkThen(plan, facts, options, decision.outcome, progress))) return again
+      if (!(await this.#renew(plan, facts))) return again
       await this.#weigh(facts)
       return this.#commit(decision, facts, plan, await this.#withRemaining(decided), progress)
     }
-    const fitting = this.#fitting(decision.operations, decision.outcome, facts, plan)
-    const { plan: part, isWhole } = fitting
-    if (isWhole && !(await this.#checkThen(part, facts, options, decision.outcome, progress))) return null
-    if (!(await this.#renew(part, facts))) return null
+    const { plan: part, isWhole } = this.#fitting(decision.operations, decision.outcome, facts, plan)
+    if (isWhole && !(await this.#checkThen(part, facts, options, decision.outcome, progress))) return again
+    if (!(await this.#renew(part, facts))) return again
     const engineLeases = await this.#ensureAll(part.needed)
-    const revision = await this.#write(part, facts, engineLeases)
-    if (revision === null) return null
-    this.#apply(part, facts, engineLeases, revision)
+    const written = await this.#write(part, facts, engineLeases)
+    if (typeof written !== 'number') return written
+    this.#apply(part, facts, engineLeases, written)
     await this.#forgetEngineLeases(part, facts)
     for (const resource of part.changes.keys()) facts.suspects.delete(resource)
     await this.#weigh(facts)
     if (isWhole) return this.#commit(decision, facts, part, facts, progress)
     progress.entries.push(...settledEntries(part, facts))
     progress.ended.push(...decision.outcome.ended.filter(({ resource }) => part.changes.has(resource)))
-    return 'more'
+    return { isPart: true, known: null }
   }
 
   /** A refusal, after what it calls for was begun: whoever is found silent is weighed from now on. */
@@ -342,38 +386,46 @@ export class EtcdStore implements Store {
 
   /** Makes the space. False when somebody else just did. */
   async #begin(facts: Facts): Promise<boolean> {
-    const plan = planOf([], [], facts)
-    return (await this.#write(plan, facts, [])) !== null
+    const revision = await this.#write(planOf([], [], facts), facts, [])
+    return typeof revision === 'number'
   }
 
-  /** Writes in one transaction; resolves to its revision, or to null when something is not as it was read. */
-  async #write(plan: Plan, facts: Facts, engineLeases: readonly string[]): Promise<number | null> {
+  /** Writes in one transaction; resolves to its revision, or to what is there when something is not as it was read. */
+  async #write(plan: Plan, facts: Facts, engineLeases: readonly string[]): Promise<number | Again> {
     const transaction = randomUUID()
     const memory = plan.remembered === null ? null : await this.#memory()
     const success = stepsOf(plan, facts, { names: this.names, transaction, engineLeases, memory, settings: this.#settings() })
+    const known = new Facts(this.#now(), this.#timing, facts.wants)
+    const reading = readingOnRefusal(this.names, known, this.location)
+    const request = { compare: comparesOf(plan, facts, this.names), success, failure: reading?.steps ?? [] }
     try {
-      return await this.#put(comparesOf(plan, facts, this.names), success, () => this.#find(plan, transaction))
+      const { answer, mayBeDone } = await this.#send(request)
+      if (answer.succeeded === true) return revisionOf(answer)
+      const found = mayBeDone ? await this.#find(plan, transaction) : null
+      if (found !== null) return found
+      if (reading === null) return again
+      reading.take(answer)
+      this.#learn(known)
+      return { isPart: false, known }
     } catch (error) {
       // The engine lease of a session ended just now: the next attempt makes it anew.
-      if (isEngineError(error, codes.notFound)) return null
-      throw engineFault(error)
+      if (isEngineError(error, codes.notFound)) return again
+      throw error
     }
   }
 
-  /** A compared transaction may be sent again when its answer was lost: it happens once, and `found` tells whether it had. */
-  async #put(compare: readonly Compare[], success: readonly Step[], found: () => Promise<number | null>): Promise<number | null> {
-    const request = { compare, success }
+  /** A compared transaction may be sent again when its answer was lost: it happens once, and then the second one is refused. */
+  async #send(request: object): Promise<{ readonly answer: TxnAnswer; readonly mayBeDone: boolean }> {
     const send = () => this.gateway.call<TxnAnswer>('/v3/kv/txn', request, { changes: true })
-    let wasLost = false
-    const answered = await send().catch(error => {
+    try {
+      const { body, resent } = await send()
+      return { answer: body, mayBeDone: resent }
+    } catch (error) {
       if (!isFault(error) || error.details?.['outcome'] !== 'unknown') throw error
-      wasLost = true
-      return send().catch(() => {
-        throw error
-      })
-    })
-    if (answered.body.succeeded === true) return revisionOf(answered.body)
-    return wasLost || answered.resent ? found() : null
+      const second = await send().catch(() => null)
+      if (second === null) throw error
+      return { answer: second.body, mayBeDone: true }
+    }
   }
 
   /** The revision of a transaction whose answer was lost, if it was done. */
@@ -417,7 +469,7 @@ export class EtcdStore implements Store {
 
   /** What was written, into what is known. */
   #apply(plan: Plan, facts: Facts, engineLeases: readonly string[], revision: number): void {
-    facts.settings ??= this.#settings()
+    if (facts.settings === null) Object.assign(facts, { settings: this.#settings(), settingsMod: revision })
     facts.revision = revision
     const remaining = new Map(facts.remaining)
     for (const [resource, { before, head, beat }] of plan.changes) {
@@ -430,8 +482,12 @@ export class EtcdStore implements Store {
         guard: null,
       }
       facts.claims.set(resource, after)
+      this.#left.delete(resource)
+      this.#left.set(resource, after)
     }
     facts.remaining = remaining
+    this.#learn(facts)
+    for (const resource of this.#left.keys()) if (this.#left.size > maxLeft) this.#left.delete(resource)
   }
 
   /** Engine leases that nothing is attached to any more end now, and not when their time is over. */
@@ -516,22 +572,4 @@ function busy(location: string): Fault {
     hint: 'try again',
     details: { outcome: 'nothing_changed' },
   })
-}
-
-/** etcd's own "no" to a write, as a fault of the world. */
-function engineFault(error: unknown): unknown {
-  const details = { outcome: 'nothing_changed' }
-  if (isEngineError(error, codes.exhausted))
-    return new Fault('unavailable', `etcd takes no more writes: ${error.message}`, {
-      hint: 'make room: etcdctl compact, defrag, alarm disarm; see docs/etcd.md',
-      details,
-      cause: error,
-    })
-  if (isEngineError(error, codes.denied))
-    return new Fault('unavailable', `etcd denies this user: ${error.message}`, {
-      hint: 'the role needs to read and write the prefix of the space; see docs/etcd.md',
-      details,
-      cause: error,
-    })
-  return error
 }
