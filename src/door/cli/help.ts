@@ -13,11 +13,39 @@ export function helpText(words: readonly string[], table: readonly CommandSpec[]
   return overview(group, words.length === 0)
 }
 
+/** What belongs together in `lh --help`, by the first word of a command; what is in no group comes last. */
+const groups: readonly (readonly [string, readonly string[]])[] = [
+  ['Look around', ['init', 'whoami', 'status', 'why', 'demo']],
+  ['Claims', ['claim', 'exec']],
+  ['Tickets and their gates', ['ticket', 'gate']],
+  ['Work, launched agents, worktrees', ['work', 'launch', 'session', 'worktree']],
+  ['Hooks', ['hooks', 'session-lock', 'hook']],
+  ['Care', ['doctor', 'recover', 'verify', 'log', 'store', 'selftest']],
+  ['Settings and reference', ['config', 'schema', 'completion']],
+]
+
 function overview(table: readonly CommandSpec[], whole: boolean): string {
-  const rows = table.map(({ path, usage, summary }) => [`  lh ${path}${usage === '' ? '' : ` ${usage}`}`, summary])
-  const head = whole ? ['Leasehold: many agents on one repository, and no two of them ever hold the same thing.', ''] : []
   const foot = ['', `every command takes ${globalOptions.map(named).join(', ')}; more: lh <command> --help`]
-  return `${[...head, ...columns(rows), ...foot].join('\n')}\n`
+  if (!whole) return `${[...rowsOf(table), ...foot].join('\n')}\n`
+  const wordOf = ({ path }: CommandSpec): string => path.split(' ')[0]!
+  const known = new Set(groups.flatMap(([, words]) => words))
+  const others = [...new Set(table.map(wordOf))].filter(word => !known.has(word))
+  const parts = [...groups, ['More', others] as const].flatMap(([title, words]) => {
+    const members = words.flatMap(word => table.filter(spec => wordOf(spec) === word))
+    return members.length === 0 ? [] : ['', title, ...rowsOf(members)]
+  })
+  return `${['Leasehold: many agents on one repository, and no two of them ever hold the same thing.', ...parts, ...foot].join('\n')}\n`
+}
+
+/** Wider commands have their summary on a line of its own: one of them does not push all the others to the right. */
+const commandWidth = 42
+
+function rowsOf(table: readonly CommandSpec[]): readonly string[] {
+  const rows = table.map(({ path, usage, summary }) => [`  lh ${path}${usage === '' ? '' : ` ${usage}`}`, summary] as const)
+  const width = Math.max(...rows.map(([command]) => command.length).filter(length => length <= commandWidth), 0)
+  return rows.flatMap(([command, summary]) =>
+    command.length > width ? [command, `${' '.repeat(width + 2)}${summary}`] : [`${command.padEnd(width + 2)}${summary}`],
+  )
 }
 
 const named = ({ name, value, optional }: OptionSpec): string =>
