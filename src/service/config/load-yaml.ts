@@ -1,8 +1,8 @@
 import { closeSync, constants, fstatSync, openSync, readFileSync } from 'node:fs'
-import { isAlias, isMap, isScalar, LineCounter, parseDocument, type Document, type Node, type Pair, type YAMLMap } from 'yaml'
+import { isAlias, isMap, isScalar, isSeq, LineCounter, parseDocument, type Document, type Node, type Pair, type YAMLMap } from 'yaml'
 import { Fault, usage } from '../../core/fault.ts'
 import type { Entry } from './cache.ts'
-import { isKey, keys, suggest } from './schema.ts'
+import { isKey, keys, listKeys, suggest } from './schema.ts'
 import { isSettled, stampOf } from './stamp.ts'
 
 /** What a configuration file says, and whether its stamp can be trusted to change when it does. */
@@ -69,6 +69,14 @@ function entryOf({ value }: Pair, key: string, where: string, line: number): Ent
     throw usage(`${where}: there is no setting ${JSON.stringify(key)}.`, meant === null ? hintList : `Did you mean ${meant}?`)
   }
   if (isAlias(value)) throw usage(`${where}: ${key} is an alias; write its value out.`)
+  if (isSeq(value) && listKeys.has(key)) {
+    // Scalars by their text as well: in a list of words, `010` is a word.
+    const words = value.items.map(item =>
+      isScalar(item) && typeof item.value === 'string' ? item.value : isScalar(item) ? item.source : null,
+    )
+    if (words.some(each => typeof each !== 'string')) throw usage(`${where}: ${key} takes a list of words.`)
+    return { key, text: JSON.stringify(words), line }
+  }
   if (!isScalar(value)) throw usage(`${where}: ${key} takes one value.`)
   if (value.value === null || value.value === '') throw usage(`${where}: ${key} has no value.`)
   // The text as it stands: `010`, `1e3` and `yes` mean what the setting says they mean, not what YAML does.

@@ -3,6 +3,7 @@ import { usage } from '../../core/fault.ts'
 import type { Level } from './enforce-level.ts'
 import { parseBranchLevels, parseLevel } from './enforce-level.ts'
 import { parseAgentId } from '../identity/agent.ts'
+import { commandWords } from './command-words.ts'
 import { parseDuration, parseSize } from './durations.ts'
 
 /** Every setting and the type of its value. Durations are milliseconds, sizes bytes. */
@@ -32,6 +33,8 @@ export interface Values {
   enforce: Level
   /** `main=strict,wip/*=off`. */
   'enforce.branches': string | null
+  /** Program and arguments, as `commandWords` reads them. */
+  'launch.command': string | null
   'log.segment_size': number
   'log.retention': number
   'log.retention_size': number
@@ -41,6 +44,9 @@ export interface Values {
   'session_lock.ttl': number
   'session_lock.outside_git': 'ignore' | 'directory'
 }
+
+/** Settings that a file may also say as a list; its text is then the list as JSON. */
+export const listKeys: ReadonlySet<string> = new Set<Key>(['launch.command'])
 
 /** The name of a setting. */
 export type Key = keyof Values
@@ -179,6 +185,11 @@ function patterns(text: string, where: string): string {
   )
 }
 
+function command(text: string, where: string): string {
+  commandWords(text, where)
+  return text
+}
+
 const oneOf =
   <Word extends string>(...words: readonly Word[]) =>
   (text: string, where: string): Word => {
@@ -314,6 +325,13 @@ export const settings: { readonly [K in Key]: Setting<Values[K]> } = {
     default: null,
     layers: everywhere,
     parse: branchLevels,
+  },
+  'launch.command': {
+    doc: 'the agent that lh status --watch launches for a ticket: program and arguments, as a list or as one would type them',
+    default: null,
+    layers: withoutFlag,
+    why: 'a launch is given its command after --',
+    parse: command,
   },
   'log.segment_size': {
     doc: 'size at which the log begins a new segment',

@@ -169,6 +169,7 @@ const samples: { readonly [K in Key]: readonly (readonly [text: string, value: u
     ['1h', 3_600_000],
     ['1d', 86_400_000],
   ],
+  'launch.command': ['["a","b c"]', 'codex exec', 'gemini -p x', "x 'y z'"].map(text => [text, text] as const),
   'session_lock.outside_git': ['directory', 'ignore', 'directory'].map(text => [text, text] as const),
 }
 const defaults: { readonly [K in Key]: unknown } = {
@@ -199,6 +200,7 @@ const defaults: { readonly [K in Key]: unknown } = {
   'session_lock.scope': 'workspace',
   'session_lock.ttl': 300_000,
   'session_lock.outside_git': 'ignore',
+  'launch.command': null,
 }
 
 describe('precedence', () => {
