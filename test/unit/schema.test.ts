@@ -2,10 +2,13 @@ import { spawn, spawnSync } from 'node:child_process'
 import fs from 'node:fs'
 import { tmpdir } from 'node:os'
 import path from 'node:path'
+import { createInterface } from 'node:readline'
 import { Ajv2020 } from 'ajv/dist/2020.js'
 import { afterAll, beforeAll, describe, expect, it } from 'vitest'
 import { everyCommand } from '../../src/door/cli/table.ts'
 import { catalogue } from '../../src/service/schema/catalogue.ts'
+import { until } from '../support/cli.ts'
+import { anAgent, depart, finish, kill, launch, letGo, openWorkspace, reserve } from '../support/launches.ts'
 
 // What the executable really prints, against the schemas that are published for it. They list every member of every object, so a field
 // that is not documented is a failure here.
@@ -48,6 +51,8 @@ const schemaOf: Readonly<Record<string, string | null>> = {
   'ticket next': 'ticket-next',
   'ticket doctor': 'ticket-doctor',
   'ticket import': 'ticket-import',
+  'session list': 'session-list',
+  'session show': 'session-show',
   'worktree add': 'worktree-add',
   'worktree list': 'worktree-list',
   'worktree info': 'worktree-info',
@@ -231,6 +236,54 @@ describe('what --json prints is what its schema says', () => {
     lh(['status'])
     expect(lh(['session-lock', 'release'], as('human:one')).status).toBe(2)
     expect(lh(['session-lock', 'release', '--force', '--reason', 'it is gone'], as('human:one')).document['recorded']).toBe('log')
+  })
+
+  it('launched agents, and what watches them', async () => {
+    const workspace = await openWorkspace(repository)
+    const watching = spawn(process.execPath, [executable, 'status', '--watch', '--json'], {
+      cwd: repository,
+      stdio: ['ignore', 'pipe', 'inherit'],
+    })
+    const lines: string[] = []
+    createInterface(watching.stdout).on('line', line => lines.push(line))
+    const change = (words: string): Promise<unknown> =>
+      until(() => lines.some(line => words.split(' ').every(word => line.includes(`"${word}"`))), `lh status --watch says ${words}`)
+    lh(['claim', 'acquire', 'env:watched'], as('agent:one'))
+    await until(() => lines.length > 0, 'lh status --watch says what there is')
+    const { hold } = await reserve(workspace, { ticket: 'in-flight' })
+    lh(['status'])
+    lh(['claim', 'list'])
+    lh(['claim', 'status', '--resource', 'in-flight'])
+    expect(lh(['why', 'in-flight']).document['standing']).toBe('pending')
+    expect(lh(['claim', 'acquire', 'in-flight'], as('agent:one')).status).toBe(3)
+    await change('appears pending ticket:in-flight')
+    letGo(hold)
+    await change('goes pending ticket:in-flight')
+    const agent = anAgent()
+    const launched = await launch(workspace, { ticket: 'launched', agent, resume: { command: ['client', '--resume'], stored: repository } })
+    lh(['status'])
+    lh(['session', 'list'])
+    expect(lh(['session', 'show', 'launched']).document['ok']).toBe(true)
+    expect(lh(['why', 'launched']).document['session']).not.toBeNull()
+    expect(lh(['claim', 'acquire', 'launched'], as('agent:one')).status).toBe(3)
+    await change('appears session dev-launched live')
+    lh(['log', 'compact'])
+    await kill(agent)
+    letGo(launched.hold)
+    await change('becomes session dev-launched restorable')
+    await depart(workspace, launched.session, 0)
+    lh(['session', 'list'])
+    lh(['claim', 'history'])
+    await finish(workspace, launched.session)
+    await change('goes session dev-launched')
+    expect(lh(['session', 'show', 'dev-launched']).document['ok']).toBe(true)
+    expect(lh(['session', 'show', 'nobody-s']).status).toBe(4)
+    watching.kill()
+    for (const line of lines) expect(misfit('status-change', JSON.parse(line)), line).toBeNull()
+    seen.set(
+      'status-change',
+      lines.map(line => JSON.parse(line) as unknown),
+    )
   })
 
   it('exec', () => {
@@ -473,7 +526,7 @@ describe('the schemas are strict', () => {
   })
 
   it('has been tried with real output, each of them', () => {
-    const tried = new Set([...seen.keys(), 'lease', 'holder'])
+    const tried = new Set([...seen.keys(), 'lease', 'holder', 'session'])
     expect(catalogue.map(({ name }) => name).filter(name => !tried.has(name))).toEqual([])
   })
 })

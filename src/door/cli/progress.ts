@@ -52,7 +52,7 @@ export function statusLine({ json, quiet }: Output): StatusLine {
 }
 
 /** The beginning of a text that fits; what may be wide counts as wide. */
-function cutTo(text: string, columns: number): string {
+export function cutTo(text: string, columns: number): string {
   let used = 0
   let out = ''
   for (const sign of text) {

@@ -31,8 +31,11 @@ export const everyday: readonly CommandSpec[] = [
     path: 'status',
     usage: '',
     arity: [0, 0],
-    summary: 'one screen: my leases, those of others, warnings',
-    options: [],
+    summary: 'one screen: my leases, those of others, launched agents, warnings',
+    options: [{ name: 'watch', doc: 'keep it on the screen as it changes; in a pipe, one line for each change (with --json, of JSON)' }],
+    details:
+      'Watching, on a terminal: the arrow keys choose; Enter opens a session again or says where it works; c launches an agent with the role intake for a ticket ' +
+      '(its command is the setting launch.command); r ends a stale session, and asks why; q or Ctrl-C ends.',
     load: async () => (await import('./commands/look.ts')).status,
   },
   {
@@ -94,6 +97,7 @@ export const everyday: readonly CommandSpec[] = [
     summary: 'hand it to another agent or worktree; your token ends',
     options: [
       { name: 'to-agent', value: '<type:name>', doc: 'who gets it' },
+      { name: 'to-session', value: '<session>', doc: 'instead of --to-agent: a launched agent, with the peers of the work' },
       { name: 'to-worktree', value: '<wt:id>', doc: 'where they work, if not here' },
       reason,
       ttl,
@@ -287,20 +291,33 @@ export const everyday: readonly CommandSpec[] = [
 
 /** All commands, in the order of `lh --help`. */
 export async function everyCommand(): Promise<readonly CommandSpec[]> {
-  const [{ ticketCommands }, { gateCommands }, { workCommands }, { worktreeCommands }, { hookCommands }, { sessionLockCommands }] =
-    await Promise.all([
-      import('./tables/ticket.ts'),
-      import('./tables/gate.ts'),
-      import('./tables/work.ts'),
-      import('./tables/worktree.ts'),
-      import('./tables/hooks.ts'),
-      import('./tables/session-lock.ts'),
-    ])
+  const [
+    { ticketCommands },
+    { gateCommands },
+    { workCommands },
+    { launchCommands, sessionChangeCommands },
+    { sessionCommands },
+    { worktreeCommands },
+    { hookCommands },
+    { sessionLockCommands },
+  ] = await Promise.all([
+    import('./tables/ticket.ts'),
+    import('./tables/gate.ts'),
+    import('./tables/work.ts'),
+    import('./tables/launch.ts'),
+    import('./tables/session.ts'),
+    import('./tables/worktree.ts'),
+    import('./tables/hooks.ts'),
+    import('./tables/session-lock.ts'),
+  ])
   const exec = everyday.findIndex(({ path }) => path === 'exec')
   return [
     ...everyday.slice(0, exec + 1),
     ...ticketCommands,
     ...workCommands,
+    ...launchCommands,
+    ...sessionCommands,
+    ...sessionChangeCommands,
     ...worktreeCommands,
     ...gateCommands,
     ...hookCommands,

@@ -41,6 +41,7 @@ export const agentInWords = (agentId: string, sessionId: string | null): string 
 
 const standingStyles: Readonly<Record<string, Style>> = {
   live: 'green',
+  restorable: 'cyan',
   stale: 'yellow',
   expired: 'yellow',
   dead: 'red',

@@ -1,4 +1,20 @@
-import { agentId, errorPart, failure, holder, lease, leasesWith, opId, resource, time, token, ulid, witness, worktreeId } from './parts.ts'
+import {
+  agentId,
+  errorPart,
+  failure,
+  holder,
+  lease,
+  leasesWith,
+  opId,
+  pending,
+  resource,
+  session,
+  time,
+  token,
+  ulid,
+  witness,
+  worktreeId,
+} from './parts.ts'
 import { operation } from './log.ts'
 import { agentHooksChanged, agentHooksStatus, agentHooksTest } from './agent-hooks.ts'
 import { gateAdd, gateDecide, gateDefine, gateHistory, gateList, gateRun } from './gates.ts'
@@ -53,7 +69,7 @@ const exec = either(
   lost,
 )
 
-const leases: Members = { leases: list(lease), count: count(), pending: list(lease), ...warnings }
+const leases: Members = { leases: list(lease), count: count(), pending: about(list(pending), 'launches in flight'), ...warnings }
 
 const endedLease = object({
   resource,
@@ -72,6 +88,7 @@ const status = object({
   store: text(),
   mine: count('how many of the leases are the caller’s'),
   session_lock: maybe(sessionLock),
+  sessions: about(list(session), 'of launched agents, while they have not ended'),
   ...leases,
 })
 
@@ -80,12 +97,31 @@ const why = object({
   resource,
   standing: oneOf('live', 'stale', 'expired', 'dead', 'pending', 'free'),
   lease: maybe(about(lease, 'may be of another `path:` that overlaps')),
-  pending: flag(),
+  session: maybe(about(session, 'that the lease was launched with')),
+  pending: maybe(about(pending, 'the launch in flight')),
   evidence: list(text()),
   frees_when: text(),
   next: text('a command'),
   ...warnings,
 })
+
+/** One line of `lh status --watch`. */
+const statusChange = (kind: string, standing: Schema, thing: Members): Schema =>
+  object({
+    at: time,
+    change: about(oneOf('is', 'appears', 'becomes', 'goes'), 'is: it was there when watching began; goes: as it was last'),
+    kind: always(kind),
+    name: text('of the session, or the resource'),
+    standing,
+    before: maybe(about(standing, 'what it was, where it becomes something else')),
+    ...thing,
+  })
+
+const change = either(
+  statusChange('pending', oneOf('pending', 'orphaned'), { pending }),
+  statusChange('session', oneOf('live', 'restorable', 'stale', 'dead'), { session }),
+  statusChange('lease', oneOf('live', 'stale', 'expired', 'dead', 'pending'), { lease }),
+)
 
 const whoami = object(
   {
@@ -114,6 +150,7 @@ export const answers: readonly (readonly [name: string, title: string, schema: S
   ['init', 'lh init', object({ ...ok, made: list(text()), kept: list(text()), agent: maybe(agentId), store: text(), next: list(text()) })],
   ['whoami', 'lh whoami', whoami],
   ['status', 'lh status', status],
+  ['status-change', 'a line of lh status --watch', change],
   ['why', 'lh why', either(why, sessionLockStatus)],
   ['acquire', 'lh claim acquire', granted],
   ['renew', 'lh claim renew', renewed],
@@ -141,6 +178,9 @@ export const answers: readonly (readonly [name: string, title: string, schema: S
   ['ticket-next', 'lh ticket next', ticketNext],
   ['ticket-doctor', 'lh ticket doctor', ticketDoctor],
   ['ticket-import', 'lh ticket import', ticketImport],
+  ['session-list', 'lh session list', object({ ...ok, sessions: list(session), count: count(), ...warnings })],
+  ['session-show', 'lh session show', object({ ...ok, session, ...warnings })],
+  ['session', 'a session, as every command shows it', session],
   ['worktree-add', 'lh worktree add', worktreeAdd],
   ['worktree-list', 'lh worktree list', worktreeList],
   ['worktree-info', 'lh worktree info', worktreeInfo],

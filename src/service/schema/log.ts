@@ -1,4 +1,4 @@
-import { agentId, holder, resource, time, token, ulid, worktreeId } from './parts.ts'
+import { agentId, holder, resource, storedSession, time, token, ulid, worktreeId } from './parts.ts'
 import { about, always, count, either, flag, list, maybe, number, object, oneOf, text, type Schema } from './shape.ts'
 
 // The lines of `claims.jsonl`. `lh claim history` and `lh log export` print the operations without `prev` and `sum`.
@@ -73,16 +73,23 @@ const repair: Members = {
   last_good_seq: count('seq of the record before; only here the next seq may jump'),
 }
 
+const told = 'as it is afterwards'
+const theSession: Members = { session: about(storedSession, `of a launched agent, that this begins, changes or ends: ${told}`) }
+const otherSessions: Members = { other_sessions: about(list(storedSession), `that this changes too, such as its peers: ${told}`) }
+
 /** Every operation, about one resource or about several; `extra` is what its line has besides. */
 function operations(extra: Members): readonly Schema[] {
   const about1 = (ops: readonly string[], members: Members): readonly Schema[] =>
-    [oneSubject, severalSubjects].map(subject => object({ ...place, ...extra, op: oneOf(...ops), ...signed, ...subject, ...members }))
+    [oneSubject, severalSubjects].map(subject =>
+      object({ ...place, ...extra, op: oneOf(...ops), ...signed, ...subject, ...members }, { ...theSession, ...otherSessions }),
+    )
   return [
     ...about1(['acquire', 'reserve', 'confirm', 'transfer', 'resume', 'reclaim'], ownership),
     ...about1(['renew', 'heartbeat'], beat),
     ...about1(['release'], release),
     ...about1(['auto-evict', 'force-evict'], eviction),
     ...about1(['allow'], allowance),
+    object({ ...place, ...extra, op: always('session'), ...signed, ...theSession }, otherSessions),
     object({ ...place, ...extra, op: always('boot'), ...signed, ...boot }),
     object({ ...place, ...extra, op: always('repair'), ...signed, ...repair }),
   ]
@@ -128,22 +135,26 @@ const storedPast = object({
   ended_seq: count(),
 })
 
-/** A line of `claims.jsonl`: a checkpoint at the beginning of a segment (`segment`, `live`, `past`, `ops`), then operations. */
+/** A line of `claims.jsonl`: a checkpoint at the beginning of a segment (`segment`, `live`, `past`, `session`, `ops`), then operations. */
 export const record: Schema = either(
-  object({
-    ...place,
-    ...chained,
-    op: always('segment'),
-    base_seq: count('the last seq before this segment'),
-    live: count('how many `live` lines follow'),
-    past: count('how many `past` lines follow'),
-    ops: count('how many `ops` lines follow'),
-    space: text('identity of this set of leases'),
-    audit_from: count('oldest seq that was still kept when the segment began'),
-    clocks: list(text()),
-  }),
+  object(
+    {
+      ...place,
+      ...chained,
+      op: always('segment'),
+      base_seq: count('the last seq before this segment'),
+      live: count('how many `live` lines follow'),
+      past: count('how many `past` lines follow'),
+      ops: count('how many `ops` lines follow'),
+      space: text('identity of this set of leases'),
+      audit_from: count('oldest seq that was still kept when the segment began'),
+      clocks: list(text()),
+    },
+    { sessions: count('how many `session` lines without an actor follow; absent when there are none') },
+  ),
   object({ ...place, ...chained, op: always('live'), lease: storedLease }),
   object({ ...place, ...chained, op: always('past'), past: storedPast }),
+  object({ ...place, ...chained, op: always('session'), session: storedSession }),
   object({ ...place, ...chained, op: always('ops'), records: list(operation) }),
   ...operations(chained),
 )

@@ -13,6 +13,9 @@ export const token = ref('token')
 export const holder = ref('holder')
 export const witness = ref('witness')
 export const lease = ref('lease')
+export const storedSession = ref('stored_session')
+export const session = ref('session')
+export const pending = ref('pending')
 export const opId = text('the id under which the same command may be asked again: it happens once')
 
 export const lockHolder = object({
@@ -29,7 +32,10 @@ const errorDetails = object(
   {
     kind: oneOf(
       'held',
+      'launched',
       'reserved',
+      'no-session',
+      'session-is',
       'lapsing',
       'other-instance',
       'pending',
@@ -51,7 +57,7 @@ const errorDetails = object(
       'changed-meanwhile',
     ),
     op_id: opId,
-    candidates: list(text('a ticket, or a worktree, that the spelling may mean')),
+    candidates: list(text('a ticket, a worktree or a session that the spelling may mean')),
     dirty: about(list(text()), 'worktree: changed or untracked files, at most 1,000'),
     unmerged: count('worktree: commits that are on no other branch'),
     unfinished: maybe(text('worktree: a merge or the like in the middle')),
@@ -63,11 +69,19 @@ const errorDetails = object(
       'with `unavailable`: did the command happen? After `unknown`, ask again with the same op_id',
     ),
     lease: about(lease, 'the lease that stands in the way'),
-    stale: flag('it is indefinite and silent for too long'),
+    stale: flag('it is indefinite and silent for too long; or nobody can tell whether its agent runs'),
     resource,
     pending: flag('it is a reservation in flight'),
+    launch_id: maybe(text('id of the launch in flight')),
+    role: maybe(text('of the launch, or of the session')),
     launcher_pid: maybe(count()),
+    launcher_alive: flag('false: what it started still runs, and nobody is left who could make a claim of it'),
+    agent_pid: maybe(count('of the agent that is being launched')),
     age_secs: number(),
+    session_id: about(ulid, 'the session that has it'),
+    session_name: text(),
+    session_standing: oneOf('live', 'restorable', 'stale', 'dead'),
+    open: maybe(text('the command that opens or ends that session')),
     retry_after_secs: number('seconds after which asking again may help'),
     current: flag('check: is the token the current one?'),
     token: maybe(token),
@@ -103,6 +117,36 @@ const error = object(
   },
   { holder: about(holder, 'who holds what was asked for'), details: errorDetails },
 )
+
+const sessionMembers: Readonly<Record<string, Schema>> = {
+  session_id: about(ulid, 'also the id of the launch that made it'),
+  name: text('for people; unique among those that have not ended'),
+  role: text(),
+  origin: about(oneOf('ticket-claim', 'pre-ticket-intake', 'role-launch'), 'for a ticket, to write one, or for a role of its own'),
+  profile: text(),
+  state: about(oneOf('live', 'restorable', 'ended'), 'as the log says; what it is by the facts is its standing'),
+  agent_id: agentId,
+  worktree_id: worktreeId,
+  cwd: text('where its agent runs'),
+  witness: maybe(about(witness, 'the agent’s process')),
+  binding: maybe(object({ live: text('the liveness lock that the agent and its children keep') })),
+  client_session_ids: list(text('what its client calls it')),
+  related_tickets: list(text('full id')),
+  peers: list(text('id of a session that it works with')),
+  evidence: object({
+    kind: text('model-answer, tool-call, ready-fd, output, http, alive or hook'),
+    seen: text(),
+    confirmed: flag('false: it only did not end'),
+    at: time,
+  }),
+  resume_command: maybe(about(list(text()), 'how its client opens it again')),
+  stored: maybe(text('where its client keeps it; null: not known')),
+  launched_by: agentId,
+  started_at: time,
+  ended_at: maybe(time),
+  end_reason: maybe(text()),
+  exit_code: maybe(number()),
+}
 
 /** Everything that is referred to by name. */
 export const parts: Readonly<Record<string, Schema>> = {
@@ -146,6 +190,29 @@ export const parts: Readonly<Record<string, Schema>> = {
     bound: flag('it ends with its process'),
     standing: oneOf('live', 'stale', 'expired', 'dead', 'pending'),
     remaining_secs: maybe(number('negative once expired; null when indefinite')),
+  }),
+  stored_session: object(sessionMembers),
+  session: object({
+    ...sessionMembers,
+    standing: about(
+      oneOf('live', 'restorable', 'stale', 'dead', 'ended'),
+      'by the facts. restorable: its agent ended and can be started again; stale: nobody can tell, and it has been silent for too long; ' +
+        'dead: proven gone, and not to be opened again',
+    ),
+    facts: list(text('what is known of it, in words, and how')),
+    leases: list(about(lease, 'held in it')),
+    open: maybe(text('the command that opens or ends it, or says where it works')),
+  }),
+  pending: object({
+    resource,
+    launch_id: maybe(text('becomes the id of the session')),
+    role: maybe(text()),
+    agent_id: about(agentId, 'who will hold it'),
+    launcher_pid: maybe(count()),
+    launcher_alive: flag('false: what it started still runs, and nobody is left who could make a claim of it'),
+    agent_pid: maybe(count('null while no agent was started')),
+    age_secs: number(),
+    open: maybe(text('the command that ends what a dead launcher left running')),
   }),
   error,
 }

@@ -2,10 +2,15 @@ import type { Wire } from '../../../core/wire.ts'
 import { seenToWire } from '../../../service/claim/answer.ts'
 import type { Seen } from '../../../service/claim/answer.ts'
 import { explainResource } from '../../../service/claim/explain.ts'
+import { listedPending, pendingToWire } from '../../../service/claim/pending.ts'
+import type { Pending } from '../../../service/claim/pending.ts'
 import { listedLeases } from '../../../service/claim/reports.ts'
 import { explainLock } from '../../../service/session-lock/report.ts'
 import { whoamiDocument } from '../../../service/claim/whoami.ts'
+import type { Reading } from '../../../store/store.ts'
 import type { Context, Run } from '../command.ts'
+import { switchOption } from '../command.ts'
+import { pendingTable, sessionTable } from '../launched.ts'
 import { openWorkspace } from '../open.ts'
 import { resourceOf } from '../resource.ts'
 import {
@@ -44,6 +49,7 @@ export const whoami: Run = async context => {
 
 /** `lh status` */
 export const status: Run = async context => {
+  if (switchOption(context, 'watch')) return (await import('./watch.ts')).watch(context)
   const workspace = await openWorkspace(context)
   const identity = await workspace.identify('look').catch(() => null)
   const view = await workspace.coordinator.view()
@@ -53,6 +59,8 @@ export const status: Run = async context => {
   const agent = identity?.holder.agentId ?? null
   const lock = lockHere(workspace.repository.root, context.env)
   const mine = leases.filter(isMine)
+  const pending = listedPending(view)
+  const sessions = await launched(view)
   context.output.answer(
     () => ({
       ok: true,
@@ -63,25 +71,33 @@ export const status: Run = async context => {
       count: leases.length,
       mine: mine.length,
       session_lock: lock,
-      pending: [],
+      pending: pending.map(pendingToWire),
+      sessions: sessions.documents,
       warnings,
     }),
-    () =>
-      statusLines(
-        context,
-        agent,
-        mine,
-        leases.filter(seen => !isMine(seen)),
-        lock,
-        warnings,
-      ),
+    () => {
+      const others = leases.filter(seen => !isMine(seen))
+      return statusLines(context, { agent, mine, others, pending, sessions: sessions.lines(context.output.colour), lock, warnings })
+    },
   )
   return 0
 }
 
+/** The sessions of launched agents. Most repositories have none, and then nothing of theirs is loaded. */
+async function launched(
+  view: Reading,
+): Promise<{ readonly documents: readonly Wire[]; readonly lines: (colour: boolean) => readonly string[] }> {
+  for (const _ of view.sessions()) {
+    const { listedSessions, seenSessionToWire } = await import('../../../service/session/report.ts')
+    const sessions = listedSessions(view)
+    return { documents: sessions.map(seen => seenSessionToWire(seen, view)), lines: colour => sessionTable(sessions, colour) }
+  }
+  return { documents: [], lines: () => [] }
+}
+
 const standingTroubles: Readonly<Record<string, string>> = {
   expired: 'has expired; the next one who asks gets it',
-  stale: 'is indefinite and has been silent for long; see lh why',
+  stale: 'has been silent for too long; see lh why',
   dead: 'belongs to a process that is proven dead',
 }
 
@@ -92,18 +108,23 @@ function troubles(leases: readonly Seen[]): readonly string[] {
   })
 }
 
-function statusLines(
-  context: Context,
-  agent: string | null,
-  mine: readonly Seen[],
-  others: readonly Seen[],
-  lock: Wire | null,
-  warnings: readonly string[],
-): readonly string[] {
+interface Shown {
+  readonly agent: string | null
+  readonly mine: readonly Seen[]
+  readonly others: readonly Seen[]
+  readonly pending: readonly Pending[]
+  readonly sessions: readonly string[]
+  readonly lock: Wire | null
+  readonly warnings: readonly string[]
+}
+
+function statusLines(context: Context, { agent, mine, others, pending, sessions, lock, warnings }: Shown): readonly string[] {
   const { colour } = context.output
   const heading = (text: string): string => paint(colour, 'bold', text)
+  const table = (title: string, lines: readonly string[]): readonly string[] =>
+    lines.length === 0 ? [] : [heading(title), ...lines.map(line => `  ${line}`), '']
   const section = (title: string, leases: readonly Seen[]): readonly string[] =>
-    leases.length === 0 ? [] : [heading(title), ...leaseTable(leases, colour).map(line => `  ${line}`), '']
+    table(title, leases.length === 0 ? [] : leaseTable(leases, colour))
   const empty = mine.length + others.length === 0 ? ['nobody holds anything here; to take something: lh claim acquire <resource>', ''] : []
   const warned = warnings.length === 0 ? [] : [paint(colour, 'yellow', 'warnings'), ...warnings.map(text => `  ${printable(text)}`), '']
   const locked = lock === null ? [] : [heading('session lock'), `  ${lockInWords(lock)}; see: lh why workspace:.`, '']
@@ -113,6 +134,8 @@ function statusLines(
     ...empty,
     ...section('mine', mine),
     ...section('others', others),
+    ...table('pending', pendingTable(pending, colour)),
+    ...table('launched', sessions),
     ...locked,
     ...warned,
   ]
@@ -129,14 +152,22 @@ function lockHere(root: string | null, env: NodeJS.ProcessEnv): Wire | null {
   }
 }
 
+async function explained(resource: string, view: Reading): Promise<Wire> {
+  const document = explainResource(resource, view)
+  const { bound, session, lease_id: leaseId } = (document['lease'] as Wire | null) ?? {}
+  const lease = bound === true && typeof session === 'string' ? view.byLeaseId(String(leaseId)) : null
+  return lease === null ? document : (await import('../../../service/session/explain.ts')).explainLaunched(document, lease, view)
+}
+
 /** `lh why` */
 export const why: Run = async context => {
   if (/^workspace:/i.test(context.positionals[0]!)) return (await import('./session-lock.ts')).why(context)
   const workspace = await openWorkspace(context)
   const resource = await resourceOf(workspace, context.positionals[0]!)
   const view = await workspace.coordinator.view()
-  const document = explainResource(resource, view)
+  const document = await explained(resource, view)
   const lease = document['lease'] as Wire | null
+  const session = document['session'] as Wire | null
   const { colour } = context.output
   for (const warning of view.warnings) context.output.warn(warning)
   context.output.answer(document, [
@@ -147,6 +178,11 @@ export const why: Run = async context => {
           `  held by   ${printable(holderInWords(lease))} (${String((lease['holder'] as Wire)['worktree_id'])}), token ${String(lease['token'])}, ${untilInWords(lease)}`,
         ]),
     ...(lease === null || lease['resource'] === resource ? [] : [`  as        ${String(lease['resource'])}, which overlaps it`]),
+    ...(session === null
+      ? []
+      : [
+          `  session   ${printable(said(session['name']))} (role ${printable(said(session['role']))}), ${paintStanding(colour, said(session['standing']))}`,
+        ]),
     ...(lease === null || lease['reason'] === null ? [] : [`  because   ${printable(said(lease['reason']))}`]),
     ...(document['evidence'] as readonly string[]).map(
       (fact, index) => `${index === 0 ? '  evidence  ' : '            '}${printable(fact)}`,

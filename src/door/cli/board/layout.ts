@@ -1,0 +1,62 @@
+import { cutTo } from '../progress.ts'
+import { columns, printable } from '../text.ts'
+import { chosenItem } from './model.ts'
+import type { Board, Tone } from './model.ts'
+
+/** Of the terminal, in signs. */
+export interface Size {
+  readonly columns: number
+  readonly rows: number
+}
+
+/** A line of the screen, already cut to its width. */
+export interface Line {
+  readonly text: string
+  readonly tone: Tone | 'heading' | 'chosen' | 'dim'
+}
+
+const keysLine = 'arrows choose · Enter opens · c launches intake · r reclaims · q quits'
+
+/**
+ * The whole screen, at most `rows` lines of at most `columns` signs. The chosen line is always among them; on a screen that is too low
+ * for everything, the title goes first, then the keys, then the message.
+ */
+export function layoutBoard(board: Board, title: string, { columns: width, rows }: Size): readonly Line[] {
+  const asked = board.asking === null ? board.message : `why is ${board.asking.name} reclaimed? ${board.asking.text}_`
+  const message: readonly Line[] = asked === '' ? [] : [{ text: asked, tone: 'heading' }]
+  const foot: readonly Line[] = [...message, { text: keysLine, tone: 'dim' }]
+  const below = foot.slice(0, Math.max(0, Math.min(foot.length, rows - 1)))
+  const head: readonly Line[] = rows - below.length > 2 ? [{ text: title, tone: 'heading' }] : []
+  const body = bodyOf(board)
+  const height = Math.max(0, rows - head.length - below.length)
+  const shown = windowOf(body, height)
+  const filled = [...shown, ...Array.from({ length: height - shown.length }, (): Line => ({ text: '', tone: 'plain' }))]
+  return [...head, ...filled, ...below].map(({ text, tone }) => ({ text: cutTo(printable(text), width), tone }))
+}
+
+function bodyOf(board: Board): readonly Line[] {
+  if (board.sections.length === 0) return [{ text: 'nobody holds anything here, and nothing was launched', tone: 'plain' }]
+  const chosen = chosenItem(board)
+  return board.sections.flatMap(({ title, items }, at): readonly Line[] => {
+    const rows = columns(items.map(({ cells }) => cells.map(printable)))
+    return [
+      ...(at === 0 ? [] : [{ text: '', tone: 'plain' as const }]),
+      { text: `${title} (${items.length})`, tone: 'heading' },
+      ...items.map((item, row): Line => ({
+        text: `${item === chosen ? '> ' : '  '}${rows[row]}`,
+        tone: item === chosen ? 'chosen' : item.tone,
+      })),
+    ]
+  })
+}
+
+/** The part that fits, with the chosen line in its middle where there is more on both sides. */
+function windowOf(body: readonly Line[], height: number): readonly Line[] {
+  if (body.length <= height) return body
+  const chosen = Math.max(
+    0,
+    body.findIndex(({ tone }) => tone === 'chosen'),
+  )
+  const start = Math.max(0, Math.min(chosen - Math.floor(height / 2), body.length - height))
+  return body.slice(start, start + height)
+}

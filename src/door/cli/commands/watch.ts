@@ -1,0 +1,56 @@
+import { writeSync } from 'node:fs'
+import { usage } from '../../../core/fault.ts'
+import { changeInWords, changesBetween, changeToWire, thingsOf } from '../../../service/session/changes.ts'
+import type { Things } from '../../../service/session/changes.ts'
+import { overviewOf } from '../../../service/session/overview.ts'
+import { lookEveryMs } from '../board/pace.ts'
+import type { Context, Run } from '../command.ts'
+import type { FileWorkspace } from '../open.ts'
+import { openWorkspace } from '../open.ts'
+import { printable } from '../text.ts'
+
+/** `lh status --watch` */
+export const watch: Run = async context => {
+  const { output, env } = context
+  if (output.quiet) throw usage('--watch shows what changes, --quiet shows nothing', 'leave one of them out')
+  const workspace = await openWorkspace(context)
+  const identity = await workspace.identify('look').catch(() => null)
+  const agentId = identity?.holder.agentId ?? null
+  const onTerminal = !output.json && env['TERM'] !== 'dumb' && process.stdout.isTTY && process.stdin.isTTY
+  if (!onTerminal) return tellChanges(context, workspace)
+  return (await import('../board/run.ts')).runBoard(context, workspace, agentId)
+}
+
+/** One line for each change, the first ones saying what is there. Ends when nobody reads any more; an unreadable store is an error. */
+async function tellChanges({ output }: Context, workspace: FileWorkspace): Promise<number> {
+  let before: Things | null = null
+  for (;;) {
+    // oxlint-disable-next-line no-await-in-loop -- one look after the other
+    const view = await workspace.coordinator.view()
+    const after = thingsOf(overviewOf(view, null, []), view)
+    const { wall } = view.now
+    for (const change of changesBetween(before, after)) {
+      const line = output.json ? JSON.stringify(changeToWire(change, wall)) : printable(changeInWords(change, wall))
+      if (!told(`${line}\n`)) return 0
+    }
+    before = after
+    // oxlint-disable-next-line no-await-in-loop -- waiting is what the loop is for
+    await workspace.coordinator.changed(view.lastSeq, lookEveryMs)
+  }
+}
+
+/** Writes all of a line; false when nobody reads any more. */
+function told(line: string): boolean {
+  const bytes = Buffer.from(line)
+  for (let done = 0; done < bytes.length;) {
+    try {
+      done += writeSync(1, bytes, done)
+    } catch (error) {
+      const { code } = error as NodeJS.ErrnoException
+      if (code === 'EPIPE') return false
+      if (code !== 'EAGAIN') throw error
+      Atomics.wait(new Int32Array(new SharedArrayBuffer(4)), 0, 0, 5)
+    }
+  }
+  return true
+}
