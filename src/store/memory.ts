@@ -32,6 +32,8 @@ export class MemoryStore implements Store {
   /** Since when each ownership is suspected to have ended, on the store's clock. */
   readonly #suspected = new Map<number, number>()
   readonly #alive = new Set<string>()
+  /** Op_ids that a command asked for: their callers chose them, and may ask again. */
+  readonly #recalled = new Set<string>()
   #waiting: (() => void)[] = []
   #bindings = 0
 
@@ -106,7 +108,10 @@ export class MemoryStore implements Store {
 
   #view(now: Instant): View {
     const view = viewOf(this.#state, now, {
-      recall: opId => this.#entries.find(({ operation }) => operation.opId === opId) ?? null,
+      recall: opId => {
+        this.#recalled.add(opId)
+        return this.#entries.find(({ operation }) => operation.opId === opId) ?? null
+      },
       boundDead: lease => lease.binding !== null && !this.#alive.has(lease.binding.live),
       reservation: () => null,
       reservations: () => [],
@@ -129,7 +134,13 @@ export class MemoryStore implements Store {
   /** The record, where there is one. */
   #append(operation: Operation, now: Instant): readonly Entry[] {
     const { beats } = this.capabilities
-    const isSilent = beats === 'engine' && isPlainBeat(operation, resource => this.#state.slot(resource).lease)
+    const isSilent =
+      beats === 'engine' &&
+      isPlainBeat(
+        operation,
+        key => this.#state.slot(key).lease,
+        opId => this.#recalled.has(opId),
+      )
     const entry = { seq: this.#state.lastSeq + (isSilent ? 0 : 1), at: now.wall, clk: { b: now.b, m: now.m }, operation }
     if (!isSilent) this.#entries.push(entry)
     this.#state.apply(entry)

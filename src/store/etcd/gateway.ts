@@ -99,6 +99,7 @@ export class Gateway {
   readonly #options: GatewayOptions
   readonly #agents = new Map<string, http.Agent>()
   readonly #versions = new Map<string, Promise<string>>()
+  /** For those who look after the cluster: what is doubtful about its members. */
   readonly warnings: string[] = []
   #preferred = 0
   #token: Promise<string> | null = null

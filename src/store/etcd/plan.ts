@@ -71,7 +71,7 @@ class Draft {
   lease = (resource: string): Lease | null => this.#head(resource).slot.lease
 
   add(operation: Operation): void {
-    if (isPlainBeat(operation, this.lease)) return this.#beat(operation.resources)
+    if (isPlainBeat(operation, this.lease, opId => this.#facts.ops.has(opId))) return this.#beat(operation.resources)
     const keys = touches(operation)
     if (keys === null) throw new Error(`${operation.op} is no record of this store`)
     const entry = this.#entry(operation)

@@ -155,7 +155,7 @@ export class EtcdStore implements Store {
     const engineLeases = [...facts.claims.values()].flatMap(({ beat, guard }) => [beat, guard]).filter(id => id !== null)
     facts.remaining = await this.#engine.remaining(engineLeases)
     const moved = facts.settings?.movedTo ?? null
-    const warnings = [...this.gateway.warnings, ...(moved === null ? [] : [`the leases were moved to ${moved}`])]
+    const warnings = moved === null ? [] : [`the leases were moved to ${moved}`]
     // Op_ids are looked up one by one, and only for a command.
     return { ...facts.view(), recall: () => null, warnings, answeredBy: this.gateway.endpoint }
   }
