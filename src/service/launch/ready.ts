@@ -42,7 +42,7 @@ export function parseReady(text: string): Ready {
 function regexOf(text: string): RegExp {
   if (text.length > maxPattern) throw usage(`--ready output has more than ${maxPattern} characters`, "--ready 'output=^listening on'")
   try {
-    return new RegExp(text, 'u')
+    return new RegExp(text)
   } catch (error) {
     throw usage(`--ready output: ${shown((error as Error).message)}`, 'a regular expression of JavaScript, without slashes')
   }

@@ -1,16 +1,200 @@
-import type { Readable, Writable } from 'node:stream'
+import { Readable, Writable } from 'node:stream'
+import * as sdk from '@agentclientprotocol/sdk'
+import { Fault } from '../../../core/fault.ts'
+import { version } from '../../../version.ts'
 import type { Verdict } from '../evidence.ts'
+import { redactor } from '../words.ts'
+import { Ladder, nameOf, recordOf, sessionIdOf, textOf } from './ladder.ts'
 
-/** Not there yet. */
-export async function runAcp(_request: {
+// The Agent Client Protocol, version 1, as its client. This file brings the protocol's library: load it lazily.
+
+/** One run of an agent that speaks ACP. */
+export interface AcpRun {
+  /** The agent's standard input and output. */
   readonly stdin: Writable
   readonly stdout: Readable
   readonly cwd: string
   readonly prompt: string
+  readonly env: NodeJS.ProcessEnv
+  /** What is answered when the agent asks for a permission. */
   readonly permit: 'allow' | 'reject'
+  /** A session of before, opened again with `session/resume`, else `session/load`. */
+  readonly resume?: string
+  /** What the agent says to the prompt, as it comes. */
   readonly onText: (text: string) => void
   readonly onVerdict: (verdict: Verdict) => void
+  /** What the agent calls its session. */
+  readonly onSession: (sessionId: string) => void
   readonly signal: AbortSignal
-}): Promise<{ readonly stopReason: string }> {
-  throw new Error('not there yet')
+}
+
+/** After `session/cancel` the agent may still end its turn in order; this long, milliseconds. */
+const cancelMs = 5000
+
+/** A message above this is no message. Bytes. */
+const maxMessageBytes = 64 * 1024 * 1024
+
+/**
+ * Drives the agent through one prompt and resolves when its turn is over. Throws `launch_failed` when it refuses, fails or goes away,
+ * after a `rejected` verdict if none was given before. On `signal` the turn is cancelled; what is left of the agent is the caller's.
+ */
+export async function runAcp(run: AcpRun): Promise<{ readonly stopReason: string }> {
+  const ladder = new Watched(run)
+  const stream = sdk.ndJsonStream(
+    Writable.toWeb(run.stdin) as WritableStream<Uint8Array>,
+    Readable.toWeb(run.stdout),
+    { maxMessageBytes },
+  )
+  // A pipe that breaks is told by the connection; without a listener it would end the process.
+  for (const pipe of [run.stdin, run.stdout]) pipe.on('error', () => undefined)
+  try {
+    const app = sdk
+      .client({ name: 'leasehold' })
+      .onRequest('session/request_permission', ({ params }) => {
+        ladder.tool(params.toolCall.kind)
+        return { outcome: outcomeOf(params.options, run.permit) }
+      })
+      .onNotification('session/update', ({ params }) => ladder.update(params.update))
+    return await app.connectWith(stream, context => converse(context, run, ladder))
+  } catch (error) {
+    const reason = ladder.fail(error)
+    throw new Fault('launch_failed', reason, { cause: error })
+  }
+}
+
+async function converse(context: sdk.ClientContext, run: AcpRun, ladder: Watched): Promise<{ readonly stopReason: string }> {
+  const { signal } = run
+  signal.throwIfAborted()
+  const initialized = await abortable(
+    signal,
+    context.request('initialize', {
+      protocolVersion: sdk.PROTOCOL_VERSION,
+      clientCapabilities: { fs: { readTextFile: false, writeTextFile: false }, terminal: false },
+      clientInfo: { name: 'leasehold', version },
+    }),
+  )
+  if (initialized.protocolVersion !== sdk.PROTOCOL_VERSION)
+    throw new Error(`it speaks version ${initialized.protocolVersion} of ACP, not ${sdk.PROTOCOL_VERSION}`)
+  ladder.step('client started')
+  const sessionId = await abortable(signal, openSession(context, run, initialized.agentCapabilities))
+  ladder.step('session opened')
+  run.onSession(sessionId)
+  ladder.begin()
+  const answer = context.request('session/prompt', { sessionId, prompt: [{ type: 'text', text: run.prompt }] })
+  const { stopReason } = await untilOver(answer, signal, () => context.notify('session/cancel', { sessionId }))
+  ladder.end(stopReason)
+  return { stopReason }
+}
+
+async function openSession(
+  context: sdk.ClientContext,
+  { cwd, resume: id }: AcpRun,
+  capabilities: sdk.AgentCapabilities | undefined,
+): Promise<string> {
+  const place: sdk.NewSessionRequest = { cwd, mcpServers: [] }
+  if (id === undefined) {
+    const { sessionId } = await context.request('session/new', place)
+    const usable = sessionIdOf(sessionId)
+    if (usable === null) throw new Error('its session has no usable id')
+    return usable
+  }
+  if (recordOf(capabilities?.sessionCapabilities)?.['resume']) await context.request('session/resume', { sessionId: id, ...place })
+  else if (capabilities?.loadSession === true) await context.request('session/load', { sessionId: id, ...place })
+  else throw new Error('it cannot open a session again')
+  return id
+}
+
+/** The answer, or the abort, whichever is first. */
+function abortable<T>(signal: AbortSignal, answer: Promise<T>): Promise<T> {
+  return new Promise((resolve, reject) => {
+    const aborted = (): void => reject(signal.reason as Error)
+    if (signal.aborted) aborted()
+    signal.addEventListener('abort', aborted, { once: true })
+    const settle = (): void => signal.removeEventListener('abort', aborted)
+    answer.then(resolve, reject).finally(settle)
+  })
+}
+
+/** The answer to a prompt; once aborted the agent is told, and waited for a little. */
+async function untilOver<T>(answer: Promise<T>, signal: AbortSignal, cancel: () => Promise<void>): Promise<T> {
+  const late = new AbortController()
+  let timer: NodeJS.Timeout | undefined
+  const aborted = (): void => {
+    cancel().catch(() => undefined)
+    timer = setTimeout(() => late.abort(signal.reason), cancelMs)
+  }
+  if (signal.aborted) aborted()
+  else signal.addEventListener('abort', aborted, { once: true })
+  try {
+    return await abortable(late.signal, answer)
+  } finally {
+    clearTimeout(timer)
+    signal.removeEventListener('abort', aborted)
+  }
+}
+
+/** Once only: what is allowed for ever is a person's to say. */
+function outcomeOf(options: readonly sdk.PermissionOption[], permit: AcpRun['permit']): sdk.RequestPermissionOutcome {
+  const kinds = permit === 'allow' ? ['allow_once', 'allow_always'] : ['reject_once', 'reject_always']
+  const chosen = kinds.map(kind => options.find(option => option.kind === kind)).find(option => option !== undefined)
+  return chosen === undefined ? { outcome: 'cancelled' } : { outcome: 'selected', optionId: chosen.optionId }
+}
+
+/** Tells each new verdict. Nothing counts before the prompt: a session that is loaded tells its whole history. */
+class Watched {
+  readonly #ladder: Ladder
+  readonly #run: AcpRun
+  readonly #show: (text: string) => string
+  #begun = false
+  #spoke = false
+
+  constructor(run: AcpRun) {
+    this.#run = run
+    this.#show = redactor(run.env, [run.prompt])
+    this.#ladder = new Ladder(this.#show)
+  }
+
+  begin(): void {
+    this.#begun = true
+  }
+
+  step(text: string): void {
+    const before = this.#ladder.verdict
+    const after = this.#ladder.step(text)
+    if (before !== after && !(before.state === 'waiting' && after.state === 'waiting' && before.step === after.step))
+      this.#run.onVerdict(after)
+  }
+
+  tool(kind: unknown): void {
+    if (!this.#begun || !this.#ladder.isOpen) return
+    this.#run.onVerdict(this.#ladder.accept('tool-call', `a tool call of the agent${nameOf(kind) === null ? '' : ` (${nameOf(kind)})`}`))
+  }
+
+  update(update: sdk.SessionUpdate): void {
+    if (!this.#begun) return
+    if (update.sessionUpdate === 'tool_call') this.tool(update.kind)
+    const isText = update.sessionUpdate === 'agent_message_chunk'
+    if (!isText && update.sessionUpdate !== 'agent_thought_chunk') return
+    this.#spoke = true
+    this.step('the agent is answering')
+    const text = isText ? textOf(recordOf(update.content)?.['text']) : null
+    if (text !== null) this.#run.onText(text)
+  }
+
+  end(stopReason: string): void {
+    if (!this.#ladder.isOpen) return
+    if (stopReason === 'cancelled') this.#run.onVerdict(this.#ladder.reject('the turn was cancelled'))
+    else if (!this.#spoke) this.#run.onVerdict(this.#ladder.reject('it ended without an answer of the model'))
+    else this.#run.onVerdict(this.#ladder.accept('model-answer', `the first turn is over (${stopReason})`))
+  }
+
+  /** Why, in one line. */
+  fail(error: unknown): string {
+    const { data } = error as { readonly data?: unknown }
+    const detail = textOf(data) ?? textOf(recordOf(data)?.['details']) ?? textOf(recordOf(data)?.['message'])
+    const said = [error instanceof Error ? error.message : String(error), detail].filter(Boolean).join(': ')
+    const reason = this.#show(said) || 'the agent went away'
+    if (this.#ladder.isOpen) this.#run.onVerdict(this.#ladder.reject(reason))
+    return reason
+  }
 }
