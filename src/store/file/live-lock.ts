@@ -24,6 +24,8 @@ export function createLocked(disk: Disk, lock: KernelLock, file: string, modes: 
   // Read and write: an exclusive lock needs a descriptor that may write.
   const fd = disk.openSync(hidden, (createFlags & ~1) | 2, modes.file)
   try {
+    // A shared repository's group may look, whatever the umask says.
+    if ((modes.file & 0o077) !== 0) disk.fchmodSync(fd, modes.file)
     if (!lock.tryExclusive(fd)) throw new Error(`a new lock is already locked: ${hidden}`)
     fill(fd)
     disk.renameSync(hidden, file)

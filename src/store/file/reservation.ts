@@ -113,8 +113,10 @@ function read(disk: Disk, lock: KernelLock, file: string, resource: string | nul
   let fd: number
   try {
     fd = disk.openSync(file, readFlags)
-  } catch {
-    return null
+  } catch (error) {
+    // Whatever else keeps us from looking is no proof that nothing is there.
+    if ((error as NodeJS.ErrnoException).code === 'ENOENT') return null
+    throw error
   }
   try {
     if (lock.tryShared(fd)) return null
