@@ -11,7 +11,7 @@ export interface Capabilities {
   readonly durable: boolean
   /** Other processes see the same leases. */
   readonly shared: boolean
-  /** A lease can end with the process that took it. */
+  /** A lease can end at once with the process that took it; elsewhere it is short, and ends because that process does not renew it. */
   readonly binding: boolean
   /** Positions follow each other without a gap; elsewhere they only grow, and the records of one transaction share one. */
   readonly gapless: boolean

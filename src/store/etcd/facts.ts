@@ -199,8 +199,9 @@ export class Facts {
       indefinite: () => this.#indefinite(),
       recall: opId => this.#recall(opId),
       lapse: lease => this.lapse(lease),
-      // A process of another machine cannot be proven dead; what ends with its process has a short TTL here.
-      boundDead: () => false,
+      // A process of another machine cannot be proven dead. What ends with its process is renewed by it every few seconds, and was looked
+      // at twice.
+      boundDead: lease => lease.binding !== null && this.lapse(lease).state === 'over',
       // A launch in flight is a record like any other: a lease that is pending.
       reservation: () => null,
       reservations: () => [],

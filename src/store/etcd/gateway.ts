@@ -328,7 +328,7 @@ function failureOf(endpoint: string, error: unknown): Failure {
 
 function nobodyAnswered(failures: readonly Failure[], changes: boolean): Fault {
   const unknown = changes && failures.some(({ sent }) => sent)
-  const tried = failures.map(({ endpoint, why }) => ({ endpoint, error: why }))
+  const tried = [...new Map(failures.map(({ endpoint, why }) => [endpoint, why]))].map(([endpoint, error]) => ({ endpoint, error }))
   const said = tried.map(({ endpoint, error }) => `${endpoint}: ${error}`).join('; ')
   return new Fault(
     'unavailable',

@@ -31,7 +31,7 @@ interface Change {
 /** An engine lease that has to be there before the transaction. */
 export interface Needed {
   readonly holder: Holder
-  readonly lease: Pick<Lease, 'ttlSecs' | 'staleSecs' | 'state'>
+  readonly lease: Pick<Lease, 'ttlSecs' | 'staleSecs' | 'state' | 'binding'>
 }
 
 export interface Plan {
@@ -76,8 +76,7 @@ class Draft {
     if (keys === null) throw new Error(`${operation.op} is no record of this store`)
     const entry = this.#entry(operation)
     const number = this.#need(operation)
-    if ((operation.op === 'auto-evict' && operation.reason !== 'holder-dead') || operation.op === 'reclaim')
-      for (const resource of operation.resources) this.silent.add(resource)
+    if (operation.op === 'auto-evict' || operation.op === 'reclaim') for (const resource of operation.resources) this.silent.add(resource)
     this.#index(operation)
     // An `allow` changes no key, and is about one.
     const named = 'resources' in operation ? operation.resources : []
@@ -128,8 +127,8 @@ class Draft {
   /** The engine lease that the beats of this operation's keys need, where it gives them one. */
   #need(operation: Operation): number | null {
     if (!isOwnership(operation) && operation.op !== 'renew' && operation.op !== 'heartbeat') return null
-    const staleSecs = isOwnership(operation) ? operation.staleSecs : (this.lease(operation.resources[0]!)?.staleSecs ?? 0)
-    const lease = { ttlSecs: operation.ttlSecs, staleSecs, state: operation.op === 'reserve' ? 'pending' : 'held' } as const
+    const { staleSecs, binding } = isOwnership(operation) ? operation : this.lease(operation.resources[0]!)!
+    const lease = { ttlSecs: operation.ttlSecs, staleSecs, binding, state: operation.op === 'reserve' ? 'pending' : 'held' } as const
     if (this.#facts.timing.engineSecs(lease) === null) return null
     if (!isOwnership(operation) && this.#beatsGoOn(operation)) return this.#renew(operation.resources)
     return this.needed.push({ holder: operation.holder, lease }) - 1

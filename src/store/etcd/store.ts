@@ -7,9 +7,10 @@ import { isOwnership } from '../../core/operation.ts'
 import { isPath } from '../../core/resource.ts'
 import { blockerOf } from '../../core/refusal.ts'
 import { sha256Hex } from '../../core/sha256.ts'
+import type { View } from '../../core/view.ts'
 import type { Clock } from '../../host/clock.ts'
 import type { KernelLock } from '../../host/kernel-lock.ts'
-import type { Capabilities, Commit, Decider, HistoryQuery, Reading, Store, TransactOptions } from '../store.ts'
+import type { Capabilities, Commit, Decider, HistoryQuery, LiveLock, Reading, Store, TransactOptions } from '../store.ts'
 import { Effects } from './effects.ts'
 import { Facts, Missing, noWants } from './facts.ts'
 import type { Claim, Wants } from './facts.ts'
@@ -62,6 +63,9 @@ const memorySecs = 2 * 86_400
 
 /** Most that a loser waits before it tries again, milliseconds. */
 const longestPauseMs = 50
+
+/** The rules, with all they were told beside the view. */
+type Rules = (view: View) => Decision
 
 /** What was decided, on what, and what it means. */
 interface Decided {
@@ -208,17 +212,17 @@ export class EtcdStore implements Store {
   }
 
   /** Asks the rules until they have seen all they wanted to see. */
-  async #decide(decide: Decider, options: TransactOptions, wants: Wants, known: Facts): Promise<Decided> {
+  async #decide(decide: Rules, options: TransactOptions, wants: Wants, known: Facts): Promise<Decided> {
     let facts = known
     for (let reads = 0; ; reads++) {
       try {
-        const decision = shortened(decide(facts.view(), null), options)
+        const decision = shortened(decide(facts.view()), options)
         const plan = decision.ok ? planOf(decision.operations, decision.outcome.resources, facts) : null
         if (facts.guess === null ? !facts.isRead && !decision.ok : !this.#mayLeap(plan, facts, options)) throw new Missing()
         return { decision, facts, plan }
       } catch (error) {
         if (!(error instanceof Missing)) throw error
-        if (reads > 0) facts.rehearse(view => decide(view, null))
+        if (reads > 0) facts.rehearse(decide)
         // oxlint-disable-next-line no-await-in-loop -- a decision that was shown more may ask for more
         facts = await this.#read(wants)
       }
@@ -235,7 +239,9 @@ export class EtcdStore implements Store {
     return writes(plan) && !isBeat && [...facts.wants.claims].every(resource => plan.changes.has(resource))
   }
 
-  async #run(decide: Decider, options: TransactOptions): Promise<Commit> {
+  async #run(decider: Decider, options: TransactOptions): Promise<Commit> {
+    const live = options.bind === true ? newBinding() : null
+    const decide: Rules = view => decider(view, live)
     const until = performance.now() + this.#options.lockWaitMs
     const wants = noWants()
     const progress: Progress = { entries: [], ended: [], effectRan: false }
@@ -243,7 +249,7 @@ export class EtcdStore implements Store {
     for (let lost = 0; ;) {
       // oxlint-disable-next-line no-await-in-loop -- one attempt after the other
       const done = await this.#attempt(await this.#decide(decide, options, wants, known), decide, options, progress)
-      if ('decision' in done) return done
+      if ('decision' in done) return { ...done, live: isKept(live, done) ? live : null }
       if (!done.isPart && performance.now() > until) throw busy(this.location)
       if (!done.isPart && ++lost > quickTries)
         // oxlint-disable-next-line no-await-in-loop -- who lost against many waits a little, each another time
@@ -254,7 +260,7 @@ export class EtcdStore implements Store {
   }
 
   /** Does what was decided; or says that others were faster, or that a part is done and the rest has to be decided anew. */
-  async #attempt(decided: Decided, decide: Decider, options: TransactOptions, progress: Progress): Promise<Commit | Again> {
+  async #attempt(decided: Decided, decide: Rules, options: TransactOptions, progress: Progress): Promise<Commit | Again> {
     const { decision, facts, plan } = decided
     if (!decision.ok || plan === null) return this.#refusal(decided, decide, progress)
     if (facts.isRead) this.#refuseForeign(facts, decision.operations.length > 0)
@@ -282,7 +288,7 @@ export class EtcdStore implements Store {
   }
 
   /** A refusal, after what it calls for was begun: whoever is found silent is weighed from now on. */
-  async #refusal(decided: Decided, decide: Decider, progress: Progress): Promise<Commit> {
+  async #refusal(decided: Decided, decide: Rules, progress: Progress): Promise<Commit> {
     const { facts } = decided
     await this.#weigh(facts)
     let { decision } = decided
@@ -291,7 +297,7 @@ export class EtcdStore implements Store {
     if (claim !== undefined && (claim.beat ?? claim.guard) !== null) {
       // How long it still lasts is asked only where somebody is told.
       facts.remaining = await this.#engine.remaining([claim.beat, claim.guard].filter(id => id !== null))
-      decision = decide(facts.view(), null)
+      decision = decide(facts.view())
     }
     return {
       decision,
@@ -450,14 +456,17 @@ export class EtcdStore implements Store {
     return Promise.all(
       needed.map(({ holder, lease }) => {
         const secs = this.#timing.engineSecs(lease)!
-        return this.#engine.ensure(lease.state === 'pending' ? null : this.#sharedLease(holder, secs), secs)
+        return this.#engine.ensure(this.#sharedLease(holder, lease, secs), secs)
       }),
     )
   }
 
-  /** The claims of one session that last equally long share one engine lease: renewing one of them renews them all. */
-  #sharedLease(holder: Holder, engineSecs: number): string | null {
-    if (holder.sessionId === null) return null
+  /**
+   * The claims of one session that last equally long share one engine lease: renewing one of them renews them all. What ends before its
+   * session does, a reservation or a process's own, has one of its own.
+   */
+  #sharedLease(holder: Holder, { state, binding }: Pick<Lease, 'state' | 'binding'>, engineSecs: number): string | null {
+    if (holder.sessionId === null || state === 'pending' || binding !== null) return null
     return idOf([this.names.root, holder.agentId, holder.worktreeId, holder.sessionId, String(engineSecs)])
   }
 
@@ -497,7 +506,7 @@ export class EtcdStore implements Store {
       const { lease } = before.head.slot
       if (lease === null || before.beat === null || beat.kind === 'keep') continue
       const secs = this.#timing.engineSecs(lease)
-      if (secs !== null && this.#sharedLease(lease.holder, secs) !== before.beat) left.add(before.beat)
+      if (secs !== null && this.#sharedLease(lease.holder, lease, secs) !== before.beat) left.add(before.beat)
     }
     for (const { beat } of facts.claims.values()) if (beat !== null) left.delete(beat)
     await Promise.all([...left].map(id => this.#engine.revoke(id)))
@@ -549,6 +558,15 @@ export class EtcdStore implements Store {
     return body.succeeded === true ? revisionOf(body) : null
   }
 }
+
+/**
+ * What marks a lease as one process's own: a second one of the same holder is refused. There is nothing to let go of, for no other machine
+ * could see it: the lease ends because nobody renews it.
+ */
+const newBinding = (): LiveLock => ({ live: randomUUID().replaceAll('-', ''), fd: null, close: () => undefined })
+
+const isKept = (live: LiveLock | null, { entries }: Commit): boolean =>
+  live !== null && entries.some(({ operation }) => 'binding' in operation && operation.binding?.live === live.live)
 
 /** What is bound to a process gets a short TTL: that it died cannot be proven to another machine. */
 function shortened(decision: Decision, { bind }: TransactOptions): Decision {
