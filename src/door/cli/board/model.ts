@@ -53,13 +53,15 @@ export function sectionsOf({ pending, sessions, mine, others, tickets }: Overvie
     title,
     items: sessions.filter(({ standing }) => standings.includes(standing)).map(sessionItem),
   })
+  const names = new Map(sessions.map(({ session }) => [session.sessionId, session.name]))
+  const held = (leases: Overview['mine']): readonly Item[] => leases.map(seen => leaseItem(seen, names))
   const sections: readonly Section[] = [
     { title: 'pending', items: pending.map(pendingItem) },
     launched('live', 'live'),
     launched('restorable', 'restorable'),
     launched('stale', 'stale', 'dead'),
-    { title: 'my leases', items: mine.map(leaseItem) },
-    { title: 'leases of others', items: others.map(leaseItem) },
+    { title: 'my leases', items: held(mine) },
+    { title: 'leases of others', items: held(others) },
     { title: 'tickets that can be claimed', items: tickets.map(ticketItem) },
   ]
   return sections.filter(({ items }) => items.length > 0)
@@ -83,12 +85,20 @@ function sessionItem({ session, standing }: Overview['sessions'][number]): Item 
   }
 }
 
-function leaseItem({ lease, standing, leftSecs }: Overview['mine'][number]): Item {
+function leaseItem({ lease, standing, leftSecs }: Overview['mine'][number], names: ReadonlyMap<string, string>): Item {
+  const { agentId, sessionId } = lease.holder
+  const name = sessionId === null ? undefined : names.get(sessionId)
   const left =
     leftSecs === null ? 'indefinitely' : leftSecs > 0 ? `for ${secondsInWords(leftSecs)}` : `expired ${secondsInWords(-leftSecs)} ago`
   return {
     key: `lease ${lease.resource} ${lease.token}`,
-    cells: [lease.resource, standing, agentInWords(lease.holder.agentId, lease.holder.sessionId), left, lease.reason ?? ''],
+    cells: [
+      lease.resource,
+      standing,
+      name === undefined ? agentInWords(agentId, sessionId) : `${agentId} in ${name}`,
+      left,
+      lease.reason ?? '',
+    ],
     tone: standing === 'dead' ? 'dead' : standing === 'stale' || standing === 'expired' ? 'stale' : 'plain',
     subject: { kind: 'lease', resource: lease.resource },
   }

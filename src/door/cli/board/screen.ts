@@ -58,9 +58,8 @@ export function takeScreen(colour: boolean, told: { readonly keys: (keys: readon
     stdin.setEncoding('utf8').on('data', onData).resume()
     stdout.on('resize', onResize)
   }
+  // Also after a crash: Node emits this before it prints what went wrong, so that is not lost with the alternate screen.
   process.on('exit', close)
-  // Before Node prints what went wrong, which would be lost with the alternate screen.
-  process.on('uncaughtExceptionMonitor', close)
   open()
   return {
     get size() {
