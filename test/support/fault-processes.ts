@@ -13,10 +13,10 @@ import type { LoopTask, ScriptResult, ScriptTask } from './worker.ts'
 const root = path.resolve(import.meta.dirname, '../..')
 
 /** Bundles the worker into a folder; the lock addon is found through a link, as in an installation. */
-export async function bundleWorker(folder: string): Promise<string> {
+export async function bundleWorker(folder: string, source = 'worker.ts'): Promise<string> {
   const file = path.join(folder, 'worker.mjs')
   await build({
-    entryPoints: [path.join(root, 'test/support/worker.ts')],
+    entryPoints: [path.join(root, 'test/support', source)],
     outfile: file,
     bundle: true,
     platform: 'node',

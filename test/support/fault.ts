@@ -98,14 +98,17 @@ export function brokenChain(bytes: Buffer, name: string): string | null {
   return null
 }
 
-/** What is wrong with a whole history: gaps, two owners, tokens that do not grow, ends that end nothing. */
-export function brokenHistory(entries: readonly Entry[]): string | null {
+/**
+ * What is wrong with a whole history: gaps, two owners, tokens that do not grow, ends that end nothing. Without `gapless` positions only
+ * have to grow, and the records of one transaction share one.
+ */
+export function brokenHistory(entries: readonly Entry[], gapless = true): string | null {
   const owners = new Map<string, { readonly token: number; readonly agent: string }>()
   const largest = new Map<string, number>()
   let seq = 0
   for (const { seq: at, operation } of entries) {
     const jump = operation.op === 'repair' && at > seq && operation.lastGoodSeq === seq
-    if (at !== seq + 1 && !jump) return `record ${at} follows ${seq}`
+    if (gapless ? at !== seq + 1 && !jump : at < seq) return `record ${at} follows ${seq}`
     seq = at
     if (!('resources' in operation)) continue
     for (const key of operation.resources) {
