@@ -40,11 +40,7 @@ const maxMessageBytes = 64 * 1024 * 1024
  */
 export async function runAcp(run: AcpRun): Promise<{ readonly stopReason: string }> {
   const ladder = new Watched(run)
-  const stream = sdk.ndJsonStream(
-    Writable.toWeb(run.stdin) as WritableStream<Uint8Array>,
-    Readable.toWeb(run.stdout),
-    { maxMessageBytes },
-  )
+  const stream = sdk.ndJsonStream(Writable.toWeb(run.stdin) as WritableStream<Uint8Array>, Readable.toWeb(run.stdout), { maxMessageBytes })
   // A pipe that breaks is told by the connection; without a listener it would end the process.
   for (const pipe of [run.stdin, run.stdout]) pipe.on('error', () => undefined)
   try {
@@ -54,7 +50,14 @@ export async function runAcp(run: AcpRun): Promise<{ readonly stopReason: string
         ladder.tool(params.toolCall.kind)
         return { outcome: outcomeOf(params.options, run.permit) }
       })
-      .onNotification('session/update', ({ params }) => ladder.update(params.update))
+      // Read without the library's schema: it would write to our standard error about each kind of update that it does not know yet.
+      .onNotification(
+        'session/update',
+        params => recordOf(recordOf(params)?.['update']),
+        ({ params: update }) => {
+          if (update !== null) ladder.update(update)
+        },
+      )
     return await app.connectWith(stream, context => converse(context, run, ladder))
   } catch (error) {
     const reason = ladder.fail(error)
@@ -170,14 +173,14 @@ class Watched {
     this.#run.onVerdict(this.#ladder.accept('tool-call', `a tool call of the agent${nameOf(kind) === null ? '' : ` (${nameOf(kind)})`}`))
   }
 
-  update(update: sdk.SessionUpdate): void {
+  update(update: Readonly<Record<string, unknown>>): void {
     if (!this.#begun) return
-    if (update.sessionUpdate === 'tool_call') this.tool(update.kind)
-    const isText = update.sessionUpdate === 'agent_message_chunk'
-    if (!isText && update.sessionUpdate !== 'agent_thought_chunk') return
+    const { sessionUpdate: kind } = update
+    if (kind === 'tool_call') this.tool(update['kind'])
+    if (kind !== 'agent_message_chunk' && kind !== 'agent_thought_chunk') return
     this.#spoke = true
     this.step('the agent is answering')
-    const text = isText ? textOf(recordOf(update.content)?.['text']) : null
+    const text = kind === 'agent_message_chunk' ? textOf(recordOf(update['content'])?.['text']) : null
     if (text !== null) this.#run.onText(text)
   }
 
