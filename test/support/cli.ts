@@ -166,7 +166,7 @@ export class Repo {
 
   /** `op resource` of each record, oldest first: what happened, in few words. */
   story(): readonly string[] {
-    return this.records().map(({ op, resource, resources }) => `${op} ${resource ?? resources.join('+')}`)
+    return this.records().map(({ op, resource, resources, session }) => `${op} ${resource ?? resources?.join('+') ?? session.name}`)
   }
 
   /** Every file below the store, with its content's hash: what must not change when nothing may be written. */

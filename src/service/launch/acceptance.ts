@@ -55,7 +55,7 @@ export class Acceptance {
     const over = new AbortController()
     void agent.ended.then(async exitCode => {
       // What it said last may still be on its way here.
-      await rest(lastWordsMs)
+      await Promise.all([agent.said(), rest(lastWordsMs)])
       this.#refuse(exitCode === 0 ? 'it ended before it showed that it works' : `it ended with code ${exitCode}`, exitCode)
     })
     signal.addEventListener('abort', () => this.#refuse(String(signal.reason)), { once: true, signal: over.signal })
@@ -89,13 +89,19 @@ export class Acceptance {
     const { watchAlive, watchFd, watchHttp } = await import('./ready.ts')
     try {
       if (ready.kind === 'fd') this.#accept(await watchFd(agent.ready!, signal))
-      if (ready.kind === 'http') this.#accept(await watchHttp(ready.url, signal))
-      if (ready.kind === 'alive') this.#accept(await watchAlive(ready.ms, signal))
+      // Neither of these comes from the agent itself, so it must still be there.
+      if (ready.kind === 'http') this.#acceptOf(agent, await watchHttp(ready.url, signal))
+      if (ready.kind === 'alive') this.#acceptOf(agent, await watchAlive(ready.ms, signal))
     } catch (error) {
       // An agent that has ended says more by its exit code than by what it left unsaid.
       await rest(lastWordsMs * 2)
       if (!signal.aborted) this.#refuse((error as Error).message)
     }
+  }
+
+  /** One that has ended is refused by its end. */
+  #acceptOf({ child }: AgentProcess, evidence: Evidence): void {
+    if (child.exitCode === null && child.signalCode === null) this.#accept(evidence)
   }
 
   #accept(evidence: Evidence): void {

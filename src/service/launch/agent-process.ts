@@ -1,7 +1,6 @@
 import type { ChildProcess } from 'node:child_process'
 import { spawn } from 'node:child_process'
 import type { Readable, Writable } from 'node:stream'
-import { createInterface } from 'node:readline'
 import { groupRuns, processesWith, signalGroup } from '../../host/process.ts'
 import { exited } from '../claim/hold.ts'
 
@@ -10,6 +9,13 @@ const killAfterMs = 5000
 
 /** How often it is looked whether all have gone, milliseconds. */
 const lookMs = 50
+
+/** How long an agent's output has to be quiet after its end to be over, and how long it is read at most, milliseconds. */
+const quietMs = 100
+const lastWordsMs = 3000
+
+/** Longer lines are cut: they are no event of any client, and one without an end must not fill the memory. */
+const maxLine = 1_048_576
 
 /** Lines that are kept of what an agent said, for whoever asks why it did not start. */
 const keptLines = 20
@@ -43,13 +49,15 @@ export class AgentProcess {
   readonly lastLines: string[] = []
   readonly #launchId: string
   readonly #group: number | null
+  readonly #outputs: Writable[] = []
+  #heardAt = 0
 
-  private constructor(child: ChildProcess, { launchId, terminal, readyFd, locks }: SpawnRequest) {
+  private constructor(child: ChildProcess, { launchId, terminal, readyFd }: SpawnRequest) {
     this.child = child
     this.ended = exited(child)
     this.#launchId = launchId
     this.#group = terminal ? null : child.pid!
-    this.ready = readyFd ? (child.stdio[3 + locks.length] as Readable) : null
+    this.ready = readyFd ? (child.stdio[readyAt] as Readable) : null
   }
 
   /** Starts it; rejects with the system's error when that is not possible. */
@@ -59,10 +67,10 @@ export class AgentProcess {
     const output = terminal ? 'inherit' : 'pipe'
     const child = spawn(program!, args, {
       cwd,
-      env: { ...env, ...(readyFd ? { LEASEHOLD_READY_FD: String(3 + locks.length) } : {}) },
+      env: { ...env, ...(readyFd ? { LEASEHOLD_READY_FD: String(readyAt) } : {}) },
       // A group of its own, so that all of it can be ended; an agent that has the terminal must stay in the terminal's.
       detached: !terminal,
-      stdio: [dialogue ? 'pipe' : 'inherit', output, output, ...locks, ...(readyFd ? ['pipe' as const] : [])],
+      stdio: [dialogue ? 'pipe' : 'inherit', output, output, ...(readyFd ? ['pipe' as const] : []), ...locks],
     })
     await new Promise<void>((resolve, reject) => child.once('spawn', resolve).once('error', reject))
     const agent = new AgentProcess(child, request)
@@ -76,8 +84,9 @@ export class AgentProcess {
 
   /** As `ChildProcess.kill`, to all of its group. */
   kill(signal: NodeJS.Signals = 'SIGTERM'): boolean {
-    if (this.#group !== null) signalGroup(this.#group, signal)
-    return this.child.kill(signal)
+    if (this.#group === null) return this.child.kill(signal)
+    signalGroup(this.#group, signal)
+    return true
   }
 
   /** Ends the agent and everything that it started, also what left its group; resolves when nothing of it runs. */
@@ -90,17 +99,48 @@ export class AgentProcess {
     await this.ended
   }
 
+  /** Resolves when what it said before its end has been read. What outlives it may keep its output open, and is not waited for. */
+  async said(): Promise<void> {
+    const deadline = performance.now() + lastWordsMs
+    const { stdout, stderr } = this.child
+    const isOpen = (): boolean => [stdout, stderr].some(stream => stream !== null && !stream.readableEnded && !stream.destroyed)
+    this.#heardAt = performance.now()
+    while (isOpen() && performance.now() - this.#heardAt < quietMs && performance.now() < deadline)
+      // oxlint-disable-next-line no-await-in-loop -- polling
+      await new Promise(resolve => void setTimeout(resolve, 5))
+  }
+
+  /** Resolves when all of that has also been taken by whoever reads it, or when nobody does any more. */
+  async flushed(): Promise<void> {
+    do {
+      // oxlint-disable-next-line no-await-in-loop -- a reader that is slow holds up what is read
+      await this.said()
+    } while (this.#outputs.some(({ writableNeedDrain, destroyed }) => writableNeedDrain && !destroyed))
+    await Promise.all(this.#outputs.map(drained))
+  }
+
   #listen(stdout: Writable, dialogue: boolean, onLine: (line: string) => void): void {
     const { child } = this
     if (!dialogue) {
-      child.stdout!.pipe(stdout, { end: false })
-      createInterface({ input: child.stdout! }).on('line', line => {
+      this.#pass(child.stdout!, stdout, line => {
         this.#keep(line)
         onLine(line)
       })
     }
-    child.stderr!.pipe(process.stderr, { end: false })
-    createInterface({ input: child.stderr! }).on('line', line => this.#keep(line))
+    this.#pass(child.stderr!, process.stderr, line => this.#keep(line))
+  }
+
+  /** Hands on what it says, and looks at each line of it. When nobody reads it any more, the agent is told in the usual way. */
+  #pass(from: Readable, to: Writable, onLine: (line: string) => void): void {
+    this.#outputs.push(to)
+    to.on('error', () => from.destroy())
+    from.on('error', () => undefined).pipe(to, { end: false })
+    const split = lineSplitter(onLine)
+    from.on('data', (chunk: Buffer) => {
+      this.#heardAt = performance.now()
+      split(chunk)
+    })
+    from.on('end', () => split(newline))
   }
 
   #keep(line: string): void {
@@ -108,6 +148,40 @@ export class AgentProcess {
     if (this.lastLines.length > keptLines) this.lastLines.shift()
   }
 }
+
+function drained(output: Writable): Promise<void> {
+  return new Promise(resolve => {
+    if (output.destroyed || output.writableLength === 0) return resolve()
+    output.once('error', () => resolve()).once('close', () => resolve())
+    output.write('', () => resolve())
+  })
+}
+
+const newline = Buffer.from('\n')
+
+/** Cuts bytes into lines, at newlines only: JSON may hold what Unicode calls a line separator. The last line may lack its newline. */
+function lineSplitter(onLine: (line: string) => void): (chunk: Buffer) => void {
+  let parts: Buffer[] = []
+  let length = 0
+  const keep = (part: Buffer): void => {
+    const room = maxLine - length
+    if (room > 0 && part.length > 0) parts.push(part.subarray(0, room))
+    length += Math.min(part.length, Math.max(0, room))
+  }
+  return chunk => {
+    let start = 0
+    for (let end = chunk.indexOf(0x0a); end >= 0; end = chunk.indexOf(0x0a, start)) {
+      keep(chunk.subarray(start, end))
+      if (length > 0) onLine(Buffer.concat(parts).toString('utf8').replace(/\r$/, ''))
+      ;[parts, length] = [[], 0]
+      start = end + 1
+    }
+    keep(chunk.subarray(start))
+  }
+}
+
+/** Where an agent finds the descriptor to say that it is ready on. Shells know only those of one digit. */
+const readyAt = 3
 
 /** TERM, and KILL for what is still there a while later. The environment finds those that made a session of their own. */
 export async function endAll(launchId: string, main: Main): Promise<void> {

@@ -1,10 +1,8 @@
-import type { ChildProcess } from 'node:child_process'
-import type { Writable } from 'node:stream'
 import type { Answer, Caller, Granted, LaunchHold } from '../../coordinator.ts'
 import { Fault, isFault } from '../../core/fault.ts'
 import type { Holder } from '../../core/lease.ts'
 import type { Reservation } from '../../core/refusal.ts'
-import type { LaunchEvidence, Session, SessionOrigin } from '../../core/session.ts'
+import type { LaunchEvidence, Session } from '../../core/session.ts'
 import { signalGroup, vitality, witnessOf } from '../../host/process.ts'
 import { orThrow } from '../claim/answer.ts'
 import type { Workspace } from '../claim/workspace.ts'
@@ -12,57 +10,13 @@ import type { Accepted } from './acceptance.ts'
 import { Acceptance } from './acceptance.ts'
 import { AgentProcess, endAll } from './agent-process.ts'
 import { ReportChannel } from './channel.ts'
-import type { Prepared, Profile, Ready, Verdict } from './evidence.ts'
+import type { Verdict } from './evidence.ts'
+import type { LaunchOrder, StartOrder } from './order.ts'
 import { supervise } from './supervise.ts'
 import type { Supervised } from './supervise.ts'
 
 // reserve → spawn → evidence → one record → supervise. A claim exists only once the agent has been seen to work; until then all there is
 // of the launch is a lock that dies with it.
-
-/** What is to be launched, for what, and by whom. */
-export interface LaunchOrder {
-  /** Of the worktree that the agent works in. */
-  readonly workspace: Workspace
-  /** The launcher. */
-  readonly caller: Caller
-  /** Whom the agent acts as; null makes a name of its session's. */
-  readonly agentId: string | null
-  /** Full id; null for a session without one. */
-  readonly ticket: string | null
-  /** Keys that are claimed, the ticket's first. */
-  readonly resources: readonly string[]
-  readonly branch: string | null
-  readonly ttlSecs: number | null
-  readonly role: string
-  readonly name: string
-  readonly origin: SessionOrigin
-  /** Session ids. */
-  readonly peers: readonly string[]
-  readonly start: StartOrder
-}
-
-/** Speaks to an agent whose standard input and output are ours; tells what it sees. */
-export type Dialogue = (child: ChildProcess, onVerdict: (verdict: Verdict) => void, signal: AbortSignal) => Promise<unknown>
-
-/** How an agent is started, for the first time or again. */
-export interface StartOrder {
-  readonly profile: Profile
-  readonly prepared: Prepared
-  readonly ready: Ready | null
-  readonly readyTimeoutMs: number
-  /** As it was given. */
-  readonly command: readonly string[]
-  readonly env: NodeJS.ProcessEnv
-  readonly cwd: string
-  /** The agent gets the terminal. */
-  readonly terminal: boolean
-  readonly stdout: Writable
-  /** What an agent is told whose standard input is ours. */
-  readonly dialogue: Dialogue | null
-  /** Leave the agent alone when its claim could not be recorded. */
-  readonly keep: boolean
-  readonly warn: (text: string) => void
-}
 
 /** A launch that succeeded. */
 export interface Launched {
@@ -85,12 +39,7 @@ export async function launch(order: LaunchOrder): Promise<Launched> {
   const reserve = (): Promise<Answer> =>
     resources.length === 0 ? nothingToReserve(order) : coordinator.reserve({ holder }, { resources, note, ttlSecs: Math.min(ttlSecs, 60) })
   const hold = holdOf(orThrow(await withoutOrphan(reserve)))
-  const environment = {
-    LEASEHOLD_AGENT_ID: agentId,
-    LEASEHOLD_ROLE: role,
-    ...(order.ticket === null ? {} : { LEASEHOLD_TICKET: order.ticket }),
-    ...(order.peers.length === 0 ? {} : { LEASEHOLD_PEERS: order.peers.join(',') }),
-  }
+  const environment = environmentOf(agentId, role, order.ticket, order.peers)
   const begun = (started: Started): Session => ({
     sessionId,
     name: order.name,
@@ -111,7 +60,7 @@ export async function launch(order: LaunchOrder): Promise<Launched> {
     exitCode: null,
   })
   const run = new Run(workspace, { ...order.caller, holder }, sessionId, hold, resources[0] ?? null)
-  return run.start({ ...order.start, env: { ...order.start.env, ...environment } }, async started => {
+  return run.start({ ...order.start, env: { ...withoutForeign(order.start.env), ...environment } }, async started => {
     const session = begun(started)
     const own: Caller = { holder: { ...holder, witness: session.witness } }
     const answer = await coordinator.launch(own, { resources, ttlSecs: order.ttlSecs, branch: order.branch, reason: null, session }, hold)
@@ -126,7 +75,7 @@ export async function resumeSession(workspace: Workspace, caller: Caller, sessio
   const holder: Holder = { agentId, worktreeId, sessionId, witness: null }
   const note = { launchId: sessionId, role, agentId }
   const hold = holdOf(orThrow(await withoutOrphan(() => coordinator.holdSession({ holder }, sessionId, note))))
-  const env = { ...start.env, LEASEHOLD_AGENT_ID: agentId, LEASEHOLD_ROLE: role, LEASEHOLD_PEERS: session.peers.join(',') }
+  const env = { ...withoutForeign(start.env), ...environmentOf(agentId, role, session.relatedTickets[0] ?? null, session.peers) }
   const run = new Run(workspace, caller, sessionId, hold, null)
   return run.start({ ...start, env }, async ({ facts }) => {
     const own: Caller = { holder: { ...holder, witness: facts.witness } }
@@ -159,11 +108,17 @@ const nothingToReserve = (order: LaunchOrder): Promise<Answer> =>
 
 /** What a launcher left behind that was killed: nobody will ever confirm it, so it is ended before the same is started again. */
 async function withoutOrphan(reserve: () => Promise<Answer>): Promise<Answer> {
-  const answer = await reserve()
-  if (answer.ok || answer.refusal.kind !== 'reserved' || answer.refusal.reservation.launcherAlive) return answer
-  await endOrphan(answer.refusal.reservation)
-  return reserve()
+  for (let tries = 1; ; tries++) {
+    // oxlint-disable-next-line no-await-in-loop -- each try follows an end
+    const answer = await reserve()
+    if (answer.ok || answer.refusal.kind !== 'reserved' || answer.refusal.reservation.launcherAlive || tries === maxOrphans) return answer
+    // oxlint-disable-next-line no-await-in-loop -- as above
+    await endOrphan(answer.refusal.reservation)
+  }
 }
+
+/** One that its launcher was just forking is not to be found by its environment until it runs its program. */
+const maxOrphans = 4
 
 /** Ends the agent of a launch whose launcher is gone. Throws nothing; afterwards the reservation is free unless something could not be ended. */
 export async function endOrphan({ launchId, agent }: Pick<Reservation, 'launchId' | 'agent'>): Promise<void> {
@@ -199,6 +154,8 @@ class Run {
   readonly #hold: LaunchHold
   readonly #resource: string | null
   readonly #stop = new AbortController()
+  /** What an agent that we speak to calls its session. */
+  #said: string | null = null
 
   constructor(workspace: Workspace, caller: Caller, launchId: string, hold: LaunchHold, resource: string | null) {
     this.#workspace = workspace
@@ -210,18 +167,26 @@ class Run {
 
   async start(order: StartOrder, confirm: Confirm): Promise<Launched> {
     let working: AgentProcess | null = null
+    /** What was sent while the record was being written: for the agent then, since its launch can no longer be stopped. */
+    const late: NodeJS.Signals[] = []
+    const forward = (name: NodeJS.Signals): void => {
+      if (name !== 'SIGINT' || !order.terminal) working?.kill(name)
+    }
     const release = onSignals(name => {
-      if (working === null) this.#stop.abort(`the launch was stopped by ${name}`)
-      else if (name !== 'SIGINT' || !order.terminal) working.kill(name)
+      if (working !== null) return forward(name)
+      late.push(name)
+      this.#stop.abort(`the launch was stopped by ${name}`)
     })
     const acceptance = new Acceptance(order.prepared.judge)
-    const channel = new ReportChannel(report => acceptance.hook(report))
+    let channel: ReportChannel | null = null
     let agent: AgentProcess | null = null
     try {
+      channel = reportChannel(acceptance)
       agent = await this.#spawn(order, acceptance, channel.file)
       const accepted = await this.#accepted(order, acceptance, agent)
       const launched = await this.#confirmed(order, agent, accepted, confirm)
       working = agent
+      late.forEach(forward)
       return {
         ...launched,
         supervise() {
@@ -232,13 +197,14 @@ class Run {
         },
       }
     } catch (error) {
-      release()
       // What could not be recorded is the one failure after which an agent may be left, and only if that was asked for.
       if (agent !== null && !(order.keep && isFault(error) && error.code === 'unavailable')) await agent.end()
       await this.#abandon(order)
+      if (!order.keep) await agent?.flushed()
+      release()
       throw error
     } finally {
-      channel.close()
+      channel?.close()
     }
   }
 
@@ -255,7 +221,7 @@ class Run {
       const agent = await AgentProcess.start({
         command: prepared.command,
         cwd,
-        env: { ...withoutForeign(env), ...own },
+        env: { ...env, ...own },
         launchId: this.#launchId,
         terminal,
         dialogue: prepared.stdio === 'acp',
@@ -275,7 +241,11 @@ class Run {
 
   async #accepted(order: StartOrder, acceptance: Acceptance, agent: AgentProcess): Promise<Extract<Accepted, { ok: true }>> {
     const { prepared, ready, readyTimeoutMs, terminal, dialogue } = order
-    if (prepared.stdio === 'acp' && dialogue !== null) void dialogue(agent.child, verdict => acceptance.verdict(verdict), this.#stop.signal)
+    if (prepared.stdio === 'acp' && dialogue !== null) {
+      const heard = { onVerdict: (verdict: Verdict) => acceptance.verdict(verdict), onSession: (id: string) => void (this.#said = id) }
+      // A turn that fails has been told by a verdict; afterwards the agent's end tells.
+      dialogue(agent.child, heard, this.#stop.signal).catch(() => undefined)
+    }
     const accepted = await acceptance.wait({
       agent,
       ready,
@@ -300,7 +270,7 @@ class Run {
     confirm: Confirm,
   ): Promise<Launched> {
     const { profile, prepared, command, env, cwd, keep } = order
-    const clientSessionId = prepared.judge.clientSessionId ?? prepared.clientSessionId
+    const clientSessionId = this.#said ?? prepared.judge.clientSessionId ?? prepared.clientSessionId
     const seen: LaunchEvidence = { ...evidence, at: Date.now() }
     const facts = {
       witness: witnessOf(agent.pid),
@@ -337,12 +307,29 @@ class Run {
   }
 }
 
-/** What of our own environment is not the agent's: a lease of whoever launched it, and sessions of other clients. */
+/** What an agent is told before its first prompt. */
+const environmentOf = (agentId: string, role: string, ticket: string | null, peers: readonly string[]): Record<string, string> => ({
+  LEASEHOLD_AGENT_ID: agentId,
+  LEASEHOLD_ROLE: role,
+  ...(ticket === null ? {} : { LEASEHOLD_TICKET: ticket }),
+  ...(peers.length === 0 ? {} : { LEASEHOLD_PEERS: peers.join(',') }),
+})
+
+/** What of our own environment is not the agent's: the lease, ticket and peers of whoever launched it, and sessions of other clients. */
 function withoutForeign(env: NodeJS.ProcessEnv): NodeJS.ProcessEnv {
   const foreign = new Set(['LEASEHOLD_LEASE', 'LEASEHOLD_TOKEN', 'LEASEHOLD_RESOURCES', 'LEASEHOLD_LIVE', 'LEASEHOLD_PID', 'CLAUDE_PID'])
+  for (const name of ['LEASEHOLD_TICKET', 'LEASEHOLD_PEERS', 'LEASEHOLD_READY_FD']) foreign.add(name)
   for (const name of ['CLAUDE_CODE_SESSION_ID', 'CODEX_SESSION_ID', 'CODEX_THREAD_ID', 'QWEN_CODE_SESSION_ID', 'COPILOT_AGENT_SESSION_ID'])
     foreign.add(name)
   return Object.fromEntries(Object.entries(env).filter(([name]) => !foreign.has(name)))
+}
+
+function reportChannel(acceptance: Acceptance): ReportChannel {
+  try {
+    return new ReportChannel(report => acceptance.hook(report))
+  } catch (error) {
+    throw failed(`there is no room for a temporary file: ${(error as Error).message}`, 'nothing was claimed; see: echo $TMPDIR', null)
+  }
 }
 
 const failed = (message: string, hint: string, details: Record<string, unknown> | null): Fault =>

@@ -4,7 +4,7 @@ import type { LiveLock } from '../../store/store.ts'
 import { Keeper, forwardSignals } from '../claim/hold.ts'
 import type { Workspace } from '../claim/workspace.ts'
 import type { AgentProcess } from './agent-process.ts'
-import type { StartOrder } from './launch.ts'
+import type { StartOrder } from './order.ts'
 
 /** How a supervised agent ended. */
 export interface Supervised {
@@ -34,6 +34,7 @@ export async function supervise({ workspace, caller, granted, session, agent, or
   const stopForwarding = forwardSignals(agent, order.terminal)
   try {
     const exitCode = await agent.ended
+    await agent.said()
     await keeper?.look().catch(() => undefined)
     const restorable = await departed({ workspace, caller, session, order }, exitCode)
     return { exitCode, lost: keeper?.lost ?? null, restorable }
@@ -41,6 +42,7 @@ export async function supervise({ workspace, caller, granted, session, agent, or
     stopForwarding()
     keeper?.stop()
     live?.close()
+    await agent.flushed()
   }
 }
 

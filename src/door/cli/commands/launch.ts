@@ -12,8 +12,9 @@ import { parseAgentId } from '../../../service/identity/agent.ts'
 import { claimSet } from '../../../service/identity/purpose.ts'
 import type { Profile } from '../../../service/launch/evidence.ts'
 import { isProfileName, profileNames } from '../../../service/launch/evidence.ts'
-import type { Dialogue, LaunchOrder, Launched, StartOrder } from '../../../service/launch/launch.ts'
+import type { Launched } from '../../../service/launch/launch.ts'
 import { launch } from '../../../service/launch/launch.ts'
+import type { Dialogue, LaunchOrder, StartOrder } from '../../../service/launch/order.ts'
 import { guessProfile, profileOf } from '../../../service/launch/profiles/by-name.ts'
 import { parseReady } from '../../../service/launch/ready.ts'
 import { Desk, keyOf } from '../../../service/ticket/desk.ts'
@@ -124,11 +125,11 @@ function scopeOf(context: Context, workspace: FileWorkspace): readonly string[] 
   return globs.map(glob => workspace.resource(`path:${glob}`))
 }
 
-/** Who was named, not merely found: a launched agent is not the person who launches it. */
+/** Who was named, not merely found: a launched agent is not the person, nor the launched agent, who launches it. */
 function namedAgent(context: Context): string | null {
   const flag = textOption(context, 'agent')
   if (flag !== undefined) return parseAgentId(flag, '--agent')
-  const exported = context.env['LEASEHOLD_AGENT_ID']
+  const exported = context.env['LEASEHOLD_LAUNCH_ID'] ? undefined : context.env['LEASEHOLD_AGENT_ID']
   return exported ? parseAgentId(exported, 'LEASEHOLD_AGENT_ID') : null
 }
 
@@ -229,19 +230,23 @@ async function dialogueOf(context: Context, cwd: string): Promise<Dialogue> {
   const permit = switchOption(context, 'permit')
   const out = context.output.json ? process.stderr : process.stdout
   const { runAcp } = await import('../../../service/launch/profiles/acp.ts')
-  return async (child, onVerdict, signal) => {
-    const ended = await runAcp({
-      stdin: child.stdin!,
-      stdout: child.stdout!,
-      cwd,
-      prompt,
-      permit: permit ? 'allow' : 'reject',
-      onText: text => void out.write(text),
-      onVerdict,
-      signal,
-    })
-    // The turn is over, and an agent of this kind waits for ever for the next.
-    child.stdin!.end()
-    return ended
+  return async (child, { onVerdict, onSession }, signal) => {
+    try {
+      return await runAcp({
+        stdin: child.stdin!,
+        stdout: child.stdout!,
+        cwd,
+        env: context.env,
+        prompt,
+        permit: permit ? 'allow' : 'reject',
+        onText: text => void out.write(text),
+        onVerdict,
+        onSession,
+        signal,
+      })
+    } finally {
+      // The turn is over, and an agent of this kind waits for ever for the next.
+      child.stdin!.end()
+    }
   }
 }

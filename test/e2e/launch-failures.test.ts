@@ -1,0 +1,461 @@
+import { execFileSync, spawn } from 'node:child_process'
+import fs from 'node:fs'
+import path from 'node:path'
+import { describe, expect, it } from 'vitest'
+import { type Code, type Doc, Running, executable, failure, folder, isRunning, parse, signal, until } from '../support/cli.ts'
+import {
+  expectNothingLeft,
+  expectRetryWorks,
+  id,
+  known,
+  launched,
+  launching,
+  locksOf,
+  processesOf,
+  stage,
+  starts,
+  tell,
+  wrote,
+} from '../support/launch.ts'
+import type { Stage } from '../support/launch.ts'
+import { requires } from '../support/skip.ts'
+import { putTicket } from '../support/tickets.ts'
+
+// Every way in which a launch can fail, and after each of them the same: no claim, no session, no process, no reservation, no record,
+// and the next launch works at once.
+
+/** The error of a launch that failed. What its agent said is on standard error. */
+function failed({ code, stdout }: { readonly code: number | null; readonly stdout: string }, expected: Code = 'launch_failed'): Doc {
+  return failure({ code, signal: null, stdout, stderr: '' }, expected)
+}
+
+/** Launches an agent that cannot be launched, and looks at what is left. */
+async function failing(all: Stage, words: string, agent: readonly string[], expected: Code = 'launch_failed'): Promise<Doc> {
+  const before = all.repo.story()
+  const result = await all.launcher.run(words, ...agent)
+  const error = failed(result, expected)
+  await expectNothingLeft(all, before, words)
+  return error
+}
+
+describe('before it starts', () => {
+  it('a program that is not there, or that may not be executed', async () => {
+    const all = stage()
+    const missing = await failing(all, launching, ['--', 'no-such-agent'])
+    expect(missing).toMatchObject({
+      message: '"no-such-agent" could not be started: there is no such program',
+      hint: 'nothing was claimed',
+    })
+    const file = path.join(all.dir, 'text')
+    fs.writeFileSync(file, 'no program\n', { mode: 0o644 })
+    expect(await failing(all, launching, ['--', file])).toMatchObject({ message: `"${file}" could not be started: it may not be executed` })
+    expect((await failing(all, launching, ['--', all.dir])).message).toContain('could not be started')
+    expect(starts(all)).toEqual([])
+    await expectRetryWorks(all)
+  })
+
+  it('options that mean nothing', async () => {
+    const all = stage()
+    for (const words of [
+      '--json launch fix-login --ready fd',
+      '--json launch fix-login --role Dev! --ready fd',
+      '--json launch fix-login --role dev --profile gpt',
+      '--json launch fix-login --role dev --ready soon',
+      '--json launch fix-login --role dev --ready fd=3',
+      '--json launch fix-login --role dev --ready output=(',
+      '--json launch fix-login --role dev --ready http=ftp://x',
+      '--json launch fix-login --role dev --ready fd --ready-timeout never',
+      '--json launch fix-login --role dev --ready fd --scope src/**,,x',
+      '--json launch fix-login --role dev --ready fd --scope ../outside',
+      '--json launch fix-login --role dev --ready fd --ttl 0',
+      '--json launch fix-login --role dev --ready fd --name ../x',
+      '--json launch fix-login --no-ticket --role dev --ready fd',
+      '--json launch port:80 --role dev --ready fd',
+      '--json launch --role dev --ready fd',
+    ]) {
+      // oxlint-disable-next-line no-await-in-loop -- one after the other
+      await failing(all, words, all.agent('work'), 'usage')
+    }
+    await failing(all, '--json launch fix-login --role dev --ready fd', [], 'usage')
+    await failing(all, '--json launch no-such-ticket --role dev --ready fd', all.agent('work'), 'not_found')
+    expect(starts(all)).toEqual([])
+    await expectRetryWorks(all)
+  })
+
+  it('a ticket that is done, closed or blocked', async () => {
+    for (const fields of [
+      { state: 'done', status: 'closed' },
+      { state: 'ready', status: 'closed' },
+    ]) {
+      const all = stage(fields)
+      // oxlint-disable-next-line no-await-in-loop -- one after the other
+      await failing(all, launching, all.agent('work'), 'policy')
+      expect(starts(all)).toEqual([])
+    }
+    const all = stage({ dependsOn: ['20260101-000000-first'] })
+    putTicket(all.repo.dir, '20260101-000000-first')
+    await failing(all, launching, all.agent('work'), 'policy')
+    expect(starts(all)).toEqual([])
+  })
+
+  it('a scope that another holds', async () => {
+    const all = stage()
+    await all.b.acquire('path:src/login.ts')
+    const before = all.repo.story()
+    const error = failed(await all.launcher.run(`${launching} --scope docs/**,src/**`, ...all.agent('work')), 'held')
+    expect(error).toMatchObject({ holder: { agent_id: 'agent:b' } })
+    expect([starts(all), all.repo.story(), locksOf(all), processesOf(all.dir)]).toEqual([[], before, [], []])
+    await all.b.ok('claim release path:src/login.ts')
+    const { running, doc } = await launched(all, `${launching} --scope docs/**,src/**`)
+    expect(doc.session.related_tickets).toEqual([id])
+    expect(new Set((await known(all)).leases.map(({ resource }) => String(resource)))).toEqual(
+      new Set(['path:docs/**', 'path:src/**', `ticket:${id}`]),
+    )
+    tell(all, 'stop')
+    expect((await running.ended).code).toBe(0)
+  })
+
+  it('a ticket that somebody holds, without a launch', async () => {
+    const all = stage()
+    await all.b.acquire('fix-login')
+    const error = failed(await all.launcher.run(launching, ...all.agent('work')), 'held')
+    expect(error.holder).toMatchObject({ agent_id: 'agent:b' })
+    expect([starts(all), locksOf(all)]).toEqual([[], []])
+    await all.b.ok('claim release fix-login')
+    await expectRetryWorks(all)
+  })
+
+  it('no place for temporary files', async () => {
+    const all = stage()
+    const error = failed(await all.launcher.with({ TMPDIR: path.join(all.dir, 'nowhere') }).run(launching, ...all.agent('work')))
+    expect(error.message).toContain('temporary file')
+    await expectNothingLeft(all, [], 'no TMPDIR')
+    await expectRetryWorks(all)
+  })
+
+  it('a repository whose store cannot answer', async () => {
+    const all = stage()
+    await all.b.acquire('port:1')
+    fs.appendFileSync(all.repo.logFile, 'garbage\n{"seq":9}\n')
+    const { code, stdout } = await all.launcher.run(launching, ...all.agent('work'))
+    failed({ code, stdout }, 'unavailable')
+    expect([starts(all), processesOf(all.dir)]).toEqual([[], []])
+  })
+})
+
+describe('between its start and its proof', () => {
+  it('it ends: with 0, with a code, by a signal; the last lines are in the answer', async () => {
+    const all = stage()
+    const none = await failing(all, launching, all.agent('exit', '0'))
+    expect(none.message).toContain('it ended before it showed that it works')
+    const three = await failing(all, launching, all.agent('exit', '3'))
+    expect(three.message).toContain('it ended with code 3')
+    expect(three.details).toMatchObject({ agent_exit_code: 3 })
+    expect(new Set(three.details.last_lines)).toEqual(new Set(['first words', 'last words 3', 'on stderr']))
+    const killed = await failing(all, launching, all.agent('signal', 'KILL'))
+    expect(killed.details).toMatchObject({ agent_exit_code: 137 })
+    expect(starts(all)).toHaveLength(3)
+    await expectRetryWorks(all)
+  })
+
+  it('it closes the descriptor on which it should have said that it is ready', async () => {
+    const all = stage()
+    expect((await failing(all, launching, all.agent('closes'))).message).toContain('the ready descriptor was closed without a newline')
+    await expectRetryWorks(all)
+  })
+
+  it('it talks garbage, also in one line without an end', async () => {
+    const all = stage()
+    const words = '--json launch fix-login --role dev --ready output=^ready --ready-timeout 1s'
+    const { details } = await failing(all, words, all.agent('garbage'))
+    expect(details.last_lines.length).toBeLessThanOrEqual(20)
+    expect(details.last_lines.every((line: string) => line.length <= 500)).toBe(true)
+    expect(details.last_lines.at(-1)).toBe('not { json')
+    await expectRetryWorks(all)
+  })
+
+  it('it hangs: whatever it started is ended with it', async () => {
+    const all = stage()
+    const running = all.launcher.start(`${launching} --ready-timeout 2s`, ...all.agent('family'))
+    await until(() => wrote(all, 'starts').length > 0 && processesOf(all.dir).length >= 6, 'the family is there')
+    const error = failed(await running.ended)
+    expect(error.message).toContain('it did not show within 2 s that it works')
+    await expectNothingLeft(all, [], 'a hang')
+    await expectRetryWorks(all)
+  })
+
+  it('it is deaf to SIGTERM, and so is what it started', { timeout: 90_000 }, async () => {
+    const all = stage()
+    failed(await all.launcher.run(`${launching} --ready-timeout 1s`, ...all.agent('deaf')))
+    await expectNothingLeft(all, [], 'deaf')
+    await expectRetryWorks(all)
+  })
+
+  it('without --ready it has to live for a while, which is no confirmation', async () => {
+    const all = stage()
+    await failing(all, '--json launch fix-login --role dev', all.agent('exit', '0'))
+    await failing(all, '--json launch fix-login --role dev --ready alive=10s', all.agent('exit', '4'))
+    const { running, doc } = await launched(all, '--json launch fix-login --role dev --ready alive=200ms', ...all.agent('alive'))
+    expect(doc.session.evidence).toMatchObject({ kind: 'alive', confirmed: false })
+    tell(all, 'stop')
+    expect((await running.ended).code).toBe(0)
+  })
+
+  it('nobody answers under the URL', async () => {
+    const all = stage()
+    const words = '--json launch fix-login --role dev --ready http=http://127.0.0.1:9/ --ready-timeout 700ms'
+    await failing(all, words, all.agent('silent'))
+    await expectRetryWorks(all)
+  })
+})
+
+describe('what it says', () => {
+  it('in one line without an end does not fill the memory', { timeout: 120_000 }, async () => {
+    const all = stage()
+    const out = fs.openSync('/dev/null', 'w')
+    const [program, ...args] = [process.execPath, executable, ...launching.split(' '), ...all.agent('flood')]
+    const child = spawn(program, args, { cwd: all.repo.dir, env: { ...process.env, ...all.launcher.env }, stdio: ['ignore', out, out] })
+    const ended = new Promise(resolve => child.once('exit', resolve))
+    await until(() => starts(all).length > 0, 'the agent is there')
+    const written = (): number => Number(/^wchar: (\d+)/m.exec(fs.readFileSync(`/proc/${child.pid}/io`, 'utf8'))?.[1])
+    await until(() => written() >= 700_000_000, 'all of it was passed on')
+    const peak = Number(/^VmHWM:\s+(\d+) kB/m.exec(fs.readFileSync(`/proc/${child.pid}/status`, 'utf8'))?.[1])
+    expect(peak).toBeLessThan(300_000)
+    child.kill('SIGTERM')
+    expect(await ended).toBe(10)
+    await expectNothingLeft(all, [], 'flood')
+  })
+
+  it('to nobody is told to it in the usual way, and the launch goes on', async () => {
+    const all = stage()
+    const words = launching.replace('--json ', '').split(' ')
+    const line = [process.execPath, executable, ...words, ...all.agent('talk')].map(word => `'${word}'`).join(' ')
+    const { stderr, code } = await new Running('/bin/bash', ['-c', `${line} | head -c 10; exit \${PIPESTATUS[0]}`], {
+      cwd: all.repo.dir,
+      env: { ...process.env, ...all.launcher.env },
+    }).ended
+    expect(stderr).not.toMatch(/EPIPE|Error|at /)
+    expect(code).toBeLessThan(128 + 14)
+    expect(await known(all)).toEqual({ leases: [], sessions: [], pending: [] })
+  })
+})
+
+describe('the launcher is told to stop', () => {
+  for (const name of ['SIGINT', 'SIGTERM', 'SIGHUP'] as const) {
+    it(`by ${name}`, async () => {
+      const all = stage()
+      const running = all.launcher.start(launching, ...all.agent('family'))
+      await until(() => processesOf(all.dir).length >= 6, 'the family is there')
+      running.kill(name)
+      const error = failed(await running.ended)
+      expect(error.message).toContain(`the launch was stopped by ${name}`)
+      await expectNothingLeft(all, [], name)
+      await expectRetryWorks(all)
+    })
+  }
+
+  it('twice: the second time changes nothing', async () => {
+    const all = stage()
+    const running = all.launcher.start(launching, ...all.agent('deaf'))
+    await until(() => wrote(all, 'starts').length > 0 && fs.existsSync(path.join(all.dir, 'deaf')), 'it is deaf')
+    running.kill('SIGINT')
+    await until(() => processesOf(all.dir).length > 0, 'it is being ended')
+    running.kill('SIGINT')
+    running.kill('SIGTERM')
+    failed(await running.ended)
+    await expectNothingLeft(all, [], 'twice')
+  })
+})
+
+describe('the launcher is killed', () => {
+  it('with its agent: the ticket is free at once', async () => {
+    const all = stage()
+    const running = all.launcher.start(launching, ...all.agent('silent'))
+    await until(() => processesOf(all.dir).length > 0, 'the agent is there')
+    const agents = processesOf(all.dir)
+    running.kill('SIGKILL')
+    for (const pid of agents) signal(pid, 'SIGKILL')
+    await running.exited
+    await until(() => processesOf(all.dir).length === 0, 'nothing runs')
+    expect(await known(all)).toEqual({ leases: [], sessions: [], pending: [] })
+    expect(all.repo.story()).toEqual([])
+    await all.b.acquire('fix-login')
+    await all.b.ok('claim release fix-login')
+    await expectRetryWorks(all)
+    expect(locksOf(all)).toEqual([])
+  })
+
+  it('and its agent lives: that is shown, nobody else gets the ticket, and the next launch ends it first', async () => {
+    const all = stage()
+    const running = all.launcher.start(launching, ...all.agent('family'))
+    await until(() => processesOf(all.dir).length >= 6, 'the family is there')
+    running.kill('SIGKILL')
+    await running.exited
+    const orphans = processesOf(all.dir)
+    expect(orphans.length).toBe(6)
+    const { leases, sessions, pending } = await known(all)
+    expect([leases, sessions]).toEqual([[], []])
+    expect(pending).toEqual([
+      expect.objectContaining({
+        resource: `ticket:${id}`,
+        launcher_alive: false,
+        launcher_pid: running.pid,
+        agent_pid: starts(all)[0],
+        open: `lh session end ${id}`,
+      }),
+    ])
+    const refused = await all.b.refused('held', 'claim acquire fix-login')
+    expect(refused.hint).toContain(`lh session end ${id}`)
+    expect(refused.message).toContain(`pid ${starts(all)[0]}`)
+    expect((await all.b.ok('why fix-login')).pending).toMatchObject({ launcher_alive: false })
+    expect(processesOf(all.dir)).toEqual(orphans)
+    await expectRetryWorks(all)
+    expect(orphans.filter(isRunning)).toEqual([])
+    expect(starts(all)).toHaveLength(2)
+  })
+
+  it('and a person ends what it left, by the command that is named', async () => {
+    const all = stage()
+    const running = all.launcher.start(launching, ...all.agent('family'))
+    await until(() => processesOf(all.dir).length >= 6, 'the family is there')
+    expect((await all.b.refused('policy', 'session end fix-login')).hint).toBe(`to stop the launch: kill ${running.pid}`)
+    running.kill('SIGKILL')
+    await running.exited
+    expect(await all.b.ok(`session end ${id}`)).toMatchObject({ resource: `ticket:${id}`, ended: true })
+    expect(processesOf(all.dir)).toEqual([])
+    await all.b.acquire('fix-login')
+  })
+})
+
+// ── the record cannot be written ──
+
+const mounts = (): boolean => {
+  if (process.getuid?.() !== 0) return false
+  const place = folder('mount-')
+  try {
+    execFileSync('mount', ['-t', 'tmpfs', '-o', 'size=64k', 'tmpfs', place], { stdio: 'ignore' })
+    execFileSync('umount', [place], { stdio: 'ignore' })
+    return true
+  } catch {
+    return false
+  }
+}
+
+/** An agent that works as soon as it may: meanwhile something happens to the store. */
+async function untilCommit(all: Stage, words: string): Promise<ReturnType<Stage['launcher']['start']>> {
+  const running = all.launcher.start(words, ...all.agent('late'))
+  await until(() => starts(all).length > 0, 'the agent is there')
+  return running
+}
+
+describe('the agent works, and that cannot be recorded', () => {
+  const needsMounts = requires(mounts(), 'needs root and the right to mount a tmpfs')
+  for (const keep of [false, true]) {
+    needsMounts.it(`the disk is full${keep ? ', with --keep' : ''}`, async () => {
+      const all = stage()
+      const full = folder('full-')
+      execFileSync('mount', ['-t', 'tmpfs', '-o', 'size=256k,nr_inodes=64', 'tmpfs', full])
+      try {
+        const store = `file://${path.join(full, 'store')}`
+        const at = { ...all, launcher: all.launcher.with({ LEASEHOLD_STORE: store }) }
+        const b = all.b.with({ LEASEHOLD_STORE: store })
+        const log = path.join(full, 'store', 'claims.jsonl')
+        // In the last page of the log there is to be no room for another record.
+        // oxlint-disable-next-line no-await-in-loop -- one after the other
+        for (let n = 1; n === 1 || 4096 - (fs.statSync(log).size % 4096) > 1000; n++) await b.ok(`claim acquire port:${n}`)
+        const running = await untilCommit(at, `${launching}${keep ? ' --keep' : ''}`)
+        const filler = fs.openSync(path.join(full, 'filler'), 'w')
+        expect(() => {
+          for (;;) fs.writeSync(filler, Buffer.alloc(512))
+        }).toThrow(/ENOSPC/)
+        fs.closeSync(filler)
+        tell(all, 'go')
+        const error = failed(await running.ended, 'unavailable')
+        expect(error.message).toContain('the agent works, and its claim could not be recorded')
+        const [agent] = starts(all)
+        expect(error.details).toMatchObject({ agent_pid: agent, kept: keep })
+        expect(error.message).toContain(keep ? `end it: kill ${agent}` : `the agent (pid ${agent}) was ended`)
+        expect(isRunning(agent!)).toBe(keep)
+        fs.rmSync(path.join(full, 'filler'))
+        if (keep) process.kill(agent!, 'SIGKILL')
+        await until(() => processesOf(all.dir).length === 0, 'nothing runs')
+        const leases = (await b.ok('claim list')).leases.map(({ resource }: Doc) => resource)
+        expect(leases.filter((resource: string) => resource.startsWith('ticket:'))).toEqual([])
+        expect((await b.ok('session list')).sessions).toEqual([])
+        const { running: again } = await launched(at)
+        tell(all, 'stop')
+        expect((await again.ended).code).toBe(0)
+      } finally {
+        execFileSync('umount', ['--lazy', full])
+      }
+    })
+  }
+
+  it('the store is locked by a process that is stopped', async () => {
+    const all = stage()
+    await all.b.acquire('port:1')
+    await all.b.ok('claim release port:1')
+    fs.writeFileSync(path.join(all.repo.dir, '.leasehold', 'config.yaml'), 'lock_wait: 500ms\n')
+    const running = await untilCommit(all, launching)
+    const before = all.repo.story()
+    const locker = lockedStore(all)
+    try {
+      await locker.locked
+      tell(all, 'go')
+      const error = failed(await running.ended, 'unavailable')
+      expect(error.message).toContain('could not be recorded')
+      expect(error.details).toMatchObject({ agent_pid: starts(all)[0], kept: false })
+      expect(processesOf(all.dir)).toEqual([])
+    } finally {
+      locker.release()
+    }
+    expect(all.repo.story()).toEqual(before)
+    await expectRetryWorks(all)
+  })
+
+  it('the log is damaged meanwhile', async () => {
+    const all = stage()
+    await all.b.acquire('port:1')
+    const running = await untilCommit(all, launching)
+    const good = fs.readFileSync(all.repo.logFile)
+    fs.writeFileSync(all.repo.logFile, Buffer.concat([good.subarray(0, -40), Buffer.from('x'.repeat(39)), Buffer.from('\n{"seq":2}\n')]))
+    tell(all, 'go')
+    const error = failed(await running.ended, 'unavailable')
+    expect(error.details).toMatchObject({ agent_pid: starts(all)[0], kept: false })
+    expect(processesOf(all.dir)).toEqual([])
+    fs.writeFileSync(all.repo.logFile, good)
+    await all.b.ok('claim release port:1')
+    await expectRetryWorks(all)
+  })
+
+  it('somebody removed the file of the reservation: it is not recorded beside another launch', async () => {
+    const all = stage()
+    const running = await untilCommit(all, launching)
+    for (const name of locksOf(all).filter(each => each.startsWith('reserve-'))) fs.rmSync(path.join(all.repo.store, 'locks', name))
+    tell(all, 'go')
+    const error = failed(await running.ended, 'unavailable')
+    expect(error.message).toContain('the reservation of')
+    await expectNothingLeft(all, [], 'removed')
+    await expectRetryWorks(all)
+  })
+})
+
+/** Has the store's lock, as a process that was stopped in the middle does. */
+function lockedStore({ repo }: Stage): { readonly locked: Promise<void>; release(): void } {
+  const addon = parse(
+    execFileSync(process.execPath, ['-p', "JSON.stringify(require.resolve('fs-native-extensions'))"], {
+      encoding: 'utf8',
+      cwd: path.resolve(import.meta.dirname, '../..'),
+    }),
+  )
+  const code = `const { tryLock } = require(${JSON.stringify(addon)}); const fs = require('fs');
+    const fd = fs.openSync(${JSON.stringify(path.join(repo.store, 'locks', 'claims.lock'))}, 'r+'); if (!tryLock(fd)) process.exit(9); console.log('locked'); setInterval(() => {}, 1e6)`
+  const child = spawn(process.execPath, ['-e', code], { stdio: ['ignore', 'pipe', 'inherit'] })
+  return {
+    locked: new Promise((resolve, reject) => {
+      child.stdout.once('data', () => resolve())
+      child.once('exit', status => reject(new Error(`the locker ended with ${status}`)))
+    }),
+    release: () => void child.kill('SIGKILL'),
+  }
+}
