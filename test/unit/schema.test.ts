@@ -264,7 +264,7 @@ describe('what --json prints is what its schema says', () => {
     lh(['status'])
     lh(['session', 'list'])
     expect(lh(['session', 'show', 'launched']).document['ok']).toBe(true)
-    expect(lh(['why', 'launched']).document['session']).not.toBeNull()
+    expect(lh(['why', 'launched']).document['session']).toBeDefined()
     expect(lh(['claim', 'acquire', 'launched'], as('agent:one')).status).toBe(3)
     await change('appears session dev-launched live')
     lh(['log', 'compact'])

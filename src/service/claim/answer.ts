@@ -11,7 +11,7 @@ import { launchedWith, sessionStanding } from '../../core/session.ts'
 import type { Session, SessionStanding } from '../../core/session.ts'
 import { vitality } from '../../host/process.ts'
 import type { Reading } from '../../store/store.ts'
-import { openCommand, shownStanding } from '../session/open.ts'
+import { openCommand, shownStanding } from './open-session.ts'
 
 /** What went wrong, as it goes on the wire. */
 export interface ErrorDocument {

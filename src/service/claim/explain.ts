@@ -20,7 +20,6 @@ export function explainResource(resource: string, view: Reading): Wire {
     resource,
     standing: standingNow(lease, view),
     lease: readLease(lease, view),
-    session: null,
     pending: pending === null ? null : pendingToWire(pending),
     evidence: evidenceOf(lease, view),
     frees_when: freesWhen(lease, view),
@@ -48,7 +47,6 @@ function explainFree(resource: string, view: Reading): Wire {
     resource,
     standing: 'free',
     lease: null,
-    session: null,
     pending: null,
     evidence: last,
     frees_when: 'it is free now',
@@ -65,7 +63,6 @@ function explainPending(resource: string, pending: Pending, view: Reading): Wire
     resource,
     standing: 'pending',
     lease: null,
-    session: null,
     pending: pendingToWire(pending),
     evidence: [
       `${agentId}${role === null ? '' : ` (role ${role})`} has been in launch for ${inWords(ageMs)}`,

@@ -92,18 +92,20 @@ const status = object({
   ...leases,
 })
 
-const why = object({
-  ...ok,
-  resource,
-  standing: oneOf('live', 'stale', 'expired', 'dead', 'pending', 'free'),
-  lease: maybe(about(lease, 'may be of another `path:` that overlaps')),
-  session: maybe(about(session, 'that the lease was launched with')),
-  pending: maybe(about(pending, 'the launch in flight')),
-  evidence: list(text()),
-  frees_when: text(),
-  next: text('a command'),
-  ...warnings,
-})
+const why = object(
+  {
+    ...ok,
+    resource,
+    standing: oneOf('live', 'stale', 'expired', 'dead', 'pending', 'free'),
+    lease: maybe(about(lease, 'may be of another `path:` that overlaps')),
+    pending: maybe(about(pending, 'the launch in flight')),
+    evidence: list(text()),
+    frees_when: text(),
+    next: text('a command'),
+    ...warnings,
+  },
+  { session: about(session, 'that the lease was launched with') },
+)
 
 /** One line of `lh status --watch`. */
 const statusChange = (kind: string, standing: Schema, thing: Members): Schema =>

@@ -2,7 +2,7 @@ import type { Lease } from '../../core/lease.ts'
 import { launchedWith } from '../../core/session.ts'
 import type { Wire } from '../../core/wire.ts'
 import type { Reading } from '../../store/store.ts'
-import type { ShownStanding } from './open.ts'
+import type { ShownStanding } from '../claim/open-session.ts'
 import { seeSession, seenSessionToWire } from './report.ts'
 
 /** What `lh why` says of a launched claim, over what it says of any: the session, and what that makes of the claim. */

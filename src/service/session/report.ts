@@ -6,8 +6,8 @@ import { sessionToWire } from '../../core/wire.ts'
 import type { Reading } from '../../store/store.ts'
 import { readLease } from '../claim/answer.ts'
 import { factsOf } from './facts.ts'
-import { openCommand, shownStanding } from './open.ts'
-import type { ShownStanding } from './open.ts'
+import { openCommand, shownStanding } from '../claim/open-session.ts'
+import type { ShownStanding } from '../claim/open-session.ts'
 
 /** A session as a reader finds it. */
 export interface SeenSession {

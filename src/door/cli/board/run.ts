@@ -1,4 +1,5 @@
 import { spawn } from 'node:child_process'
+import type { ChildProcess } from 'node:child_process'
 import { isFault } from '../../../core/fault.ts'
 import { commandWords } from '../../../service/config/command-words.ts'
 import type { OpenTicket } from '../../../service/session/overview.ts'
@@ -78,8 +79,9 @@ class Running {
 
   /** Ends as the signal would have ended us, with the terminal given back first. */
   #endBy(signal: NodeJS.Signals): void {
-    // A Ctrl-C in a program that we gave the terminal to is for that program.
-    if (signal === 'SIGINT' && this.#lent) return
+    // A Ctrl-C in a program that we gave the terminal to is for that program; when we end, it must not stay on the terminal.
+    if (signal === 'SIGINT' && this.#lent !== null) return
+    this.#lent?.kill(signal)
     this.#screen?.close()
     process.removeAllListeners(signal)
     process.kill(process.pid, signal)
@@ -121,7 +123,7 @@ class Running {
   }
 
   #draw(): void {
-    if (this.#screen === null || this.#lent) return
+    if (this.#screen === null || this.#lent !== null) return
     const who = this.#agentId ?? 'nobody (see: lh whoami)'
     this.#screen.draw(layoutBoard(this.#board, `lh status  ${who}  ${this.#workspace.store.location}`, this.#screen.size))
   }
@@ -159,28 +161,32 @@ class Running {
     await this.#lend(['launch', ticket, '--role', 'intake'], commandWords(text, 'launch.command'))
   }
 
-  /** Another of our commands has the terminal. */
-  #lent = false
+  /** The command of ours that has the terminal. */
+  #lent: ChildProcess | null = null
 
   /** Gives the terminal to another command of ours until it ends. */
   async #lend(words: readonly string[], rest: readonly string[] | null = null): Promise<void> {
     this.#screen?.close()
-    this.#lent = true
+    this.#lent = command(this.#argumentsFor(words, rest), 'inherit')
     try {
-      const ended = await started(this.#argumentsFor(words, rest), 'inherit')
-      this.#board = { ...this.#board, message: endedInWords(words, ended.code) }
+      const code = await codeOf(this.#lent)
+      const message = endedInWords(words, code)
+      this.#board = { ...this.#board, message }
       // What it said last would be gone with the screen before anybody read it.
-      if (ended.code !== 0) await pressed(`\n${endedInWords(words, ended.code)}; any key goes back to the board`)
+      if (code !== 0) await pressed(`\n${message}; any key goes back to the board`)
     } finally {
-      this.#lent = false
+      this.#lent = null
     }
     await this.#lookAgain()
     this.#screen?.open()
   }
 
   async #reclaim(name: string, reason: string): Promise<void> {
-    const ended = await started(this.#argumentsFor(['session', 'reclaim', name, '--reason', reason], null), 'pipe')
-    this.#board = { ...this.#board, message: ended.said }
+    const child = command(this.#argumentsFor(['session', 'reclaim', name, '--reason', reason], null), 'pipe')
+    let said = ''
+    for (const stream of [child.stdout, child.stderr]) stream?.setEncoding('utf8').on('data', (text: string) => (said += text))
+    await codeOf(child)
+    this.#board = { ...this.#board, message: said.trim().split('\n')[0] ?? '' }
     await this.#lookAgain()
   }
 
@@ -203,18 +209,12 @@ class Running {
 const endedInWords = (words: readonly string[], code: number): string =>
   `lh ${words.join(' ')} ended${code === 0 ? '' : ` with exit code ${code}`}`
 
-/** Runs one of our commands; `said` is the first line of what it printed. */
-function started(args: readonly string[], stdio: 'inherit' | 'pipe'): Promise<{ readonly code: number; readonly said: string }> {
-  return new Promise((resolve, reject) => {
-    const child = spawn(process.execPath, [process.argv[1]!, ...args], {
-      stdio: stdio === 'inherit' ? 'inherit' : ['ignore', 'pipe', 'pipe'],
-    })
-    let said = ''
-    for (const stream of [child.stdout, child.stderr]) stream?.setEncoding('utf8').on('data', (text: string) => (said += text))
-    child.on('error', reject)
-    child.on('close', code => resolve({ code: code ?? 1, said: said.trim().split('\n')[0] ?? '' }))
-  })
-}
+/** Starts one of our own commands. */
+const command = (args: readonly string[], output: 'inherit' | 'pipe'): ChildProcess =>
+  spawn(process.execPath, [process.argv[1]!, ...args], { stdio: [output === 'pipe' ? 'ignore' : output, output, output] })
+
+const codeOf = (child: ChildProcess): Promise<number> =>
+  new Promise((resolve, reject) => child.on('error', reject).on('close', code => resolve(code ?? 1)))
 
 /** Waits for any key. */
 function pressed(prompt: string): Promise<void> {

@@ -167,7 +167,7 @@ export const why: Run = async context => {
   const view = await workspace.coordinator.view()
   const document = await explained(resource, view)
   const lease = document['lease'] as Wire | null
-  const session = document['session'] as Wire | null
+  const session = document['session'] as Wire | undefined
   const { colour } = context.output
   for (const warning of view.warnings) context.output.warn(warning)
   context.output.answer(document, [
@@ -178,7 +178,7 @@ export const why: Run = async context => {
           `  held by   ${printable(holderInWords(lease))} (${String((lease['holder'] as Wire)['worktree_id'])}), token ${String(lease['token'])}, ${untilInWords(lease)}`,
         ]),
     ...(lease === null || lease['resource'] === resource ? [] : [`  as        ${String(lease['resource'])}, which overlaps it`]),
-    ...(session === null
+    ...(session === undefined
       ? []
       : [
           `  session   ${printable(said(session['name']))} (role ${printable(said(session['role']))}), ${paintStanding(colour, said(session['standing']))}`,
