@@ -40,29 +40,37 @@ const maxMessageBytes = 64 * 1024 * 1024
  */
 export async function runAcp(run: AcpRun): Promise<{ readonly stopReason: string }> {
   const ladder = new Watched(run)
-  const stream = sdk.ndJsonStream(Writable.toWeb(run.stdin) as WritableStream<Uint8Array>, Readable.toWeb(run.stdout), { maxMessageBytes })
+  const { readable, writable } = sdk.ndJsonStream(Writable.toWeb(run.stdin) as WritableStream<Uint8Array>, Readable.toWeb(run.stdout), {
+    maxMessageBytes,
+  })
+  const stream = { readable: readable.pipeThrough(updatesTo(ladder)), writable }
   // A pipe that breaks is told by the connection; without a listener it would end the process.
   for (const pipe of [run.stdin, run.stdout]) pipe.on('error', () => undefined)
   try {
-    const app = sdk
-      .client({ name: 'leasehold' })
-      .onRequest('session/request_permission', ({ params }) => {
-        ladder.tool(params.toolCall.kind)
-        return { outcome: outcomeOf(params.options, run.permit) }
-      })
-      // Read without the library's schema: it would write to our standard error about each kind of update that it does not know yet.
-      .onNotification(
-        'session/update',
-        params => recordOf(recordOf(params)?.['update']),
-        ({ params: update }) => {
-          if (update !== null) ladder.update(update)
-        },
-      )
+    const app = sdk.client({ name: 'leasehold' }).onRequest('session/request_permission', ({ params }) => {
+      ladder.tool(params.toolCall.kind)
+      return { outcome: outcomeOf(params.options, run.permit) }
+    })
     return await app.connectWith(stream, context => converse(context, run, ladder))
   } catch (error) {
     const reason = ladder.fail(error)
     throw new Fault('launch_failed', reason, { cause: error })
   }
+}
+
+/**
+ * Takes the updates out of what the agent sends. The library would judge them by its schema and write to our standard error about each kind
+ * that it does not know yet; and here they come in order with the answers.
+ */
+function updatesTo(ladder: Watched): TransformStream<sdk.AnyMessage, sdk.AnyMessage> {
+  return new TransformStream({
+    transform: (message, controller) => {
+      const { method, params } = message as { readonly method?: unknown; readonly params?: unknown }
+      if (method !== 'session/update') return controller.enqueue(message)
+      const update = recordOf(recordOf(params)?.['update'])
+      if (update !== null) ladder.update(update)
+    },
+  })
 }
 
 async function converse(context: sdk.ClientContext, run: AcpRun, ladder: Watched): Promise<{ readonly stopReason: string }> {
