@@ -5,8 +5,8 @@ import { find } from './holding.ts'
 import type { EvictOperation, Operation } from './operation.ts'
 import { autoEvict, endOfTime, evictInto, membersOf } from './ownership.ts'
 import type { Evictable } from './ownership.ts'
-import { claimsOf, endedSession, sessionStanding } from './session.ts'
 import type { Session } from './session.ts'
+import { claimsOf, endedSession, sessionStanding } from './standing.ts'
 import type { View } from './view.ts'
 
 // What others do to a lease, and to its work.

@@ -9,8 +9,9 @@ import { isTtl } from './policy.ts'
 import type { Policy } from './policy.ts'
 import type { Presented, Refusal } from './refusal.ts'
 import { isPath, kindOf, nameOf, pathsOverlap } from './resource.ts'
-import { launchedWith, union } from './session.ts'
+import { union } from './session.ts'
 import type { Session } from './session.ts'
+import { launchedWith } from './standing.ts'
 import type { View } from './view.ts'
 
 // What a holder does with its lease: renew, prove, give back, hand over.

@@ -7,8 +7,9 @@ import type { Lease } from './lease.ts'
 import type { Operation } from './operation.ts'
 import { autoEvict, beatOn, membersOf, subjectOf } from './ownership.ts'
 import type { Policy } from './policy.ts'
-import { claimsOf, endedSession, sessionStanding, union } from './session.ts'
+import { union } from './session.ts'
 import type { Session } from './session.ts'
+import { claimsOf, endedSession, sessionStanding } from './standing.ts'
 import type { View } from './view.ts'
 
 // Launched agents: a claim and a session begin in one record, and how a session goes on.

@@ -1,17 +1,7 @@
 import type { Session } from './session.ts'
+import type { Binding, Witness } from './witness.ts'
 
-/** A process that can be proven dead: only when boot and both namespaces equal those of whoever looks. */
-export interface Witness {
-  readonly host: string
-  readonly bootId: string
-  /** Inode of `/proc/self/ns/pid`, or the platform's word for "there is only one". */
-  readonly pidNs: string
-  /** Inode of `/proc/self/ns/time`: another time namespace shows another start for the same pid. */
-  readonly timeNs: string
-  readonly pid: number
-  /** Start time in clock ticks since boot (field 22 of `/proc/PID/stat`). */
-  readonly pidStartTicks: number
-}
+export type { Binding, Witness } from './witness.ts'
 
 /** Who holds: the agent, where it works, in which session, and the process that proves it lives, when one is known. */
 export interface Holder {
@@ -33,11 +23,6 @@ export interface Stamp {
 export interface Instant extends Stamp {
   /** Milliseconds since the epoch. Judges nothing within one boot. */
   readonly wall: number
-}
-
-/** A hold that ends by itself when a process ends: the name of its liveness lock, which that process and its children keep. */
-export interface Binding {
-  readonly live: string
 }
 
 /** A time-bounded, exclusive, fenced hold on one resource. */

@@ -1,6 +1,4 @@
-import { isExpired, isStale } from './lease.ts'
-import type { Binding, Lease, Witness } from './lease.ts'
-import type { View } from './view.ts'
+import type { Binding, Witness } from './witness.ts'
 
 // A role session: an agent that was launched for a purpose. It is recorded together with its claim, and outlives it: the agent still
 // runs after its ticket is done, and what runs must be seen.
@@ -76,37 +74,5 @@ export const sessionKeyPrefix = 'session:'
 
 /** Where the state keeps a session. */
 export const sessionKey = (sessionId: string): string => `${sessionKeyPrefix}${sessionId}`
-
-/** Judged by facts, not by what the log said last. `lease`: a lease of the session, if it has one. */
-export function sessionStanding(session: Session, lease: Lease | null, view: View): SessionStanding {
-  const life = session.state === 'live' ? view.life(session) : 'dead'
-  if (life === 'dead') return view.restorable(session) ? 'restorable' : 'gone'
-  if (life === 'alive') return 'live'
-  const silent = lease === null || isExpired(lease, view.now) || isStale(lease, view.now)
-  return silent ? 'stale' : 'live'
-}
-
-/** The session that a lease was launched with, while it has not ended. */
-export function launchedWith(lease: Lease, view: View): Session | null {
-  const { sessionId } = lease.holder
-  const session = sessionId === null || lease.binding === null ? null : view.session(sessionId)
-  return session?.binding?.live === lease.binding?.live ? session : null
-}
-
-/** The claims that a session was launched with, or was handed, while it has them: one lease of each. */
-export function claimsOf(session: Session, view: View): readonly Lease[] {
-  return session.relatedTickets
-    .map(ticket => view.lease(`ticket:${ticket}`))
-    .filter(lease => lease !== null)
-    .filter(lease => launchedWith(lease, view)?.sessionId === session.sessionId)
-}
-
-/** As it is once it has ended. */
-export const endedSession = (session: Session, reason: string, view: View): Session => ({
-  ...session,
-  state: 'ended',
-  endedAt: view.now.wall,
-  endReason: reason,
-})
 
 export const union = (one: readonly string[], other: readonly string[]): readonly string[] => [...new Set([...one, ...other])]

@@ -1,5 +1,5 @@
 import type { Lease } from '../../core/lease.ts'
-import { launchedWith } from '../../core/session.ts'
+import { launchedWith } from '../../core/standing.ts'
 import type { Wire } from '../../core/wire.ts'
 import type { Reading } from '../../store/store.ts'
 import type { ShownStanding } from '../claim/open-session.ts'

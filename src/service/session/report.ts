@@ -1,5 +1,5 @@
 import type { Lease } from '../../core/lease.ts'
-import { launchedWith, sessionStanding } from '../../core/session.ts'
+import { launchedWith, sessionStanding } from '../../core/standing.ts'
 import type { Session } from '../../core/session.ts'
 import type { Wire } from '../../core/wire.ts'
 import { sessionToWire } from '../../core/wire.ts'

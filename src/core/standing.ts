@@ -1,0 +1,38 @@
+import { isExpired, isStale } from './lease.ts'
+import type { Lease } from './lease.ts'
+import type { Session, SessionStanding } from './session.ts'
+import type { View } from './view.ts'
+
+// How a session stands, and which claims are its own: asked of the log and of the machine, and written down nowhere.
+
+/** Judged by facts, not by what the log said last. `lease`: a lease of the session, if it has one. */
+export function sessionStanding(session: Session, lease: Lease | null, view: View): SessionStanding {
+  const life = session.state === 'live' ? view.life(session) : 'dead'
+  if (life === 'dead') return view.restorable(session) ? 'restorable' : 'gone'
+  if (life === 'alive') return 'live'
+  const silent = lease === null || isExpired(lease, view.now) || isStale(lease, view.now)
+  return silent ? 'stale' : 'live'
+}
+
+/** The session that a lease was launched with, while it has not ended. */
+export function launchedWith(lease: Lease, view: View): Session | null {
+  const { sessionId } = lease.holder
+  const session = sessionId === null || lease.binding === null ? null : view.session(sessionId)
+  return session?.binding?.live === lease.binding?.live ? session : null
+}
+
+/** The claims that a session was launched with, or was handed, while it has them: one lease of each. */
+export function claimsOf(session: Session, view: View): readonly Lease[] {
+  return session.relatedTickets
+    .map(ticket => view.lease(`ticket:${ticket}`))
+    .filter(lease => lease !== null)
+    .filter(lease => launchedWith(lease, view)?.sessionId === session.sessionId)
+}
+
+/** As it is once it has ended. */
+export const endedSession = (session: Session, reason: string, view: View): Session => ({
+  ...session,
+  state: 'ended',
+  endedAt: view.now.wall,
+  endReason: reason,
+})
