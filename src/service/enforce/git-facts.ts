@@ -170,11 +170,15 @@ export function serverSettings(cwd: string, env: NodeJS.ProcessEnv): ServerSetti
   const pass = 'this push is not judged and passes'
   if (store === undefined) return { store: null, why: `the server’s Git configuration has no leasehold.store: ${pass}` }
   const directory = /^file:\/\/(\/[^\0]+)$/.exec(store)?.[1]
-  if (directory === undefined)
-    return { store: null, why: `leasehold.store in the server’s Git configuration is no file:///directory: ${pass}` }
+  if (directory === undefined && !/^etcds?:\/\//.test(store))
+    return {
+      store: null,
+      why: `leasehold.store in the server’s Git configuration is no file:///directory and no etcd://host/space: ${pass}`,
+    }
   return {
     store,
-    present: existsSync(join(directory, 'format')) || existsSync(join(directory, 'claims.jsonl')),
+    // Whether a cluster is there shows when it is asked.
+    present: directory === undefined || existsSync(join(directory, 'format')) || existsSync(join(directory, 'claims.jsonl')),
     enforce: said.get('leasehold.enforce') ?? null,
     branches: said.get('leasehold.enforcebranches') ?? null,
   }

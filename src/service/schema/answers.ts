@@ -81,16 +81,21 @@ const endedLease = object({
   ended_at: time,
 })
 
-const status = object({
-  ...ok,
-  agent: maybe(agentId),
-  worktree_id: maybe(worktreeId),
-  store: text(),
-  mine: count('how many of the leases are the caller’s'),
-  session_lock: maybe(sessionLock),
-  sessions: about(list(session), 'of launched agents, while they have not ended'),
-  ...leases,
-})
+const toldBy: Members = { answered_by: text('the member of the cluster that answered') }
+
+const status = object(
+  {
+    ...ok,
+    agent: maybe(agentId),
+    worktree_id: maybe(worktreeId),
+    store: text(),
+    mine: count('how many of the leases are the caller’s'),
+    session_lock: maybe(sessionLock),
+    sessions: about(list(session), 'of launched agents, while they have not ended'),
+    ...leases,
+  },
+  toldBy,
+)
 
 const why = object(
   {
@@ -104,7 +109,7 @@ const why = object(
     next: text('a command'),
     ...warnings,
   },
-  { session: about(session, 'that the lease was launched with') },
+  { session: about(session, 'that the lease was launched with'), ...toldBy },
 )
 
 /** One line of `lh status --watch`. */

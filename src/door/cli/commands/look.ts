@@ -61,12 +61,14 @@ export const status: Run = async context => {
   const mine = leases.filter(isMine)
   const pending = listedPending(view)
   const sessions = await launched(view)
+  if (view.answeredBy !== undefined) context.output.note(`${workspace.store.location}, as told by ${view.answeredBy}`)
   context.output.answer(
     () => ({
       ok: true,
       agent,
       worktree_id: identity?.holder.worktreeId ?? null,
       store: workspace.store.location,
+      ...answeredBy(view),
       leases: leases.map(seenToWire),
       count: leases.length,
       mine: mine.length,
@@ -82,6 +84,9 @@ export const status: Run = async context => {
   )
   return 0
 }
+
+/** Which member of a cluster said so. */
+const answeredBy = ({ answeredBy: member }: Reading): Wire => (member === undefined ? {} : { answered_by: member })
 
 /** The sessions of launched agents. Most repositories have none, and then nothing of theirs is loaded. */
 async function launched(
@@ -170,7 +175,7 @@ export const why: Run = async context => {
   const session = document['session'] as Wire | undefined
   const { colour } = context.output
   for (const warning of view.warnings) context.output.warn(warning)
-  context.output.answer(document, [
+  context.output.answer({ ...document, ...answeredBy(view) }, [
     `${paint(colour, 'bold', resource)} is ${paintStanding(colour, String(document['standing']))}`,
     ...(lease === null
       ? []
@@ -189,6 +194,7 @@ export const why: Run = async context => {
     ),
     `  frees     ${String(document['frees_when'])}`,
     `  next      ${String(document['next'])}`,
+    ...(view.answeredBy === undefined ? [] : [`  told by   ${view.answeredBy}`]),
   ])
   return 0
 }
