@@ -23,6 +23,8 @@ export interface Launched {
   readonly granted: Granted
   readonly session: Session
   readonly pid: number
+  /** The agent has the terminal, and nothing else may write there. */
+  readonly terminal: boolean
   /** Keeps the claim until the agent ends. */
   supervise(): Promise<Supervised>
 }
@@ -291,6 +293,7 @@ class Run {
       granted,
       session,
       pid: agent.pid,
+      terminal: order.terminal,
       supervise: () => supervise({ workspace: this.#workspace, caller, granted, session, agent, order, live: this.#hold.live }),
     }
   }

@@ -72,7 +72,7 @@ export async function followed(context: Context, workspace: FileWorkspace, launc
     { ok: true, lease: lease === undefined ? null : shownLease(lease, granted.now, false), session: shownSession(session), pid, ...more },
     [],
   )
-  if (!context.output.json) context.output.note(startedInWords(session, lease, pid))
+  if (!context.output.json && !launched.terminal) context.output.note(startedInWords(session, lease, pid))
   const ended = await launched.supervise()
   noteEnded(workspace, ended.restorable ? [] : granted.leases)
   if (ended.lost !== null) {
