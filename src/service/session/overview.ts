@@ -26,7 +26,8 @@ export interface Overview {
 
 /** `agentId`: who watches; null when nobody has said. */
 export function overviewOf(view: Reading, agentId: string | null, tickets: readonly OpenTicket[]): Overview {
-  const leases = listedLeases(view)
+  // A reservation that is a record is a lease already, and shown as what it is.
+  const leases = listedLeases(view).filter(({ lease }) => lease.state !== 'pending')
   return {
     pending: listedPending(view),
     sessions: listedSessions(view),
