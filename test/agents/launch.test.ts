@@ -4,8 +4,10 @@ import { afterEach, describe, expect } from 'vitest'
 import type { Launchable } from '../../src/service/hooks/agent/launch.ts'
 import { geminiMembers, launchOf } from '../../src/service/hooks/agent/launch.ts'
 import type { Step } from '../../src/service/hooks/agent/model/script.ts'
+import { promptFor } from '../../src/service/hooks/agent/model/script.ts'
 import type { Doc, Result } from '../support/cli.ts'
-import { exits, folder, parse, Repo, Running, executable } from '../support/cli.ts'
+import { exits, folder, parse, Repo, Running, executable, until } from '../support/cli.ts'
+import { needsTmux, Terminal } from '../support/terminal.ts'
 import { commit, putTicket } from '../support/tickets.ts'
 import { git } from '../support/cli.ts'
 import { needs, programs } from './agent.ts'
@@ -34,7 +36,7 @@ class Bench {
   readonly repo: Repo
   readonly #agent: Launchable
   readonly #command: readonly string[]
-  readonly #env: NodeJS.ProcessEnv
+  readonly env: NodeJS.ProcessEnv
 
   private constructor(agent: Launchable, url: string) {
     const dir = folder('repo-')
@@ -50,7 +52,7 @@ class Bench {
     const request = { program: programs[agent], home: this.home, url, steps: stepsOf[agent], path: process.env['PATH'] ?? '' }
     const { program, args, env } = launchOf(agent, request)
     this.#command = [program, ...args]
-    this.#env = { ...env, LEASEHOLD_AGENT_ID: 'human:ann' }
+    this.env = { ...env, LEASEHOLD_AGENT_ID: 'human:ann' }
   }
 
   static async with(agent: Launchable, manner: Manner): Promise<Bench> {
@@ -61,7 +63,7 @@ class Bench {
 
   lh(words: string, command: readonly string[] = []): Running {
     const args = [executable, '--json', ...words.split(' '), ...(command.length === 0 ? [] : ['--', ...command])]
-    return new Running(process.execPath, args, { cwd: this.repo.dir, env: this.#env })
+    return new Running(process.execPath, args, { cwd: this.repo.dir, env: this.env })
   }
 
   launch(more = ''): Running {
@@ -166,3 +168,56 @@ describe.each(['claude', 'codex', 'gemini'] as const)('lh launch with the real %
     await bench.nothingLeft()
   })
 })
+
+/** Claude Code as a person meets it for the second time: nothing to choose, the folder trusted, the key known. */
+const usedBefore = (dir: string, key: string): string =>
+  JSON.stringify({
+    hasCompletedOnboarding: true,
+    theme: 'dark',
+    projects: { [dir]: { hasTrustDialogAccepted: true, hasCompletedProjectOnboarding: true, projectOnboardingSeenCount: 5 } },
+    customApiKeyResponses: { approved: [key], rejected: [] },
+  })
+
+describe('lh launch of the real Claude Code in a terminal', () => {
+  const ready = fs.existsSync(programs.claude) ? needsTmux : needs('claude')
+
+  ready.it('waits for a person as long as they like, claims at the first tool, and can open the session again', async () => {
+    const bench = await Bench.with('claude', 'good')
+    const { dir } = bench.repo
+    fs.writeFileSync(path.join(bench.home, '.claude.json'), usedBefore(dir, String(bench.env['ANTHROPIC_API_KEY']).slice(-20)))
+    const person = bench.repo.as('human:ann', { ...bench.env, CLAUDECODE: undefined, CI: undefined })
+    const claude = `${programs.claude} --permission-mode acceptEdits --allowedTools Bash`
+    const terminal = new Terminal(person, `launch fix-login --role dev --ready-timeout 5s -- ${claude}`, { columns: 120, rows: 40 })
+    await terminal.shows('Claude Code', 'accept edits on')
+    expect((await bench.says('status')).pending).toMatchObject([{ resource: `ticket:${id}`, role: 'dev', launcher_alive: true }])
+    expect((await bench.says('claim acquire fix-login')).error).toMatchObject({ code: 'held' })
+    enter(terminal, promptFor(stepsOf.claude))
+    await until(async () => (await bench.says('session list')).sessions[0]?.standing === 'live', 'the launch is confirmed')
+    // Nothing of ours is written over the agent's screen.
+    const screen = await terminal.shows('All done')
+    expect(screen).not.toMatch(/leasehold:|is live \(/)
+    leave(terminal)
+    await terminal.shows('its claim is kept', /ended 0 /)
+    const [session] = (await bench.says('session list')).sessions
+    expect(session).toMatchObject({ standing: 'restorable', evidence: { kind: 'hook', confirmed: true } })
+    const again = new Terminal(person, `session resume ${session.name}`, { columns: 120, rows: 40 })
+    await again.shows('All done')
+    enter(again, 'hello')
+    await until(async () => (await bench.says('session list')).sessions[0]?.standing === 'live', 'the session is open again')
+    leave(again)
+    await again.shows('its claim is kept', /ended 0 /)
+    expect(bench.repo.records().filter(({ op }) => op === 'acquire' || op === 'resume')).toMatchObject([
+      { op: 'acquire' },
+      { op: 'resume' },
+    ])
+  })
+})
+
+const leave = (terminal: Terminal): void => enter(terminal, '/exit')
+
+/** Types a line as a person does: what comes with its end at once is taken for a paste. */
+function enter(terminal: Terminal, text: string): void {
+  terminal.type(text)
+  Atomics.wait(new Int32Array(new SharedArrayBuffer(4)), 0, 0, 500)
+  terminal.press('Enter')
+}
