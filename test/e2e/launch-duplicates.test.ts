@@ -1,0 +1,154 @@
+import path from 'node:path'
+import { describe, expect, it } from 'vitest'
+import { type Doc, failure, isRunning, success, until } from '../support/cli.ts'
+import {
+  accepted,
+  ending,
+  id,
+  known,
+  launched,
+  launching,
+  opening,
+  person,
+  processesOf,
+  stage,
+  starts,
+  tell,
+  untell,
+} from '../support/launch.ts'
+import { commit, linked, putTicket } from '../support/tickets.ts'
+
+// One ticket, one agent, however many launch it.
+
+const key = `ticket:${id}`
+
+describe('at the same moment', () => {
+  it('twenty launches of one ticket start one agent', { timeout: 120_000 }, async () => {
+    const all = stage()
+    const spellings = ['fix-login', id, `ticket:${id}`, '20260607', `TICKET:${id.toUpperCase()}`]
+    const launches = Array.from({ length: 20 }, (_, at) =>
+      all.launcher.start(`--json launch ${spellings[at % spellings.length]} --role dev --ready fd`, ...all.agent('work')),
+    )
+    const won = await until(() => launches.find(each => each.stdout.includes('"ok":true')), 'one of them has started its agent')
+    const lost = await Promise.all(launches.filter(each => each !== won).map(each => each.ended))
+    for (const result of lost) {
+      const error = failure(result, 'held')
+      expect(error.message).toContain(key)
+      expect(error.hint).toMatch(/lh why|lh session show/)
+    }
+    expect(starts(all)).toHaveLength(1)
+    expect(processesOf(all.dir).filter(pid => pid === starts(all)[0])).toHaveLength(1)
+    expect(all.repo.story()).toEqual([`acquire ${key}`])
+    const { leases, sessions, pending } = await known(all)
+    expect([leases.length, sessions.length, pending.length]).toEqual([1, 1, 0])
+    await ending(all, won)
+    expect(await known(all)).toEqual({ leases: [], sessions: [], pending: [] })
+  })
+
+  it('those that fail leave the ticket to the next', { timeout: 120_000 }, async () => {
+    const all = stage()
+    const launches = Array.from({ length: 6 }, () => all.launcher.run(launching, ...all.agent('exit', '1')))
+    for (const { code } of await Promise.all(launches)) expect([3, 10]).toContain(code)
+    expect(all.repo.story()).toEqual([])
+    const { running } = await launched(all)
+    await ending(all, running)
+  })
+
+  it('launches of several tickets do not hinder each other', { timeout: 120_000 }, async () => {
+    const all = stage()
+    const ids = ['20260101-000000-one', '20260101-000000-two', '20260101-000000-three']
+    for (const each of ids) putTicket(all.repo.dir, each)
+    commit(all.repo.dir)
+    const launches = ids.map(each => all.launcher.start(`--json launch ${each} --role dev --ready fd`, ...all.agent('work')))
+    const docs = await Promise.all(launches.map(each => accepted(each)))
+    expect(new Set(docs.map(({ lease }) => lease.token)).size).toBe(3)
+    expect((await known(all)).sessions).toHaveLength(3)
+    tell(all, 'stop')
+    for (const each of launches) expect((await each.ended).code).toBe(0)
+  })
+})
+
+describe('by mistake', () => {
+  it('under another spelling, from another worktree, with a worktree, and by next: refused in the same way', async () => {
+    const all = stage()
+    const elsewhere = linked(all.repo, 'other')
+    const running = all.launcher.start(launching, ...all.agent('late'))
+    await until(() => starts(all).length > 0, 'the agent is there')
+    const attempts = async (standing: RegExp): Promise<void> => {
+      for (const [agent, words] of [
+        [all.launcher, `--json launch ${id} --role dev --ready fd`],
+        [all.launcher, `--json launch TICKET:${id.toUpperCase()} --role intake --ready fd`],
+        [all.launcher.in(elsewhere), launching],
+        [all.launcher.in(path.join(elsewhere, '.leasehold')), `--json launch ${id} --role dev --ready fd`],
+        [all.launcher, '--json work fix-login --ready fd'],
+      ] as const) {
+        // oxlint-disable-next-line no-await-in-loop -- one after the other
+        const error = failure(await agent.run(words, ...all.agent('work')), 'held', words)
+        expect(error.message, words).toMatch(standing)
+      }
+      expect((await all.b.ok('ticket next --claim')).ticket).toBeNull()
+      expect((await all.b.in(elsewhere).ok('ticket next --claim')).ticket).toBeNull()
+    }
+    await attempts(/is reserved: .* is being launched/)
+    tell(all, 'go')
+    await accepted(running)
+    await attempts(/session dev-fix-login .*is live/)
+    expect(starts(all)).toHaveLength(1)
+    expect(all.repo.story()).toEqual([`acquire ${key}`])
+    await ending(all, running)
+  })
+
+  it('also where the launcher was named as the agent that holds it', async () => {
+    const all = stage()
+    const { running, doc } = await launched(all, `${launching} --agent agent:one`)
+    const again = await all.launcher.run(`${launching} --agent agent:one`, ...all.agent('work'))
+    expect(failure(again, 'held').message).toContain('which is live')
+    // Nor is it somebody else's who merely has the same name.
+    const same = failure(await all.launcher.with({ LEASEHOLD_AGENT_ID: 'agent:one' }).run('--json claim acquire fix-login'), 'held')
+    expect(same.holder).toMatchObject({ agent_id: 'agent:one', session_id: doc.session.session_id })
+    await all.launcher.with({ LEASEHOLD_AGENT_ID: 'agent:one' }).run('--json claim release fix-login')
+    expect((await known(all)).leases).toHaveLength(1)
+    await ending(all, running)
+  })
+
+  it('a ticket that a person holds is not launched for, whoever that is', async () => {
+    const all = stage()
+    await person(all).acquire('fix-login')
+    const error = failure(await all.launcher.with({ LEASEHOLD_AGENT_ID: 'human:ada' }).run(launching, ...all.agent('work')), 'held')
+    expect(error.holder).toMatchObject({ agent_id: 'human:ada' })
+    expect(starts(all)).toEqual([])
+  })
+})
+
+describe('of a session that is being opened again', () => {
+  it('one agent is started', { timeout: 120_000 }, async () => {
+    const all = stage()
+    const { running } = await launched(all, opening, ...all.claude)
+    await ending(all, running)
+    const resumes = Array.from({ length: 6 }, () => all.launcher.start('--json session resume dev-fix-login'))
+    const won = await until(() => resumes.find(each => each.stdout.includes('"ok":true')), 'one of them has started its agent')
+    const lost = await Promise.all(resumes.filter(each => each !== won).map(each => each.ended))
+    for (const result of lost) failure(result, 'held')
+    expect(starts(all)).toHaveLength(2)
+    expect((await known(all)).leases).toHaveLength(1)
+    await ending(all, won)
+  })
+
+  it('it is reserved meanwhile, for another launch too', async () => {
+    const all = stage()
+    const { running } = await launched(all, opening, ...all.claude)
+    await ending(all, running)
+    const resuming = all.launcher.with({ CLAUDE_DOES: 'wait' }).start('--json session resume dev-fix-login')
+    await until(() => starts(all).length === 2, 'the agent is there')
+    failure(await all.launcher.run(opening, ...all.claude), 'held')
+    failure(await all.launcher.run('--json session resume dev-fix-login'), 'held')
+    expect((await known(all)).pending).toEqual([expect.objectContaining({ resource: key, launcher_pid: resuming.pid, role: 'dev' })])
+    tell(all, 'go')
+    const doc: Doc = await accepted(resuming)
+    expect(isRunning(doc.pid)).toBe(true)
+    await ending(all, resuming)
+    untell(all, 'go')
+    success(await person(all).run('--json session end dev-fix-login --reason done'))
+    expect(await known(all)).toEqual({ leases: [], sessions: [], pending: [] })
+  })
+})
