@@ -90,7 +90,7 @@ export class Desk {
   /** Starts an agent that does these things, one a turn. */
   start(agent: Launchable, steps: readonly Step[], options: RunOptions = {}): Session {
     const { cwd = this.workspace, ...more } = options
-    if (agent === 'gemini') this.#geminiSettings()
+    if (agent === 'gemini') this.allowGemini()
     const path = process.env['PATH'] ?? ''
     const launch = launchOf(agent, { program: programs[agent], home: this.home, url: model!.url, steps, path, ...more })
     // A program that somebody has open for writing at this moment (an indexer, a backup) cannot be started in it.
@@ -108,7 +108,8 @@ export class Desk {
     return this.start(agent, steps, options).output()
   }
 
-  #geminiSettings(): void {
+  /** Gemini asks for an account unless its settings say otherwise. */
+  allowGemini(): void {
     const file = path.join(this.home, '.gemini', 'settings.json')
     const there = fs.existsSync(file) ? parse(fs.readFileSync(file, 'utf8')) : {}
     if (there.security !== undefined) return
