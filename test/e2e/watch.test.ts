@@ -1,7 +1,7 @@
 import fs from 'node:fs'
 import path from 'node:path'
 import { beforeEach, describe, expect, it } from 'vitest'
-import { folder, parse, repository, until } from '../support/cli.ts'
+import { exits, folder, parse, repository, until } from '../support/cli.ts'
 import type { Agent, Doc, Repo } from '../support/cli.ts'
 import { anAgent, depart, kill, launch, letGo, openWorkspace, reserve } from '../support/launches.ts'
 import type { Opened } from '../support/launches.ts'
@@ -18,6 +18,13 @@ beforeEach(async () => {
   ada = repo.as('human:ada')
   workspace = await openWorkspace(repo.dir)
 })
+
+/** Spoils the first record of the log, and gives what it was. */
+function damage(): string {
+  const whole = repo.log()
+  fs.writeFileSync(repo.logFile, whole.replace('acquire', 'aqcuire'))
+  return whole
+}
 
 /** How a terminal is to be left. */
 const asItWas = { isCooked: true, cursor: true, alternate: false }
@@ -84,6 +91,20 @@ needsTmux.describe('on a terminal', () => {
     terminal.signal('SIGUSR2')
     expect(await terminal.left()).toMatchObject({ ...asItWas })
     await terminal.shows('a crash of the test')
+  })
+
+  it('says that nothing is known while the store cannot be read, and goes on when it can', async () => {
+    await ada.acquire('env:staging')
+    await ada.acquire('env:other')
+    const terminal = new Terminal(ada, 'status --watch')
+    await terminal.shows('my leases (2)')
+    const whole = damage()
+    await terminal.shows('what is held is unknown: ')
+    fs.writeFileSync(repo.logFile, whole)
+    await ada.acquire('env:third')
+    expect(await terminal.shows('my leases (3)')).not.toContain('unknown')
+    terminal.press('q')
+    expect(await terminal.left()).toEqual({ code: '0', ...asItWas })
   })
 
   it('goes on after it was suspended', async () => {
@@ -215,6 +236,17 @@ describe('in a pipe', () => {
     await until(() => watching.stdout.includes('env:staging'), 'the first line is read')
     await ada.acquire('env:other')
     expect(await watching.ended).toMatchObject({ code: 0, stderr: '' })
+  })
+
+  it('ends as unavailable when the store cannot be read', async () => {
+    await ada.acquire('env:staging')
+    await ada.acquire('env:other')
+    const watching = ada.start('status --watch --json')
+    await until(() => watching.stdout.includes('env:other'), 'it says what there is')
+    damage()
+    const { code, stdout } = await watching.ended
+    expect(code).toBe(exits.unavailable)
+    expect(parse(stdout.trimEnd().split('\n').at(-1)!)).toMatchObject({ ok: false, error: { code: 'unavailable' } })
   })
 
   it('is not to be had with --quiet', async () => {

@@ -1,6 +1,7 @@
 import type { Lease } from '../../core/lease.ts'
 import type { Reservation } from '../../core/refusal.ts'
 import { nameOf } from '../../core/resource.ts'
+import { launchedWith, sessionStanding } from '../../core/standing.ts'
 import type { Wire } from '../../core/wire.ts'
 import type { Reading } from '../../store/store.ts'
 import { provenDead } from './answer.ts'
@@ -46,6 +47,13 @@ const fromLock = ({ resource, launchId, role, agentId, pid, launcherAlive, agent
   open: launcherAlive ? null : `lh session end ${nameOf(resource)}`,
 })
 
+/** The record of a launch is there a moment before its lock is gone. From then on it is no launch in flight. */
+function isRecorded({ resource, launchId }: Reservation, view: Reading): boolean {
+  const lease = view.lease(resource)
+  const session = lease === null || lease.holder.sessionId !== launchId ? null : launchedWith(lease, view)
+  return session !== null && sessionStanding(session, lease, view) === 'live'
+}
+
 /** A reservation that is a record lapses by itself, so nobody has to end it. */
 const fromRecord = (lease: Lease, view: Reading): Pending => ({
   resource: lease.resource,
@@ -62,7 +70,7 @@ const fromRecord = (lease: Lease, view: Reading): Pending => ({
 /** Every launch in flight, in the order of their keys. */
 export function listedPending(view: Reading): readonly Pending[] {
   const found = new Map<string, Pending>()
-  for (const reservation of view.reservations()) found.set(reservation.resource, fromLock(reservation))
+  for (const reservation of view.reservations()) if (!isRecorded(reservation, view)) found.set(reservation.resource, fromLock(reservation))
   for (const lease of view.all()) if (lease.state === 'pending') found.set(lease.resource, fromRecord(lease, view))
   return [...found.keys()].toSorted().map(key => found.get(key)!)
 }
@@ -76,7 +84,7 @@ export const pendingOf = (view: Reading, resource: string | null, agentId: strin
 /** The launch in flight that holds a key, or null. */
 export function pendingFor(resource: string, view: Reading): Pending | null {
   const reservation = view.reservation(resource)
-  if (reservation !== null) return fromLock(reservation)
+  if (reservation !== null && !isRecorded(reservation, view)) return fromLock(reservation)
   const lease = view.lease(resource)
   return lease?.state === 'pending' ? fromRecord(lease, view) : null
 }

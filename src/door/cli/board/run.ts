@@ -35,6 +35,8 @@ class Running {
   #board: Board = emptyBoard
   #screen: Screen | null = null
   #lastSeq = 0
+  /** Why the store cannot be read now; what is on the board is then as it was before. */
+  #trouble: string | null = null
   #tickets: readonly OpenTicket[] = []
   #ticketsAt = Number.NEGATIVE_INFINITY
   /** Resolves the wait of the main loop. */
@@ -103,6 +105,7 @@ class Running {
       this.#ticketsAt = performance.now()
     }
     this.#lastSeq = view.lastSeq
+    this.#trouble = null
     this.#board = refreshed(this.#board, sectionsOf(overviewOf(view, this.#agentId, this.#tickets)))
   }
 
@@ -114,7 +117,7 @@ class Running {
         // oxlint-disable-next-line no-await-in-loop -- one look after the other
         await this.look()
       } catch (error) {
-        this.#board = { ...this.#board, message: `what is held is unknown: ${(error as Error).message}` }
+        this.#trouble = `what is held is unknown: ${(error as Error).message}`
         // oxlint-disable-next-line no-await-in-loop -- what is broken is not asked without a pause
         await new Promise(resolve => setTimeout(resolve, lookEveryMs))
       }
@@ -125,7 +128,8 @@ class Running {
   #draw(): void {
     if (this.#screen === null || this.#lent !== null) return
     const who = this.#agentId ?? 'nobody (see: lh whoami)'
-    this.#screen.draw(layoutBoard(this.#board, `lh status  ${who}  ${this.#workspace.store.location}`, this.#screen.size))
+    const board = this.#trouble === null ? this.#board : { ...this.#board, message: this.#trouble }
+    this.#screen.draw(layoutBoard(board, `lh status  ${who}  ${this.#workspace.store.location}`, this.#screen.size))
   }
 
   async #carryOut(action: Action): Promise<void> {
