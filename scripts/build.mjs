@@ -40,6 +40,22 @@ async function buildLibrary() {
   }
 }
 
+/** The conformance suite for those who write a store of their own: `leasehold/testing`, with its helpers in one file. */
+async function bundleSuite() {
+  await esbuild.build({
+    absWorkingDir: root,
+    entryPoints: { testing: 'test/conformance/suite.ts' },
+    outdir: path.join(out, 'lib'),
+    bundle: true,
+    platform: 'node',
+    format: 'esm',
+    target: 'node20',
+    external: ['vitest', 'fast-check'],
+    legalComments: 'none',
+    logLevel: 'warning',
+  })
+}
+
 /** @param {string} file absolute */
 function chunkName(file) {
   const relative = path.relative(root, file).replaceAll(path.sep, '/')
@@ -241,7 +257,7 @@ async function printSizes() {
 }
 
 try {
-  const [packages] = await Promise.all([buildExecutable(), buildLibrary()])
+  const [packages] = await Promise.all([buildExecutable(), buildLibrary().then(bundleSuite)])
   await copyOthers(packages)
   await wrapChunks()
   for (const program of PROGRAMS) await writeLoader(program)

@@ -32,6 +32,7 @@ const ARROWS = {
     packages: true,
   },
   'src/session-lock.ts': { any: ['src/service/session-lock/'], types: [], packages: false },
+  'src/testing.ts': { any: [], types: ['src/core/', 'src/store/store.ts'], packages: false },
   'src/version.ts': { any: [], types: [], packages: false },
 }
 

@@ -6,7 +6,7 @@ import { openFileStore } from '../../src/store/open.ts'
 import type { FileStore } from '../../src/store/file/store.ts'
 import type { Store } from '../../src/store/store.ts'
 import { StillClock, tightPolicy } from '../support/cast.ts'
-import type { Opened } from './suite.ts'
+import type { Opened } from '../../src/testing.ts'
 import { conformance } from './suite.ts'
 
 const witness = witnessOf(process.pid)

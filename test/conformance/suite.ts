@@ -1,9 +1,9 @@
 import fc from 'fast-check'
 import { afterEach, beforeEach, describe, expect, it } from 'vitest'
 import { accept } from '../../src/core/decision.ts'
-import type { Witness } from '../../src/core/lease.ts'
 import type { Entry } from '../../src/core/operation.ts'
-import type { Capabilities, Store } from '../../src/store/store.ts'
+import type { Store } from '../../src/store/store.ts'
+import type { conformance as Published, Opened } from '../../src/testing.ts'
 import { Bench, collect } from '../support/bench.ts'
 import {
   acquire,
@@ -32,29 +32,14 @@ import { keys, overlap, plan, play } from '../support/random-history.ts'
 import type { Answer as Told, Operation as Done } from '../support/linearizable.ts'
 import { checkLinearizable, leaseModel } from '../support/linearizable.ts'
 
-/** A fresh, empty store with a clock that the test moves. */
-export interface Opened {
-  readonly store: Store
-  /** What proves that this process lives, where a store wants to know before it believes in a death. */
-  readonly witness?: Witness
-  advance(ms: number): void
-  /** Closes the store and removes what it left. */
-  close(): Promise<void> | void
-  /** Another handle on the same place, as another process would have it. Only where the store is shared. */
-  again?(): Promise<Store> | Store
-}
-
 const a = 'ticket:a'
 const b = 'ticket:b'
 /** The invariant that only holds where positions have no gap. */
 const gaplessness = 2
 const indefinitely = { ttlSecs: 0, reason: 'long work' }
 
-/**
- * What every store must do; the contract is in `src/store/store.ts`. A store is tested by what it declares, and it must declare what
- * the caller says it can. Limits of indefinite leases that a store fixes itself have to be two for an agent and three in all.
- */
-export function conformance(name: string, open: () => Promise<Opened>, capabilities: Capabilities): void {
+/** What every store must do; the contract is in `src/store/store.ts`. Published as `leasehold/testing`. */
+export const conformance: typeof Published = (name, open, capabilities) => {
   describe(`${name} as a store`, () => {
     let opened: Opened
     let bench: Bench

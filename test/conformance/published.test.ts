@@ -1,0 +1,17 @@
+import { StillClock } from '../support/cast.ts'
+
+// The suite as the package brings it, `leasehold/testing`, on a store of the package: what a stranger's test does.
+
+const built = (file: string): string => new URL(`../../dist/lib/${file}`, import.meta.url).href
+const { conformance } = (await import(built('testing.js'))) as typeof import('../../src/testing.ts')
+const { MemoryStore } = (await import(built('index.js'))) as typeof import('../../src/index.ts')
+
+conformance(
+  'the memory store of the package',
+  () => {
+    const clock = new StillClock()
+    const store = new MemoryStore({ now: clock.now })
+    return Promise.resolve({ store, advance: ms => clock.advance(ms), close: () => store.close() })
+  },
+  { reservation: 'record', durable: false, shared: false, binding: true, gapless: true, beats: 'record' },
+)
