@@ -248,10 +248,18 @@ describe('an agent that speaks ACP', () => {
   })
 
   it('opens a session of before, whose history is no evidence and is not said again', async () => {
-    const agent = new Agent({ 'session/prompt': () => ({ error: { code: -32_603, message: 'no model' } }) })
+    const agent = new Agent({
+      'session/load': async (message, self) => {
+        const { sessionUpdate: _drop, ...call } = toolCall
+        await self.ask(900, 'session/request_permission', { sessionId: 's0', toolCall: call, options })
+        return usual['session/load'](message, self)
+      },
+      'session/prompt': () => ({ error: { code: -32_603, message: 'no model' } }),
+    })
     const told = run(agent, { resume: 's0' })
     await expect(told.ended).rejects.toMatchObject({ code: 'launch_failed' })
-    expect(agent.asked.map(({ method }) => method)).toEqual(['initialize', 'session/load', 'session/prompt'])
+    const methods = agent.asked.map(({ method }) => method).filter(method => method !== undefined)
+    expect(methods).toEqual(['initialize', 'session/load', 'session/prompt'])
     expect(agent.asked[1].params.sessionId).toBe('s0')
     expect(told.verdicts.map(({ state }) => state)).toEqual(['waiting', 'waiting', 'rejected'])
     expect(told.texts).toEqual([])

@@ -150,6 +150,8 @@ describe('details of the streams', () => {
     const result = { type: 'result', subtype: 'success', is_error: false, result: 'blocked by hook' }
     expect(fresh('claude', result)).toEqual({ state: 'rejected', reason: 'it ended without an answer of the model' })
     expect(fresh('claude', { ...result, subtype: 'error_during_execution' }).state).toBe('rejected')
+    const failed = { ...result, is_error: true, result: 'Not logged in', terminal_reason: 'api_error' }
+    expect(fresh('claude', failed), 'whatever the subtype says').toEqual({ state: 'rejected', reason: 'Not logged in' })
     expect(fresh('gemini', { type: 'result', status: 'success' }).state).toBe('rejected')
   })
 

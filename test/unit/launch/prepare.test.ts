@@ -108,6 +108,10 @@ describe('claude', () => {
     })
     expect(elsewhere!.stored).toBe(file)
     expect(claude.resumable(id, { ...around, command: ['claude', '-p', 'x', '--no-session-persistence'] })).toBeNull()
+    const launched = await prepare('claude', 'claude -p PROMPT --model opus', { hooksInstalled: false })
+    const again = claude.resumable(id, { ...around, command: launched.command })!
+    expect(again.command.join(' '), 'without what was added for one launch').toBe(`claude --resume ${id} --model opus`)
+    expect(claude.resumable(id, { ...around, command: ['claude', '--settings', 'mine.json'] })!.command).toContain('mine.json')
     expect(claude.resumable('../../x', { ...around, command: ['claude'] })).toBeNull()
   })
 })

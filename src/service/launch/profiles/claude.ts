@@ -109,7 +109,10 @@ function resumable(clientSessionId: string, { command, env }: ResumeRequest): Re
   const { program: start, args } = splitCommand(command, program)
   const given = new Arguments(args, options)
   if (id === null || start.length === 0 || given.has('--no-session-persistence')) return null
-  return { command: [...start, '--resume', id, ...given.only(kept)], stored: storedAt(id, env) }
+  // The hooks of that launch were for that launch.
+  const ours = given.value('--settings')?.startsWith('{"hooks":') === true && given.value('--settings')?.includes('--agent claude') === true
+  const how = given.only(ours ? kept.filter(flag => flag !== '--settings') : kept)
+  return { command: [...start, '--resume', id, ...how], stored: storedAt(id, env) }
 }
 
 /** One file a session, in a directory that Claude names after the one that it was started in. */
