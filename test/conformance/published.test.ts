@@ -1,10 +1,12 @@
+import type * as Library from '../../src/index.ts'
+import type * as Testing from '../../src/testing.ts'
 import { StillClock } from '../support/cast.ts'
 
 // The suite as the package brings it, `leasehold/testing`, on a store of the package: what a stranger's test does.
 
 const built = (file: string): string => new URL(`../../dist/lib/${file}`, import.meta.url).href
-const { conformance } = (await import(built('testing.js'))) as typeof import('../../src/testing.ts')
-const { MemoryStore } = (await import(built('index.js'))) as typeof import('../../src/index.ts')
+const { conformance } = (await import(built('testing.js'))) as typeof Testing
+const { MemoryStore } = (await import(built('index.js'))) as typeof Library
 
 conformance(
   'the memory store of the package',
