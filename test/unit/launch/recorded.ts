@@ -1,7 +1,7 @@
 import fs from 'node:fs'
 import path from 'node:path'
 import { hookReportOf } from '../../../src/service/launch/hook-report.ts'
-import type { HookReport, Judge, LaunchRequest, Verdict } from '../../../src/service/launch/evidence.ts'
+import type { HookReport, LaunchRequest, Verdict } from '../../../src/service/launch/evidence.ts'
 
 // What the real clients said, each with a good key, with a wrong one, with an API that hangs and with one that dies in mid-answer:
 // test/agents/launch-evidence.test.ts says how. Paths and ports are made neutral.
@@ -18,11 +18,6 @@ export const recorded = (name: string): readonly string[] =>
 /** What the hooks of one run were sent, as the judge gets it. */
 export const reported = (name: string): readonly HookReport[] =>
   recorded(`${name}.hooks`).map(line => hookReportOf(JSON.parse(line), name.split('-')[0]!, 77, {})!)
-
-export const waiting = { state: 'waiting' } as const
-
-/** What a judge says after each of these. */
-export const judged = <T>(things: readonly T[], ask: (thing: T) => Verdict): readonly Verdict[] => things.map(ask)
 
 /** The first verdict that is not a waiting one, and how many things it took; else the last rung. */
 export function outcome<T>(things: readonly T[], ask: (thing: T) => Verdict): { readonly after: number; readonly verdict: Verdict } {
@@ -53,5 +48,3 @@ export const streaming = {
   gemini: 'gemini -o stream-json -p PROMPT-OF-THE-USER',
   qwen: 'qwen -o stream-json -p PROMPT-OF-THE-USER',
 } as const
-
-export type { Judge }
