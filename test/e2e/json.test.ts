@@ -141,7 +141,7 @@ describe('options that every command takes', () => {
     expect(help).toMatchObject({ code: 0, stderr: '' })
     for (const text of ['--ttl', '--wait[=', '--reason', '--op-id', '--json', '--repo', '--agent']) expect(help.stdout).toContain(text)
     expect((await a.run('claim --help')).stdout).toContain('lh claim release')
-    expect((await a.run('help')).stdout).not.toMatch(/\b(mcp|serve|launch)\b/)
+    expect((await a.run('help')).stdout).not.toMatch(/\b(mcp|serve)\b/)
     expect(fs.existsSync(repo.store)).toBe(false)
     expect((await a.run('nonsense --help')).code).toBe(exits.usage)
   })

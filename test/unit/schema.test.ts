@@ -51,6 +51,10 @@ const schemaOf: Readonly<Record<string, string | null>> = {
   'ticket next': 'ticket-next',
   'ticket doctor': 'ticket-doctor',
   'ticket import': 'ticket-import',
+  launch: 'launch',
+  'session resume': 'launch',
+  'session reclaim': 'session-end',
+  'session end': 'session-end',
   'session list': 'session-list',
   'session show': 'session-show',
   'worktree add': 'worktree-add',
@@ -284,6 +288,29 @@ describe('what --json prints is what its schema says', () => {
       'status-change',
       lines.map(line => JSON.parse(line) as unknown),
     )
+  })
+
+  it('a launch, one that fails, and the end of a session', async () => {
+    const agent = (then: string): readonly string[] => ['--', 'sh', '-c', `echo >&"$LEASEHOLD_READY_FD"; ${then}`]
+    const ready = ['--ready', 'fd']
+    expect(lh(['launch', '--no-ticket', '--role', 'intake', ...ready, ...agent('exit 3')], as('human:one')).status).toBe(3)
+    expect(lh(['launch', '--no-ticket', '--role', 'dev', ...ready, '--', 'sh', '-c', 'exit 1'], as('human:one')).status).toBe(10)
+    const running = spawn(
+      process.execPath,
+      [executable, '--json', 'launch', '--no-ticket', '--role', 'review', ...ready, ...agent('sleep 60')],
+      {
+        cwd: repository,
+        env: { ...process.env, ...as('human:one') },
+        stdio: ['ignore', 'pipe', 'ignore'],
+      },
+    )
+    let document = ''
+    running.stdout.on('data', chunk => (document += String(chunk)))
+    await until(() => document.includes('\n'), 'the agent is ready')
+    fitted(['launch'], document)
+    expect(lh(['session', 'resume', 'review'], as('human:one')).status).toBe(8)
+    expect(lh(['session', 'reclaim', 'review', '--reason', 'r'], as('human:one')).status).toBe(3)
+    expect(lh(['session', 'end', 'review'], as('human:one')).document['ok']).toBe(true)
   })
 
   it('exec', () => {

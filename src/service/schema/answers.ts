@@ -20,7 +20,17 @@ import { agentHooksChanged, agentHooksStatus, agentHooksTest } from './agent-hoo
 import { gateAdd, gateDecide, gateDefine, gateHistory, gateList, gateRun } from './gates.ts'
 import { hooksChanged, hooksStatus, hooksTest } from './hooks.ts'
 import { compact, demo, doctor, recover, selftest, ticketDoctor, verify } from './maintenance.ts'
-import { ticketChanged, ticketImport, ticketList, ticketNext, ticketShow, ticketStart, workBegun, workFinished } from './tickets.ts'
+import {
+  ticketChanged,
+  ticketImport,
+  ticketList,
+  ticketNext,
+  ticketShow,
+  ticketStart,
+  workBegun,
+  workFinished,
+  workLaunched,
+} from './tickets.ts'
 import { worktreeAdd, worktreeInfo, worktreeInit, worktreeList, worktreePrune, worktreeRemove } from './worktrees.ts'
 import { sessionLock, sessionLockRelease, sessionLockStatus } from './session-lock.ts'
 import { about, always, count, either, flag, list, maybe, object, oneOf, text, type Schema } from './shape.ts'
@@ -54,6 +64,15 @@ const ended = object(
 const beats: Members = { beats: count(), ended_by: text('why it stopped') }
 
 const heartbeat = either(renewed, leasesWith({ op_id: opId, ...beats }, { ...replay, ...late }), object({ ...ok, ...beats }))
+
+const launched: Members = { lease: maybe(lease), session, pid: count('of the agent') }
+
+const launch = object({ ...ok, ...launched }, { resumed: always(true) })
+
+const sessionEnd = object(
+  { ...ok, session: maybe(session), released: list(resource) },
+  { launch_id: text('of a launch that was never completed; then there is no session') },
+)
 
 const lost = object({ ok: always(false), error: errorPart })
 
@@ -185,6 +204,8 @@ export const answers: readonly (readonly [name: string, title: string, schema: S
   ['ticket-next', 'lh ticket next', ticketNext],
   ['ticket-doctor', 'lh ticket doctor', ticketDoctor],
   ['ticket-import', 'lh ticket import', ticketImport],
+  ['launch', 'lh launch, lh session resume; printed when the agent has been seen to work, which then runs on', launch],
+  ['session-end', 'lh session end, lh session reclaim', sessionEnd],
   ['session-list', 'lh session list', object({ ...ok, sessions: list(session), count: count(), ...warnings })],
   ['session-show', 'lh session show', object({ ...ok, session, ...warnings })],
   ['session', 'a session, as every command shows it', session],
@@ -194,7 +215,7 @@ export const answers: readonly (readonly [name: string, title: string, schema: S
   ['worktree-init', 'lh worktree init', worktreeInit],
   ['worktree-remove', 'lh worktree remove', worktreeRemove],
   ['worktree-prune', 'lh worktree prune', worktreePrune],
-  ['work', 'lh work', either(workBegun, workFinished)],
+  ['work', 'lh work', either(workBegun, workLaunched(launched), workFinished)],
   ['gate-define', 'lh gate define', gateDefine],
   ['gate-list', 'lh gate list', gateList],
   ['gate-add', 'lh gate add', gateAdd],

@@ -97,6 +97,9 @@ export const workBegun = object(
   { exit_code: count('of the command; 128 + n for a signal') },
 )
 
+/** With a profile or `--ready`: `launched` is what `lh launch` answers. */
+export const workLaunched = (launched: Members): Schema => object({ ...ok, ...launched, ticket, ...placed })
+
 export const workFinished = object(
   { ...ok, ticket },
   {

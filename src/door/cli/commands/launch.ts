@@ -4,7 +4,6 @@ import type { Wire } from '../../../core/wire.ts'
 import { policy, usage } from '../../../core/fault.ts'
 import type { Lease } from '../../../core/lease.ts'
 import type { Session, SessionOrigin } from '../../../core/session.ts'
-import { sessionToWire } from '../../../core/wire.ts'
 import { refusalDocument, shownLease } from '../../../service/claim/answer.ts'
 import { noteEnded, noteHeld } from '../../../service/claim/proof.ts'
 import { parseDuration } from '../../../service/config/durations.ts'
@@ -17,6 +16,7 @@ import { launch } from '../../../service/launch/launch.ts'
 import type { Dialogue, LaunchOrder, StartOrder } from '../../../service/launch/order.ts'
 import { guessProfile, profileOf } from '../../../service/launch/profiles/by-name.ts'
 import { parseReady } from '../../../service/launch/ready.ts'
+import { seeSession, seenSessionToWire } from '../../../service/session/report.ts'
 import { Desk, keyOf } from '../../../service/ticket/desk.ts'
 import { addWorktree } from '../../../service/worktree/add.ts'
 import type { Context, Run } from '../command.ts'
@@ -68,10 +68,14 @@ export async function followed(context: Context, workspace: FileWorkspace, launc
   const { granted, session, pid } = launched
   noteHeld(workspace, granted.leases)
   const [lease] = granted.leases
-  context.output.answer(
-    { ok: true, lease: lease === undefined ? null : shownLease(lease, granted.now, false), session: shownSession(session), pid, ...more },
-    [],
-  )
+  if (context.output.json) {
+    const view = await workspace.coordinator.view()
+    const shown = seenSessionToWire(seeSession(session, view), view)
+    context.output.answer(
+      { ok: true, lease: lease === undefined ? null : shownLease(lease, granted.now, false), session: shown, pid, ...more },
+      [],
+    )
+  }
   if (!context.output.json && !launched.terminal) context.output.note(startedInWords(session, lease, pid))
   const ended = await launched.supervise()
   noteEnded(workspace, ended.restorable ? [] : granted.leases)
@@ -83,8 +87,6 @@ export async function followed(context: Context, workspace: FileWorkspace, launc
   if (ended.restorable) context.output.note(`its claim is kept: lh session resume ${session.name}, or lh session end ${session.name}`)
   return ended.exitCode
 }
-
-const shownSession = (session: Session): Wire => ({ ...sessionToWire(session), standing: 'live' })
 
 function startedInWords({ name, evidence, agentId }: Session, lease: Lease | undefined, pid: number): string {
   const what = lease === undefined ? '' : `, holds ${lease.resource} with token ${lease.token}`

@@ -2,12 +2,12 @@ import { policy, usage } from '../../../core/fault.ts'
 import type { Reservation } from '../../../core/refusal.ts'
 import type { Session } from '../../../core/session.ts'
 import type { Wire } from '../../../core/wire.ts'
-import { sessionToWire } from '../../../core/wire.ts'
 import { orThrow } from '../../../service/claim/answer.ts'
 import { noteEnded } from '../../../service/claim/proof.ts'
 import { endOrphan, endSessionProcesses, resumeSession } from '../../../service/launch/launch.ts'
 import { isProfileName } from '../../../service/launch/evidence.ts'
-import { findSession } from '../../../service/session/find.ts'
+import { findAnySession, findSession } from '../../../service/session/find.ts'
+import { seeSession, seenSessionToWire } from '../../../service/session/report.ts'
 import type { Context, Run } from '../command.ts'
 import type { FileWorkspace } from '../open.ts'
 import { openWorkspace } from '../open.ts'
@@ -84,20 +84,25 @@ async function endPending(context: Context, pending: Reservation): Promise<numbe
   const { resource, pid, launcherAlive, launchId } = pending
   if (launcherAlive) throw policy(`${resource} is being launched, and the launcher runs (pid ${pid})`, `to stop the launch: kill ${pid}`)
   await endOrphan(pending)
-  context.output.answer({ ok: true, session: null, resource, launch_id: launchId, ended: true }, [
+  context.output.answer({ ok: true, session: null, released: [resource], launch_id: launchId }, [
     `ended what a launch of ${printable(resource)} had left behind; it is free`,
   ])
   return 0
 }
 
-function told(context: Context, workspace: FileWorkspace, session: Session, leases: Parameters<typeof noteEnded>[1], word: string): number {
+async function told(
+  context: Context,
+  workspace: FileWorkspace,
+  { sessionId }: Session,
+  leases: Parameters<typeof noteEnded>[1],
+  word: string,
+): Promise<number> {
   noteEnded(workspace, leases)
-  const document: Wire = {
-    ok: true,
-    session: { ...sessionToWire(session), state: 'ended', standing: 'ended' },
-    released: leases.map(({ resource }) => resource),
-  }
-  const freed = leases.map(({ resource }) => resource).join(', ')
+  const view = await workspace.coordinator.view()
+  const session = await findAnySession(workspace.store, view, sessionId)
+  const released = leases.map(({ resource }) => resource)
+  const document: Wire = { ok: true, session: seenSessionToWire(seeSession(session, view), view), released }
+  const freed = released.join(', ')
   context.output.answer(document, [printable(`${word} session ${session.name}${freed === '' ? '' : `; free: ${freed}`}`)])
   return 0
 }
