@@ -16,7 +16,7 @@ import type { View } from './view.ts'
 
 /** The claim of a launched agent, after it was seen to work: one record with its session, and its peers'. */
 export function launch(command: Launch, view: View, policy: Policy): Decision {
-  const sessions = [command.session, ...befriended(command.session, view)]
+  const sessions = [{ ...command.session, name: freeName(command.session.name, view) }, ...befriended(command.session, view)]
   if (command.resources.length === 0) return accept([telling(command, sessions)], { resources: [] })
   const decision =
     command.token === null
@@ -25,6 +25,14 @@ export function launch(command: Launch, view: View, policy: Policy): Decision {
   if (!decision.ok) return decision
   const [last, ...before] = decision.operations.toReversed()
   return { ...decision, operations: [...before.toReversed(), { ...last!, sessions } as Operation] }
+}
+
+/** Another launch may have taken the name since it was chosen. */
+function freeName(name: string, view: View): string {
+  const taken = new Set([...view.sessions()].map(session => session.name))
+  let free = name
+  for (let count = 2; taken.has(free); count++) free = `${name}-${count}`
+  return free
 }
 
 /** The other ends of its peers; who is unknown or has ended is none. */

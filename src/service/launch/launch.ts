@@ -37,9 +37,8 @@ export async function launch(order: LaunchOrder): Promise<Launched> {
   const agentId = order.agentId ?? `agent:${order.start.profile.name}-${sessionId.slice(-8).toLowerCase()}`
   const holder: Holder = { ...order.caller.holder, agentId, sessionId, witness: null }
   const note = { launchId: sessionId, role, agentId }
-  const ttlSecs = Math.ceil(order.start.readyTimeoutMs / 1000) + reservationMarginSecs
   const reserve = (): Promise<Answer> =>
-    resources.length === 0 ? nothingToReserve(order) : coordinator.reserve({ holder }, { resources, note, ttlSecs: Math.min(ttlSecs, 60) })
+    resources.length === 0 ? nothingToReserve(order) : coordinator.reserve({ holder }, { resources, note, ttlSecs: reservationTtlSecs })
   const hold = holdOf(orThrow(await withoutOrphan(reserve)))
   const environment = environmentOf(agentId, role, order.ticket, order.peers)
   const begun = (started: Started): Session => ({
@@ -91,8 +90,8 @@ export async function resumeSession(workspace: Workspace, caller: Caller, sessio
   })
 }
 
-/** A reservation that is a record lapses this much later than the launch gives up, seconds. */
-const reservationMarginSecs = 10
+/** A reservation that is a record lapses this long after its launcher's last sign of life, seconds. */
+const reservationTtlSecs = 10
 
 const holdOf = ({ reservation, liveLock, leases }: Granted): LaunchHold => ({
   lock: reservation,
@@ -105,7 +104,7 @@ const nothingToReserve = (order: LaunchOrder): Promise<Answer> =>
   order.workspace.coordinator.reserve(order.caller, {
     resources: [],
     note: { launchId: '', role: order.role, agentId: order.caller.holder.agentId },
-    ttlSecs: 60,
+    ttlSecs: reservationTtlSecs,
   })
 
 /** What a launcher left behind that was killed: nobody will ever confirm it, so it is ended before the same is started again. */
@@ -182,6 +181,7 @@ class Run {
     const acceptance = new Acceptance(order.prepared.judge)
     let channel: ReportChannel | null = null
     let agent: AgentProcess | null = null
+    const stopRenewing = this.#renewReservation()
     try {
       channel = reportChannel(acceptance)
       agent = await this.#spawn(order, acceptance, channel.file)
@@ -206,8 +206,22 @@ class Run {
       release()
       throw error
     } finally {
+      stopRenewing()
       channel?.close()
     }
+  }
+
+  /** Where the reservation is a record, it lives by our signs of life; whether it was lost, the confirmation finds out. */
+  #renewReservation(): () => void {
+    const [{ token }, resource] = [this.#hold, this.#resource]
+    if (token === null || resource === null) return () => undefined
+    const { holder } = this.#caller
+    const renew = (): void =>
+      void this.#workspace.coordinator
+        .renew({ holder }, { target: { resource }, presented: { leaseId: null, token } })
+        .catch(() => undefined)
+    const timer = setInterval(renew, (reservationTtlSecs * 1000) / 5)
+    return () => clearInterval(timer)
   }
 
   async #spawn(order: StartOrder, acceptance: Acceptance, reports: string): Promise<AgentProcess> {

@@ -70,7 +70,7 @@ export async function followed(context: Context, workspace: FileWorkspace, launc
   const [lease] = granted.leases
   if (context.output.json) {
     const view = await workspace.coordinator.view()
-    const shown = seenSessionToWire(seeSession(session, view), view)
+    const shown = seenSessionToWire(seeSession(view.session(session.sessionId) ?? session, view), view)
     context.output.answer(
       { ok: true, lease: lease === undefined ? null : shownLease(lease, granted.now, false), session: shown, pid, ...more },
       [],
