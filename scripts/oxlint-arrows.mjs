@@ -17,13 +17,13 @@ const ARROWS = {
   'src/coordinator.ts': { any: ['src/core/'], types: ['src/store/store.ts'], packages: true },
   'src/service/': {
     any: ['src/core/', 'src/coordinator.ts', 'src/host/', 'src/service/', 'src/version.ts'],
-    types: ['src/store/store.ts', 'src/store/maintenance.ts'],
+    types: ['src/store/store.ts', 'src/store/maintenance.ts', 'src/store/move.ts'],
     packages: true,
   },
   'src/host/': { any: ['src/host/', 'src/core/fault.ts'], types: ['src/core/'], packages: true },
   'src/door/': {
     any: ['src/service/', 'src/core/fault.ts', 'src/store/open.ts', 'src/coordinator.ts', 'src/version.ts'],
-    types: ['src/core/', 'src/store/store.ts', 'src/store/maintenance.ts'],
+    types: ['src/core/', 'src/store/store.ts', 'src/store/maintenance.ts', 'src/store/move.ts'],
     packages: true,
   },
   'src/index.ts': {

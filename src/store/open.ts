@@ -5,7 +5,9 @@ import { kernelLock } from '../host/kernel-lock.ts'
 import { FileStore, statfsType } from './file/store.ts'
 import type { FileStoreOptions } from './file/store.ts'
 import type { EtcdSettings } from './etcd/open.ts'
+import type { EtcdStore } from './etcd/store.ts'
 import type { Maintenance } from './maintenance.ts'
+import type { MoveEnd } from './move.ts'
 import type { Store } from './store.ts'
 
 /** The maintenance of a file store; loaded on use. Throws `usage` for a store that is no log in files. */
@@ -17,6 +19,10 @@ export async function openMaintenance(store: Store): Promise<Maintenance> {
     )
   return (await import('./file/maintenance.ts')).maintenanceOf(store)
 }
+
+/** A store as one end of a move; loaded on use. */
+export const openMoveEnd = async (store: Store): Promise<MoveEnd> =>
+  isFileStore(store) ? (await import('./file/move.ts')).fileEnd(store) : (await import('./etcd/move.ts')).etcdEnd(store as EtcdStore)
 
 /** Told by what it has: each lazy chunk of the executable has its own copy of the class. */
 export const isFileStore = (store: Store): store is FileStore => 'layout' in store

@@ -1,8 +1,9 @@
-// Loaded into a command by NODE_OPTIONS: kills it with SIGKILL at its n-th step that changes a disk or starts a program. A step is one
+// Loaded into a command by NODE_OPTIONS: kills it with SIGKILL at its n-th step that changes a disk, starts a program or asks a server. A step is one
 // such call; DIE_AT=<n> dies before it, DIE_AT=<n>+ right after it has begun (a program that was started lives on).
 'use strict'
 const fs = require('node:fs')
 const childProcess = require('node:child_process')
+const http = require('node:http')
 
 const wish = process.env.DIE_AT ?? ''
 const number = parseInt(wish, 10)
@@ -20,6 +21,7 @@ const steps = [
     name => /** @type {[any, string]} */ ([fs, name]),
   ),
   ...['mkdtempSync', 'fsyncSync', 'fdatasync', 'utimesSync'].map(name => /** @type {[any, string]} */ ([fs, name])),
+  [http, 'request'],
   ...['spawn', 'spawnSync'].map(name => /** @type {[any, string]} */ ([childProcess, name])),
 ]
 for (const [module, name] of steps) {

@@ -300,6 +300,7 @@ export async function everyCommand(): Promise<readonly CommandSpec[]> {
     { worktreeCommands },
     { hookCommands },
     { sessionLockCommands },
+    { storeCommands },
   ] = await Promise.all([
     import('./tables/ticket.ts'),
     import('./tables/gate.ts'),
@@ -309,6 +310,7 @@ export async function everyCommand(): Promise<readonly CommandSpec[]> {
     import('./tables/worktree.ts'),
     import('./tables/hooks.ts'),
     import('./tables/session-lock.ts'),
+    import('./tables/store.ts'),
   ])
   const exec = everyday.findIndex(({ path }) => path === 'exec')
   return [
@@ -322,6 +324,7 @@ export async function everyCommand(): Promise<readonly CommandSpec[]> {
     ...gateCommands,
     ...hookCommands,
     ...sessionLockCommands,
+    ...storeCommands,
     ...everyday.slice(exec + 1),
   ]
 }

@@ -11,6 +11,7 @@ import type { View } from '../../core/view.ts'
 import type { Clock } from '../../host/clock.ts'
 import type { KernelLock } from '../../host/kernel-lock.ts'
 import type { Capabilities, Commit, Decider, HistoryQuery, LiveLock, Reading, Store, TransactOptions } from '../store.ts'
+import { refuseMoved } from '../moved.ts'
 import { Effects } from './effects.ts'
 import { Facts, Missing, noWants } from './facts.ts'
 import type { Claim, Wants } from './facts.ts'
@@ -18,6 +19,7 @@ import { fetchFacts, maxSteps, readingOnRefusal } from './fetch.ts'
 import { Gateway } from './gateway.ts'
 import type { Access } from './gateway.ts'
 import { codes, isEngineError } from './gateway.ts'
+import { Heart } from './heart.ts'
 import { historyOf } from './history.ts'
 import { Names } from './keys.ts'
 import { RealLeases } from './leases.ts'
@@ -117,6 +119,7 @@ export class EtcdStore implements Store {
   readonly #timing: Timing
   readonly #engine: EngineLeases
   readonly #effects: Effects
+  readonly #heart: Heart
   /** What was seen last of the space as a whole. */
   #space: { readonly settings: SpaceSettings; readonly settingsMod: number; readonly revision: number } | null = null
   /** Keys as this process left them. */
@@ -135,6 +138,7 @@ export class EtcdStore implements Store {
     })
     this.#timing = options.timing ?? realTiming
     this.#engine = (options.engineLeases ?? (gateway => new RealLeases(gateway)))(this.gateway)
+    this.#heart = new Heart(this.#engine)
     this.#effects = new Effects(options.lock, options.localDirectory, options.lockWaitMs)
   }
 
@@ -158,10 +162,8 @@ export class EtcdStore implements Store {
     const facts = await this.#read(wants)
     const engineLeases = [...facts.claims.values()].flatMap(({ beat, guard }) => [beat, guard]).filter(id => id !== null)
     facts.remaining = await this.#engine.remaining(engineLeases)
-    const moved = facts.settings?.movedTo ?? null
-    const warnings = moved === null ? [] : [`the leases were moved to ${moved}`]
     // Op_ids are looked up one by one, and only for a command.
-    return { ...facts.view(), recall: () => null, warnings, answeredBy: this.gateway.endpoint }
+    return { ...facts.view(), recall: () => null, warnings: [], answeredBy: this.gateway.endpoint }
   }
 
   async *history(query: HistoryQuery = {}): AsyncGenerator<Entry> {
@@ -175,6 +177,7 @@ export class EtcdStore implements Store {
   }
 
   close(): void {
+    this.#heart.close()
     this.gateway.close()
   }
 
@@ -189,6 +192,7 @@ export class EtcdStore implements Store {
   async #read(wants: Wants): Promise<Facts> {
     const facts = new Facts(this.#now(), this.#timing, wants)
     await fetchFacts(this.gateway, this.names, facts, this.location)
+    refuseMoved(facts.settings?.move, this.location, false)
     facts.isRead = true
     this.#learn(facts)
     return facts
@@ -216,7 +220,7 @@ export class EtcdStore implements Store {
     let facts = known
     for (let reads = 0; ; reads++) {
       try {
-        const decision = shortened(decide(facts.view()), options)
+        const decision = shortened(decide(facts.view()))
         const plan = decision.ok ? planOf(decision.operations, decision.outcome.resources, facts) : null
         if (facts.guess === null ? !facts.isRead && !decision.ok : !this.#mayLeap(plan, facts, options)) throw new Missing()
         return { decision, facts, plan }
@@ -239,9 +243,24 @@ export class EtcdStore implements Store {
     return writes(plan) && !isBeat && [...facts.wants.claims].every(resource => plan.changes.has(resource))
   }
 
+  /** What marks a lease as this process's own: a second one of the same holder is refused, and it ends soon after nobody renews it. */
+  #bind(): LiveLock {
+    const live = randomUUID().replaceAll('-', '')
+    this.#heart.start(live)
+    return { live, fd: null, close: () => this.#heart.stop(live) }
+  }
+
   async #run(decider: Decider, options: TransactOptions): Promise<Commit> {
-    const live = options.bind === true ? newBinding() : null
-    const decide: Rules = view => decider(view, live)
+    const live = options.bind === true ? this.#bind() : null
+    try {
+      return this.#bound(await this.#untilDone(view => decider(view, live), options), live, options)
+    } catch (error) {
+      live?.close()
+      throw error
+    }
+  }
+
+  async #untilDone(decide: Rules, options: TransactOptions): Promise<Commit> {
     const until = performance.now() + this.#options.lockWaitMs
     const wants = noWants()
     const progress: Progress = { entries: [], ended: [], effectRan: false }
@@ -249,7 +268,7 @@ export class EtcdStore implements Store {
     for (let lost = 0; ;) {
       // oxlint-disable-next-line no-await-in-loop -- one attempt after the other
       const done = await this.#attempt(await this.#decide(decide, options, wants, known), decide, options, progress)
-      if ('decision' in done) return { ...done, live: isKept(live, done) ? live : null }
+      if ('decision' in done) return done
       if (!done.isPart && performance.now() > until) throw busy(this.location)
       if (!done.isPart && ++lost > quickTries)
         // oxlint-disable-next-line no-await-in-loop -- who lost against many waits a little, each another time
@@ -259,9 +278,18 @@ export class EtcdStore implements Store {
     }
   }
 
+  /** A binding that no record has is let go, and so is one whose lease has ended. */
+  #bound(commit: Commit, live: LiveLock | null, { unbind }: TransactOptions): Commit {
+    if (commit.decision.ok) unbind?.close()
+    if (isKept(live, commit)) return { ...commit, live }
+    live?.close()
+    return commit
+  }
+
   /** Does what was decided; or says that others were faster, or that a part is done and the rest has to be decided anew. */
   async #attempt(decided: Decided, decide: Rules, options: TransactOptions, progress: Progress): Promise<Commit | Again> {
     const { decision, facts, plan } = decided
+    if (facts.isRead) refuseMoved(facts.settings?.move, this.location, false)
     if (!decision.ok || plan === null) return this.#refusal(decided, decide, progress)
     if (facts.isRead) this.#refuseForeign(facts, decision.operations.length > 0)
     if (!writes(plan)) {
@@ -341,11 +369,7 @@ export class EtcdStore implements Store {
   #refuseForeign({ settings }: Facts, isWriting: boolean): void {
     if (settings === null) return
     const details = { outcome: 'nothing_changed' }
-    if (isWriting && settings.movedTo !== null)
-      throw new Fault('unavailable', `the leases of ${this.location} were moved to ${settings.movedTo}`, {
-        hint: `set it here too: lh config set store ${settings.movedTo}`,
-        details,
-      })
+    refuseMoved(settings.move, this.location, isWriting)
     if (isWriting && settings.minWriter > writerVersion)
       throw new Fault('unavailable', `${this.location} is used by a newer Leasehold`, { hint: 'upgrade leasehold', details })
     if (!this.#options.limitsChosen) return
@@ -387,7 +411,7 @@ export class EtcdStore implements Store {
   }
 
   #settings(): SpaceSettings {
-    return { space: randomUUID(), tokenBase: 0, minWriter: writerVersion, limits: this.#options.limits, movedTo: null }
+    return { space: randomUUID(), tokenBase: 0, minWriter: writerVersion, limits: this.#options.limits }
   }
 
   /** Makes the space. False when somebody else just did. */
@@ -491,6 +515,8 @@ export class EtcdStore implements Store {
         guard: null,
       }
       facts.claims.set(resource, after)
+      const { lease } = after.head.slot
+      if (fresh !== null && lease !== null && lease.binding !== null) this.#heart.follow(lease.binding.live, fresh)
       this.#left.delete(resource)
       this.#left.set(resource, after)
     }
@@ -559,20 +585,16 @@ export class EtcdStore implements Store {
   }
 }
 
-/**
- * What marks a lease as one process's own: a second one of the same holder is refused. There is nothing to let go of, for no other machine
- * could see it: the lease ends because nobody renews it.
- */
-const newBinding = (): LiveLock => ({ live: randomUUID().replaceAll('-', ''), fd: null, close: () => undefined })
-
 const isKept = (live: LiveLock | null, { entries }: Commit): boolean =>
   live !== null && entries.some(({ operation }) => 'binding' in operation && operation.binding?.live === live.live)
 
 /** What is bound to a process gets a short TTL: that it died cannot be proven to another machine. */
-function shortened(decision: Decision, { bind }: TransactOptions): Decision {
-  if (bind !== true || !decision.ok) return decision
+function shortened(decision: Decision): Decision {
+  if (!decision.ok) return decision
   const short = (secs: number): number => (secs === 0 ? boundSecs : Math.min(secs, boundSecs))
-  const operations = decision.operations.map(each => (isOwnership(each) ? { ...each, ttlSecs: short(each.ttlSecs) } : each))
+  const operations = decision.operations.map(each =>
+    isOwnership(each) && each.binding !== null ? { ...each, ttlSecs: short(each.ttlSecs) } : each,
+  )
   return { ...decision, operations }
 }
 

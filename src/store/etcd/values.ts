@@ -13,6 +13,7 @@ import {
   sessionFromWire,
   sessionToWire,
 } from '../../core/wire.ts'
+import type { MoveMark } from '../move.ts'
 import type { Pair } from './messages.ts'
 
 // What the values say. A position is the revision of a transaction, which nobody knows before it is done: what a transaction itself makes
@@ -30,8 +31,8 @@ export interface SpaceSettings {
   readonly tokenBase: number
   readonly minWriter: number
   readonly limits: { readonly max_indefinite_leases_per_agent: number; readonly max_indefinite_leases_per_repo: number }
-  /** Where the leases went, when they were moved elsewhere; then nothing is written here any more. */
-  readonly movedTo: string | null
+  /** The leases are being moved, or were; then nothing is written here. */
+  readonly move?: MoveMark
 }
 
 /** Version of the layout that this code reads and writes. */
@@ -44,7 +45,7 @@ export const settingsToValue = (settings: SpaceSettings): string =>
     token_base: settings.tokenBase,
     min_writer: settings.minWriter,
     limits: settings.limits,
-    moved_to: settings.movedTo,
+    ...(settings.move === undefined ? {} : { move: settings.move }),
   })
 
 /** Throws `unavailable` for what a newer version wrote. */
@@ -60,7 +61,7 @@ export function settingsFromValue(value: string, shown: string): SpaceSettings {
     tokenBase: wire.token_base,
     minWriter: wire.min_writer,
     limits: wire.limits,
-    movedTo: wire.moved_to ?? null,
+    ...(wire.move === undefined ? {} : { move: wire.move }),
   }
 }
 

@@ -3,6 +3,7 @@ import path from 'node:path'
 import { Fault } from '../../core/fault.ts'
 import type { Disk } from '../../host/disk.ts'
 import { readIfPresent, syncDirectory, writeFully } from '../../host/disk.ts'
+import type { MoveMark } from '../move.ts'
 
 const { O_CREAT, O_EXCL, O_NOFOLLOW, O_NONBLOCK, O_RDONLY, O_RDWR, O_WRONLY } = fs.constants
 
@@ -66,6 +67,8 @@ export interface Format {
   readonly inode: number
   /** The file system's locks are not reliable and somebody said to go on. */
   readonly unsafe_fs?: boolean
+  /** The leases are being moved, or were. */
+  readonly move?: MoveMark
 }
 
 /** The version of the layout that this code reads and writes. */

@@ -13,6 +13,7 @@ import { readFully, syncDirectory } from '../../host/disk.ts'
 import type { KernelLock } from '../../host/kernel-lock.ts'
 import { hostname, vitality } from '../../host/process.ts'
 import { matches } from '../history.ts'
+import { refuseMoved } from '../moved.ts'
 import { FullState } from '../state.ts'
 import type { Capabilities, Commit, Decider, HistoryQuery, LiveLock, Reading, ReservationLock, Store, TransactOptions } from '../store.ts'
 import { viewOf } from '../view.ts'
@@ -243,7 +244,10 @@ export class FileStore implements Store {
     if (stat === null) return null
     refuseStrangeDirectory(disk, this.layout.directory, stat)
     const format = readFormat(disk, this.layout)
-    if (format !== null) refuseNewerFormat(format, false)
+    if (format !== null) {
+      refuseNewerFormat(format, false)
+      refuseMoved(format.move, this.location, false)
+    }
     for (let attempt = 0; ; attempt++) {
       const loaded = this.#readOnce(format, about)
       if (loaded === null || loaded.damage === null) return loaded
@@ -682,6 +686,7 @@ export class FileStore implements Store {
       return this.#format.format
     const format = readFormat(disk, this.layout) ?? this.#create(now)
     refuseNewerFormat(format, true)
+    refuseMoved(format.move, this.location, true)
     refuseCopy(format, this.layout, disk.lstatSync(this.layout.directory))
     if (limitsChosen) refuseOtherLimits(format.limits, limits, this.layout)
     this.#format = { format, seen: lookAt(disk, this.layout.format) }

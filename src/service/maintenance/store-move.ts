@@ -1,0 +1,112 @@
+import { Fault, usage } from '../../core/fault.ts'
+import type { MoveEnd, Moving, Standing } from '../../store/move.ts'
+import type { Report } from './report.ts'
+import { count, fine } from './report.ts'
+
+/** One of the two stores, as the setting `store` names it. */
+export interface MovePlace {
+  readonly name: string
+  readonly end: MoveEnd
+}
+
+export interface MoveRequest {
+  readonly source: MovePlace
+  readonly target: MovePlace
+  /** The last step: from now on the configuration names the target. Returns the file that says so. */
+  readonly switchTo: (name: string) => string
+}
+
+/**
+ * `lh store move --to`. The steps, each durable before the next, so that the command can be given again wherever it was stopped:
+ *
+ * 1. freeze the source: it is read, and not written to; 2. write everything into the target, which nobody may use yet; 3. seal the source:
+ * from now on the move cannot be given up; 4. open the target; 5. switch the configuration.
+ *
+ * At no moment two stores take writes. Before step 3 the leases are the source's, and after a fault it is thawed at once.
+ */
+export async function moveStore({ source, target, switchTo }: MoveRequest): Promise<Report> {
+  if (source.name === target.name) throw usage(`the leases are in ${target.name} already`)
+  const [from, to] = [await source.end.standing(), await target.end.standing()]
+  const isSealed = from.kind === 'leaving' && from.done
+  refuseOther(from, source, target)
+  refuseStranger(from, to, source, target)
+  const moved = isSealed ? null : await carry(source, target)
+  if (moved !== null || to.kind === 'arriving') await target.end.open()
+  const file = switchTo(target.name)
+  return report(source, target, moved, file)
+}
+
+/** `lh store move --back`: gives up a move that was stopped before its third step. */
+export async function giveUpMove({ name, end }: MovePlace): Promise<Report> {
+  const standing = await end.standing()
+  if (standing.kind !== 'leaving') throw usage(`no move from ${name} is under way`)
+  if (standing.done)
+    throw new Fault('unavailable', `everything was moved to ${standing.to}, and the move cannot be given up any more`, {
+      hint: `finish it: lh store move --to ${standing.to}   and then, if you like: lh store move --to ${name}`,
+      details: { outcome: 'nothing_changed' },
+    })
+  await end.thaw()
+  return fine({ given_up: true, from: name, to: standing.to }, [`the leases stay in ${name}; claims are possible again`])
+}
+
+function refuseOther(from: Standing, source: MovePlace, target: MovePlace): void {
+  if (from.kind === 'leaving' && from.to !== target.name)
+    throw usage(`the leases of ${source.name} are being moved to ${from.to}`, `finish that: lh store move --to ${from.to}`)
+  if (from.kind === 'arriving')
+    throw usage(`leases are being moved to ${source.name} from ${from.from}, and that is not finished`, 'finish it where they were')
+}
+
+/** Two sets of leases cannot become one: the target is empty, was these leases' place before, or is the other end of this very move. */
+function refuseStranger(from: Standing, to: Standing, source: MovePlace, target: MovePlace): void {
+  if (to.kind === 'nothing') return
+  if (from.kind !== 'nothing' && to.space === from.space && (to.kind !== 'in-use' || (from.kind === 'leaving' && from.done))) return
+  if (to.kind === 'arriving' && to.from === source.name) return
+  throw usage(
+    `${target.name} has leases of its own`,
+    from.kind === 'nothing' ? `there are none here, so simply use those: lh config set store ${target.name}` : 'choose an empty place',
+  )
+}
+
+/** Steps 1 to 3. */
+async function carry(source: MovePlace, target: MovePlace): Promise<Moving> {
+  const before = await source.end.standing()
+  if (before.kind !== 'leaving') await source.end.freeze(target.name)
+  try {
+    const moving = await source.end.read()
+    refuseBound(moving)
+    await target.end.receive(moving, source.name)
+    await source.end.seal(target.name)
+    return moving
+  } catch (error) {
+    const now = await source.end.standing().catch(() => null)
+    // Nobody has to wait for somebody to come and see what went wrong.
+    if (now?.kind === 'leaving' && !now.done) await source.end.thaw().catch(() => undefined)
+    throw error
+  }
+}
+
+function refuseBound({ bound }: Moving): void {
+  if (bound.length === 0) return
+  throw new Fault('policy', `${bound.join(', ')}: held by a command that runs, or for a launch, and such a hold cannot be moved`, {
+    hint: 'wait for lh exec, lh work and lh launch to end, or end them; then give the command again',
+    details: { outcome: 'nothing_changed', resources: bound },
+  })
+}
+
+function report(source: MovePlace, target: MovePlace, moved: Moving | null, file: string): Report {
+  const document = {
+    from: source.name,
+    to: target.name,
+    ...(moved === null ? { resumed: true } : { records: moved.entries.length, leases: moved.alive.size, last_seq: moved.lastSeq }),
+    file,
+  }
+  const what =
+    moved === null
+      ? 'the move was finished'
+      : `${count(moved.entries.length, 'record')} and ${count(moved.alive.size, 'live lease')} were moved; later tokens are larger than ${moved.lastSeq}`
+  return fine(document, [
+    what,
+    `store = ${target.name}   in ${file}`,
+    'commit that file: until another worktree or clone has it, its commands are told where the leases are',
+  ])
+}

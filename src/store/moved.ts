@@ -1,0 +1,27 @@
+import { Fault } from '../core/fault.ts'
+import type { MoveMark } from './move.ts'
+
+/**
+ * Throws `unavailable` when the leases are not here: they are at the other end of a move, or on their way. A reader may look while a move
+ * from here is under way, for nothing changes meanwhile.
+ */
+export function refuseMoved(mark: MoveMark | undefined, location: string, isWriting: boolean): void {
+  if (mark === undefined) return
+  const { to, from, done } = mark
+  const details = { outcome: 'nothing_changed' }
+  if (to !== undefined && done === true)
+    throw new Fault('unavailable', `the leases of ${location} were moved to ${to}`, {
+      hint: `use them there: lh config set store ${to}`,
+      details,
+    })
+  if (to !== undefined && isWriting)
+    throw new Fault('unavailable', `the leases of ${location} are being moved to ${to}, and that is not finished`, {
+      hint: `finish it: lh store move --to ${to}   or give it up: lh store move --back`,
+      details,
+    })
+  if (from !== undefined)
+    throw new Fault('unavailable', `leases are being moved to ${location} from ${from}, and that is not finished`, {
+      hint: `finish it where the leases were: lh store move --to …`,
+      details,
+    })
+}
