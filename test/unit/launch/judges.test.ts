@@ -21,7 +21,9 @@ const open = (client: Client): Judge =>
     ? profiles.claude.prepare(request('claude -p PROMPT-OF-THE-USER --continue --output-format stream-json')).judge
     : client === 'gemini'
       ? profiles.gemini.prepare(request('gemini -o stream-json --resume latest -p PROMPT-OF-THE-USER')).judge
-      : judgeOf(client)
+      : client === 'qwen'
+        ? profiles.qwen.prepare(request('qwen -o stream-json --continue -p PROMPT-OF-THE-USER')).judge
+        : judgeOf(client)
 
 const client = (recording: string): Client => recording.split('-')[0] as Client
 
@@ -35,7 +37,9 @@ const overHooks = (recording: string): { readonly after: number; readonly verdic
   return outcome(reported(recording), report => judge.hook(report))
 }
 
-const bad = ['claude', 'codex', 'gemini'].flatMap(name => [`${name}-wrong-key`, `${name}-hangs`, `${name}-dies`]).concat('claude-dies-tool')
+const bad = ['claude', 'codex', 'gemini', 'qwen']
+  .flatMap(name => [`${name}-wrong-key`, `${name}-hangs`, `${name}-dies`])
+  .concat('claude-dies-tool')
 
 describe('the stream of a real client', () => {
   it.each([
@@ -45,6 +49,8 @@ describe('the stream of a real client', () => {
     ['codex-good-tool', 5, 'tool-call', 'the model started command_execution'],
     ['gemini-good', 4, 'model-answer', 'an answer of the model'],
     ['gemini-good-tool', 3, 'tool-call', 'the model called run_shell_command'],
+    ['qwen-good', 4, 'model-answer', 'an answer of the model'],
+    ['qwen-good-tool', 3, 'tool-call', 'the model (m) called run_shell_command'],
   ])('%s is accepted at line %i: %s', (recording, after, kind, seen) => {
     expect(overStream(recording)).toEqual({ after, verdict: { state: 'accepted', evidence: { kind, seen, confirmed: true } } })
   })
@@ -57,6 +63,8 @@ describe('the stream of a real client', () => {
     ['codex-dies', 7, /^stream disconnected before completion/],
     ['gemini-wrong-key', 3, /API key not valid/],
     ['gemini-dies', 3, '[API Error: terminated]'],
+    ['qwen-wrong-key', 3, /401 Incorrect API key/],
+    ['qwen-dies', 7, /terminated/],
   ])('%s is rejected at line %i', (recording, after, reason) => {
     const found = overStream(recording)
     expect(found).toMatchObject({ after, verdict: { state: 'rejected' } })
@@ -67,6 +75,7 @@ describe('the stream of a real client', () => {
     ['claude-hangs', 'client started'],
     ['codex-hangs', 'prompt taken'],
     ['gemini-hangs', 'prompt taken'],
+    ['qwen-hangs', 'client started'],
   ])('%s is waited for, at "%s"', (recording, step) => {
     expect(overStream(recording).verdict).toEqual({ state: 'waiting', step })
   })
@@ -143,7 +152,10 @@ describe('details of the streams', () => {
     expect(fresh('claude', message([{ type: 'text', text: 'hi' }], { role: 'user' })).state).toBe('waiting')
     expect(fresh('claude', { ...message([{ type: 'text', text: 'x' }]), error: 'rate_limit' }).state).toBe('rejected')
     expect(fresh('qwen', message([{ type: 'text', text: '[API Error: 401 Incorrect API key]' }])).state).toBe('rejected')
-    expect(fresh('qwen', message([{ type: 'text', text: 'hi' }])).state).toBe('accepted')
+    expect(fresh('qwen', message([{ type: 'text', text: 'hi [API Error: terminated]' }])), 'it may be').toEqual({
+      state: 'waiting',
+      step: 'the model is answering',
+    })
   })
 
   it('rejects a turn that ended well without an answer, as when a hook refuses the prompt', () => {
@@ -291,8 +303,11 @@ const values: readonly unknown[] = [null, true, false, 0, -1, 1e308, '', 'x', []
 describe('garbage', () => {
   const lines = bad.flatMap(name => recorded(name).map(line => [client(name), line] as const))
 
+  const linesOf = (wanted: Client): readonly string[] => lines.filter(([name]) => name === wanted).map(([, line]) => line)
+  const byClient = { claude: linesOf('claude'), codex: linesOf('codex'), gemini: linesOf('gemini'), qwen: linesOf('qwen') }
+
   /** A line as it never was. Only values that a client with a bad API does not send: it must stay no evidence. */
-  function broken(line: string, next: (below: number) => number): string {
+  function broken(line: string, own: readonly string[], next: (below: number) => number): string {
     switch (next(6)) {
       case 0:
         return line.slice(0, next(line.length + 1))
@@ -303,7 +318,7 @@ describe('garbage', () => {
         return `${line.slice(0, at)}${String.fromCharCode(next(0x250))}${line.slice(at + next(4))}`
       }
       case 3: {
-        const { line: other } = pick(next)
+        const other = own[next(own.length)]!
         return line.slice(0, next(line.length)) + other.slice(next(other.length))
       }
       case 4: {
@@ -328,9 +343,10 @@ describe('garbage', () => {
     const judges = new Map<Client, Judge>()
     for (let count = 0; count < 200_000; count++) {
       const { name, line } = pick(next)
-      const text = broken(line, next)
+      const text = broken(line, byClient[name], next)
       // Sent to each: who knows what a wrapper prints.
-      const to = next(4) === 0 ? (['claude', 'codex', 'gemini', 'qwen'] as const)[next(4)]! : name
+      // What Qwen says of an error would be a message of the model to Claude.
+      const to = next(4) === 0 && name !== 'qwen' ? (['claude', 'codex', 'gemini', 'qwen'] as const)[next(4)]! : name
       const judge = judges.get(to) ?? open(to)
       const { state } = judge.stdout(text)
       if (state === 'accepted') expect.fail(`seed ${seed}: ${to} took this for evidence: ${text}`)

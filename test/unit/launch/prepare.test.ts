@@ -190,6 +190,16 @@ describe('gemini and qwen', () => {
     expect(ask().stored).toBe(file)
   })
 
+  it('chooses the session of qwen, and knows that it answers a bare prompt once', async () => {
+    const prepared = await prepare('qwen', 'qwen hello -o stream-json', { interactive: true, hooksInstalled: false })
+    expect(prepared.stdio).toBe('stdout')
+    expect(prepared.command.slice(0, 3)).toEqual(['qwen', '--session-id', prepared.clientSessionId])
+    expect((await prepare('qwen', 'qwen -i hello -o stream-json', { interactive: true })).stdio).toBe('inherit')
+    expect((await prepare('qwen', `qwen x --resume ${id}`)).clientSessionId).toBe(id)
+    expect((await prepare('qwen', `qwen x --resume ${id} --fork-session`)).clientSessionId).toBeNull()
+    expect((await prepare('qwen', 'qwen x --continue')).command).not.toContain('--session-id')
+  })
+
   it('finds a session of qwen', async () => {
     const qwen = await profileOf('qwen')
     const home = folder('home-')

@@ -9,15 +9,23 @@ const blocks: readonly unknown[] = ['text', 'thinking', 'redacted_thinking', 'to
 /** An answer this long, in characters of partial messages, comes from a model that works; shorter ones are waited for to the end. */
 const longAnswer = 1000
 
+/** What sets a client apart that took over Claude's stream. */
+export interface Speech {
+  readonly client: string
+  /** It says what went wrong as a message of the model: a text is an answer only once the turn has ended well (Qwen). */
+  readonly errorsAreMessages: boolean
+}
+
 /** Judges `--output-format stream-json` of Claude Code and of what took it over, and their hooks. */
 export class ClaudeJudge implements Judge {
   readonly #ladder: Ladder
   readonly #session: SessionName
-  readonly #client: string
+  readonly #speech: Speech
   #partial = 0
+  #spoke = false
 
-  constructor(client: string, show: (text: string) => string, sessionId: string | null) {
-    this.#client = client
+  constructor(speech: Speech, show: (text: string) => string, sessionId: string | null) {
+    this.#speech = speech
     this.#ladder = new Ladder(show)
     this.#session = new SessionName(sessionId)
   }
@@ -27,7 +35,7 @@ export class ClaudeJudge implements Judge {
   }
 
   hook(report: HookReport): Verdict {
-    return report.client === this.#client ? judgeHook(this.#ladder, this.#session, report) : this.#ladder.verdict
+    return report.client === this.#speech.client ? judgeHook(this.#ladder, this.#session, report) : this.#ladder.verdict
   }
 
   stdout(line: string): Verdict {
@@ -54,6 +62,7 @@ export class ClaudeJudge implements Judge {
       this.#session.say(sent['session_id'])
       return this.#ladder.step('client started')
     }
+    if (sent['subtype'] === 'retry') return this.#ladder.step('no answer of the API, tries again')
     if (sent['subtype'] !== 'api_retry') return this.#ladder.verdict
     const { error_status: status, error, attempt, max_retries: most } = sent
     const what = typeof status === 'number' ? `the API said ${status}` : 'no answer of the API'
@@ -77,8 +86,12 @@ export class ClaudeJudge implements Judge {
     const of = model === null ? '' : ` (${model})`
     const tool = said.find(block => block['type'] === 'tool_use' && nameOf(block['name']) !== null)
     if (tool !== undefined) return this.#ladder.accept('tool-call', `the model${of} called ${nameOf(tool['name'])}`)
-    if (said.some(block => blocks.includes(block['type']))) return this.#ladder.accept('model-answer', `a message of the model${of}`)
-    return this.#ladder.verdict
+    if (!said.some(block => blocks.includes(block['type']))) return this.#ladder.verdict
+    if (this.#speech.errorsAreMessages) {
+      this.#spoke = true
+      return this.#ladder.step('the model is answering')
+    }
+    return this.#ladder.accept('model-answer', `a message of the model${of}`)
   }
 
   #delta(sent: Sent): Verdict {
@@ -94,9 +107,15 @@ export class ClaudeJudge implements Judge {
   #result(sent: Sent): Verdict {
     const failed = sent['is_error'] === true || textOf(sent['subtype'])?.startsWith('error') === true
     const errors: readonly unknown[] = Array.isArray(sent['errors']) ? sent['errors'] : []
-    const why = [textOf(sent['result']), ...errors.map(textOf), textOf(sent['terminal_reason'])].find(Boolean)
+    const why = [
+      textOf(sent['result']),
+      textOf(recordOf(sent['error'])?.['message']),
+      ...errors.map(textOf),
+      textOf(sent['terminal_reason']),
+    ].find(Boolean)
     if (failed) return this.#ladder.reject(why ?? textOf(sent['subtype']) ?? 'the turn failed')
     if (sent['is_error'] !== false) return this.#ladder.verdict
+    if (this.#spoke) return this.#ladder.accept('model-answer', 'an answer of the model')
     return this.#ladder.reject('it ended without an answer of the model')
   }
 }

@@ -58,7 +58,7 @@ function prepare(request: LaunchRequest): Prepared {
     command: [...start, ...added, ...args],
     stdio: streams ? 'stdout' : 'inherit',
     hooks: streams ? 'helpful' : 'needed',
-    judge: new ClaudeJudge('claude', show, clientSessionId),
+    judge: new ClaudeJudge({ client: 'claude', errorsAreMessages: false }, show, clientSessionId),
     clientSessionId,
     warnings,
   }

@@ -1,3 +1,4 @@
+import { randomUUID } from 'node:crypto'
 import { join } from 'node:path'
 import { usage } from '../../../core/fault.ts'
 import type { LaunchRequest, Prepared, Profile, Resumable, ResumeRequest } from '../evidence.ts'
@@ -8,7 +9,7 @@ import { ClaudeJudge } from './claude-stream.ts'
 import { fileBelow, homeOf } from './files.ts'
 import { sessionIdOf } from './ladder.ts'
 
-// From its documents and recorded samples, not from the running client.
+// Its stream was recorded from 0.24.4; the tests do not run it, for it needs a newer Node than Leasehold does.
 
 const program = /(?:^|\/)qwen(?:-code)?(?:@[\w.-]+)?(?:\.js)?$/
 
@@ -40,17 +41,21 @@ function prepare(request: LaunchRequest): Prepared {
   const given = new Arguments(args, options)
   if (given.has('-h', '--help', '-v', '--version')) throw usage('qwen --help starts no session that could be watched')
   if (given.has('--acp', '--experimental-acp')) throw usage('qwen --acp speaks ACP', 'lh launch … --profile acp -- qwen --acp')
-  const prints = given.has('-p', '--prompt') || !interactive
+  // A prompt without an option is answered once, in a terminal too.
+  const prints = given.has('-p', '--prompt') || !interactive || (given.others.length > 0 && !given.has('-i', '--prompt-interactive'))
   const streams = prints && given.value('-o', '--output-format') === 'stream-json'
   if (!streams && !hooksInstalled)
     throw usage('without its hooks nothing tells that Qwen works', 'qwen -p PROMPT --output-format stream-json; or lh hooks install qwen')
-  const clientSessionId = sessionIdOf(given.value('--session-id') ?? given.value('-r', '--resume'))
+  const resumes = given.has('-r', '--resume', '-c', '--continue')
+  const named = given.value('--session-id') ?? (given.has('--fork-session') ? null : given.value('-r', '--resume'))
+  const fresh = named === null && !resumes ? randomUUID() : null
+  const clientSessionId = fresh ?? sessionIdOf(named)
   const prompts = [given.value('-p', '--prompt'), given.value('-i', '--prompt-interactive')].filter(text => text !== null)
   return {
-    command: [...start, ...args],
+    command: [...start, ...(fresh === null ? [] : ['--session-id', fresh]), ...args],
     stdio: streams ? 'stdout' : 'inherit',
     hooks: streams ? 'helpful' : 'needed',
-    judge: new ClaudeJudge('qwen', redactor(env, [...given.others, ...prompts]), clientSessionId),
+    judge: new ClaudeJudge({ client: 'qwen', errorsAreMessages: true }, redactor(env, [...given.others, ...prompts]), clientSessionId),
     clientSessionId,
     warnings: [],
   }
