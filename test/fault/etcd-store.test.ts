@@ -6,8 +6,8 @@ import { Coordinator } from '../../src/coordinator.ts'
 import { isFault } from '../../src/core/fault.ts'
 import { systemClock } from '../../src/host/clock.ts'
 import type { EtcdStore } from '../../src/store/etcd/store.ts'
-import { only, pairsOf, put } from '../../src/store/etcd/messages.ts'
-import type { RangeAnswer, TxnAnswer } from '../../src/store/etcd/messages.ts'
+import { only, pairsOf } from '../../src/store/etcd/messages.ts'
+import type { RangeAnswer } from '../../src/store/etcd/messages.ts'
 import { Bench, collect } from '../support/bench.ts'
 import { acquire, ann, bob, eve, evict, holder, on, release, renew, sweep, tightPolicy } from '../support/cast.ts'
 import type { Etcd } from '../support/etcd.ts'
@@ -253,16 +253,5 @@ needsEtcd.describe('the etcd store', () => {
     await store.gateway.call('/v3/kv/compaction', { revision: String(now), physical: true })
     await store.changed(lastSeq, 20_000)
     expect(await opsOf(store)).toEqual(['acquire', 'renew', 'renew', 'renew', 'renew', 'renew', 'force-evict'])
-  })
-
-  it('refuses to write to a space whose leases were moved away, and says where to', async () => {
-    const store = open()
-    const bench = benchOf(store)
-    await bench.does(acquire(ann, a))
-    const { body } = await store.gateway.call<RangeAnswer>('/v3/kv/range', only(store.names.cfg))
-    const moved = { ...JSON.parse(pairsOf(body)[0]!.value), moved_to: 'file:///elsewhere' }
-    await store.gateway.call<TxnAnswer>('/v3/kv/txn', { success: [put(store.names.cfg, JSON.stringify(moved))] })
-    expect((await faultOf(bench.run(release(ann, on(a))))).message).toMatch(/moved to file:\/\/\/elsewhere/)
-    expect((await store.view()).warnings).toEqual(['the leases were moved to file:///elsewhere'])
   })
 })
