@@ -17,8 +17,13 @@ export function sessionStanding(session: Session, lease: Lease | null, view: Vie
 /** The session that a lease was launched with, while it has not ended. */
 export function launchedWith(lease: Lease, view: View): Session | null {
   const { sessionId } = lease.holder
-  const session = sessionId === null || lease.binding === null ? null : view.session(sessionId)
-  return session?.binding?.live === lease.binding?.live ? session : null
+  const session = sessionId === null ? null : view.session(sessionId)
+  if (session === null) return null
+  // What the agent took itself, later, is not bound to it. Where nothing can be bound, the tickets tell.
+  if (session.binding !== null) return session.binding.live === lease.binding?.live ? session : null
+  return (lease.group?.resources ?? [lease.resource]).some(key => session.relatedTickets.some(ticket => key === `ticket:${ticket}`))
+    ? session
+    : null
 }
 
 /** The claims that a session was launched with, or was handed, while it has them: one lease of each. */

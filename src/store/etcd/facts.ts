@@ -5,6 +5,7 @@ import { sessionKey } from '../../core/session.ts'
 import type { Session } from '../../core/session.ts'
 import type { Lapse, View } from '../../core/view.ts'
 import { vitality } from '../../host/process.ts'
+import { isRestorable } from '../restorable.ts'
 import type { Remaining } from './leases.ts'
 import type { Timing } from './timing.ts'
 import { emptyHead } from './values.ts'
@@ -208,7 +209,7 @@ export class Facts {
       session: sessionId => this.claim(sessionKey(sessionId)).head.slot.session,
       sessions: () => this.#sessions(),
       life: ({ witness }) => (witness === null ? 'unknown' : vitality(witness)),
-      restorable: ({ resume }) => resume !== null,
+      restorable: isRestorable,
     }
   }
 

@@ -76,7 +76,9 @@ class Draft {
     if (keys === null) throw new Error(`${operation.op} is no record of this store`)
     const entry = this.#entry(operation)
     const number = this.#need(operation)
-    if (operation.op === 'auto-evict' || operation.op === 'reclaim') for (const resource of operation.resources) this.silent.add(resource)
+    // A process that is proven dead is not waited for, however long it could have been silent.
+    const byTime = operation.op === 'auto-evict' && operation.reason !== 'holder-dead'
+    if (byTime || operation.op === 'reclaim') for (const resource of operation.resources) this.silent.add(resource)
     this.#index(operation)
     // An `allow` changes no key, and is about one.
     const named = 'resources' in operation ? operation.resources : []

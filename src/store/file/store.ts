@@ -5,14 +5,14 @@ import { Fault } from '../../core/fault.ts'
 import type { Instant, Lease } from '../../core/lease.ts'
 import type { Entry, Operation } from '../../core/operation.ts'
 import { sessionKey } from '../../core/session.ts'
-import type { Session as Role } from '../../core/session.ts'
 import type { View } from '../../core/view.ts'
 import type { Clock } from '../../host/clock.ts'
 import type { Disk } from '../../host/disk.ts'
 import { readFully, syncDirectory } from '../../host/disk.ts'
 import type { KernelLock } from '../../host/kernel-lock.ts'
-import { hostname, vitality } from '../../host/process.ts'
+import { vitality } from '../../host/process.ts'
 import { matches } from '../history.ts'
+import { isRestorable } from '../restorable.ts'
 import { refuseMoved } from '../moved.ts'
 import { FullState } from '../state.ts'
 import type { Capabilities, Commit, Decider, HistoryQuery, LiveLock, Reading, ReservationLock, Store, TransactOptions } from '../store.ts'
@@ -741,12 +741,6 @@ function binds(operation: Operation, live: LiveLock | null): boolean {
 function letGo({ live, reservation }: Decided): void {
   live?.close()
   reservation?.close()
-}
-
-/** Only the machine where it ran can tell whether a client still has the session. */
-function isRestorable({ resume, witness }: Role): boolean {
-  if (resume === null) return false
-  return resume.stored === null || (witness !== null && witness.host !== hostname()) || fs.existsSync(resume.stored)
 }
 
 const reservationLost = ({ resources }: ReservationLock): Fault =>
