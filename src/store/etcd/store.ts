@@ -11,6 +11,7 @@ import type { View } from '../../core/view.ts'
 import type { Clock } from '../../host/clock.ts'
 import type { KernelLock } from '../../host/kernel-lock.ts'
 import type { Capabilities, Commit, Decider, HistoryQuery, LiveLock, Reading, Store, TransactOptions } from '../store.ts'
+import { refuseMoved } from '../moved.ts'
 import { Effects } from './effects.ts'
 import { Facts, Missing, noWants } from './facts.ts'
 import type { Claim, Wants } from './facts.ts'
@@ -161,10 +162,8 @@ export class EtcdStore implements Store {
     const facts = await this.#read(wants)
     const engineLeases = [...facts.claims.values()].flatMap(({ beat, guard }) => [beat, guard]).filter(id => id !== null)
     facts.remaining = await this.#engine.remaining(engineLeases)
-    const moved = facts.settings?.movedTo ?? null
-    const warnings = moved === null ? [] : [`the leases were moved to ${moved}`]
     // Op_ids are looked up one by one, and only for a command.
-    return { ...facts.view(), recall: () => null, warnings, answeredBy: this.gateway.endpoint }
+    return { ...facts.view(), recall: () => null, warnings: [], answeredBy: this.gateway.endpoint }
   }
 
   async *history(query: HistoryQuery = {}): AsyncGenerator<Entry> {
@@ -193,6 +192,7 @@ export class EtcdStore implements Store {
   async #read(wants: Wants): Promise<Facts> {
     const facts = new Facts(this.#now(), this.#timing, wants)
     await fetchFacts(this.gateway, this.names, facts, this.location)
+    refuseMoved(facts.settings?.move, this.location, false)
     facts.isRead = true
     this.#learn(facts)
     return facts
@@ -289,6 +289,7 @@ export class EtcdStore implements Store {
   /** Does what was decided; or says that others were faster, or that a part is done and the rest has to be decided anew. */
   async #attempt(decided: Decided, decide: Rules, options: TransactOptions, progress: Progress): Promise<Commit | Again> {
     const { decision, facts, plan } = decided
+    if (facts.isRead) refuseMoved(facts.settings?.move, this.location, false)
     if (!decision.ok || plan === null) return this.#refusal(decided, decide, progress)
     if (facts.isRead) this.#refuseForeign(facts, decision.operations.length > 0)
     if (!writes(plan)) {
@@ -368,11 +369,7 @@ export class EtcdStore implements Store {
   #refuseForeign({ settings }: Facts, isWriting: boolean): void {
     if (settings === null) return
     const details = { outcome: 'nothing_changed' }
-    if (isWriting && settings.movedTo !== null)
-      throw new Fault('unavailable', `the leases of ${this.location} were moved to ${settings.movedTo}`, {
-        hint: `set it here too: lh config set store ${settings.movedTo}`,
-        details,
-      })
+    refuseMoved(settings.move, this.location, isWriting)
     if (isWriting && settings.minWriter > writerVersion)
       throw new Fault('unavailable', `${this.location} is used by a newer Leasehold`, { hint: 'upgrade leasehold', details })
     if (!this.#options.limitsChosen) return
@@ -414,7 +411,7 @@ export class EtcdStore implements Store {
   }
 
   #settings(): SpaceSettings {
-    return { space: randomUUID(), tokenBase: 0, minWriter: writerVersion, limits: this.#options.limits, movedTo: null }
+    return { space: randomUUID(), tokenBase: 0, minWriter: writerVersion, limits: this.#options.limits }
   }
 
   /** Makes the space. False when somebody else just did. */
