@@ -186,7 +186,13 @@ const defaultReadyMs = 60_000
 const aliveMs = 5000
 
 /** How the agent is to be started, as the options say. */
-export async function startOrder(context: Context, workspace: FileWorkspace, command: readonly string[]): Promise<StartOrder> {
+/** `session`: what its client calls a session that is to be opened again, where we speak to the client ourselves. */
+export async function startOrder(
+  context: Context,
+  workspace: FileWorkspace,
+  command: readonly string[],
+  session: string | null = null,
+): Promise<StartOrder> {
   if (command.length === 0) throw usage('which agent?', 'give its command after --, for example: -- claude')
   const named = textOption(context, 'profile')
   const text = textOption(context, 'ready')
@@ -213,7 +219,7 @@ export async function startOrder(context: Context, workspace: FileWorkspace, com
     cwd,
     terminal: interactive && prepared.stdio === 'inherit',
     stdout: context.output.json ? process.stderr : process.stdout,
-    dialogue: prepared.stdio === 'acp' ? await dialogueOf(context, cwd) : null,
+    dialogue: prepared.stdio === 'acp' ? await dialogueOf(context, cwd, session) : null,
     keep: switchOption(context, 'keep'),
     warn: text => context.output.warn(text),
   }
@@ -226,7 +232,7 @@ async function hooksOf(profile: Profile, context: Context, workspace: FileWorksp
   return hooksFor(profile.name, context.env, workspace.repository, program)
 }
 
-async function dialogueOf(context: Context, cwd: string): Promise<Dialogue> {
+async function dialogueOf(context: Context, cwd: string, session: string | null): Promise<Dialogue> {
   const prompt = textOption(context, 'prompt')
   if (prompt === undefined || prompt.trim() === '') throw usage('the profile acp needs --prompt', '--prompt "what the agent is to do"')
   const permit = switchOption(context, 'permit')
@@ -240,6 +246,7 @@ async function dialogueOf(context: Context, cwd: string): Promise<Dialogue> {
         cwd,
         env: context.env,
         prompt,
+        ...(session === null ? {} : { resume: session }),
         permit: permit ? 'allow' : 'reject',
         onText: text => void out.write(text),
         onVerdict,

@@ -159,8 +159,8 @@ function lockHere(root: string | null, env: NodeJS.ProcessEnv): Wire | null {
 
 async function explained(resource: string, view: Reading): Promise<Wire> {
   const document = explainResource(resource, view)
-  const { bound, session, lease_id: leaseId } = (document['lease'] as Wire | null) ?? {}
-  const lease = bound === true && typeof session === 'string' ? view.byLeaseId(String(leaseId)) : null
+  const { session, lease_id: leaseId } = (document['lease'] as Wire | null) ?? {}
+  const lease = typeof session === 'string' ? view.byLeaseId(String(leaseId)) : null
   return lease === null ? document : (await import('../../../service/session/explain.ts')).explainLaunched(document, lease, view)
 }
 

@@ -28,7 +28,7 @@ export const resume: Run = async context => {
   const there = await openWorkspace({ ...context, directory: session.cwd })
   const caller = await callerOf(context, workspace)
   const options = { ...context.options, ...(isProfileName(session.profile) ? { profile: session.profile } : {}) }
-  const start = await startOrder({ ...context, options, directory: session.cwd }, there, command)
+  const start = await startOrder({ ...context, options, directory: session.cwd }, there, command, session.clientSessionIds.at(-1) ?? null)
   return followed(context, there, await resumeSession(there, caller, session, start), { resumed: true })
 }
 

@@ -70,7 +70,7 @@ export const sessionChangeCommands: readonly CommandSpec[] = [
     usage: '<session> [-- <command>…]',
     arity: [1, 1],
     summary: 'open a session again whose agent has ended; its claim goes on under a new token',
-    options: [readyTimeout, keep],
+    options: [readyTimeout, keep, prompt, permit],
     details:
       'It runs what the client needs to open its session (lh session show tells), or the command after --, where the session worked, and waits for the same proof as a launch: ' +
       'until then the claim is as it was. The new token fences whatever the old process left running.',
