@@ -63,6 +63,11 @@ export class Desk {
     return { PATH: process.env['PATH'], HOME: this.home, LANG: 'C.UTF-8' }
   }
 
+  /** Where the scripted model answers. */
+  get url(): string {
+    return model!.url
+  }
+
   put(name: string, text: string): string {
     const file = path.resolve(this.workspace, name)
     fs.mkdirSync(path.dirname(file), { recursive: true })

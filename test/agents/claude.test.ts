@@ -2,8 +2,12 @@ import { randomUUID } from 'node:crypto'
 import fs from 'node:fs'
 import path from 'node:path'
 import { describe, expect, it } from 'vitest'
-import { folder, git, isRunning, signal, until } from '../support/cli.ts'
+import { launchOf } from '../../src/service/hooks/agent/launch.ts'
+import { promptFor } from '../../src/service/hooks/agent/model/script.ts'
+import { folder, git, isRunning, Repo, signal, until } from '../support/cli.ts'
+import { needsTmux, Terminal } from '../support/terminal.ts'
 import { blocked, Desk, needs, programs, useModel, versionOf, withHook, workUntilTold } from './agent.ts'
+import { enter, usedBefore } from './person.ts'
 
 const version = versionOf('@anthropic-ai/claude-code')
 
@@ -259,5 +263,40 @@ describe('the fixture', () => {
     const text = fs.readFileSync(path.join(import.meta.dirname, 'clients', 'package-lock.json'), 'utf8')
     expect(version).toMatch(/^\d+\.\d+\.\d+$/)
     expect(text).not.toContain('http')
+  })
+})
+
+const inTerminal = fs.existsSync(programs.claude) ? needsTmux : needs('claude')
+
+inTerminal.describe(`Claude Code ${version}, in a terminal`, () => {
+  useModel()
+
+  it('is blocked while another session works, says so to its person, and works on when that has ended', async () => {
+    const desk = await installed()
+    const { env } = launchOf('claude', {
+      program: programs.claude,
+      home: desk.home,
+      url: desk.url,
+      steps: [],
+      path: process.env['PATH'] ?? '',
+    })
+    fs.writeFileSync(path.join(desk.home, '.claude.json'), usedBefore(desk.workspace, String(env['ANTHROPIC_API_KEY']).slice(-20)))
+    const first = await busy(desk, 'first')
+    const person = new Repo(desk.workspace).as(null, { ...env, CI: undefined })
+    // Any command of ours that hands its terminal on.
+    const claude = `${programs.claude} --permission-mode acceptEdits --allowedTools Bash`
+    const terminal = new Terminal(person, `exec env:terminal -- ${claude}`, { columns: 160, rows: 50 })
+    await terminal.shows('accept edits on')
+    enter(terminal, promptFor([bash('echo hi > second.txt')]))
+    await terminal.shows(blocked, 'All done')
+    expect(desk.has('second.txt')).toBe(false)
+    first.go()
+    await first.session.output()
+    enter(terminal, promptFor([bash('echo hi > second.txt')]))
+    await until(() => desk.has('second.txt'), 'the second has written')
+    enter(terminal, '/exit')
+    await terminal.shows(/ended 0 /)
+    // Nobody is locked out by a session whose person has left.
+    expect(await desk.run('claude', [bash('echo hi > third.txt')])).not.toContain(blocked)
   })
 })

@@ -13,6 +13,7 @@ import { git } from '../support/cli.ts'
 import { needs, programs } from './agent.ts'
 import type { FaultyModel, Manner } from './faulty-model.ts'
 import { startFaultyModel } from './faulty-model.ts'
+import { enter, usedBefore } from './person.ts'
 
 // `lh launch` with the real agents, from npm, against a model of our own that works, has another key, hangs, or dies in its answer.
 
@@ -169,15 +170,6 @@ describe.each(['claude', 'codex', 'gemini'] as const)('lh launch with the real %
   })
 })
 
-/** Claude Code as a person meets it for the second time: nothing to choose, the folder trusted, the key known. */
-const usedBefore = (dir: string, key: string): string =>
-  JSON.stringify({
-    hasCompletedOnboarding: true,
-    theme: 'dark',
-    projects: { [dir]: { hasTrustDialogAccepted: true, hasCompletedProjectOnboarding: true, projectOnboardingSeenCount: 5 } },
-    customApiKeyResponses: { approved: [key], rejected: [] },
-  })
-
 describe('lh launch of the real Claude Code in a terminal', () => {
   const ready = fs.existsSync(programs.claude) ? needsTmux : needs('claude')
 
@@ -214,10 +206,3 @@ describe('lh launch of the real Claude Code in a terminal', () => {
 })
 
 const leave = (terminal: Terminal): void => enter(terminal, '/exit')
-
-/** Types a line as a person does: what comes with its end at once is taken for a paste. */
-function enter(terminal: Terminal, text: string): void {
-  terminal.type(text)
-  Atomics.wait(new Int32Array(new SharedArrayBuffer(4)), 0, 0, 500)
-  terminal.press('Enter')
-}
