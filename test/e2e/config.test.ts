@@ -55,7 +55,7 @@ describe('a mistake', () => {
       ['ttl: 40d\n', /config\.yaml:1: ttl: 40d is outside 1s to 30d/, ''],
       ['max_indefinite_leases_per_agent: -1\n', /"-1" is no whole number/, ''],
       ['agent:\n  id: agent:all\n', /config\.yaml:2: agent\.id cannot be set for the whole repository/, '--user'],
-      ['store: etcd://host\n', /names no etcd store/, 'file:'],
+      ['store: etcd://host\n', /names no etcd store/, 'etcd://127.0.0.1:2379'],
       ['ttl: [1\n', /config\.yaml/, ''],
       ['- ttl\n', /config\.yaml/, ''],
     ] as const) {
