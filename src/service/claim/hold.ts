@@ -200,7 +200,7 @@ export class Keeper {
 
   /** Is everything that is held still ours? Resolves to the position of the log that was looked at. */
   async look(): Promise<number> {
-    const view = await this.#request.coordinator.view()
+    const view = await this.#request.coordinator.view(this.#leases.map(({ resource }) => resource))
     for (const { resource, leaseId, token } of this.#leases) {
       const lease = view.lease(resource)
       if (this.lost !== null || lease?.token === token) continue
@@ -276,8 +276,9 @@ export class Keeper {
   async #wasGivenBack(token: number): Promise<boolean> {
     const { coordinator, granted, mayGiveBack = false } = this.#request
     if (!mayGiveBack && taken(granted).some(lease => lease.token === token)) return false
-    const view = await coordinator.view()
-    const pasts = granted.leases.filter(lease => lease.token === token).map(({ resource }) => view.past(resource))
+    const resources = granted.leases.filter(lease => lease.token === token).map(({ resource }) => resource)
+    const view = await coordinator.view(resources)
+    const pasts = resources.map(resource => view.past(resource))
     return pasts.some(past => past?.token === token && (past.endedBy === 'release' || (mayGiveBack && past.endedBy === 'transfer')))
   }
 
