@@ -2,7 +2,7 @@ import type { Command, Launch, SessionCommand, Target } from './core/command.ts'
 import type { Decision, Outcome } from './core/decision.ts'
 import { decide } from './core/decide.ts'
 import { evolve } from './core/evolve.ts'
-import { Fault } from './core/fault.ts'
+import { Fault, isFault } from './core/fault.ts'
 import type { Binding, Holder, Instant, Lease } from './core/lease.ts'
 import { emptySlot } from './core/lease.ts'
 import type { Entry } from './core/operation.ts'
@@ -538,7 +538,7 @@ function timedOut({ refusal, now, opId }: Refused, waitMs: number): Fault {
 
 /** Whoever has to ask again needs the id to ask under. */
 function withOpId(error: unknown, opId: string): unknown {
-  if (!(error instanceof Fault) || error.details?.['outcome'] === undefined) return error
+  if (!isFault(error) || error.details?.['outcome'] === undefined) return error
   return new Fault(error.code, error.message, {
     ...(error.hint === undefined ? {} : { hint: error.hint }),
     details: { ...error.details, op_id: opId },

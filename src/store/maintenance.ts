@@ -41,7 +41,8 @@ export interface Recovered {
   readonly cutBytes: number
   /** File in `quarantine/` with the bytes that were cut. */
   readonly quarantine: string | null
-  readonly index: 'rebuilt' | 'none'
+  /** `none`: there is no store yet; `kept`: nothing of it is in files. */
+  readonly index: 'rebuilt' | 'none' | 'kept'
   /** Leftover files, relative to the store. */
   readonly removed: readonly string[]
 }

@@ -1,5 +1,4 @@
 import fs from 'node:fs'
-import { usage } from '../core/fault.ts'
 import { systemClock } from '../host/clock.ts'
 import { kernelLock } from '../host/kernel-lock.ts'
 import { FileStore, statfsType } from './file/store.ts'
@@ -10,15 +9,11 @@ import type { Maintenance } from './maintenance.ts'
 import type { MoveEnd } from './move.ts'
 import type { Store } from './store.ts'
 
-/** The maintenance of a file store; loaded on use. Throws `usage` for a store that is no log in files. */
-export async function openMaintenance(store: Store): Promise<Maintenance> {
-  if (!isFileStore(store))
-    throw usage(
-      `${store.location} keeps no log in files, so there is nothing of it to look after here`,
-      'what it says of itself: lh status',
-    )
-  return (await import('./file/maintenance.ts')).maintenanceOf(store)
-}
+/** How a store is looked after; loaded on use. */
+export const openMaintenance = async (store: Store): Promise<Maintenance> =>
+  isFileStore(store)
+    ? (await import('./file/maintenance.ts')).maintenanceOf(store)
+    : (await import('./etcd/maintenance.ts')).maintenanceOf(store as EtcdStore)
 
 /** A store as one end of a move; loaded on use. */
 export const openMoveEnd = async (store: Store): Promise<MoveEnd> =>

@@ -85,12 +85,22 @@ export interface Commit {
   readonly reservation: ReservationLock | null
 }
 
+/** How one member of a cluster is. `leaderless`: it answers, and knows nobody who leads, so it can tell nothing. */
+export interface MemberHealth {
+  readonly endpoint: string
+  readonly state: 'leader' | 'member' | 'leaderless' | 'silent'
+  /** Why it is silent. */
+  readonly error: string | null
+}
+
 /** State at one moment, read without excluding anybody. */
 export interface Reading extends View {
   /** Things a person should know, such as a second clock that writes into this log. */
   readonly warnings: readonly string[]
   /** Which member of a cluster answered, where there is one. */
   readonly answeredBy?: string
+  /** Asks how each member is. */
+  readonly members?: () => Promise<readonly MemberHealth[]>
 }
 
 /** Narrows `history`. */

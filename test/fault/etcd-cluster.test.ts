@@ -1,7 +1,5 @@
 import { spawn } from 'node:child_process'
 import { mkdtempSync, readFileSync } from 'node:fs'
-import { createServer, request as ask } from 'node:http'
-import type { AddressInfo } from 'node:net'
 import path from 'node:path'
 import { afterAll, beforeAll, describe, expect, inject, it } from 'vitest'
 import { bundleWorker } from '../support/fault-processes.ts'
@@ -10,6 +8,7 @@ import { EtcdCluster, eventually } from '../support/etcd-cluster.ts'
 import type { Member } from '../support/etcd-cluster.ts'
 import { Client, contend, keep, nowMs, openEtcd, someone, thieve } from '../support/etcd-clients.ts'
 import type { Contest, Kept, KeyOperation } from '../support/etcd-clients.ts'
+import { proxyTo } from '../support/etcd-proxy.ts'
 import { needsEtcd } from '../support/etcd.ts'
 import { checkLinearizable, leaseModel } from '../support/linearizable.ts'
 import type { Verdict } from '../support/linearizable.ts'
@@ -148,7 +147,7 @@ needsEtcd.describe('a cluster of three', () => {
 
   it('without the comparison of transactions the same work goes wrong, and the checker sees it', async () => {
     const member = cluster.members[0]!
-    const stripped = await withoutCompare(member)
+    const stripped = await proxyTo(member, { passed: (route, body) => (route === '/v3/kv/txn' ? { ...body, compare: [] } : body) })
     const url = `etcd://127.0.0.1:${stripped.port}/${space()}`
     let over = false
     const contending = contend({ url, name: 'c', clients: 8, keys, seed: 3, pauseMs: 5 }, () => over)
@@ -366,33 +365,6 @@ async function moveLeader(cluster: EtcdCluster, name: string): Promise<void> {
     await cluster.call(leader, '/v3/maintenance/transfer-leadership', { targetID: target })
     return null
   })
-}
-
-/** A member behind a proxy that takes the comparisons out of every transaction: what happens when somebody forgets one. */
-async function withoutCompare({ address }: Member): Promise<{ port: number; close(): Promise<void> }> {
-  const [host, port] = address.split(':')
-  const server = createServer((from, to) => {
-    const parts: Buffer[] = []
-    from.on('data', (part: Buffer) => void parts.push(part))
-    from.once('end', () => {
-      const text = Buffer.concat(parts).toString()
-      const body = from.url === '/v3/kv/txn' ? JSON.stringify({ ...JSON.parse(text), compare: [] }) : text
-      const sent = ask({ host, port, path: from.url, method: from.method, headers: { 'content-type': 'application/json' } }, answer => {
-        to.writeHead(answer.statusCode ?? 500)
-        answer.pipe(to)
-      })
-      sent.once('error', () => to.destroy())
-      sent.end(body)
-    })
-  })
-  await new Promise<void>(resolve => server.listen(0, '127.0.0.1', resolve))
-  return {
-    port: (server.address() as AddressInfo).port,
-    close: () => {
-      server.closeAllConnections()
-      return new Promise(resolve => server.close(() => resolve()))
-    },
-  }
 }
 
 describe('the tools of these tests', () => {

@@ -43,6 +43,9 @@ export class Network {
   readonly #janitor: Janitor
   readonly #machines = new Map<string, Machine>()
 
+  /** The test's own. */
+  readonly address = `${this.#prefix}.254`
+
   constructor(janitor: Janitor) {
     this.#janitor = janitor
     this.#hub = this.#namespace('hub')
@@ -53,7 +56,7 @@ export class Network {
     const mine = `lh${this.#id}`
     ip('link', 'add', mine, 'type', 'veth', 'peer', 'name', 'test', 'netns', this.#hub)
     ip('-n', this.#hub, 'link', 'set', 'test', 'master', 'sw0', 'up')
-    ip('address', 'add', `${this.#prefix}.254/24`, 'dev', mine)
+    ip('address', 'add', `${this.address}/24`, 'dev', mine)
     ip('link', 'set', mine, 'up')
   }
 

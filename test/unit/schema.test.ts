@@ -83,6 +83,7 @@ const schemaOf: Readonly<Record<string, string | null>> = {
   verify: 'verify',
   'log compact': 'compact',
   'log export': 'operation',
+  'store move': 'store-move',
   'config list': 'config-list',
   'config get': 'config-get',
   'config set': 'config-set',

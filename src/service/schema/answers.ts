@@ -19,7 +19,7 @@ import { operation } from './log.ts'
 import { agentHooksChanged, agentHooksStatus, agentHooksTest } from './agent-hooks.ts'
 import { gateAdd, gateDecide, gateDefine, gateHistory, gateList, gateRun } from './gates.ts'
 import { hooksChanged, hooksStatus, hooksTest } from './hooks.ts'
-import { compact, demo, doctor, recover, selftest, ticketDoctor, verify } from './maintenance.ts'
+import { compact, demo, doctor, recover, selftest, storeMove, ticketDoctor, verify } from './maintenance.ts'
 import {
   ticketChanged,
   ticketImport,
@@ -100,7 +100,17 @@ const endedLease = object({
   ended_at: time,
 })
 
-const toldBy: Members = { answered_by: text('the member of the cluster that answered') }
+const toldBy: Members = {
+  answered_by: text('the member of the cluster that answered'),
+  members: list(
+    object({
+      endpoint: text(),
+      state: oneOf('leader', 'member', 'leaderless', 'silent'),
+      error: maybe(text('why it is silent')),
+    }),
+  ),
+  uncertain: list(text('what is not known for certain at this moment, and why')),
+}
 
 const status = object(
   {
@@ -229,6 +239,7 @@ export const answers: readonly (readonly [name: string, title: string, schema: S
   ['recover', 'lh recover', recover],
   ['verify', 'lh verify', verify],
   ['compact', 'lh log compact', compact],
+  ['store-move', 'lh store move', storeMove],
   ['config-list', 'lh config list', object({ ...ok, settings: list(object(setting, place)), count: count() })],
   ['config-get', 'lh config get', object({ ...ok, ...setting })],
   ['config-set', 'lh config set', object({ ...ok, key: text(), value: text(), previous: maybe(text()), file: text() })],

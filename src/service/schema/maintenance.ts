@@ -66,11 +66,24 @@ export const recover = object({
   cut_lines: count(),
   cut_bytes: count(),
   quarantine: maybe(text('file with the bytes that were cut')),
-  index: oneOf('rebuilt', 'none'),
+  index: oneOf('rebuilt', 'none', 'kept'),
   removed: list(text()),
 })
 
 export const compact = object({ ...ok, segment_bytes_before: count(), segment_bytes_after: count(), archived: list(text()) })
+
+/** `--back` says only where the leases stay, and a move that was finished later does not know any more how much it was. */
+export const storeMove = object(
+  { ...ok, from: text('as in the setting store'), to: text() },
+  {
+    records: count(),
+    leases: count('live ones'),
+    last_seq: count('later tokens are larger'),
+    resumed: always(true, 'everything had been moved; the last steps were done now'),
+    given_up: always(true),
+    file: text('the configuration that names the new store'),
+  },
+)
 
 /** A failure whose details are what the command found. */
 const failedWith = (details: Schema): Schema =>

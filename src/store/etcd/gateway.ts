@@ -54,8 +54,9 @@ export class EngineError extends Error {
   }
 }
 
-/** Is this etcd's own "no" with this code? */
-export const isEngineError = (error: unknown, code: number): error is EngineError => error instanceof EngineError && error.code === code
+/** Is this etcd's own "no" with this code? Told by its name: each lazy chunk of the executable has its own copy of the class. */
+export const isEngineError = (error: unknown, code: number): error is EngineError =>
+  error instanceof Error && error.name === 'EngineError' && (error as EngineError).code === code
 
 /** gRPC codes. */
 export const codes = { invalid: 3, notFound: 5, denied: 7, exhausted: 8, precondition: 9, outOfRange: 11, unauthenticated: 16 } as const
@@ -165,6 +166,11 @@ export class Gateway {
         reject(error)
       })
     })
+  }
+
+  /** Asks one endpoint and no other: whoever looks after a cluster wants the answer of each. */
+  async askOne<T>(endpoint: string, path: string, request: object, timeoutMs = this.#options.timeoutMs): Promise<T> {
+    return this.#attempt<T>(endpoint, path, request, timeoutMs)
   }
 
   /** A GET, of a version or a metric. */

@@ -20,6 +20,7 @@ import { Gateway } from './gateway.ts'
 import type { Access } from './gateway.ts'
 import { codes, isEngineError } from './gateway.ts'
 import { Heart } from './heart.ts'
+import { membersOf } from './health.ts'
 import { historyOf } from './history.ts'
 import { Names } from './keys.ts'
 import { RealLeases } from './leases.ts'
@@ -163,7 +164,7 @@ export class EtcdStore implements Store {
     const engineLeases = [...facts.claims.values()].flatMap(({ beat, guard }) => [beat, guard]).filter(id => id !== null)
     facts.remaining = await this.#engine.remaining(engineLeases)
     // Op_ids are looked up one by one, and only for a command.
-    return { ...facts.view(), recall: () => null, warnings: [], answeredBy: this.gateway.endpoint }
+    return { ...facts.view(), recall: () => null, warnings: [], answeredBy: this.gateway.endpoint, members: () => membersOf(this.gateway) }
   }
 
   async *history(query: HistoryQuery = {}): AsyncGenerator<Entry> {

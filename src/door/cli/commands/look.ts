@@ -1,3 +1,4 @@
+import type { Cluster } from '../cluster.ts'
 import type { Wire } from '../../../core/wire.ts'
 import { seenToWire } from '../../../service/claim/answer.ts'
 import type { Seen } from '../../../service/claim/answer.ts'
@@ -61,14 +62,16 @@ export const status: Run = async context => {
   const mine = leases.filter(isMine)
   const pending = listedPending(view)
   const sessions = await launched(view)
-  if (view.answeredBy !== undefined) context.output.note(`${workspace.store.location}, as told by ${view.answeredBy}`)
+  const cluster = await clusterOf(view)
+  if (cluster !== null) context.output.note(`${workspace.store.location}, as told by ${view.answeredBy}; ${cluster.words}`)
+  for (const doubt of cluster?.uncertain ?? []) warnings.push(doubt)
   context.output.answer(
     () => ({
       ok: true,
       agent,
       worktree_id: identity?.holder.worktreeId ?? null,
       store: workspace.store.location,
-      ...answeredBy(view),
+      ...cluster?.document,
       leases: leases.map(seenToWire),
       count: leases.length,
       mine: mine.length,
@@ -85,8 +88,10 @@ export const status: Run = async context => {
   return 0
 }
 
-/** Which member of a cluster said so. */
-const answeredBy = ({ answeredBy: member }: Reading): Wire => (member === undefined ? {} : { answered_by: member })
+/** Which member of a cluster said so, how the others are, and what that leaves open. Loaded where there is one. */
+async function clusterOf(view: Reading): Promise<Cluster | null> {
+  return view.members === undefined ? null : (await import('../cluster.ts')).clusterOf(view, await view.members())
+}
 
 /** The sessions of launched agents. Most repositories have none, and then nothing of theirs is loaded. */
 async function launched(
@@ -175,7 +180,8 @@ export const why: Run = async context => {
   const session = document['session'] as Wire | undefined
   const { colour } = context.output
   for (const warning of view.warnings) context.output.warn(warning)
-  context.output.answer({ ...document, ...answeredBy(view) }, [
+  const cluster = await clusterOf(view)
+  context.output.answer({ ...document, ...cluster?.document }, [
     `${paint(colour, 'bold', resource)} is ${paintStanding(colour, String(document['standing']))}`,
     ...(lease === null
       ? []
@@ -194,7 +200,8 @@ export const why: Run = async context => {
     ),
     `  frees     ${String(document['frees_when'])}`,
     `  next      ${String(document['next'])}`,
-    ...(view.answeredBy === undefined ? [] : [`  told by   ${view.answeredBy}`]),
+    ...(cluster === null ? [] : [`  told by   ${view.answeredBy}; ${cluster.words}`]),
+    ...(cluster?.uncertain ?? []).map(doubt => `  uncertain ${printable(doubt)}`),
   ])
   return 0
 }
