@@ -18,6 +18,16 @@ export interface Facts {
   readonly limits: View['limits']
 }
 
+/**
+ * Has the launch of a reservation been recorded already? Its launcher may be killed between the record and the end of the reservation; then
+ * the agent, which has its claim, still keeps that lock, and must not be taken for what a failed launch left behind.
+ */
+function isFulfilled({ launchId, agent }: Reservation, state: State): boolean {
+  if (agent === null) return false
+  const witness = state.slot(sessionKey(launchId)).session?.witness
+  return witness?.pid === agent.pid && witness.pidStartTicks === agent.pidStartTicks && witness.bootId === agent.bootId
+}
+
 const running: Lapse = { state: 'running' }
 const over: Lapse = { state: 'over' }
 
@@ -36,8 +46,11 @@ export function viewOf(state: State, now: Instant, facts: Facts): View {
     recall: facts.recall,
     lapse: lease => (isExpired(lease, now) ? over : running),
     boundDead: facts.boundDead,
-    reservation: facts.reservation,
-    reservations: facts.reservations,
+    reservation(resource) {
+      const found = facts.reservation(resource)
+      return found !== null && isFulfilled(found, state) ? null : found
+    },
+    reservations: () => facts.reservations().filter(each => !isFulfilled(each, state)),
     session: sessionId => state.slot(sessionKey(sessionId)).session,
     sessions: () => state.sessions(),
     life: facts.life,
