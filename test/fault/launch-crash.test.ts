@@ -2,21 +2,7 @@ import fs from 'node:fs'
 import path from 'node:path'
 import { describe, expect, it } from 'vitest'
 import { type Doc, folder, isRunning, signal, sleep, until } from '../support/cli.ts'
-import {
-  accepted,
-  ending,
-  id,
-  known,
-  launched,
-  launching,
-  locksOf,
-  person,
-  processesOf,
-  stage,
-  starts,
-  tell,
-  untell,
-} from '../support/launch.ts'
+import { accepted, ending, id, launched, launching, locksOf, person, processesOf, stage, starts, tell, untell } from '../support/launch.ts'
 import type { Stage } from '../support/launch.ts'
 import { scale } from '../support/fault.ts'
 
