@@ -67,8 +67,8 @@ export interface InspectOptions {
   readonly worktreeIds: ReadonlySet<string> | null
 }
 
-/** How the directory became another one than the store was made in. */
-export type Adoption = 'moved' | 'copied'
+/** How the store became another one than it was: its directory was moved or copied, or a backup of its cluster was restored. */
+export type Adoption = 'moved' | 'copied' | 'restored'
 
 export interface Adopted {
   /** False when the directory is the one that the store was made in. */
@@ -106,7 +106,7 @@ export interface Maintenance {
   recover(options: { readonly cut: boolean }): Promise<Recovered>
   /** Looks and changes nothing; never throws for what it finds. */
   inspect(options: InspectOptions): Promise<readonly Finding[]>
-  /** Accepts the directory as it is: `moved` keeps the leases, `copied` starts a new set without any. */
+  /** Accepts the store as it is: `moved` and `restored` keep the leases, `copied` starts a new set without any. */
   adopt(how: Adoption): Promise<Adopted>
   /** Starts a new segment now. */
   compact(): Promise<Compacted>

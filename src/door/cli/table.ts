@@ -183,6 +183,7 @@ export const everyday: readonly CommandSpec[] = [
       { name: 'fix', doc: 'mend what is safe' },
       { name: 'moved', doc: 'this store was moved here: keep its leases' },
       { name: 'copied', doc: 'this store is a copy: start a new space without leases' },
+      { name: 'restored', doc: 'a backup of etcd was restored: keep its leases, and let tokens grow beyond all that were given since' },
     ],
     load: async () => (await import('./commands/maintain.ts')).doctor,
   },

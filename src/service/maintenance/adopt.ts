@@ -2,7 +2,7 @@ import type { Adoption, Maintenance } from '../../store/maintenance.ts'
 import type { Report } from './report.ts'
 import { fine } from './report.ts'
 
-/** `lh doctor --moved | --copied`. After a copy, `clearHeld` forgets what the original was granted; it returns warnings. */
+/** `lh doctor --moved | --copied | --restored`. After a copy, `clearHeld` forgets what the original was granted; it returns warnings. */
 export async function adoptReport(
   maintenance: Maintenance,
   how: Adoption,
@@ -15,6 +15,7 @@ export async function adoptReport(
 }
 
 function sentence(changed: boolean, how: Adoption, quarantine: string | null): string {
+  if (how === 'restored') return 'the leases of the backup go on; tokens are larger from now on than any that was given before'
   if (!changed) return 'nothing to do: this is the directory that the store was made in'
   if (how === 'moved') return 'the store was moved here; its leases go on'
   return `the store is a copy: it begins a set of leases of its own, without any${quarantine === null ? '' : `; the copied log is ${quarantine}`}`

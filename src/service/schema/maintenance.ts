@@ -26,7 +26,7 @@ export const doctor = either(
     ...ok,
     ...findings,
     changed: flag(),
-    adopted: maybe(oneOf('moved', 'copied')),
+    adopted: maybe(oneOf('moved', 'copied', 'restored')),
     space: text(),
     quarantine: maybe(text('where the copied log went')),
     last_seq: count(),

@@ -1,5 +1,5 @@
-import { isFault, usage } from '../../core/fault.ts'
-import type { Finding, LimitChange, Maintenance, Severity } from '../maintenance.ts'
+import { isFault, notFound, usage } from '../../core/fault.ts'
+import type { Adopted, Finding, LimitChange, Maintenance, Severity } from '../maintenance.ts'
 import { refuseMoved } from '../moved.ts'
 import type { Reading } from '../store.ts'
 import { codes, isEngineError } from './gateway.ts'
@@ -9,6 +9,7 @@ import { only, pairsOf, put, unchanged } from './messages.ts'
 import type { RangeAnswer, TxnAnswer } from './messages.ts'
 import type { EtcdStore } from './store.ts'
 import { settingsFromValue, settingsToValue } from './values.ts'
+import type { SpaceSettings } from './values.ts'
 import { refuseVersion, versionWarning } from './version.ts'
 
 /** A database that is so full, as a part of its quota, is said to be. */
@@ -29,7 +30,8 @@ export const maintenanceOf = (store: EtcdStore): Maintenance => ({
   verify: () => Promise.reject(notInFiles(store, 'what doctor checks instead: lh doctor')),
   recover: () => Promise.resolve({ mended: [], cutLines: 0, cutBytes: 0, quarantine: null, index: 'kept', removed: [] }),
   inspect: () => inspect(store),
-  adopt: () => Promise.reject(notInFiles(store, 'a backup of etcd that was restored: see docs/etcd.md')),
+  adopt: how =>
+    how === 'restored' ? restored(store) : Promise.reject(notInFiles(store, 'after a backup was restored: lh doctor --restored')),
   compact: () => Promise.reject(notInFiles(store, 'etcd compacts itself: --auto-compaction-retention=1h')),
   setLimits: change => setLimits(store, change),
 })
@@ -254,18 +256,44 @@ function* silent(view: Reading): Generator<Finding> {
       )
 }
 
+/**
+ * How far positions jump after a backup was restored: what was written since is gone, and with it how many revisions that were. At a
+ * thousand in a second they are eleven days.
+ */
+const restoredJump = 1_000_000_000
+
+/** The revisions of a restored cluster were given before, to others: from now on they are counted from further up. */
+async function restored(store: EtcdStore): Promise<Adopted> {
+  const { space, tokenBase } = await changeSettings(store, settings => ({ ...settings, tokenBase: settings.tokenBase + restoredJump }))
+  return { changed: true, space, quarantine: null, lastSeq: tokenBase }
+}
+
 /** Changes the limits that all who use the space share. False when there is no space yet, or nothing to change. */
-async function setLimits({ gateway, names, location }: EtcdStore, change: LimitChange): Promise<boolean> {
+async function setLimits(store: EtcdStore, change: LimitChange): Promise<boolean> {
+  let isOther = false
+  await changeSettings(store, settings => {
+    const limits = { ...settings.limits, ...change }
+    isOther = JSON.stringify(limits) !== JSON.stringify(settings.limits)
+    return { ...settings, limits }
+  }).catch(error => {
+    if (!isFault(error) || error.code !== 'not_found') throw error
+  })
+  return isOther
+}
+
+/** Rewrites what holds for the space as a whole. Throws `not_found` where there is none. */
+async function changeSettings(
+  { gateway, names, location }: EtcdStore,
+  change: (settings: SpaceSettings) => SpaceSettings,
+): Promise<SpaceSettings> {
   for (;;) {
     // oxlint-disable-next-line no-await-in-loop -- read again when somebody else was faster
     const [pair] = pairsOf((await gateway.call<RangeAnswer>('/v3/kv/range', only(names.cfg))).body)
-    if (pair === undefined) return false
-    const settings = settingsFromValue(pair.value, location)
-    const limits = { ...settings.limits, ...change }
-    if (JSON.stringify(limits) === JSON.stringify(settings.limits)) return false
-    const request = { compare: [unchanged(names.cfg, pair.mod)], success: [put(names.cfg, settingsToValue({ ...settings, limits }))] }
+    if (pair === undefined) throw notFound(`nothing is in ${location} yet`)
+    const changed = change(settingsFromValue(pair.value, location))
+    const request = { compare: [unchanged(names.cfg, pair.mod)], success: [put(names.cfg, settingsToValue(changed))] }
     // oxlint-disable-next-line no-await-in-loop -- as above
     const { body } = await gateway.call<TxnAnswer>('/v3/kv/txn', request, { changes: true })
-    if (body.succeeded === true) return true
+    if (body.succeeded === true) return changed
   }
 }

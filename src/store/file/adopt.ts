@@ -1,5 +1,5 @@
 import path from 'node:path'
-import { Fault } from '../../core/fault.ts'
+import { Fault, usage } from '../../core/fault.ts'
 import { makePolicy } from '../../core/policy.ts'
 import { syncDirectory } from '../../host/disk.ts'
 import type { Adopted, Adoption, LimitChange } from '../maintenance.ts'
@@ -22,6 +22,7 @@ import type { FileStore } from './store.ts'
  */
 export async function adopt(store: FileStore, how: Adoption): Promise<Adopted> {
   const { layout, options } = store
+  if (how === 'restored') throw usage('that is for backups of etcd', 'a directory that was put back: lh doctor, then lh doctor --moved')
   if (lookAt(options.disk, layout.directory) === null || lookAt(options.disk, layout.format) === null) throw nothingToAdopt(store)
   return store.lockedOnly(`doctor --${how}`, () => {
     const format = readFormat(options.disk, layout)

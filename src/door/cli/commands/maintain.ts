@@ -26,12 +26,11 @@ function answer(context: Context, { document, exit, lines, warnings }: Report): 
 
 /** `lh doctor` */
 export const doctor: Run = async context => {
-  const [moved, copied] = [switchOption(context, 'moved'), switchOption(context, 'copied')]
-  if (moved && copied) throw usage('--moved and --copied exclude each other')
+  const [how, ...others] = (['moved', 'copied', 'restored'] as const).filter(each => switchOption(context, each))
+  if (others.length > 0) throw usage(`--${how} and --${others[0]} exclude each other`)
   const workspace = await openWorkspace(context)
   const maintenance = await openMaintenance(workspace.store)
-  if (moved || copied)
-    return answer(context, await adoptReport(maintenance, moved ? 'moved' : 'copied', () => clearHeld(workspace.repository)))
+  if (how !== undefined) return answer(context, await adoptReport(maintenance, how, () => clearHeld(workspace.repository)))
   const sweep = async (): Promise<number> => orThrow(await workspace.coordinator.sweep(workspace.system())).seqs.length
   const worktreeIds = worktreeIdsOf(workspace.repository)
   return answer(
