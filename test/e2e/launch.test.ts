@@ -1,7 +1,8 @@
+import { spawn, spawnSync } from 'node:child_process'
 import fs from 'node:fs'
-import path from 'node:path'
 import { describe, expect, it } from 'vitest'
 import { type Doc, executable, failure, git, isRunning, parse, success, until } from '../support/cli.ts'
+import type { Stage } from '../support/launch.ts'
 import {
   accepted,
   ending,
@@ -21,6 +22,7 @@ import {
   tell,
   wrote,
 } from '../support/launch.ts'
+import { requires } from '../support/skip.ts'
 import { eventsIn, fieldOf, ticketBytes } from '../support/tickets.ts'
 import { read } from '../support/work.ts'
 
@@ -432,4 +434,54 @@ describe('an agent that goes to work at once', () => {
   })
 })
 
-void path
+const hasScript = spawnSync('script', ['--version'], { stdio: 'ignore' }).status === 0
+
+requires(hasScript && process.platform === 'linux', 'needs script(1) of util-linux').describe('in a terminal', () => {
+  /** Types at a terminal in which a command runs. */
+  function terminal(all: Stage, words: string, agent: readonly string[]) {
+    const line = [process.execPath, executable, ...words.split(' '), ...agent].map(word => `'${word}'`).join(' ')
+    const child = spawn('script', ['-qefc', line, '/dev/null'], {
+      cwd: all.repo.dir,
+      env: { ...process.env, ...all.launcher.env },
+      stdio: ['pipe', 'pipe', 'inherit'],
+    })
+    let out = ''
+    child.stdout.setEncoding('utf8').on('data', (text: string) => (out += text))
+    const ended = new Promise<number | null>(resolve => child.once('close', resolve))
+    return { type: (text: string) => void child.stdin.write(text), ended, said: () => out }
+  }
+  const plain = launching.replace('--json ', '')
+
+  it('Ctrl-C ends a launch that is not accepted yet, with all that it started', async () => {
+    const all = stage()
+    const { type, ended, said } = terminal(all, plain, all.agent('family'))
+    await until(() => processesOf(all.dir).length >= 6, 'the family is there')
+    type('\x03')
+    expect([await ended, said()]).toEqual([10, expect.stringContaining('the launch was stopped by SIGINT')])
+    await expectNothingLeft(all, [])
+  })
+
+  for (const [what, words] of [
+    ['shares the terminal', plain],
+    ['does not', 'launch fix-login --role dev --ready output=^ready'],
+  ] as const) {
+    it(`Ctrl-C reaches an agent that ${what}, once`, async () => {
+      const all = stage()
+      const { type, ended } = terminal(all, words, all.agent('signals'))
+      await until(async () => (await known(all)).sessions.length === 1, 'it works')
+      type('\x03')
+      await until(() => wrote(all, 'signals').length > 0, 'it is heard')
+      process.kill(starts(all)[0]!, 'SIGTERM')
+      expect(await ended).toBe(7)
+      expect(wrote(all, 'signals')).toEqual(['INT', 'TERM'])
+    })
+  }
+
+  it('the agent reads what is typed', async () => {
+    const all = stage()
+    const { type, ended, said } = terminal(all, plain, ['--', 'sh', '-c', 'echo >&3; read line; echo "got <$line>"'])
+    await until(async () => (await known(all)).sessions.length === 1, 'it works')
+    type('hello\n')
+    expect([await ended, said()]).toEqual([0, expect.stringContaining('got <hello>')])
+  })
+})

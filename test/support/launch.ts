@@ -29,7 +29,7 @@ family) sleep 1001 & setsid sleep 1002 & setsid sh -c 'sleep 1003 & exec sleep 1
 deaf) setsid sh -c 'trap "" TERM INT HUP; while :; do sleep 1; done' & deaf ;;
 signals)
   for name in TERM INT HUP USR1 USR2; do trap "echo $name >> $AGENT_DIR/signals; [ $name = TERM ] && exit 7" $name; done
-  ready; while :; do sleep 0.05; done ;;
+  [ -z "$LEASEHOLD_READY_FD" ] || ready; echo ready; while :; do sleep 0.05; done ;;
 output) echo 'warming up'; echo 'ready to serve'; idle ;;
 run) ready; shift; "$@" > "$AGENT_DIR/run.out" 2>&1; echo $? > "$AGENT_DIR/run.code"; idle ;;
 first) shift; { "$@" > "$AGENT_DIR/run.out" 2>&1; echo $? > "$AGENT_DIR/run.code"; } & sleep 0.4; ready; wait; idle ;;
