@@ -200,7 +200,7 @@ export class Gateway {
       this.#token = null
       return this.#attempt(endpoint, path, request, timeoutMs, false)
     }
-    if (code === undefined || elsewhere.has(code)) throw new Error(message ?? `it answered ${status}`)
+    if (code === undefined || elsewhere.has(code)) throw new Error(message ?? outright(status, text))
     throw said(code, message ?? `status ${status}`, endpoint)
   }
 
@@ -282,6 +282,13 @@ export class Gateway {
       ...(keyFile === null ? {} : { key: readSecret(keyFile, 'etcd.key_file') }),
     }
   }
+}
+
+/** An answer that is not etcd's JSON; the first line of it says why, as far as anything does. */
+function outright(status: number, text: string): string {
+  const line = text.trim().split('\n', 1)[0]!.slice(0, 160)
+  const why = /CommonName/.test(line) ? 'a client certificate for its HTTP gateway must have no common name' : line
+  return `it answered ${status}${why === '' ? '' : `: ${why}`}`
 }
 
 function readSecret(file: string, key: string): Buffer {
