@@ -38,16 +38,15 @@ async function left(all: Stage): Promise<'nothing' | 'pending' | 'claimed'> {
   return 'nothing'
 }
 
-/** The agents that run, once that no longer changes. */
+/** What runs, once it is known whether anything does. */
 async function settled(all: Stage): Promise<readonly number[]> {
-  let before: readonly number[] | null = null
-  for (;;) {
+  for (let quiet = 0; quiet < 3; quiet++) {
     const now = processesOf(all.dir)
-    if (before !== null && now.join() === before.join()) return now
-    before = now
+    if (now.some(pid => starts(all).includes(pid))) return now
     // oxlint-disable-next-line no-await-in-loop -- one look after the other
     await sleep(30)
   }
+  return processesOf(all.dir)
 }
 
 /** The next launch works: at once, or, where the agent that was launched lives on with its claim, after that has ended. */
