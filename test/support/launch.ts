@@ -1,7 +1,7 @@
 import fs from 'node:fs'
 import path from 'node:path'
 import { afterEach, expect } from 'vitest'
-import { type Agent, type Doc, type Result, type Running, executable, folder, isRunning, parse, signal, until } from './cli.ts'
+import { type Agent, type Doc, type Result, type Running, folder, isRunning, parse, signal, until } from './cli.ts'
 import type { Fields } from './tickets.ts'
 import { type Shop, id, shop } from './work.ts'
 
@@ -216,4 +216,4 @@ export async function expectRetryWorks(all: Stage): Promise<void> {
   expect((await known(all)).leases).toEqual([])
 }
 
-export { executable, id }
+export { id }

@@ -59,12 +59,6 @@ export type Step =
   | { readonly request_put: { readonly key: string; readonly value: string; readonly lease?: string } }
   | { readonly request_delete_range: { readonly key: string; readonly range_end?: string } }
 
-export interface TxnRequest {
-  readonly compare?: readonly Compare[]
-  readonly success?: readonly Step[]
-  readonly failure?: readonly Step[]
-}
-
 export interface TxnAnswer {
   readonly header: Header
   readonly succeeded?: boolean
