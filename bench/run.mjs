@@ -1,6 +1,6 @@
 // @ts-check
 /**
- * `npm run bench [-- whole inprocess contend history replay tickets worktrees] [--quick]`: measures the build in `dist` beside what it is compared with, in one
+ * `npm run bench [-- whole inprocess contend history replay tickets worktrees launch] [--quick]`: measures the build in `dist` beside what it is compared with, in one
  * run, and prints ratios with their targets. Times of one machine mean little, ratios of one run much.
  */
 import { execFileSync } from 'node:child_process'
@@ -21,6 +21,8 @@ const sections = {
     load: async () => (await import('./tickets.mjs')).tickets,
   },
   'git-hooks': { title: 'Git hooks', load: async () => (await import('./git-hooks.mjs')).gitHooks },
+  launch: { title: 'Launches', load: async () => (await import('./launch.mjs')).launches },
+  etcd: { title: 'Three nodes of etcd, and what else one could use', load: async () => (await import('./etcd.mjs')).etcd },
   worktrees: { title: 'Fifty worktrees', load: async () => (await import('./worktrees.mjs')).worktrees },
 }
 

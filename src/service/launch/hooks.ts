@@ -2,7 +2,6 @@ import { homedir } from 'node:os'
 import type { Repository } from '../../host/git.ts'
 import type { Program } from '../hooks/agent/client.ts'
 import { isAgentName } from '../hooks/agent/names.ts'
-import { agentStatus } from '../hooks/agent/service.ts'
 
 /** What a launch needs to know of the hooks of its agent. */
 export interface HooksHere {
@@ -13,8 +12,14 @@ export interface HooksHere {
 }
 
 /** Are our hooks there for the client of this profile? Nothing is started. */
-export function hooksFor(profile: string, env: NodeJS.ProcessEnv, { root, commonDir }: Repository, program: Program): HooksHere {
+export async function hooksFor(
+  profile: string,
+  env: NodeJS.ProcessEnv,
+  { root, commonDir }: Repository,
+  program: Program,
+): Promise<HooksHere> {
   if (!isAgentName(profile)) return { hooksInstalled: false, program }
+  const { agentStatus } = await import('../hooks/agent/service.ts')
   const around = { env, home: env['HOME'] || homedir(), root: root ?? '/', commonDir, program, failClosed: false, plugin: null }
   return { hooksInstalled: agentStatus(profile, around).fires === true, program }
 }
