@@ -544,6 +544,15 @@ describe('files', () => {
   })
 })
 
+describe('the schema of a move', () => {
+  it('store move, last of all', () => {
+    const to = `file://${path.join(folder, 'moved')}`
+    expect(lh(['store', 'move', '--to', to]).document['ok']).toBe(true)
+    expect(lh(['store', 'move', '--to', 'file:']).document['ok']).toBe(true)
+    expect(lh(['store', 'move', '--back']).status).toBe(2)
+  })
+})
+
 describe('the schemas are strict', () => {
   it('refuses a member that is not documented, wherever it is', () => {
     for (const [name, documents] of seen) {
