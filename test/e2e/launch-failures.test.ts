@@ -321,7 +321,7 @@ describe('the launcher is killed', () => {
     expect((await all.b.refused('policy', 'session end fix-login')).hint).toBe(`to stop the launch: kill ${running.pid}`)
     running.kill('SIGKILL')
     await running.exited
-    expect(await all.b.ok(`session end ${id}`)).toMatchObject({ resource: `ticket:${id}`, ended: true })
+    expect(await all.b.ok(`session end ${id}`)).toMatchObject({ session: null, released: [`ticket:${id}`] })
     expect(processesOf(all.dir)).toEqual([])
     await all.b.acquire('fix-login')
   })
