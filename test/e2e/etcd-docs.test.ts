@@ -3,14 +3,18 @@ import { mkdirSync, readFileSync, writeFileSync } from 'node:fs'
 import path from 'node:path'
 import { expect } from 'vitest'
 import { executable, folder } from '../support/cli.ts'
-import { freePort, needsEtcd } from '../support/etcd.ts'
+import { freePort, isEtcdInstalled, isInstalled } from '../support/etcd.ts'
 import { Janitor } from '../support/janitor.ts'
+import { requires } from '../support/skip.ts'
 
 // docs/etcd.md is run as it stands: the blocks that are marked `run`, in their order, in one shell. Only the ports are others.
 
 const document = readFileSync(path.join(import.meta.dirname, '../../docs/etcd.md'), 'utf8')
 
-needsEtcd.it(
+requires(
+  isEtcdInstalled && isInstalled('etcdctl', 'version') && isInstalled('openssl', 'version'),
+  'needs etcd, etcdctl and openssl on PATH (Debian: etcd-server etcd-client openssl)',
+).it(
   'docs/etcd.md: three nodes with TLS and a small role, a move, a backup, and a restore after which tokens grow',
   async () => {
     const place = folder('etcd-docs-')

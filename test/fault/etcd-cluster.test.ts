@@ -9,7 +9,7 @@ import type { Member } from '../support/etcd-cluster.ts'
 import { Client, contend, keep, nowMs, openEtcd, someone, thieve } from '../support/etcd-clients.ts'
 import type { Contest, Kept, KeyOperation } from '../support/etcd-clients.ts'
 import { proxyTo } from '../support/etcd-proxy.ts'
-import { needsEtcd } from '../support/etcd.ts'
+import { isEtcdInstalled, needsEtcd } from '../support/etcd.ts'
 import { checkLinearizable, leaseModel } from '../support/linearizable.ts'
 import type { Verdict } from '../support/linearizable.ts'
 import { canMakeNetworks } from '../support/network.ts'
@@ -241,7 +241,10 @@ needsEtcd.describe('a cluster of three', () => {
   }, 180_000)
 })
 
-const needsNetworks = requires(canMakeNetworks(), 'needs root, and a kernel with network namespaces, veth and bridges')
+const needsNetworks = requires(
+  isEtcdInstalled && canMakeNetworks(),
+  'needs etcd on PATH, root, and a kernel with network namespaces, veth and bridges',
+)
 
 needsNetworks.describe('a cluster on three machines', () => {
   let cluster: EtcdCluster

@@ -13,17 +13,20 @@ import { parsePlace } from '../../src/store/etcd/url.ts'
 import { tightPolicy } from './cast.ts'
 import { requires } from './skip.ts'
 
-function isInstalled(): boolean {
+/** Does this program run here? `etcdctl` and `openssl` say their version too, each in its own way. */
+export function isInstalled(program: string, ...version: readonly string[]): boolean {
   try {
-    execFileSync('etcd', ['--version'], { stdio: 'ignore' })
+    execFileSync(program, version, { stdio: 'ignore' })
     return true
   } catch {
     return false
   }
 }
 
+export const isEtcdInstalled = isInstalled('etcd', '--version')
+
 /** Tests with a real etcd: `needsEtcd.describe(…)`. */
-export const needsEtcd = requires(isInstalled(), 'needs etcd on PATH (Debian: etcd-server)')
+export const needsEtcd = requires(isEtcdInstalled, 'needs etcd on PATH (Debian: etcd-server)')
 
 /** A real etcd of one member on loopback, with an empty data directory. */
 export interface Etcd {
