@@ -204,6 +204,7 @@ export class Keeper {
     for (const { resource, leaseId, token } of this.#leases) {
       const lease = view.lease(resource)
       if (this.lost !== null || lease?.token === token) continue
+      if (lease === null && token > view.lastSeq) throw notTheLog()
       // oxlint-disable-next-line no-await-in-loop -- hardly ever more than one
       if (await this.#wasGivenBack(token)) {
         this.#leases = this.#leases.filter(other => other.token !== token)
@@ -254,6 +255,7 @@ export class Keeper {
         // oxlint-disable-next-line no-await-in-loop -- hardly ever more than one
         const answer = await coordinator.renew({ holder: caller.holder }, { target: { resource }, presented: { leaseId, token } })
         if (answer.ok) continue
+        if (answer.refusal.kind === 'store-reset') throw notTheLog()
         // oxlint-disable-next-line no-await-in-loop -- as above
         if (!(await this.#wasGivenBack(token))) return this.#lose(answer)
         this.#leases = this.#leases.filter(lease => lease.token !== token)
@@ -308,6 +310,9 @@ export class Keeper {
     this.#kill = setTimeout(() => child.kill('SIGKILL'), killAfterMs)
   }
 }
+
+/** A log that ends before a token of ours never granted it, so it cannot say that it was lost: the repository was moved, or is not mounted. */
+const notTheLog = (): Fault => new Fault('unavailable', 'its log is not where it was')
 
 const forwarded = ['SIGINT', 'SIGTERM', 'SIGHUP', 'SIGUSR1', 'SIGUSR2'] as const
 
