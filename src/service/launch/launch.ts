@@ -137,8 +137,26 @@ export async function endOrphan({ launchId, agent }: Pick<Reservation, 'launchId
   })
 }
 
-/** Ends the agent of a session and what it started, as far as it runs on this machine. */
-export const endSessionProcesses = ({ sessionId, witness }: Session): Promise<void> => endOrphan({ launchId: sessionId, agent: witness })
+/**
+ * Ends the agent of a session and what it started, as far as it can be reached from here. False when it lives on all the same, as in another
+ * container: to free its ticket then would make two agents for one.
+ */
+export async function endSessionProcesses({ coordinator }: Workspace, session: Session): Promise<boolean> {
+  const { sessionId, witness } = session
+  await endOrphan({ launchId: sessionId, agent: witness })
+  for (const deadline = performance.now() + recordingMs; performance.now() < deadline;) {
+    // oxlint-disable-next-line no-await-in-loop -- polling
+    const view = await coordinator.view()
+    const now = view.session(sessionId)
+    if (now?.state !== 'live' || view.life(now) !== 'alive' || witness === null || vitality(witness) === 'dead') return true
+    // oxlint-disable-next-line no-await-in-loop -- as above
+    await new Promise(resolve => void setTimeout(resolve, 50))
+  }
+  return false
+}
+
+/** How long a supervisor may take to record that its agent has ended, milliseconds. */
+const recordingMs = 3000
 
 /** What is known once the agent works. */
 interface Started {

@@ -59,7 +59,11 @@ export const end: Run = async context => {
   const own = agentId === session.agentId || agentId === session.launchedBy
   if (!own && reason === undefined)
     throw policy(`session ${name} was launched by ${session.launchedBy}, not by you`, `say why: lh session end ${name} --reason "…"`)
-  await endSessionProcesses(session)
+  if (!(await endSessionProcesses(workspace, session)))
+    throw policy(
+      `the agent of session ${name} lives, and cannot be ended from here; nothing was changed`,
+      'end the session where its agent runs, or take its claim away, and its supervisor ends it: lh claim evict <ticket> --reason "…"',
+    )
   const ending = { sessionId, reason: reason ?? 'ended by its owner', force: !own, staleOnly: false }
   const answer = await workspace.coordinator.session(caller, asked => ({ ...asked, type: 'end-session', ...ending }))
   // Its own supervisor may have recorded the end meanwhile: then there is nothing left to end.
