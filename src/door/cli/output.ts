@@ -27,7 +27,8 @@ export function writeText(fd: number, text: string): void {
       done += fs.writeSync(fd, bytes, done)
     } catch (error) {
       const { code } = error as NodeJS.ErrnoException
-      if (code === 'EPIPE') return
+      // A full disk below standard error must not end what only wants to warn of it.
+      if (code === 'EPIPE' || (fd === 2 && code !== 'EAGAIN')) return
       if (code !== 'EAGAIN') throw error
       Atomics.wait(new Int32Array(new SharedArrayBuffer(4)), 0, 0, 5)
     }
