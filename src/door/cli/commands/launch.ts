@@ -33,6 +33,8 @@ export const launchCommand: Run = async context => {
   const without = switchOption(context, 'no-ticket')
   if (spelling === undefined && !without) throw usage('which ticket?', 'lh launch <ticket> --role <role> -- <command>…, or --no-ticket')
   if (spelling !== undefined && without) throw usage('--no-ticket and a ticket exclude each other', 'leave one of them out')
+  if (without && switchOption(context, 'worktree'))
+    throw usage('--worktree is the worktree of a ticket', 'leave out --worktree or --no-ticket')
   roleOf(context)
   const here = await openWorkspace(context)
   const caller = await callerOf(context, here)
@@ -65,18 +67,12 @@ export async function launchOf(
 
 /** Tells of the acceptance, stays until the agent ends, and passes its exit code on. */
 export async function followed(context: Context, workspace: FileWorkspace, launched: Launched, more: Wire = {}): Promise<number> {
-  const { granted, session, pid } = launched
+  const { granted, session } = launched
   noteHeld(workspace, granted.leases)
-  const [lease] = granted.leases
-  if (context.output.json) {
-    const view = await workspace.coordinator.view()
-    const shown = seenSessionToWire(seeSession(view.session(session.sessionId) ?? session, view), view)
-    context.output.answer(
-      { ok: true, lease: lease === undefined ? null : shownLease(lease, granted.now, false), session: shown, pid, ...more },
-      [],
-    )
-  }
-  if (!context.output.json && !launched.terminal) context.output.note(startedInWords(session, lease, pid))
+  // Whatever becomes of our words (a full disk), the agent works and is not left alone.
+  await tellStarted(context, workspace, launched, more).catch((error: Error) =>
+    context.output.warn(`that session ${session.name} is live could not be told: ${error.message}`),
+  )
   const ended = await launched.supervise()
   noteEnded(workspace, ended.restorable ? [] : granted.leases)
   if (ended.lost !== null) {
@@ -86,6 +82,16 @@ export async function followed(context: Context, workspace: FileWorkspace, launc
   }
   if (ended.restorable) context.output.note(`its claim is kept: lh session resume ${session.name}, or lh session end ${session.name}`)
   return ended.exitCode
+}
+
+async function tellStarted({ output }: Context, { coordinator }: FileWorkspace, launched: Launched, more: Wire): Promise<void> {
+  const { granted, session, pid } = launched
+  const [lease] = granted.leases
+  if (output.json) {
+    const view = await coordinator.view()
+    const shown = seenSessionToWire(seeSession(view.session(session.sessionId) ?? session, view), view)
+    output.answer({ ok: true, lease: lease === undefined ? null : shownLease(lease, granted.now, false), session: shown, pid, ...more }, [])
+  } else if (!launched.terminal) output.note(startedInWords(session, lease, pid))
 }
 
 function startedInWords({ name, evidence, agentId }: Session, lease: Lease | undefined, pid: number): string {
@@ -199,6 +205,9 @@ export async function startOrder(
   if (named !== undefined && !isProfileName(named))
     throw usage(`there is no profile ${printable(named)}`, `there are ${profileNames.join(', ')}`)
   const profile = await profileOf(named ?? (text === undefined ? guessProfile(command) : 'command'))
+  for (const name of profile.name === 'acp' ? [] : (['prompt', 'permit'] as const))
+    if (context.options[name] !== undefined)
+      throw usage(`--${name} is for the profile acp, and this is ${profile.name}`, "give the prompt to the agent's own command, after --")
   const ready = text === undefined ? null : parseReady(text)
   const timeout = textOption(context, 'ready-timeout')
   const readyTimeoutMs = timeout === undefined ? defaultReadyMs : parseDuration(timeout, '--ready-timeout')
