@@ -45,6 +45,8 @@ async function begin(context: Context): Promise<number> {
   if (spelling === undefined) throw usage('which ticket?', 'lh work <ticket>, or in its worktree: lh work --finish')
   for (const name of ['no-ff', 'message', 'keep'] as const)
     if (context.options[name] !== undefined) throw usage(`--${name} is for --finish`, 'lh work --finish')
+  const launches = textOption(context, 'profile') !== undefined || textOption(context, 'ready') !== undefined
+  refuseMeaningless(context, launches)
   const [ttlSecs, waitMs] = [ttlOption(context), waitOption(context)]
   const here = await openWorkspace(context)
   const id = await new Desk(here).catalogue.resolve(spelling)
@@ -55,8 +57,7 @@ async function begin(context: Context): Promise<number> {
   const [root, made] = [place.path, !place.already]
   const there = await openWorkspace(at(context, root))
   const asked = await asking(context, there)
-  if (textOption(context, 'profile') !== undefined || textOption(context, 'ready') !== undefined)
-    return launchThere(context, there, asked, id, root)
+  if (launches) return launchThere(context, there, asked, id, root)
   const started = await startTicket(asked, id, {
     ...(ttlSecs === undefined ? {} : { ttlSecs }),
     ...(waitMs === undefined ? {} : { waitMs }),
@@ -74,6 +75,18 @@ async function begin(context: Context): Promise<number> {
   return 0
 }
 
+/** Throws `usage` for options that would change nothing. */
+function refuseMeaningless(context: Context, launches: boolean): void {
+  if (launches && context.options['op-id'] !== undefined)
+    throw usage(
+      'a launch cannot be repeated by its id',
+      'leave --op-id out: a second launch of the ticket is refused while the first one lives',
+    )
+  for (const name of launches ? [] : (['role', 'ready-timeout', 'peer', 'name', 'prompt', 'permit'] as const))
+    if (context.options[name] !== undefined)
+      throw usage(`--${name} is for an agent that is launched`, 'say how: --profile claude, or --ready fd for a program of your own')
+}
+
 /** With a profile, or a way to tell that it is ready, the command is launched: the ticket is claimed and started once its agent works. */
 async function launchThere(
   context: Context,
@@ -82,6 +95,7 @@ async function launchThere(
   id: string,
   root: string,
 ): Promise<number> {
+  const { output } = context
   if (context.rest.length === 0) throw usage('--profile and --ready are for a command', `lh work ${id} --profile claude -- claude`)
   const { followed, launchOf } = await import('./launch.ts')
   const key = keyOf(id)
@@ -93,8 +107,13 @@ async function launchThere(
     branch: readWorktree(workspace.repository).purpose?.branch ?? null,
   })
   const { holder } = launched.granted.leases[0]!
-  const started = await startTicket({ desk, caller: { ...caller, holder }, flags: {}, env }, id, {})
-  return followed(context, workspace, launched, { ticket: ticketToWire(started.ticket), path: root })
+  // The agent works, and its claim wants to be kept whatever becomes of the ticket's file.
+  const started = await startTicket({ desk, caller: { ...caller, holder }, flags: {}, env }, id, {}).catch((error: Error) => {
+    output.warn(`${id} could not be marked as in progress: ${error.message}; when that is mended: lh ticket start ${id}`)
+    return null
+  })
+  const ticket = started?.ticket ?? (await desk.catalogue.read(id).catch(() => null))?.ticket
+  return followed(context, workspace, launched, { ...(ticket === undefined ? {} : { ticket: ticketToWire(ticket) }), path: root })
 }
 
 /** As `exec` does: renewed while the command runs. The claim was there before it, and goes on after it. */
