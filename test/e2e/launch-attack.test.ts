@@ -2,7 +2,7 @@ import { execFileSync } from 'node:child_process'
 import fs from 'node:fs'
 import { describe, expect, it } from 'vitest'
 import { failure, isRunning, sleep, until } from '../support/cli.ts'
-import { ending, id, known, launched, launching, person, stage } from '../support/launch.ts'
+import { ending, expectNothingLeft, id, known, launched, launching, person, stage } from '../support/launch.ts'
 import { requires } from '../support/skip.ts'
 
 // What is done to launches that nobody meant to do.
@@ -58,6 +58,15 @@ describe('the agent goes on, and keeps its claim', () => {
     expect(await ending(all, running)).toMatchObject({ code: 0 })
     expect(await known(all)).toEqual({ leases: [], sessions: [], pending: [] })
   })
+})
+
+it('an expression that would take for ever is no reason to wait for ever', async () => {
+  const all = stage()
+  const before = all.repo.story()
+  const line = 'echo aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaab; sleep 1000'
+  const words = `--json launch ${id} --role dev --ready output=^(a+)+$ --ready-timeout 2s -- sh -c`
+  expect(failure({ ...(await all.launcher.run(words, line)), stderr: '' }, 'launch_failed').message).toContain('it did not show within 2 s')
+  await expectNothingLeft(all, before)
 })
 
 describe('options that would change nothing are refused', () => {

@@ -6,6 +6,28 @@ import { judgeHook, Ladder, SessionName } from './ladder.ts'
 /** Of a longer line only the beginning is looked at: an expression may need time that grows with the square of it, or worse. */
 const longestLine = 4096
 
+/** How long an expression may take for one line, milliseconds: `^(a+)+$` takes minutes for forty letters, and no time limit would count. */
+const longestLookMs = 200
+
+let look: ((regex: RegExp, line: string) => unknown) | undefined
+
+/** A place of its own is the only one where an expression can be stopped. */
+function looker(): (regex: RegExp, line: string) => unknown {
+  const { createContext, Script } = process.getBuiltinModule('node:vm')
+  const [place, script] = [createContext({}), new Script('regex.test(line)')]
+  return (regex, line) => script.runInContext(Object.assign(place, { regex, line }), { timeout: longestLookMs })
+}
+
+/** Does it match? One that takes too long does not. */
+function matches(regex: RegExp, line: string): boolean {
+  look ??= looker()
+  try {
+    return look(regex, line) === true
+  } catch {
+    return false
+  }
+}
+
 /** Judges `--ready output=…` and `--ready hook`. What `fd`, `http` and `alive` wait for, the launcher sees. */
 class CommandJudge implements Judge {
   readonly #ladder: Ladder
@@ -27,7 +49,7 @@ class CommandJudge implements Judge {
     const { regex } = this.#ready as { readonly regex: RegExp }
     // With the flag `g` it would go on where it last ended.
     regex.lastIndex = 0
-    return regex.test(line.slice(0, longestLine))
+    return matches(regex, line.slice(0, longestLine))
       ? this.#ladder.accept('output', `a line that matches /${regex.source}/`)
       : this.#ladder.verdict
   }
