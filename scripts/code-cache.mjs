@@ -160,6 +160,9 @@ async function everydayCommands() {
   await run('worktree list')
   await run('work nothing-like-it --json --agent agent:one', 4)
   await run('status')
+  // Before its command: what follows `--` would be the agent's.
+  const launched = ['launch', 'part-16', '--role', 'dev', '--ready', 'fd', '--json', '--agent', 'agent:one', '--repo', repository]
+  await execute([...launched, '--', '/bin/sh', '-c', 'echo >&3'], 0)
 }
 
 async function everydayHooks() {

@@ -4,8 +4,8 @@ import { openStore } from '../../store/open.ts'
 import { version } from '../../version.ts'
 import type { Context, Output } from './command.ts'
 import { fail, makeOutput, writeText } from './output.ts'
-import { checkArity, findCommand, namesCommand, parseCommandLine } from './parse.ts'
-import { everyCommand, everyday } from './table.ts'
+import { checkArity, findCommand, parseCommandLine } from './parse.ts'
+import { everyCommand, tableFor } from './table.ts'
 
 /** Runs one command line and resolves to the exit code. */
 async function main(argv: readonly string[], env: NodeJS.ProcessEnv): Promise<number> {
@@ -18,7 +18,7 @@ async function main(argv: readonly string[], env: NodeJS.ProcessEnv): Promise<nu
       writeText(1, json ? `${JSON.stringify({ ok: true, version })}\n` : `${version}\n`)
       return 0
     }
-    const parsed = parseCommandLine(argv, namesCommand(argv, everyday) ? everyday : await everyCommand())
+    const parsed = parseCommandLine(argv, await tableFor(argv))
     checkArity(parsed)
     const run = await parsed.spec.load()
     const { repo } = parsed.options

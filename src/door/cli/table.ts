@@ -1,5 +1,6 @@
 import type { CommandSpec } from './command.ts'
 import * as claim from './commands/claim.ts'
+import { namesCommand } from './parse.ts'
 import { lease, opId, reason, token, ttl, wait } from './tables/options.ts'
 
 // Every command as data. What agents run all day is loaded with this table; the tables of tickets and gates, and the code of everything
@@ -290,42 +291,33 @@ export const everyday: readonly CommandSpec[] = [
   },
 ]
 
+/** The tables that are loaded on use, by the first word of their commands; in the order of `lh --help`. */
+const tables: Readonly<Record<string, () => Promise<readonly CommandSpec[]>>> = {
+  ticket: async () => (await import('./tables/ticket.ts')).ticketCommands,
+  work: async () => (await import('./tables/work.ts')).workCommands,
+  launch: async () => (await import('./tables/launch.ts')).launchCommands,
+  session: async () => {
+    const [{ sessionCommands }, { sessionChangeCommands }] = [await import('./tables/session.ts'), await import('./tables/launch.ts')]
+    return [...sessionCommands, ...sessionChangeCommands]
+  },
+  worktree: async () => (await import('./tables/worktree.ts')).worktreeCommands,
+  gate: async () => (await import('./tables/gate.ts')).gateCommands,
+  hooks: async () => (await import('./tables/hooks.ts')).hookCommands,
+  'session-lock': async () => (await import('./tables/session-lock.ts')).sessionLockCommands,
+  store: async () => (await import('./tables/store.ts')).storeCommands,
+}
+
 /** All commands, in the order of `lh --help`. */
 export async function everyCommand(): Promise<readonly CommandSpec[]> {
-  const [
-    { ticketCommands },
-    { gateCommands },
-    { workCommands },
-    { launchCommands, sessionChangeCommands },
-    { sessionCommands },
-    { worktreeCommands },
-    { hookCommands },
-    { sessionLockCommands },
-    { storeCommands },
-  ] = await Promise.all([
-    import('./tables/ticket.ts'),
-    import('./tables/gate.ts'),
-    import('./tables/work.ts'),
-    import('./tables/launch.ts'),
-    import('./tables/session.ts'),
-    import('./tables/worktree.ts'),
-    import('./tables/hooks.ts'),
-    import('./tables/session-lock.ts'),
-    import('./tables/store.ts'),
-  ])
+  const others = await Promise.all(Object.values(tables).map(load => load()))
   const exec = everyday.findIndex(({ path }) => path === 'exec')
-  return [
-    ...everyday.slice(0, exec + 1),
-    ...ticketCommands,
-    ...workCommands,
-    ...launchCommands,
-    ...sessionCommands,
-    ...sessionChangeCommands,
-    ...worktreeCommands,
-    ...gateCommands,
-    ...hookCommands,
-    ...sessionLockCommands,
-    ...storeCommands,
-    ...everyday.slice(exec + 1),
-  ]
+  return [...everyday.slice(0, exec + 1), ...others.flat(), ...everyday.slice(exec + 1)]
+}
+
+/** The smallest table that has the command which these words name; all of it for a mistake, to see what may be meant. */
+export async function tableFor(argv: readonly string[]): Promise<readonly CommandSpec[]> {
+  if (namesCommand(argv, everyday)) return everyday
+  const word = argv.find(argument => Object.hasOwn(tables, argument))
+  const table = word === undefined ? [] : await tables[word]!()
+  return namesCommand(argv, table) ? table : everyCommand()
 }

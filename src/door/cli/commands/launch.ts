@@ -1,4 +1,4 @@
-import { realpathSync } from 'node:fs'
+import { fstatSync, realpathSync } from 'node:fs'
 import { dirname, join } from 'node:path'
 import type { Wire } from '../../../core/wire.ts'
 import { policy, usage } from '../../../core/fault.ts'
@@ -18,7 +18,6 @@ import { guessProfile, profileOf } from '../../../service/launch/profiles/by-nam
 import { parseReady } from '../../../service/launch/ready.ts'
 import { seeSession, seenSessionToWire } from '../../../service/session/report.ts'
 import { Desk, keyOf } from '../../../service/ticket/desk.ts'
-import { addWorktree } from '../../../service/worktree/add.ts'
 import type { Context, Run } from '../command.ts'
 import { switchOption, textOption } from '../command.ts'
 import type { FileWorkspace } from '../open.ts'
@@ -116,6 +115,7 @@ async function placeOf(context: Context, here: FileWorkspace, spelling: string) 
   const ticket = key.slice('ticket:'.length)
   if (!switchOption(context, 'worktree')) return { workspace: here, ticket, resources: inOrder(asked.resources, key), branch: asked.branch }
   const { holder } = await callerOf(context, here)
+  const { addWorktree } = await import('../../../service/worktree/add.ts')
   const added = await addWorktree(desk, holder, { name: ticket, directory: context.directory, env: context.env })
   for (const warning of added.warnings) context.output.warn(warning)
   const workspace = await openWorkspace({ ...context, directory: added.path })
@@ -213,7 +213,7 @@ export async function startOrder(
   const readyTimeoutMs = timeout === undefined ? defaultReadyMs : parseDuration(timeout, '--ready-timeout')
   if (readyTimeoutMs <= 0) throw usage('--ready-timeout must be longer than nothing')
   const cwd = workspace.repository.root ?? context.directory
-  const interactive = process.stdin.isTTY && process.stdout.isTTY && !context.output.json
+  const interactive = !context.output.json && isTerminal()
   const prepared = profile.prepare({ command, env: context.env, cwd, interactive, ready, ...(await hooksOf(profile, context, workspace)) })
   for (const warning of prepared.warnings) context.output.warn(warning)
   // A command that says nothing of itself is believed when it does not end at once; that is shown as what it is.
@@ -231,6 +231,17 @@ export async function startOrder(
     dialogue: prepared.stdio === 'acp' ? await dialogueOf(context, cwd, session) : null,
     keep: switchOption(context, 'keep'),
     warn: text => context.output.warn(text),
+  }
+}
+
+/** Would an agent that is started now have a terminal? Asking Node itself loads its streams, which most launches do not need yet. */
+const isTerminal = (): boolean => [0, 1].every(fd => isCharacterDevice(fd)) && process.stdin.isTTY && process.stdout.isTTY
+
+function isCharacterDevice(fd: number): boolean {
+  try {
+    return fstatSync(fd).isCharacterDevice()
+  } catch {
+    return false
   }
 }
 
