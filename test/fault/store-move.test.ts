@@ -3,6 +3,7 @@ import path from 'node:path'
 import { afterAll, beforeAll, describe, expect, it } from 'vitest'
 import { folder, repository } from '../support/cli.ts'
 import type { Agent, Doc, Repo } from '../support/cli.ts'
+import { proxyTo } from '../support/etcd-proxy.ts'
 import { needsEtcd, startEtcd } from '../support/etcd.ts'
 import type { Etcd } from '../support/etcd.ts'
 
@@ -114,6 +115,36 @@ needsEtcd.describe('moving the leases', () => {
       'LEASEHOLD_STORE',
     )
   })
+
+  it('what is claimed while it runs is moved too, or refused: nothing that was acknowledged is lost', async () => {
+    const { repo, ann } = await withHistory()
+    let delayMs = 200
+    const slow = await proxyTo(etcd, { delayMs: () => delayMs })
+    const there = `etcd://127.0.0.1:${slow.port}/slow/${process.pid}`
+    const acknowledged: Doc[] = []
+    const refusals = new Set<string>()
+    const late = Array.from({ length: 4 }, async (_, number) => {
+      const agent = repo.as(`agent:late-${number}`, { LEASEHOLD_STORE: 'file:' })
+      for (let turn = 0; ; turn++) {
+        const { code, stdout } = await agent.run(`--json claim acquire late-${number}-${turn} --ttl 1h`)
+        const answer = JSON.parse(stdout)
+        if (code === 0) acknowledged.push(answer.lease)
+        else refusals.add(answer.error.message.replace(/^.*leasehold /, ''))
+        if (code !== 0 && answer.error.message.includes('were moved')) return
+      }
+    })
+    await expect.poll(() => acknowledged.length, { timeout: 20_000 }).toBeGreaterThan(8)
+    await ann.ok(`store move --to ${there}`)
+    await Promise.all(late)
+    delayMs = 0
+    const held = (await ann.ok('claim list')).leases
+    const missing = acknowledged.filter(
+      lease => !held.some(({ lease_id, token }: Doc) => lease_id === lease.lease_id && token === lease.token),
+    )
+    expect(missing).toEqual([])
+    expect([...refusals].toSorted()).toEqual([`are being moved to ${there}, and that is not finished`, `were moved to ${there}`])
+    await slow.close()
+  }, 60_000)
 
   it('a target that does not answer leaves everything as it was', async () => {
     const { ann } = await withHistory()

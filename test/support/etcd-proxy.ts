@@ -8,6 +8,8 @@ export interface Meddling {
   readonly passed?: (route: string, body: Body) => Body
   /** The call is passed on, and its answer is not. */
   readonly loses?: (route: string, body: Body) => boolean
+  /** Each call waits so long before it is passed on, milliseconds. */
+  readonly delayMs?: () => number
 }
 
 // oxlint-disable-next-line typescript/no-explicit-any -- whatever is sent
@@ -20,7 +22,10 @@ export interface Proxy {
 }
 
 /** A proxy in this process, reachable at every address of this machine. */
-export async function proxyTo({ address }: Member, { passed = (_, body) => body, loses = () => false }: Meddling): Promise<Proxy> {
+export async function proxyTo(
+  { address }: Pick<Member, 'address'>,
+  { passed = (_, body) => body, loses = () => false, delayMs = () => 0 }: Meddling,
+): Promise<Proxy> {
   const [host, port] = address.split(':')
   const server = createServer((from, to) => {
     const parts: Buffer[] = []
@@ -39,7 +44,7 @@ export async function proxyTo({ address }: Member, { passed = (_, body) => body,
         answer.pipe(to)
       })
       sent.once('error', () => to.destroy())
-      sent.end(body === null ? '' : JSON.stringify(passed(route, body)))
+      setTimeout(() => sent.end(body === null ? '' : JSON.stringify(passed(route, body))), delayMs())
     })
   })
   await new Promise<void>(resolve => server.listen(0, '0.0.0.0', resolve))
