@@ -65,6 +65,8 @@ needsEtcd.describe('moving the leases', () => {
     for (const words of ['claim acquire other', 'claim list', 'claim renew handed'])
       expect((await late.refused('unavailable', words)).message).toContain(`moved to ${there}`)
 
+    expect(JSON.parse((await late.run('--json doctor')).stdout).findings.map(({ code }: Doc) => code)).toContain('moved')
+
     // Holders go on as before, also those who only have a token; a repeated command is answered again.
     await bob.ok('claim renew handed')
     expect(await ann.ok('claim acquire named --ttl 1h --op-id my-own-id')).toMatchObject({ replay: true })

@@ -5,6 +5,7 @@ import type { Lease } from '../../core/lease.ts'
 import { isStale } from '../../core/lease.ts'
 import { writeFully } from '../../host/disk.ts'
 import { pidNamespace, processStartTicks, processState, vitality } from '../../host/process.ts'
+import { refuseMoved } from '../moved.ts'
 import type { Finding, InspectOptions } from '../maintenance.ts'
 import type { Reading } from '../store.ts'
 import { listArchive, readLines } from './archive.ts'
@@ -217,6 +218,11 @@ function* formatFile(store: FileStore): Found {
     refuseNewerFormat(format, true)
   } catch (cause) {
     yield failed(store, cause, 'format-newer')
+  }
+  try {
+    refuseMoved(format.move, store.location, true)
+  } catch (cause) {
+    yield failed(store, cause, 'moved')
   }
   try {
     refuseCopy(format, layout, disk.lstatSync(layout.directory))
