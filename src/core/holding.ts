@@ -11,7 +11,7 @@ import type { Presented, Refusal } from './refusal.ts'
 import { isPath, kindOf, nameOf, pathsOverlap } from './resource.ts'
 import { union } from './session.ts'
 import type { Session } from './session.ts'
-import { launchedWith } from './standing.ts'
+import { launchedWith, sessionStanding } from './standing.ts'
 import type { View } from './view.ts'
 
 // What a holder does with its lease: renew, prove, give back, hand over.
@@ -135,6 +135,8 @@ export function transfer(command: Transfer, view: View, policy: Policy): Decisio
   // The new owner is another process: what the old one was bound to says nothing about it.
   const next = command.toSession === undefined ? null : view.session(command.toSession)
   if (command.toSession !== undefined && next === null) return refuse({ kind: 'no-session', sessionId: command.toSession })
+  if (next !== null && sessionStanding(next, null, view) === 'gone')
+    return refuse({ kind: 'session-is', session: next, standing: 'gone', wanted: 'live' })
   const operation = handOver('transfer', command, members, command.to, freshIds(command.leaseId, members), {
     ttlSecs,
     reason: command.reason,

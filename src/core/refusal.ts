@@ -34,7 +34,7 @@ export type Refusal =
       readonly kind: 'session-is'
       readonly session: Session
       readonly standing: SessionStanding
-      readonly wanted: 'stale' | 'restorable'
+      readonly wanted: 'stale' | 'restorable' | 'live'
     }
   | { readonly kind: 'lapsing'; readonly lease: Lease; readonly retryAfterMs: number }
   | { readonly kind: 'other-instance'; readonly lease: Lease }

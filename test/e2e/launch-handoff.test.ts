@@ -1,6 +1,6 @@
 import { describe, expect, it } from 'vitest'
 import type { Agent, Doc } from '../support/cli.ts'
-import { exits, isRunning } from '../support/cli.ts'
+import { exits, isRunning, sleep, until } from '../support/cli.ts'
 import type { Stage } from '../support/launch.ts'
 import { accepted, ending, expectNothingLeft, id, known, launched, launching, person, stage, tell, wrote } from '../support/launch.ts'
 import { fieldOf } from '../support/tickets.ts'
@@ -120,6 +120,22 @@ describe('a claim that is handed to another session', () => {
     expect((await chief.running.ended).code).toBe(0)
     expect(await known(all)).toEqual({ leases: [], sessions: [], pending: [] })
     await person(all).ok('verify')
+  })
+
+  it('is kept from then on by the supervisor of the agent that it was handed to', async () => {
+    const all = stage()
+    const review = await launched(all, role('review'))
+    const dev = await launched(all, launching)
+    await acting(all, dev.doc).ok('claim transfer fix-login --ttl 3s --to-session review --reason', 'your turn')
+    await sleep(4000)
+    const [lease] = (await known(all)).leases
+    expect([lease.session, lease.standing]).toEqual([review.doc.session.session_id, 'live'])
+    // Whoever loses it is ended, as one that was launched with it would be.
+    await person(all).ok('claim evict fix-login --reason', 'enough')
+    await until(() => !isRunning(review.doc.pid), 'it is ended')
+    expect((await review.running.ended).code).toBe(exits.superseded)
+    tell(all, 'stop')
+    await dev.running.ended
   })
 
   it('ends with the agent that it was handed to', async () => {

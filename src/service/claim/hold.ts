@@ -184,6 +184,15 @@ export class Keeper {
     else void this.#keepLooking()
   }
 
+  /** One more ownership to keep: it was handed on to what runs. */
+  add(lease: Lease): void {
+    if (this.#stopped || this.#leases.some(({ token }) => token === lease.token)) return
+    this.#leases = [...this.#leases, lease]
+    this.#deadline = this.#deadlineFrom(performance.now())
+    clearTimeout(this.#timer)
+    this.#schedule(this.#intervalMs())
+  }
+
   /** An eviction is meant to stop the work now: the next renewal may be minutes away. */
   async #keepLooking(): Promise<void> {
     const { coordinator } = this.#request
@@ -278,7 +287,7 @@ export class Keeper {
   async #wasGivenBack(token: number): Promise<boolean> {
     const { coordinator, granted, mayGiveBack = false } = this.#request
     if (!mayGiveBack && taken(granted).some(lease => lease.token === token)) return false
-    const resources = granted.leases.filter(lease => lease.token === token).map(({ resource }) => resource)
+    const resources = this.#leases.filter(lease => lease.token === token).map(({ resource }) => resource)
     const view = await coordinator.view(resources)
     const pasts = resources.map(resource => view.past(resource))
     return pasts.some(past => past?.token === token && (past.endedBy === 'release' || (mayGiveBack && past.endedBy === 'transfer')))

@@ -1,10 +1,31 @@
 import fs from 'node:fs'
 import os from 'node:os'
 import path from 'node:path'
+import { processState } from '../../host/process.ts'
 import type { HookReport } from './evidence.ts'
 
 // How the hooks of a launched agent tell its launcher what they saw: a file that each of them appends a line to. It works through any
 // client, shell and sandbox that passes the environment on, needs nobody to listen, and costs a hook one system call.
+
+/** What the directory of a launch is called, before the launcher's pid. */
+const prefix = 'leasehold-launch-'
+
+/** A directory that is older, and whose launcher is gone, was left by one that was killed, milliseconds. */
+const leftAfterMs = 3_600_000
+
+/** Takes away what killed launchers left. Only what is ours, and never what may be in use in another container. */
+function sweep(): void {
+  try {
+    for (const name of fs.readdirSync(os.tmpdir())) {
+      const pid = name.startsWith(prefix) ? Number(name.slice(prefix.length).split('-')[0]) : Number.NaN
+      const directory = path.join(os.tmpdir(), name)
+      if (!Number.isSafeInteger(pid) || processState(pid) !== null || Date.now() - fs.lstatSync(directory).mtimeMs < leftAfterMs) continue
+      fs.rmSync(directory, { recursive: true, force: true })
+    }
+  } catch {
+    // Tidying is nobody's reason not to start.
+  }
+}
 
 /** Longest line that is read; a hook writes far less. */
 const maxLine = 65_536
@@ -22,7 +43,8 @@ export class ReportChannel {
   #rest = ''
 
   constructor(onReport: (report: HookReport) => void) {
-    this.#directory = fs.mkdtempSync(path.join(os.tmpdir(), 'leasehold-launch-'))
+    sweep()
+    this.#directory = fs.mkdtempSync(path.join(os.tmpdir(), `${prefix}${process.pid}-`))
     this.file = path.join(this.#directory, 'reports.jsonl')
     fs.writeFileSync(this.file, '', { mode: 0o600 })
     this.#timer = setInterval(() => this.#look(onReport), lookEveryMs)

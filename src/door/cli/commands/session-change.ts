@@ -1,5 +1,6 @@
 import { policy, usage } from '../../../core/fault.ts'
 import type { Reservation } from '../../../core/refusal.ts'
+import type { Reading } from '../../../store/store.ts'
 import type { Session } from '../../../core/session.ts'
 import type { Wire } from '../../../core/wire.ts'
 import { orThrow } from '../../../service/claim/answer.ts'
@@ -49,7 +50,9 @@ export const end: Run = async context => {
   const workspace = await openWorkspace(context)
   const pending = await reservationOf(context, workspace)
   if (pending !== null) return endPending(context, pending)
-  const session = findSession(await workspace.coordinator.view(), context.positionals[0]!)
+  const view = await workspace.coordinator.view()
+  const session = findSession(view, context.positionals[0]!)
+  const held = seeSession(session, view).leases
   const caller = await callerOf(context, workspace)
   const { sessionId, name } = session
   if (context.env['LEASEHOLD_LAUNCH_ID'] === sessionId)
@@ -68,7 +71,21 @@ export const end: Run = async context => {
   const answer = await workspace.coordinator.session(caller, asked => ({ ...asked, type: 'end-session', ...ending }))
   // Its own supervisor may have recorded the end meanwhile: then there is nothing left to end.
   const granted = !answer.ok && answer.refusal.kind === 'no-session' ? null : orThrow(answer)
-  return told(context, workspace, session, granted?.ended ?? [], 'ended')
+  for (const other of await endedWith(workspace, session, view))
+    context.output.warn(
+      `session ${other.name} was launched by this one and has ended with it, or can be opened again: lh session show ${other.name}`,
+    )
+  return told(context, workspace, session, granted === null || granted.ended.length === 0 ? held : granted.ended, 'ended')
+}
+
+/** What an agent started ends with it, also the agents that it launched: their own launchers record that, in a moment. */
+async function endedWith(workspace: FileWorkspace, { agentId, sessionId }: Session, before: Reading): Promise<readonly Session[]> {
+  const others = [...before.sessions()].filter(other => other.launchedBy === agentId && other.sessionId !== sessionId)
+  if (others.length === 0) return []
+  const after = await workspace.coordinator.view()
+  return others.filter(
+    other => before.life(other) === 'alive' && (after.session(other.sessionId) === null || after.life(other) !== 'alive'),
+  )
 }
 
 async function named(context: Context): Promise<{ readonly workspace: FileWorkspace; readonly session: Session }> {

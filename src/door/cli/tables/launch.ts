@@ -1,6 +1,10 @@
 import type { CommandSpec, OptionSpec } from '../command.ts'
-import { ttl } from './options.ts'
 
+const ttl: OptionSpec = {
+  name: 'ttl',
+  value: '<ttl>',
+  doc: 'how long the claim lives without a sign of life; it is renewed while the agent runs',
+}
 const role: OptionSpec = { name: 'role', value: '<role>', doc: 'what the agent is for: intake, dev, review, orchestrator …' }
 const profile: OptionSpec = {
   name: 'profile',
