@@ -66,10 +66,15 @@ const indefiniteBeatMs = 60_000
 export async function runHolding(request: HoldRequest): Promise<Held> {
   const { granted } = request
   const keeper = new Keeper(request)
-  const child = await started(request)
-  keeper.watch(child)
-  const stopForwarding = forwardSignals(child)
+  let child: ChildProcess | null = null
+  /** What was sent before there was anybody to hand it to: a signal that ended us now would leave the command running alone. */
+  const early: NodeJS.Signals[] = []
+  const kill = (signal?: NodeJS.Signals): boolean => child?.kill(signal) ?? early.push(signal ?? 'SIGTERM') > 0
+  const stopForwarding = forwardSignals({ kill }, () => process.stdin.isTTY)
   try {
+    child = await started(request)
+    keeper.watch(child)
+    for (const signal of early) child.kill(signal)
     const exitCode = await exited(child)
     await keeper.look().catch(() => undefined)
     return { exitCode, lost: keeper.lost, released: keeper.lost === null ? await giveBack(request) : [] }
@@ -156,7 +161,7 @@ const betweenLooksMs = 500
 const pause = (ms: number): Promise<void> => new Promise(resolve => void setTimeout(resolve, ms).unref())
 
 /** What is ended when the lease is lost. */
-type Runner = Pick<ChildProcess, 'kill'>
+type Runner = { kill(signal?: NodeJS.Signals): boolean }
 
 /** Renews in time, and ends the command when that has become impossible. */
 export class Keeper {
@@ -326,10 +331,10 @@ const notTheLog = (): Fault => new Fault('unavailable', 'its log is not where it
 const forwarded = ['SIGINT', 'SIGTERM', 'SIGHUP', 'SIGUSR1', 'SIGUSR2'] as const
 
 /** The command decides what a signal means; the Ctrl-C of a terminal that it shares has reached it already. */
-export function forwardSignals(child: Runner, sharesTerminal = process.stdin.isTTY): () => void {
+export function forwardSignals(child: Runner, sharesTerminal: () => boolean): () => void {
   const handlers = forwarded.map(signal => {
     const handler = (): void => {
-      if (signal === 'SIGINT' && sharesTerminal) return
+      if (signal === 'SIGINT' && sharesTerminal()) return
       child.kill(signal)
     }
     process.on(signal, handler)

@@ -35,7 +35,7 @@ export async function supervise({ workspace, caller, granted, session, agent, or
   keeper.watch(agent)
   const receiving = new AbortController()
   void keepReceived(coordinator, session.sessionId, keeper, receiving.signal)
-  const stopForwarding = forwardSignals(agent, order.terminal)
+  const stopForwarding = forwardSignals(agent, () => order.terminal)
   try {
     const exitCode = await agent.ended
     await agent.said()
