@@ -1,4 +1,4 @@
-import { existsSync, mkdirSync, readFileSync, writeFileSync } from 'node:fs'
+import { existsSync, mkdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
 import path from 'node:path'
 import { afterAll, beforeAll, describe, expect, it } from 'vitest'
 import { folder, repository } from '../support/cli.ts'
@@ -66,6 +66,16 @@ needsEtcd.describe('moving the leases', () => {
       expect((await late.refused('unavailable', words)).message).toContain(`moved to ${there}`)
 
     expect(JSON.parse((await late.run('--json doctor')).stdout).findings.map(({ code }: Doc) => code)).toContain('moved')
+
+    // Also when the file that says so is damaged, and mended by somebody who does not know.
+    const format = path.join(repo.dir, '.git', 'leasehold', 'format')
+    const sound = readFileSync(format)
+    for (const damage of [() => writeFileSync(format, 'not any more'), () => rmSync(format)]) {
+      damage()
+      await late.run('recover')
+      expect((await late.refused('unavailable', 'claim acquire other')).message).toContain(`moved to ${there}`)
+    }
+    writeFileSync(format, sound)
 
     // Holders go on as before, also those who only have a token; a repeated command is answered again.
     await bob.ok('claim renew handed')

@@ -233,10 +233,27 @@ export function refuseCopy(format: Format, layout: Layout, stat: fs.Stats): void
   })
 }
 
-/** Writes `format` durably. */
+/** Writes `format` durably. That leases are elsewhere is written down twice: who repairs the one file must not open the store again. */
 export function writeFormat(disk: Disk, layout: Layout, format: Format, modes: Modes): void {
+  const { move } = format
+  const second = moveFile(layout)
+  if (move !== undefined) replaceFile(disk, second, Buffer.from(`${JSON.stringify(move)}\n`), modes.file, true)
   replaceFile(disk, layout.format, Buffer.from(`${JSON.stringify(format)}\n`), modes.file, true)
+  if (move === undefined && lookAt(disk, second) !== null) removeIfPresent(disk, second)
   syncDirectory(disk, layout.directory)
+}
+
+const moveFile = (layout: Layout): string => path.join(layout.directory, 'moved')
+
+/** What the second place says of a move, for when the first is gone; undefined when there was none. One that cannot be read counts as done. */
+export function readMove(disk: Disk, layout: Layout): MoveMark | undefined {
+  const bytes = readIfPresent(disk, moveFile(layout), readFlags)
+  if (bytes === null) return undefined
+  try {
+    return JSON.parse(bytes.toString('utf8')) as MoveMark
+  } catch {
+    return { to: 'another store', done: true }
+  }
 }
 
 /** Replaces a file as a whole: temporary file, optionally synced, then renamed. Leaves no temporary file behind when it fails. */

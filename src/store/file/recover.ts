@@ -14,6 +14,7 @@ import {
   refuseCopy,
   refuseNewerFormat,
   removeIfPresent,
+  readMove,
   writeFormat,
 } from './directory.ts'
 import { rebuildIndex } from './index-file.ts'
@@ -74,7 +75,8 @@ function recoverLocked(store: FileStore, cut: boolean, report: Report): boolean 
   try {
     const loaded = loadWhole(disk, fd, disk.fstatSync(fd).size)
     if (format === null) {
-      writeFormat(disk, layout, newFormat(store, loaded.space), modes)
+      const move = readMove(disk, layout)
+      writeFormat(disk, layout, { ...newFormat(store, loaded.space), ...(move === undefined ? {} : { move }) }, modes)
       report.mended.push('format was missing or damaged and was written anew')
     }
     removeLeftovers(store, loaded, now, report)
