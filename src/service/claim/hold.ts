@@ -292,7 +292,7 @@ export class Keeper {
   async #wasGivenBack(token: number): Promise<boolean> {
     const { coordinator, granted, mayGiveBack = false } = this.#request
     if (!mayGiveBack && taken(granted).some(lease => lease.token === token)) return false
-    const resources = this.#leases.filter(lease => lease.token === token).map(({ resource }) => resource)
+    const resources = this.#leases.filter(lease => lease.token === token).flatMap(({ group, resource }) => group?.resources ?? [resource])
     const view = await coordinator.view(resources)
     const pasts = resources.map(resource => view.past(resource))
     return pasts.some(past => past?.token === token && (past.endedBy === 'release' || (mayGiveBack && past.endedBy === 'transfer')))
