@@ -85,6 +85,8 @@ export interface Compacted {
   readonly bytesAfter: number
   /** Names of the archives that it made; empty when there was no record to put away. */
   readonly archived: readonly string[]
+  /** Where the log is no file: the records that were older than is wanted, and are gone. */
+  readonly pruned?: number
 }
 
 /** Limits that all worktrees share; what is absent stays as it is. */
@@ -108,8 +110,8 @@ export interface Maintenance {
   inspect(options: InspectOptions): Promise<readonly Finding[]>
   /** Accepts the store as it is: `moved` and `restored` keep the leases, `copied` starts a new set without any. */
   adopt(how: Adoption): Promise<Adopted>
-  /** Starts a new segment now. */
-  compact(): Promise<Compacted>
+  /** Starts a new segment now; where the log is no file, drops what is older than `keepMs`. */
+  compact(keepMs?: number): Promise<Compacted>
   /** Changes the limits in `format`; false when nothing was to change or there is no store yet. */
   setLimits(limits: LimitChange): Promise<boolean>
 }

@@ -1,13 +1,17 @@
+import { spawnSync } from 'node:child_process'
 import { randomUUID } from 'node:crypto'
 import fs from 'node:fs'
 import path from 'node:path'
 import { afterAll, beforeAll, expect, it } from 'vitest'
-import { Repo, folder, git, signal, until } from '../support/cli.ts'
+import { Repo, folder, git, parse, signal, until } from '../support/cli.ts'
 import type { Agent } from '../support/cli.ts'
 import { type Etcd, freePort, needsEtcd, startEtcd } from '../support/etcd.ts'
 import { Person } from '../support/git-hooks.ts'
 import { commit, putTicket } from '../support/tickets.ts'
+import { requires } from '../support/skip.ts'
 import { id, shop } from '../support/work.ts'
+
+const needsFaketime = requires(spawnSync('faketime', ['--version']).status === 0, 'needs faketime, for a day to pass')
 
 // The same commands, with the leases in etcd: two clones that only share a URL.
 
@@ -39,6 +43,22 @@ needsEtcd.describe('with the leases in etcd', () => {
   }
 
   const tokenOf = async (agent: Agent, resource: string): Promise<number> => (await agent.lease(resource)).token
+
+  needsFaketime.it('old records go when somebody says so, and what they made stays known', async () => {
+    const { one } = twoClones()
+    const a = one.as('agent:a')
+    await a.ok('claim acquire env:kept --ttl 10m')
+    await a.ok('ticket start', id)
+    await a.ok('ticket done', id)
+    expect(await a.ok('log compact')).toEqual({ ok: true, pruned_records: 0 })
+    expect((await a.history()).length).toBeGreaterThanOrEqual(3)
+    const later = a.with({ LEASEHOLD_LOG_RETENTION: '1d', FAKETIME_DONT_FAKE_MONOTONIC: '1' })
+    const { stdout } = await later.startWith(['faketime', '-f', '+2d'], '--json log compact').ended
+    expect(parse(stdout).pruned_records).toBeGreaterThanOrEqual(3)
+    expect(await a.history()).toEqual([])
+    expect(await a.lease('env:kept')).toMatchObject({ holder: { agent_id: 'agent:a' } })
+    await a.refused('policy', `claim acquire ${id}`)
+  })
 
   it('a claim is one for every clone, from acquire to release', async () => {
     const { one, two } = twoClones()

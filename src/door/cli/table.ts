@@ -209,7 +209,7 @@ export const everyday: readonly CommandSpec[] = [
     path: 'log compact',
     usage: '',
     arity: [0, 0],
-    summary: 'start a new segment now; the old one goes to the archive',
+    summary: 'start a new segment now; the old one goes to the archive (in etcd: drop the records older than log.retention)',
     options: [],
     load: async () => (await import('./commands/maintain.ts')).compact,
   },

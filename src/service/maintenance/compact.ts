@@ -4,9 +4,11 @@ import type { HistoryQuery, Store } from '../../store/store.ts'
 import type { Report } from './report.ts'
 import { fine } from './report.ts'
 
-/** `lh log compact`: starts a new segment now. */
-export async function compactReport(maintenance: Maintenance): Promise<Report> {
-  const { bytesBefore, bytesAfter, archived } = await maintenance.compact()
+/** `lh log compact`: starts a new segment now; where the log is no file, drops records that are older than `keepMs`. */
+export async function compactReport(maintenance: Maintenance, keepMs = Number.POSITIVE_INFINITY): Promise<Report> {
+  const { bytesBefore, bytesAfter, archived, pruned } = await maintenance.compact(keepMs)
+  if (pruned !== undefined)
+    return fine({ pruned_records: pruned }, [pruned === 0 ? 'no record is older than is wanted' : `${pruned} old records are gone`])
   const document = { segment_bytes_before: bytesBefore, segment_bytes_after: bytesAfter, archived }
   const line =
     archived.length === 0

@@ -70,7 +70,10 @@ export const recover = object({
   removed: list(text()),
 })
 
-export const compact = object({ ...ok, segment_bytes_before: count(), segment_bytes_after: count(), archived: list(text()) })
+export const compact = either(
+  object({ ...ok, segment_bytes_before: count(), segment_bytes_after: count(), archived: list(text()) }),
+  object({ ...ok, pruned_records: count('etcd: older than log.retention') }),
+)
 
 /** `--back` says only where the leases stay, and a move that was finished later does not know any more how much it was. */
 export const storeMove = object(

@@ -1,5 +1,5 @@
 import { isFault, notFound, usage } from '../../core/fault.ts'
-import type { Adopted, Finding, LimitChange, Maintenance, Severity } from '../maintenance.ts'
+import type { Adopted, Compacted, Finding, LimitChange, Maintenance, Severity } from '../maintenance.ts'
 import { refuseMoved } from '../moved.ts'
 import type { Reading } from '../store.ts'
 import { codes, isEngineError } from './gateway.ts'
@@ -7,6 +7,7 @@ import { askMembers } from './health.ts'
 import type { Asked } from './health.ts'
 import { only, pairsOf, put, unchanged } from './messages.ts'
 import type { RangeAnswer, TxnAnswer } from './messages.ts'
+import { pruneLog } from './retention.ts'
 import type { EtcdStore } from './store.ts'
 import { settingsFromValue, settingsToValue } from './values.ts'
 import type { SpaceSettings } from './values.ts'
@@ -32,7 +33,7 @@ export const maintenanceOf = (store: EtcdStore): Maintenance => ({
   inspect: () => inspect(store),
   adopt: how =>
     how === 'restored' ? restored(store) : Promise.reject(notInFiles(store, 'after a backup was restored: lh doctor --restored')),
-  compact: () => Promise.reject(notInFiles(store, 'etcd compacts itself: --auto-compaction-retention=1h')),
+  compact: keepMs => compact(store, keepMs),
   setLimits: change => setLimits(store, change),
 })
 
@@ -279,6 +280,16 @@ async function setLimits(store: EtcdStore, change: LimitChange): Promise<boolean
     if (!isFault(error) || error.code !== 'not_found') throw error
   })
   return isOther
+}
+
+/** Drops old records; those of what is held or finished say no less afterwards. Etcd compacts its own history by itself. */
+async function compact({ gateway, names, location }: EtcdStore, keepMs = Number.POSITIVE_INFINITY): Promise<Compacted> {
+  const nothing = { bytesBefore: 0, bytesAfter: 0, archived: [] }
+  const [pair] = pairsOf((await gateway.call<RangeAnswer>('/v3/kv/range', only(names.cfg))).body)
+  if (pair === undefined) return { ...nothing, pruned: 0 }
+  const { tokenBase } = settingsFromValue(pair.value, location)
+  const { records } = await pruneLog(gateway, names, Date.now() - keepMs, tokenBase)
+  return { ...nothing, pruned: records }
 }
 
 /** Rewrites what holds for the space as a whole. Throws `not_found` where there is none. */

@@ -103,5 +103,5 @@ export const verify: Run = async context => {
 /** `lh log compact` */
 export const compact: Run = async context => {
   const workspace = await openWorkspace(context)
-  return answer(context, await compactReport(await openMaintenance(workspace.store)))
+  return answer(context, await compactReport(await openMaintenance(workspace.store), workspace.config.get('log.retention')))
 }
