@@ -60,7 +60,7 @@ export async function launch(order: LaunchOrder): Promise<Launched> {
     endReason: null,
     exitCode: null,
   })
-  const run = new Run(workspace, { ...order.caller, holder }, sessionId, hold, resources[0] ?? null)
+  const run = new Run(workspace, { ...order.caller, holder }, sessionId, hold, resources[0] ?? null, 'nothing was claimed')
   return run.start({ ...order.start, env: { ...withoutForeign(order.start.env), ...environment } }, async started => {
     const session = begun(started)
     const own: Caller = { holder: { ...holder, witness: session.witness } }
@@ -77,7 +77,7 @@ export async function resumeSession(workspace: Workspace, caller: Caller, sessio
   const note = { launchId: sessionId, role, agentId }
   const hold = holdOf(orThrow(await withoutOrphan(() => coordinator.holdSession({ holder }, sessionId, note))))
   const env = { ...withoutForeign(start.env), ...environmentOf(agentId, role, session.relatedTickets[0] ?? null, session.peers) }
-  const run = new Run(workspace, caller, sessionId, hold, null)
+  const run = new Run(workspace, caller, sessionId, hold, null, 'the session is as it was, and so is its claim')
   return run.start({ ...start, env }, async ({ facts }) => {
     const own: Caller = { holder: { ...holder, witness: facts.witness } }
     const { witness, binding, evidence, resume, clientSessionIds } = facts
@@ -172,16 +172,19 @@ class Run {
   readonly #launchId: string
   readonly #hold: LaunchHold
   readonly #resource: string | null
+  /** What a start that fails leaves as it was, for people. */
+  readonly #unchanged: string
   readonly #stop = new AbortController()
   /** What an agent that we speak to calls its session. */
   #said: string | null = null
 
-  constructor(workspace: Workspace, caller: Caller, launchId: string, hold: LaunchHold, resource: string | null) {
+  constructor(workspace: Workspace, caller: Caller, launchId: string, hold: LaunchHold, resource: string | null, unchanged: string) {
     this.#workspace = workspace
     this.#caller = caller
     this.#launchId = launchId
     this.#hold = hold
     this.#resource = resource
+    this.#unchanged = unchanged
   }
 
   async start(order: StartOrder, confirm: Confirm): Promise<Launched> {
@@ -269,7 +272,7 @@ class Run {
     } catch (error) {
       const { code } = error as NodeJS.ErrnoException
       const why = code === 'ENOENT' ? 'there is no such program' : code === 'EACCES' ? 'it may not be executed' : (error as Error).message
-      throw failed(`"${prepared.command[0]}" could not be started: ${why}`, 'nothing was claimed', null)
+      throw failed(`"${prepared.command[0]}" could not be started: ${why}`, this.#unchanged, null)
     }
   }
 
@@ -292,7 +295,7 @@ class Run {
     const step = accepted.step === null ? '' : ` (it came as far as: ${accepted.step})`
     throw failed(
       `${prepared.command[0]} did not start: ${accepted.why}${step}`,
-      'nothing was claimed and nothing is left of it; launch again when that is mended',
+      `${this.#unchanged}, and nothing is left of this start; try again when that is mended`,
       { last_lines: agent.lastLines, step: accepted.step, agent_exit_code: accepted.exitCode },
     )
   }
