@@ -213,6 +213,8 @@ describe('the second opinion', () => {
     ).toHaveLength(1)
     // Killed, perhaps during its release; paused beyond its TTL.
     expect(toldTwice([ack('a', 'acquire', 1, 0, 5), ack('b', 'acquire', 3, 8, 10)])).toEqual([])
+    // Stopped between the record of its renewal and the answer, and continued when the key was another's.
+    expect(toldTwice([ack('a', 'acquire', 1, 0, 5), ack('a', 'renew', 1, 500, 1990), ack('b', 'acquire', 3, 1600, 1610)])).toEqual([])
     expect(toldTwice([ack('a', 'acquire', 1, 0, 5), ack('a', 'release', 1, 1500, 1510), ack('b', 'acquire', 3, 1001, 1010)])).toEqual([])
     expect(
       toldTwice([

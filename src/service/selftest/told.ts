@@ -43,9 +43,11 @@ function holdsOf(acks: readonly Ack[]): ReadonlyMap<string, Hold> {
         if (hold !== undefined) hold.until = Math.min(asked, deadlines.get(key)!)
         continue
       }
-      deadlines.set(key, asked + ttlSecs * 1000)
+      const deadline = asked + ttlSecs * 1000
+      deadlines.set(key, deadline)
       if (hold === undefined) holds.set(key, { agentId, resource, token, from: answered, until: answered })
-      else hold.until = answered
+      // Who is stopped between the record and its answer hears of a renewal after its time: by then the key may be another's.
+      else hold.until = Math.max(hold.until, Math.min(answered, deadline))
     }
   }
   return holds
