@@ -51,6 +51,7 @@ export class AgentProcess {
   readonly #group: number | null
   readonly #outputs: Writable[] = []
   #heardAt = 0
+  readonly #unread = new Set<Writable>()
 
   private constructor(child: ChildProcess, { launchId, terminal, readyFd }: SpawnRequest) {
     this.child = child
@@ -115,8 +116,8 @@ export class AgentProcess {
     do {
       // oxlint-disable-next-line no-await-in-loop -- a reader that is slow holds up what is read
       await this.said()
-    } while (this.#outputs.some(({ writableNeedDrain, destroyed }) => writableNeedDrain && !destroyed))
-    await Promise.all(this.#outputs.map(drained))
+    } while (this.#outputs.some(output => output.writableNeedDrain && this.#isRead(output)))
+    await Promise.all(this.#outputs.filter(output => this.#isRead(output)).map(drained))
   }
 
   #listen(stdout: Writable, dialogue: boolean, onLine: (line: string) => void): void {
@@ -130,10 +131,18 @@ export class AgentProcess {
     this.#pass(child.stderr!, process.stderr, line => this.#keep(line))
   }
 
+  /** Standard output outlives its errors: that nobody reads it any more is to be remembered. */
+  #isRead(output: Writable): boolean {
+    return !output.destroyed && !this.#unread.has(output)
+  }
+
   /** Hands on what it says, and looks at each line of it. When nobody reads it any more, the agent is told in the usual way. */
   #pass(from: Readable, to: Writable, onLine: (line: string) => void): void {
     this.#outputs.push(to)
-    to.on('error', () => from.destroy())
+    to.on('error', () => {
+      this.#unread.add(to)
+      from.destroy()
+    })
     from.on('error', () => undefined).pipe(to, { end: false })
     const split = lineSplitter(onLine)
     from.on('data', (chunk: Buffer) => {
