@@ -439,7 +439,8 @@ const hasScript = spawnSync('script', ['--version'], { stdio: 'ignore' }).status
 requires(hasScript && process.platform === 'linux', 'needs script(1) of util-linux').describe('in a terminal', () => {
   /** Types at a terminal in which a command runs. */
   function terminal(all: Stage, words: string, agent: readonly string[]) {
-    const line = [process.execPath, executable, ...words.split(' '), ...agent].map(word => `'${word}'`).join(' ')
+    // `exec`: some shells stay in front of their last command, and would end by the Ctrl-C themselves.
+    const line = ['exec', ...[process.execPath, executable, ...words.split(' '), ...agent].map(word => `'${word}'`)].join(' ')
     const child = spawn('script', ['-qefc', line, '/dev/null'], {
       cwd: all.repo.dir,
       env: { ...process.env, ...all.launcher.env },

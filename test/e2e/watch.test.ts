@@ -111,6 +111,7 @@ needsTmux.describe('on a terminal', () => {
     const terminal = new Terminal(ada, 'status --watch')
     await terminal.shows('q quits')
     terminal.press('C-z')
+    await terminal.stopped()
     await until(() => !terminal.lines().join('\n').includes('q quits'), 'the board is off the screen')
     terminal.signal('SIGCONT')
     await terminal.shows('nobody holds anything', 'q quits')

@@ -2,6 +2,7 @@ import { execFileSync, spawnSync } from 'node:child_process'
 import fs from 'node:fs'
 import path from 'node:path'
 import { afterEach } from 'vitest'
+import { processState } from '../../src/host/process.ts'
 import type { Agent } from './cli.ts'
 import { executable, folder, until } from './cli.ts'
 import { requires } from './skip.ts'
@@ -87,9 +88,18 @@ exec cat
     this.#tmux('resize-window', '-x', String(columns), '-y', String(rows))
   }
 
+  get #pid(): number {
+    return Number(fs.readFileSync(this.#pidFile, 'utf8'))
+  }
+
   /** Sends the program a signal. */
   signal(signal: NodeJS.Signals): void {
-    process.kill(Number(fs.readFileSync(this.#pidFile, 'utf8')), signal)
+    process.kill(this.#pid, signal)
+  }
+
+  /** Waits until the program is stopped: before that, SIGCONT would be lost. */
+  async stopped(): Promise<void> {
+    await until(() => processState(this.#pid) === 'T', 'the program is stopped')
   }
 
   /** Waits for the end of the program. */
