@@ -8,7 +8,7 @@ import type { Disk } from '../../host/disk.ts'
 import type { KernelLock } from '../../host/kernel-lock.ts'
 import { vitality, witnessOf } from '../../host/process.ts'
 import type { ReservationLock, ReservationNote } from '../store.ts'
-import { readFlags, removeIfPresent } from './directory.ts'
+import { lookAt, readFlags, removeIfPresent } from './directory.ts'
 import type { Layout, Modes } from './directory.ts'
 import { createLocked } from './live-lock.ts'
 
@@ -110,6 +110,8 @@ export function allReservations(disk: Disk, lock: KernelLock, layout: Layout): r
 }
 
 function read(disk: Disk, lock: KernelLock, file: string, resource: string | null): Reservation | null {
+  // Most keys have none, and a look costs a tenth of an open that fails.
+  if (lookAt(disk, file) === null) return null
   let fd: number
   try {
     fd = disk.openSync(file, readFlags)
