@@ -35,10 +35,11 @@ export function writeText(fd: number, text: string): void {
   }
 }
 
-/** Only a character device can be a terminal; for anything else Node's own answer would load its streams first (3 to 6 ms). */
+/** Only a character device can be a terminal, and not the null device; for anything else Node's own answer would load its streams first (3 to 6 ms). */
 function isTerminal(fd: number): boolean {
   try {
-    return fs.fstatSync(fd).isCharacterDevice() && process.stdout.isTTY
+    const stat = fs.fstatSync(fd)
+    return stat.isCharacterDevice() && stat.rdev !== fs.statSync('/dev/null').rdev && process.stdout.isTTY
   } catch {
     return false
   }
