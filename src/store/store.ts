@@ -110,6 +110,8 @@ export interface HistoryQuery {
   readonly sinceMs?: number
   /** Records after this position only. */
   readonly afterSeq?: number
+  /** Told of each line that is left out because it cannot be read: its place, and why. Whatever it said is missing in the answer. */
+  readonly unreadable?: (where: string) => void
 }
 
 /**

@@ -202,7 +202,7 @@ export const answers: readonly (readonly [name: string, title: string, schema: S
   ['claim-status', 'lh claim status', object({ ...ok, ...leases, resource: maybe(resource), agent: maybe(agentId) })],
   ['list', 'lh claim list', object({ ...ok, ...leases }, { ended: list(endedLease) })],
   ['check', 'lh claim check', object({ ...ok, current: always(true), token, resource, lease })],
-  ['history', 'lh claim history', object({ ...ok, operations: list(operation), count: count() })],
+  ['history', 'lh claim history', object({ ...ok, operations: list(operation), count: count(), ...warnings })],
   ['operation', 'a line of lh claim history --follow and of lh log export', operation],
   ['exec', 'lh exec', exec],
   ['session-lock-status', 'lh session-lock status, lh why workspace:<directory>', sessionLockStatus],

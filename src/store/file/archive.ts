@@ -106,11 +106,17 @@ function* linesOf(disk: Disk, fd: number): Generator<ReadLine> {
   }
 }
 
-/** The records of an open segment without its checkpoint; damaged lines and operations of a newer version are passed over. */
-export function* readEntries(disk: Disk, fd: number): Generator<Entry> {
-  for (const { record } of linesOf(disk, fd)) {
-    if (record === null || record.op === 'segment' || record.op === 'live' || record.op === 'past' || record.op === 'ops') continue
-    const entry = entryFromWire(record)
-    if (entry !== null) yield entry
+/** The records of an open segment without its checkpoint. Damaged lines and operations of a newer version are left out, and told of. */
+export function* readEntries(disk: Disk, fd: number, unreadable: (line: number, why: string) => void): Generator<Entry> {
+  let checkpoint = 0
+  for (const { record, line, fault } of linesOf(disk, fd)) {
+    if (line === 1 && record?.op === 'segment') {
+      checkpoint = 1 + record.live + record.past + (record.sessions ?? 0) + record.ops
+    }
+    // What a checkpoint says was told by the records before it.
+    if (line <= checkpoint) continue
+    const entry = record === null ? null : entryFromWire(record)
+    if (entry === null) unreadable(line, fault ?? `the operation ${JSON.stringify(record.op)} is not known to this version`)
+    else yield entry
   }
 }

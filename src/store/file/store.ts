@@ -189,18 +189,27 @@ export class FileStore implements Store {
   // oxlint-disable-next-line typescript/require-await -- the interface is asynchronous, reading files is not
   async *history(query: HistoryQuery = {}): AsyncGenerator<Entry> {
     const { disk } = this.options
+    const { unreadable = () => {} } = query
     // The log is opened before the archive is listed: a rotation in between moves it there, and the descriptor still reads it.
     const log = openIfPresent(disk, this.layout.log)
     try {
       let last = 0
+      let told = false
       for (const { file } of [...listArchive(disk, this.layout), { file: null }]) {
         const fd = file === null ? log : openIfPresent(disk, file)
         if (fd === null) continue
         try {
-          for (const entry of readEntries(disk, fd)) {
+          const tell = (line: number, why: string): void => {
+            unreadable(`${file ?? this.layout.log}:${line}: ${why}`)
+            told = true
+          }
+          for (const entry of readEntries(disk, fd, tell)) {
             // A segment that is archived while we read appears in both places.
-            if (entry.seq > last && matches(entry, query)) yield entry
-            last = Math.max(last, entry.seq)
+            if (entry.seq <= last) continue
+            if (!told && isGap(entry, last)) unreadable(`the records between ${last} and ${entry.seq} are missing`)
+            if (matches(entry, query)) yield entry
+            last = entry.seq
+            told = false
           }
         } finally {
           if (fd !== log) disk.closeSync(fd)
@@ -729,6 +738,10 @@ export class FileStore implements Store {
     return format
   }
 }
+
+/** Are records missing between `last` and this one? What retention removed is before the first, and a repair names what it cut. */
+const isGap = ({ seq, operation }: Entry, last: number): boolean =>
+  last > 0 && seq !== last + 1 && !(operation.op === 'repair' && operation.lastGoodSeq === last)
 
 /** Does this record need the liveness lock that was made for it? */
 function binds(operation: Operation, live: LiveLock | null): boolean {

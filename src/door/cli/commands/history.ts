@@ -1,6 +1,6 @@
 import { usage } from '../../../core/fault.ts'
 import type { Wire } from '../../../core/wire.ts'
-import { followHistory, historyDocument } from '../../../service/claim/past.ts'
+import { followHistory, Gaps, historyDocument } from '../../../service/claim/past.ts'
 import { exportLines } from '../../../service/maintenance/compact.ts'
 import { parseDuration } from '../../../service/config/durations.ts'
 import type { Context, Run } from '../command.ts'
@@ -40,6 +40,7 @@ export const history: Run = async context => {
   }
   const document = await historyDocument(workspace.store, query)
   const operations = document['operations'] as readonly Wire[]
+  for (const warning of document['warnings'] as readonly string[]) context.output.warn(warning)
   context.output.answer(document, operations.length === 0 ? ['nothing has happened'] : operationLines(operations, context.output.colour))
   return 0
 }
@@ -48,7 +49,10 @@ export const history: Run = async context => {
 export const exportLog: Run = async context => {
   const workspace = await openWorkspace(context)
   const sinceMs = sinceOption(context)
-  for await (const line of exportLines(workspace.store, sinceMs === undefined ? {} : { sinceMs })) context.output.raw(`${line}\n`)
+  const gaps = new Gaps()
+  const query = { ...(sinceMs === undefined ? {} : { sinceMs }), unreadable: gaps.note }
+  for await (const line of exportLines(workspace.store, query)) context.output.raw(`${line}\n`)
+  for (const warning of gaps.warnings) context.output.warn(warning)
   return 0
 }
 
