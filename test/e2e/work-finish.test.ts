@@ -101,6 +101,19 @@ describe('work --finish', () => {
     const before = await stateOf(all)
     await all.a.refused('usage', 'work --finish fix-login --message', ' ')
     await all.a.refused('usage', 'work --finish fix-login -- true')
+    for (const option of [
+      '--profile claude',
+      '--ready fd',
+      '--role dev',
+      '--peer x',
+      '--ttl 1h',
+      '--wait 1s',
+      '--prompt hello',
+      '--permit',
+    ])
+      expect(await all.a.refused('usage', `work --finish fix-login ${option}`)).toMatchObject({
+        message: expect.stringContaining('changes nothing'),
+      })
     expect(await stateOf(all)).toEqual(before)
   })
 

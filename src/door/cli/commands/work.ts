@@ -75,6 +75,9 @@ async function begin(context: Context): Promise<number> {
   return 0
 }
 
+/** Options of a launch that do not ask for one by themselves. */
+const forLaunch = ['role', 'ready-timeout', 'peer', 'name', 'prompt', 'permit'] as const
+
 /** Throws `usage` for options that would change nothing. */
 function refuseMeaningless(context: Context, launches: boolean): void {
   if (launches && context.options['op-id'] !== undefined)
@@ -82,7 +85,7 @@ function refuseMeaningless(context: Context, launches: boolean): void {
       'a launch cannot be repeated by its id',
       'leave --op-id out: a second launch of the ticket is refused while the first one lives',
     )
-  for (const name of launches ? [] : (['role', 'ready-timeout', 'peer', 'name', 'prompt', 'permit'] as const))
+  for (const name of launches ? [] : forLaunch)
     if (context.options[name] !== undefined)
       throw usage(`--${name} is for an agent that is launched`, 'say how: --profile claude, or --ready fd for a program of your own')
 }
@@ -147,6 +150,8 @@ async function runThere(
 
 async function finish(context: Context): Promise<number> {
   if (context.rest.length > 0) throw usage('--finish runs no command', 'lh work --finish')
+  for (const name of [...forLaunch, 'profile', 'ready', 'ttl', 'wait'] as const)
+    if (context.options[name] !== undefined) throw usage(`--${name} changes nothing with --finish`, 'lh work --finish')
   const workspace = await openWorkspace(context)
   const place = await placeToFinish(context, workspace)
   if (!('root' in place)) return alreadyFinished(context, workspace, place)
