@@ -55,6 +55,10 @@ describe('alone', () => {
   })
 
   it('serves all worktrees, says who would not fire, and proves that a no is a no', () => {
+    expect(ann.lh('hooks test git')).toMatchObject({
+      code: 8,
+      said: expect.stringMatching(/no hooks are installed here; to install them: lh hooks install git/),
+    })
     ann.ok('hooks install git')
     const there = linked(repo, 'side')
     expect(fires(ann.in(there))).toEqual([true, true, true, true])
@@ -66,7 +70,10 @@ describe('alone', () => {
     expect([git(repo.dir, 'worktree', 'list'), repo.log()]).toEqual([list, log])
     fs.chmodSync(path.join(hooks, 'pre-commit'), 0o644)
     expect(ann.lh('hooks status git')).toMatchObject({ code: 8, said: expect.stringMatching(/pre-commit +does not fire .*not executable/) })
-    expect(ann.lh('hooks test git')).toMatchObject({ code: 8, said: expect.stringMatching(/NO {2}a commit/) })
+    expect(ann.lh('hooks test git')).toMatchObject({
+      code: 8,
+      said: expect.stringMatching(/NO {2}a commit[^]*a hook let pass what it has to refuse; see: lh hooks status git/),
+    })
     ann.ok('hooks install git')
     expect(fires(ann)).toEqual([true, true, true, true])
     const elsewhere = folder('hooks-')

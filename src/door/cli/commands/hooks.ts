@@ -91,10 +91,11 @@ export const status: Run = async context => {
       .join('; '),
   ])
   const message = broken.length > 0 ? `${broken.length} of the hooks would not fire` : 'some of the hooks are not installed'
-  context.output.answer(
-    ok ? { ok, ...document } : { ok, error: errorPart(message, 'to put them right: lh hooks install git'), ...document },
-    [...columns(lines), ...warnings.map(text => `warning: ${printable(text)}`)],
-  )
+  context.output.answer(ok ? { ok, ...document } : { ok, error: errorPart(message, putRight), ...document }, [
+    ...columns(lines),
+    ...(ok ? [] : [`${message}; ${putRight}`]),
+    ...warnings.map(text => `warning: ${printable(text)}`),
+  ])
   return ok ? 0 : policyExit
 }
 
@@ -107,6 +108,8 @@ const onWire = ({ hook, installed, fires, file, via, chained, problem }: HookSta
   chained,
   problem,
 })
+
+const putRight = 'to put them right: lh hooks install git'
 
 const errorPart = (message: string, hint: string) => ({ code: 'policy', exit: policyExit, message, hint })
 
@@ -130,9 +133,12 @@ export const test: Run = async context => {
     ({ step, ok, said }) =>
       `${paint(context.output.colour, ok ? 'green' : 'red', ok ? 'ok' : 'NO')}  ${step}${said === null ? '' : `: ${printable(said)}`}`,
   )
+  const [message, hint] = hooksStatus(layout).hooks.some(({ installed }) => installed)
+    ? ['a hook let pass what it has to refuse', 'see: lh hooks status git']
+    : ['no hooks are installed here', 'to install them: lh hooks install git']
   context.output.answer(
-    ok ? { ok, ...document } : { ok, error: errorPart('a hook let pass what it has to refuse', 'see: lh hooks status git'), ...document },
-    lines,
+    ok ? { ok, ...document } : { ok, error: errorPart(message, hint), ...document },
+    ok ? lines : [...lines, `${message}; ${hint}`],
   )
   return ok ? 0 : policyExit
 }
