@@ -100,11 +100,15 @@ function writeNote(disk: Disk, fd: number, note: Note): void {
 export const reservationOf = (disk: Disk, lock: KernelLock, layout: Layout, resource: string): Reservation | null =>
   read(disk, lock, fileOf(layout, resource), resource)
 
+const namesOf = (disk: Disk, layout: Layout): readonly string[] =>
+  disk.readdirSync(layout.locks).filter(name => name.startsWith(prefix) && name.endsWith('.lock'))
+
+/** Is there a file of a reservation at all? While the store's lock is held, none can appear but our own. */
+export const hasReservations = (disk: Disk, layout: Layout): boolean => namesOf(disk, layout).length > 0
+
 /** Every launch in flight. */
 export function allReservations(disk: Disk, lock: KernelLock, layout: Layout): readonly Reservation[] {
-  return disk
-    .readdirSync(layout.locks)
-    .filter(name => name.startsWith(prefix) && name.endsWith('.lock'))
+  return namesOf(disk, layout)
     .map(name => read(disk, lock, path.join(layout.locks, name), null))
     .filter(each => each !== null)
 }

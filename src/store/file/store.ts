@@ -39,7 +39,7 @@ import {
   writeFormat,
 } from './directory.ts'
 import { Exclusive } from './exclusive.ts'
-import { allReservations, makeReservation, reservationOf } from './reservation.ts'
+import { allReservations, hasReservations, makeReservation, reservationOf } from './reservation.ts'
 import { isIndexDue, refreshIndex, updateIndex } from './index-file.ts'
 import { freeLocks } from './leftovers.ts'
 import { isBoundDead, lifeOf, makeLiveLock, removeLiveFile } from './live-lock.ts'
@@ -150,6 +150,8 @@ export class FileStore implements Store {
   #inode = 0
   #known: Loaded | null = null
   #entered = false
+  /** While a batch is decided under the lock: no key is reserved. */
+  #noneReserved = false
   /** The `format` file of a resident store, judged, and what it looked like then. */
   #format: { readonly format: Format; readonly seen: fs.Stats | null } | null = null
 
@@ -294,7 +296,7 @@ export class FileStore implements Store {
         if (!dead.has(live)) dead.set(live, isBoundDead(disk, lock, this.layout, lease))
         return dead.get(live)!
       },
-      reservation: resource => reservationOf(disk, lock, this.layout, resource),
+      reservation: resource => (this.#noneReserved ? null : reservationOf(disk, lock, this.layout, resource)),
       reservations: () => (lookAt(disk, this.layout.locks) === null ? [] : allReservations(disk, lock, this.layout)),
       life: ({ binding, witness }) =>
         binding !== null ? lifeOf(disk, lock, this.layout, binding, witness) : witness === null ? 'unknown' : vitality(witness),
@@ -392,7 +394,7 @@ export class FileStore implements Store {
     const boot = bootOperation(loaded.state.clocks, now)
     if (boot !== null) session.append(boot, now)
     if (boot?.twoClocks === true) this.warnings.push(twoClocksWarning)
-    const decided = batch.map(request => this.#decideOne(request, session, now, format)).filter(each => each !== null)
+    const decided = this.#decideEach(batch, session, now, format)
     const { arrived, end, error } = this.#write(session, decided)
     const written = decided.filter(each => each.recordsUntil <= arrived)
     for (const each of decided) if (each.recordsUntil > arrived) this.#undo(each, error)
@@ -414,6 +416,16 @@ export class FileStore implements Store {
       fd,
       decided: written,
       after: { loaded: after, bytes: whole ? Buffer.concat([loaded.bytes.subarray(0, loaded.end), session.bytes()]) : null },
+    }
+  }
+
+  #decideEach(batch: readonly Request[], session: Session, now: Instant, format: Format): readonly Decided[] {
+    // One look at the directory costs as much as two at files.
+    this.#noneReserved = batch.length > 2 && !hasReservations(this.options.disk, this.layout)
+    try {
+      return batch.map(request => this.#decideOne(request, session, now, format)).filter(each => each !== null)
+    } finally {
+      this.#noneReserved = false
     }
   }
 
@@ -441,6 +453,7 @@ export class FileStore implements Store {
       const operations = decision.ok ? decision.operations : []
       // Here a reservation is a lock and no record.
       const reserving = reserve === undefined ? undefined : operations.find(({ op }) => op === 'reserve')
+      if (reserve !== undefined) this.#noneReserved = false
       if (reserve !== undefined && reserving !== undefined && 'resources' in reserving)
         reservation = makeReservation(disk, lock, this.layout, this.modes, reserving.resources, reserve)
       const entries = operations.filter(operation => operation !== reserving).map(operation => session.append(operation, now))

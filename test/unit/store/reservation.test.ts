@@ -179,6 +179,23 @@ describe.each([
     for (const store of [one, two]) store.close()
   })
 
+  it('keeps out who asks in the same breath', async () => {
+    const store = open({ resident })
+    const [first, second, reserving, late, other] = [
+      acquire(store, ['env:a']),
+      acquire(store, ['env:b']),
+      reserve(store),
+      acquire(store, ['ticket:t1']),
+      acquire(store, ['env:c']),
+    ]
+    const hold = await held(reserving)
+    expect((await reserved(late)).resource).toBe('ticket:t1')
+    for (const asked of [first, second, other]) expect((await asked).ok).toBe(true)
+    await abandon(store, hold)
+    expect((await acquire(store, keys)).ok).toBe(true)
+    store.close()
+  })
+
   it('is not given of what somebody has', async () => {
     const [one, two] = [open({ resident }), open({ resident })]
     await acquire(one, ['worktree:w1'])
