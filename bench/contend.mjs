@@ -74,7 +74,7 @@ const pick = names => Object.fromEntries(names.flatMap(name => (process.env[name
 /** @param {{ quick: boolean }} options @returns {Promise<import('./report.mjs').Row[]>} */
 export async function contention({ quick }) {
   const why = installPeers()
-  const kinds = ['leasehold']
+  const kinds = ['leasehold', 'floor']
   for (const [kind, name] of [
     ['proper-lockfile', 'proper-lockfile'],
     ['sqlite', 'better-sqlite3'],
@@ -90,7 +90,7 @@ export async function contention({ quick }) {
   /** @param {string} kind @param {'rate' | 'longest' | 'share'} what */
   const of = (kind, what) => median((found.get(kind) ?? []).map(each => each[what]))
   const longest = Math.max(...(found.get('leasehold') ?? []).map(each => each.longest))
-  /** @param {string} kind @param {string} label @param {number} atLeast */
+  /** @param {string} kind @param {string} label @param {number} [atLeast] */
   const against = (kind, label, atLeast) =>
     kinds.includes(kind)
       ? [
@@ -98,12 +98,13 @@ export async function contention({ quick }) {
             what: `${processes} processes against ${label}`,
             value: of('leasehold', 'rate') / of(kind, 'rate'),
             unit: 'x',
-            target: { atLeast },
+            ...(atLeast === undefined ? {} : { target: { atLeast } }),
             note: `${plain(of('leasehold', 'rate'))}/s against ${plain(of(kind, 'rate'))}/s; its longest wait ${plain(of(kind, 'longest'))} ms`,
           },
         ]
       : []
   return [
+    ...against('floor', 'a bare lock + write + sync of each'),
     ...against('proper-lockfile', 'proper-lockfile around the same append', 10),
     ...against('sqlite', 'SQLite, BEGIN IMMEDIATE, synchronous=FULL', 2),
     {

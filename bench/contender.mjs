@@ -25,6 +25,17 @@ const kinds = {
       holds = !holds
     }
   },
+  // What this machine allows: the same lock, write and sync, and nothing that decides, checks or remembers.
+  floor: async () => {
+    const { waitForLockSync, unlock } = createRequire(import.meta.url)('fs-native-extensions')
+    const [lock, fd] = [fs.openSync(path.join(directory, 'lock'), 'a+'), fs.openSync(path.join(directory, 'log'), 'a')]
+    return () => {
+      waitForLockSync(lock)
+      fs.writeSync(fd, line)
+      unlock(lock)
+      fs.fdatasyncSync(fd)
+    }
+  },
   'proper-lockfile': async () => {
     const lockfile = peers('proper-lockfile')
     const file = path.join(directory, 'log')
