@@ -1,17 +1,19 @@
 // @ts-check
 /**
- * Builds `dist`: the library (ESM, by tsc), the executable (minified CommonJS in lazy chunks, by esbuild) and the lock addon of each
- * supported platform. It builds beside the old `dist` and swaps at the end, so a running `lh` never meets half a build.
+ * Builds `dist`: the library (ESM, by tsc), the executable (minified CommonJS in lazy chunks, by rolldown and esbuild) and the lock addon of
+ * each supported platform. It builds beside the old `dist` and swaps at the end, so a running `lh` never meets half a build.
  *
- * Lazy chunks: esbuild cannot split CommonJS, so each `import('./x.ts')` of a bundled file becomes `require('./<chunk>.cjs')` and
- * `x.ts` one more entry, until no new one turns up. A chunk has its own copy of what it imports statically: module state and
- * `instanceof` do not cross from one chunk to another.
+ * A program is one file, `main`, with all that it imports statically, and a chunk for each `import('./x.ts')`. No module is in two files of a
+ * program: chunks take from `main` what it has, and from a few shared chunks what several of them need (chunks.mjs). The agent's hook is a
+ * program of its own.
  */
 import { spawn } from 'node:child_process'
 import { chmod, cp, mkdir, readFile, readdir, rename, rm, writeFile } from 'node:fs/promises'
-import { createRequire, isBuiltin } from 'node:module'
+import { createRequire } from 'node:module'
 import path from 'node:path'
 import * as esbuild from 'esbuild'
+import { rolldown } from 'rolldown'
+import { closure, sharedChunks } from './chunks.mjs'
 
 const root = path.dirname(import.meta.dirname)
 const require = createRequire(import.meta.url)
@@ -56,119 +58,156 @@ async function bundleSuite() {
   })
 }
 
-/** @param {string} file absolute */
-function chunkName(file) {
+/** Chunks of `lh` are named by their source alone, those of another program by its name as well. @param {string} file absolute @param {string} main */
+function chunkName(file, main) {
   const relative = path.relative(root, file).replaceAll(path.sep, '/')
-  const program = PROGRAMS.find(({ entry }) => entry === relative)
-  if (program !== undefined) return program.main
   const name = relative.startsWith('src/')
     ? relative.slice('src/'.length)
     : relative.slice(relative.lastIndexOf('node_modules/') + 'node_modules/'.length)
-  return name
-    .replace(/\.[cm]?[jt]s$/, '')
-    .replaceAll(/[^a-zA-Z0-9]+/g, '-')
-    .replace(/^-/, '')
+  const plain = name.replace(/\.[cm]?[jt]s$/, '').replaceAll(/[^a-zA-Z0-9]+/g, '-')
+  return main === 'main' ? plain : `${main}-${plain}`
 }
 
-/** @param {string} file absolute @param {(file: string) => string} nameOf takes a note of a lazy import and gives its chunk's name */
-async function bundle(file, nameOf) {
-  return esbuild.build({
-    absWorkingDir: root,
-    entryPoints: { [nameOf(file)]: file },
-    outdir: path.join(out, 'bin'),
-    outExtension: { '.js': '.cjs' },
-    bundle: true,
+/**
+ * What rolldown knows of a module, as chunks.mjs asks for it.
+ * @param {import('rolldown').ChunkingContext} context @returns {(id: string) => import('./chunks.mjs').Module}
+ */
+const modulesOf = context => id => {
+  const found = context.getModuleInfo(id)
+  return {
+    imports: found?.importedIds.filter(isBundled) ?? [],
+    lazy: found?.dynamicallyImportedIds.filter(isBundled) ?? [],
+    bytes: found?.code?.length ?? 0,
+  }
+}
+
+const isBundled = (/** @type {string} */ id) => path.isAbsolute(id)
+
+/** One program: its `main`, which every process of it loads, and its chunks. @param {{ entry: string, main: string }} program */
+async function bundle({ entry, main }) {
+  /** @type {Map<string, string> | undefined} module → its chunk, for those of `main` and those that are shared */
+  let placed
+  /** @param {import('rolldown').ChunkingContext} context */
+  const place = context => {
+    const look = modulesOf(context)
+    const own = closure(path.join(root, entry), look)
+    const all = new Map([...own].map(id => [id, main]))
+    for (const modules of sharedChunks(own, look)) for (const id of modules) all.set(id, `shared-${chunkName(modules[0] ?? id, main)}`)
+    return all
+  }
+  const built = await rolldown({
+    cwd: root,
+    input: { [main]: entry },
     platform: 'node',
-    format: 'cjs',
-    target: 'node20',
-    minify: true,
-    // The loader reads one byte as one character.
-    charset: 'ascii',
-    legalComments: 'none',
-    supported: { 'dynamic-import': false },
+    preserveEntrySignatures: 'allow-extension',
     // jsonc-parser's `main` is UMD, whose inner `require` no bundler sees.
-    mainFields: ['module', 'main'],
-    define: { 'import.meta.dirname': '__dirname', 'import.meta.filename': '__filename' },
-    // An `import.meta.url` in a bundled file would be empty there: better no build than a wrong path.
-    logOverride: { 'empty-import-meta': 'error' },
-    logLevel: 'warning',
-    metafile: true,
+    resolve: { mainFields: ['module', 'main'] },
+    transform: { target: 'node20', define: { 'import.meta.dirname': '__dirname', 'import.meta.filename': '__filename' } },
     plugins: [
-      {
-        // `import fs from 'node:fs'` would become a copy of all its properties, once for each file that imports it (1.5 ms a process).
-        // As a module of the bundle it is read once, and only what is used.
-        name: 'builtins',
-        setup(build) {
-          build.onResolve({ filter: /^node:/ }, args =>
-            args.kind === 'import-statement' ? { path: args.path, namespace: 'builtin', sideEffects: false } : undefined,
-          )
-          build.onLoad({ filter: /./, namespace: 'builtin' }, args => ({ contents: builtinModule(args.path), loader: 'js' }))
-        },
-      },
-      {
-        name: 'lazy-chunks',
-        setup(build) {
-          build.onResolve({ filter: /./ }, async args => {
-            if (args.kind !== 'dynamic-import' || args.pluginData === 'resolving' || isBuiltin(args.path)) return undefined
-            const target = await build.resolve(args.path, {
-              kind: args.kind,
-              importer: args.importer,
-              resolveDir: args.resolveDir,
-              pluginData: 'resolving',
-            })
-            if (target.errors.length > 0 || target.external) return target
-            return { path: `./${nameOf(target.path)}.cjs`, external: true }
-          })
-        },
-      },
+      { name: 'start-up', renderChunk: (code, { isEntry }) => (isEntry ? lateExports(withoutHelpers(code)) : withoutHelpers(code)) },
     ],
+    onLog(level, log, handle) {
+      // A lazy import may be of a module that comes anyhow, with the chunk that it is in.
+      if (log.code === 'INEFFECTIVE_DYNAMIC_IMPORT') return
+      handle(level === 'warn' ? 'error' : level, log)
+    },
   })
+  const { output } = await built.write({
+    dir: path.join(out, 'bin'),
+    format: 'cjs',
+    minify: 'dce-only',
+    minifyInternalExports: true,
+    comments: false,
+    strict: true,
+    esModule: false,
+    externalLiveBindings: false,
+    dynamicImportInCjs: false,
+    entryFileNames: ({ facadeModuleId, name }) => `${name === main ? main : chunkName(facadeModuleId ?? '', main)}.cjs`,
+    chunkFileNames: ({ facadeModuleId, name }) =>
+      `${facadeModuleId ? chunkName(facadeModuleId, main) : name === 'rolldown-runtime' ? `${main}-runtime` : name}.cjs`,
+    codeSplitting: {
+      includeDependenciesRecursively: false,
+      groups: [{ debugName: 'placed', name: (id, context) => (placed ??= place(context)).get(id) ?? null }],
+    },
+  })
+  await built.close()
+  return output.flatMap(chunk => (chunk.type === 'chunk' ? chunk.moduleIds : []))
 }
 
-/** A module that hands on one of Node's own; what nobody imports is left out. @param {string} name */
-function builtinModule(name) {
-  const exported = Object.entries(Object.getOwnPropertyDescriptors(require(name)))
-    // An accessor may load more (`fs.promises` does).
-    .filter(([key, { value }]) => value !== undefined && /^[a-zA-Z]\w*$/.test(key) && key !== 'default')
-    .map(([key]) => `export const ${key} = /* @__PURE__ */ of('${key}')`)
-  return [`const own = require('${name}')`, 'const of = key => own[key]', 'export default own', ...exported].join('\n')
+/**
+ * A module of Node's own is used as it is: rolldown would make a copy of all its properties for the sake of its default export (1.5 ms a
+ * process), though that is the module itself. And what a lazy import of one module of a chunk gets is a plain object. So the everyday chunks
+ * need no file of helpers.
+ * @param {string} code
+ */
+function withoutHelpers(code) {
+  /** @type {string[]} */
+  const names = []
+  let plain = code
+    .replaceAll(/^(let ([\w$]+) = require\("node:[^"]+"\);\n)(?:\2 = [\w$.]+\(\2, 1\);\n)?/gm, (_, kept, name) => (names.push(name), kept))
+    .replaceAll(/(?:\/\* @__PURE__ \*\/ )?[\w$.]+\((require\("node:[^"]+"\)), 1\)/g, '$1')
+    .replaceAll(
+      /= \/\* @__PURE__ \*\/ [\w$.]+\(\{((?:\s*[\w$]+: \(\) => [\w$]+,?)+\s*)\}\)/g,
+      (_, all) => `= {${all.replaceAll(/([\w$]+): \(\) => ([\w$]+)/g, 'get $1() { return $2 }')}}`,
+    )
+  for (const name of names) {
+    const local = name.replaceAll('$', String.raw`\$`)
+    plain = plain
+      .replaceAll(new RegExp(String.raw`(?<![\w$.])${local}\.default\b`, 'g'), name)
+      .replaceAll(new RegExp(String.raw`\(0, (${local}\.\w+)\)\(`, 'g'), '$1(')
+  }
+  const runtime = /^const ([\w$]+) = require\("\.\/[\w-]+-runtime\.cjs"\);\n/m.exec(plain)
+  return runtime?.[1] !== undefined && plain.split(runtime[1]).length === 2 ? plain.replace(runtime[0], '') : plain
+}
+
+/**
+ * What `main` hands to its chunks, several hundred names, becomes an object when the first of them asks: most processes load none.
+ * @param {string} code
+ */
+function lateExports(code) {
+  /** @type {string[]} */
+  const names = []
+  const rest = code
+    .replace(/^Object\.defineProperty\(exports, Symbol\.toStringTag, .*\n/m, '')
+    .replaceAll(/^exports\.([\w$]+) = ([\w$]+);\n?/gm, (_, name, local) => (names.push(`${name}: ${local}`), ''))
+  if (/^(?:exports\.|Object\.defineProperty\(exports)/m.test(rest)) throw new Error('an export of main is not a plain one: see lateExports')
+  return `${rest}\nObject.defineProperty(module, "exports", { configurable: true, get() {
+    const value = { ${names.join(', ')} };
+    Object.defineProperty(module, "exports", { value });
+    return value;
+  } });\n`
 }
 
 async function buildExecutable() {
-  /** @type {Map<string, string>} chunk name → source file */
-  const chunks = new Map()
-  /** @type {string[]} */
-  const queue = []
-  /** @param {string} file */
-  const nameOf = file => {
-    const name = chunkName(file)
-    const known = chunks.get(name)
-    if (known === undefined) {
-      chunks.set(name, file)
-      queue.push(file)
-    } else if (known !== file) throw new Error(`two lazy chunks would be named ${name}: ${known} and ${file}`)
-    return name
-  }
-  for (const { entry } of PROGRAMS) nameOf(path.join(root, entry))
   /** @type {Set<string>} */
   const packages = new Set()
-  for (let file = queue.shift(); file !== undefined; file = queue.shift()) {
-    const { metafile } = await bundle(file, nameOf)
-    for (const input of Object.keys(metafile.inputs)) {
-      const found = /^(.*node_modules\/(?:@[^/]+\/)?[^/]+)\//.exec(input)
+  for (const program of PROGRAMS)
+    for (const id of await bundle(program)) {
+      const found = /^(.*node_modules\/(?:@[^/]+\/)?[^/]+)\//.exec(path.relative(root, id))
       if (found?.[1] !== undefined) packages.add(found[1])
     }
-  }
   return packages
 }
 
 /** Makes one function expression of each chunk, the shape in which Node itself compiles a module. */
-async function wrapChunks() {
+async function minifyChunks() {
   const folder = path.join(out, 'bin')
-  for (const name of await readdir(folder)) {
+  const done = (await readdir(folder)).map(async name => {
     const file = path.join(folder, name)
-    await writeFile(file, `(function(exports,require,module,__filename,__dirname){${await readFile(file, 'utf8')}\n})`)
-  }
+    const { code } = await esbuild.transform(await readFile(file, 'utf8'), {
+      format: 'cjs',
+      platform: 'node',
+      target: 'node20',
+      minify: true,
+      // The loader reads one byte as one character.
+      charset: 'ascii',
+      legalComments: 'none',
+      sourcefile: name,
+      logLevel: 'warning',
+    })
+    await writeFile(file, `(function(exports,require,module,__filename,__dirname){${code}\n})`)
+  })
+  await Promise.all(done)
 }
 
 /**
@@ -259,7 +298,7 @@ async function printSizes() {
 try {
   const [packages] = await Promise.all([buildExecutable(), buildLibrary().then(bundleSuite)])
   await copyOthers(packages)
-  await wrapChunks()
+  await minifyChunks()
   for (const program of PROGRAMS) await writeLoader(program)
   await swap()
   await printSizes()

@@ -22,7 +22,7 @@ export interface FaultOptions {
 
 /**
  * Something outside the rules went wrong: a disk, a damaged file, a bad argument. Thrown, never returned; a refusal (see
- * `refusal.ts`) is the opposite. Recognised by `name`, because each lazy chunk of the executable has its own copy of this class.
+ * `refusal.ts`) is the opposite. Recognised by `name`, because `leasehold/testing` has a copy of this class of its own.
  */
 export class Fault extends Error {
   override readonly name = 'Fault'

@@ -8,6 +8,7 @@ import { pendingOf } from '../../../service/claim/pending.ts'
 import type { Pending } from '../../../service/claim/pending.ts'
 import { noteEnded, noteHeld, parseToken, proofFor } from '../../../service/claim/proof.ts'
 import { parseDuration } from '../../../service/config/durations.ts'
+import { parseAgentId } from '../../../service/identity/agent.ts'
 import type { Context, Run } from '../command.ts'
 import { switchOption, textOption } from '../command.ts'
 import { launcherInWords } from '../launched.ts'
@@ -178,7 +179,6 @@ function endedAnswer(context: Context, workspace: FileWorkspace, target: Target,
 /** `lh claim transfer` */
 export const transfer: Run = async context => {
   const workspace = await openWorkspace(context)
-  const { parseAgentId } = await import('../../../service/identity/agent.ts')
   const [toAgent, toSession] = [textOption(context, 'to-agent'), textOption(context, 'to-session')]
   if ((toAgent === undefined) === (toSession === undefined))
     throw usage('a transfer needs --to-agent or --to-session', 'lh claim transfer <lease|resource> --to-agent agent:other --reason "…"')
