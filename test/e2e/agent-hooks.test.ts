@@ -87,6 +87,23 @@ describe('lh hooks, for agents', () => {
     await lh.refused('usage', 'hooks install emacs')
   })
 
+  it.each([
+    ['install claude --pre-receive', 'git'],
+    ['install claude --beside', 'copilot, cursor'],
+    ['install git --project', 'claude, codex'],
+    ['install codex --plugin somewhere', 'claude'],
+    ['uninstall git --project', 'claude, codex'],
+    ['status git --plugin somewhere', 'claude'],
+    ['test git --client somewhere', 'claude, codex, gemini'],
+    ['test qwen --client somewhere', 'claude, codex, gemini'],
+  ])('hooks %s is refused: the option would change nothing', async (words, forWhom) => {
+    const { lh } = person()
+    expect(await lh.refused('usage', `hooks ${words}`)).toMatchObject({
+      message: expect.stringContaining('changes nothing for'),
+      hint: expect.stringContaining(`it is for ${forWhom}`),
+    })
+  })
+
   it('says in one list how it is with every agent', async () => {
     const { lh } = person()
     await lh.ok('hooks install claude')

@@ -10,6 +10,7 @@ import { apply, diffOf } from '../../../service/hooks/git/plan.ts'
 import type { HookState } from '../../../service/hooks/git/status.ts'
 import { hooksStatus } from '../../../service/hooks/git/status.ts'
 import { planUninstall } from '../../../service/hooks/git/uninstall.ts'
+import { agentNames } from '../../../service/hooks/agent/names.ts'
 import { canaryStore, defaultPolicy, repositoryOf } from '../../../service/hooks/git/setting.ts'
 import { openFileStore } from '../../../store/open.ts'
 import type { Context, Run } from '../command.ts'
@@ -19,12 +20,30 @@ import { columns, paint, printable, printableLine } from '../text.ts'
 /** Is it about the hooks of an agent (or, without a name, of all), and not of Git? */
 const isForAgent = ({ positionals: [kind] }: Context): boolean => kind !== 'git'
 
+/** For whom an option means something. */
+const meantFor: Readonly<Record<string, readonly string[]>> = {
+  project: agentNames,
+  plugin: ['claude'],
+  beside: ['copilot', 'cursor'],
+  'pre-receive': ['git'],
+  // The others are not run: no way is known to do that without an account.
+  client: ['claude', 'codex', 'gemini'],
+}
+
+/** Throws `usage` for an option that would change nothing for what is named; without a name all agents are meant. */
+function refuseMeaningless({ options, positionals: [kind] }: Context): void {
+  for (const [option, kinds] of Object.entries(meantFor))
+    if (options[option] !== undefined && kind !== undefined && !kinds.includes(kind))
+      throw usage(`--${option} changes nothing for ${kind}`, `it is for ${kinds.join(', ')}`)
+}
+
 function layoutOf(context: Context): HookLayout {
   return hookLayout(repositoryOf(context.directory, context.env), context.env)
 }
 
 /** `lh hooks install git` */
 export const install: Run = async context => {
+  refuseMeaningless(context)
   if (isForAgent(context)) return (await import('./agent-hooks.ts')).install(context)
   const layout = layoutOf(context)
   // As the scripts will name it: the loader beside this file's chunk, and the Node that runs it.
@@ -38,6 +57,7 @@ export const install: Run = async context => {
 
 /** `lh hooks uninstall git` */
 export const uninstall: Run = async context => {
+  refuseMeaningless(context)
   if (isForAgent(context)) return (await import('./agent-hooks.ts')).uninstall(context)
   const layout = layoutOf(context)
   return carryOut(context, layout, planUninstall(layout), ['the hooks are taken out', 'there is nothing of ours to take out'])
@@ -71,6 +91,7 @@ const policyExit = 8
 
 /** `lh hooks status git` */
 export const status: Run = async context => {
+  refuseMeaningless(context)
   if (isForAgent(context)) return (await import('./agent-hooks.ts')).status(context)
   const layout = layoutOf(context)
   const { hooks, warnings } = hooksStatus(layout)
@@ -115,6 +136,7 @@ const errorPart = (message: string, hint: string) => ({ code: 'policy', exit: po
 
 /** `lh hooks test git` */
 export const test: Run = async context => {
+  refuseMeaningless(context)
   if (isForAgent(context)) return (await import('./agent-hooks.ts')).test(context)
   const layout = layoutOf(context)
   if (layout.repository.root === null)
