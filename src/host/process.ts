@@ -34,7 +34,7 @@ let procIsOursSeen: boolean | undefined
 /** Names this boot of this kernel; null where the system tells none. */
 export function bootId(): string | null {
   if (bootIdSeen === undefined) {
-    const said = isDarwin ? ask('sysctl', ['-n', 'kern.bootsessionuuid']) : textOf('/proc/sys/kernel/random/boot_id')
+    const said = isDarwin ? ask('sysctl', ['-n', 'kern.bootsessionuuid']) : contentOf('/proc/sys/kernel/random/boot_id')
     bootIdSeen = said?.trim() || null
   }
   return bootIdSeen
@@ -48,7 +48,7 @@ export const timeNamespace = (): string => namespaceOf('time')
 
 /** What this machine calls itself. For people: no proof that two records come from one machine. */
 export function hostname(): string {
-  const name = isDarwin ? null : textOf('/proc/sys/kernel/hostname')?.trim()
+  const name = isDarwin ? null : contentOf('/proc/sys/kernel/hostname')?.trim()
   return name || process.getBuiltinModule('node:os').hostname()
 }
 
@@ -288,7 +288,16 @@ function linkOf(path: string): string | null {
 function textOf(path: string): string | null {
   try {
     // Asking first is cheaper than an exception, and a dead process is the case that matters.
-    return statSync(path, { throwIfNoEntry: false }) === undefined ? null : readFileSync(path, 'utf8')
+    return statSync(path, { throwIfNoEntry: false }) === undefined ? null : contentOf(path)
+  } catch {
+    return null
+  }
+}
+
+/** Of a file that is nearly always there. */
+function contentOf(path: string): string | null {
+  try {
+    return readFileSync(path, 'utf8')
   } catch {
     return null
   }
