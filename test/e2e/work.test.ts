@@ -151,6 +151,32 @@ describe('work on a ticket', () => {
     await expectNothing(all)
   })
 
+  it('refuses what a launch would refuse, before anything is made for it', { timeout: 60_000 }, async () => {
+    const all = shop()
+    for (const options of [
+      '--prompt x --ready alive=1s -- true',
+      '--permit --profile command -- true',
+      '--profile nobody -- true',
+      '--profile acp -- true',
+      '--profile command',
+      '--ready nonsense -- true',
+      '--ready fd --ready-timeout 0 -- true',
+      '--ready fd --name /x -- true',
+      '--ready fd --role X -- true',
+      '--ready fd --ttl 0 -- true',
+      '--profile codex -- codex --help',
+    ]) {
+      // oxlint-disable-next-line no-await-in-loop -- each in turn
+      await all.a.refused('usage', `work fix-login ${options}`)
+      // oxlint-disable-next-line no-await-in-loop -- each in turn
+      await expectNothing(all)
+    }
+    // What only the place itself can tell: nobody installed hooks there.
+    failure(await all.a.run('--json work fix-login --profile gemini -- gemini'), 'usage')
+    expect(branches(all.repo.dir)).toEqual(['main'])
+    expect(fs.existsSync(all.place)).toBe(false)
+  })
+
   it('is one for both when two agents ask at the same time: one has it, the other is told', async () => {
     const { repo, place, a, b } = shop()
     const [first, second] = await Promise.all([a.run('--json work fix-login'), b.run('--json work fix-login')])
@@ -183,6 +209,20 @@ describe('work on a ticket with a command', () => {
     expect(lease).toMatchObject({ standing: 'live', holder: { agent_id: 'agent:a' } })
     expect(await a.run('work fix-login -- true')).toMatchObject({ code: 0, stdout: '' })
     expect((await a.lease(`ticket:${id}`)).token).toBe(lease.token)
+  })
+
+  it('runs once under an id: the same id again is told so, and the claim is as it was', async () => {
+    const { place, a } = shop()
+    const script = 'echo ran >> ran'
+    const first = await a.run('work fix-login --op-id w9 --', 'sh', '-c', script)
+    expect(first, first.stderr).toMatchObject({ code: 0 })
+    const held = await heldNow(a)
+    const again = await a.run('--json work fix-login --op-id w9 --', 'sh', '-c', script)
+    expect(failure(again, 'usage').message).toContain('w9')
+    expect(read(place, 'ran')).toBe('ran\n')
+    expect(await heldNow(a)).toEqual(held)
+    expect((await a.run('work fix-login --op-id w10 --', 'sh', '-c', script)).code).toBe(0)
+    expect(read(place, 'ran')).toBe('ran\nran\n')
   })
 
   it('ends with 128 + n when a signal ended the command', async () => {

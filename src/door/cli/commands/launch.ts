@@ -37,11 +37,25 @@ export const launchCommand: Run = async context => {
   roleOf(context)
   const here = await openWorkspace(context)
   const caller = await callerOf(context, here)
+  if (switchOption(context, 'worktree')) await refuseBadOptions(context, here)
   const place =
     spelling === undefined ? { workspace: here, ticket: null, resources: [], branch: null } : await placeOf(context, here, spelling)
   const resources = [...place.resources, ...scopeOf(context, place.workspace)]
   const own = place.workspace === here ? caller : await callerOf(context, place.workspace)
   return followed(context, place.workspace, await launchOf(context, place.workspace, { ...place, resources, caller: own }))
+}
+
+/** Throws what a launch would refuse whatever becomes of its ticket: for callers that make a place for the agent first. */
+export async function refuseBadOptions(context: Context, workspace: FileWorkspace): Promise<void> {
+  await sessionName(context, workspace, roleOf(context), null)
+  namedAgent(context)
+  claimTtl(context)
+  scopeOf(context, workspace)
+  const { profile, ready } = await askedStart(context, context.rest)
+  if (profile.name === 'acp') promptOf(context)
+  // Hooks may be there in the place that is to be made.
+  const hooks = { hooksInstalled: true, program: thisProgram() }
+  profile.prepare({ command: context.rest, env: context.env, cwd: context.directory, interactive: isInteractive(context), ready, ...hooks })
 }
 
 /** Launches the command after `--` as the options say, for what is claimed. */
@@ -191,14 +205,8 @@ async function peersOf(context: Context, workspace: FileWorkspace): Promise<read
 const defaultReadyMs = 60_000
 const aliveMs = 5000
 
-/** How the agent is to be started, as the options say. */
-/** `session`: what its client calls a session that is to be opened again, where we speak to the client ourselves. */
-export async function startOrder(
-  context: Context,
-  workspace: FileWorkspace,
-  command: readonly string[],
-  session: string | null = null,
-): Promise<StartOrder> {
+/** What the options say of the start, as far as they can be judged without a place. */
+async function askedStart(context: Context, command: readonly string[]) {
   if (command.length === 0) throw usage('which agent?', 'give its command after --, for example: -- claude')
   const named = textOption(context, 'profile')
   const text = textOption(context, 'ready')
@@ -212,8 +220,22 @@ export async function startOrder(
   const timeout = textOption(context, 'ready-timeout')
   const readyTimeoutMs = timeout === undefined ? defaultReadyMs : parseDuration(timeout, '--ready-timeout')
   if (readyTimeoutMs <= 0) throw usage('--ready-timeout must be longer than nothing')
+  return { profile, ready, readyTimeoutMs }
+}
+
+/**
+ * How the agent is to be started, as the options say. `session`: what its client calls a session that is to be opened again, where we
+ * speak to the client ourselves.
+ */
+export async function startOrder(
+  context: Context,
+  workspace: FileWorkspace,
+  command: readonly string[],
+  session: string | null = null,
+): Promise<StartOrder> {
+  const { profile, ready, readyTimeoutMs } = await askedStart(context, command)
   const cwd = workspace.repository.root ?? context.directory
-  const interactive = !context.output.json && isTerminal()
+  const interactive = isInteractive(context)
   const prepared = profile.prepare({ command, env: context.env, cwd, interactive, ready, ...(await hooksOf(profile, context, workspace)) })
   for (const warning of prepared.warnings) context.output.warn(warning)
   // A command that says nothing of itself is believed when it does not end at once; that is shown as what it is.
@@ -234,6 +256,8 @@ export async function startOrder(
   }
 }
 
+const isInteractive = (context: Context): boolean => !context.output.json && isTerminal()
+
 /** Would an agent that is started now have a terminal? Asking Node itself loads its streams, which most launches do not need yet. */
 const isTerminal = (): boolean => [0, 1].every(fd => isCharacterDevice(fd)) && process.stdin.isTTY && process.stdout.isTTY
 
@@ -248,13 +272,19 @@ function isCharacterDevice(fd: number): boolean {
 /** Are our hooks there for the client of this profile, and how are they called? */
 async function hooksOf(profile: Profile, context: Context, workspace: FileWorkspace) {
   const { hooksFor } = await import('../../../service/launch/hooks.ts')
-  const program = { node: process.execPath, hook: join(dirname(realpathSync(process.argv[1]!)), 'hook.cjs') }
-  return hooksFor(profile.name, context.env, workspace.repository, program)
+  return hooksFor(profile.name, context.env, workspace.repository, thisProgram())
+}
+
+const thisProgram = () => ({ node: process.execPath, hook: join(dirname(realpathSync(process.argv[1]!)), 'hook.cjs') })
+
+function promptOf(context: Context): string {
+  const prompt = textOption(context, 'prompt')
+  if (prompt === undefined || prompt.trim() === '') throw usage('the profile acp needs --prompt', '--prompt "what the agent is to do"')
+  return prompt
 }
 
 async function dialogueOf(context: Context, cwd: string, session: string | null): Promise<Dialogue> {
-  const prompt = textOption(context, 'prompt')
-  if (prompt === undefined || prompt.trim() === '') throw usage('the profile acp needs --prompt', '--prompt "what the agent is to do"')
+  const prompt = promptOf(context)
   const permit = switchOption(context, 'permit')
   const out = context.output.json ? process.stderr : process.stdout
   const { runAcp } = await import('../../../service/launch/profiles/acp.ts')

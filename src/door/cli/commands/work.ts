@@ -1,7 +1,7 @@
 import { isFault, policy, usage } from '../../../core/fault.ts'
 import type { Wire } from '../../../core/wire.ts'
 import { orThrow } from '../../../service/claim/answer.ts'
-import { heldByThisProcess, runHolding } from '../../../service/claim/hold.ts'
+import { heldByThisProcess, refuseReplay, runHolding } from '../../../service/claim/hold.ts'
 import { Definitions } from '../../../service/gate/definition.ts'
 import { claimSet } from '../../../service/identity/purpose.ts'
 import { readWorktree } from '../../../service/identity/worktree.ts'
@@ -11,6 +11,7 @@ import type { Asking } from '../../../service/ticket/workflow.ts'
 import { isFinished } from '../../../service/ticket/ticket.ts'
 import type { Ticket } from '../../../service/ticket/ticket.ts'
 import { ticketToWire } from '../../../service/ticket/wire.ts'
+import type { Added } from '../../../service/worktree/add.ts'
 import { listEntries } from '../../../service/worktree/entries.ts'
 import { findEntry } from '../../../service/worktree/find.ts'
 import { mainTop } from '../../../service/worktree/layout.ts'
@@ -52,13 +53,17 @@ async function begin(context: Context): Promise<number> {
   const id = await new Desk(here).catalogue.resolve(spelling)
   const onWait = (): void => tellWaiting(context)(undefined)
   const { holder } = await callerOf(context, here)
+  const launching = launches ? asLaunch(context, id) : null
+  if (launching !== null) await (await import('./launch.ts')).refuseBadOptions(launching, here)
   const place = await placeFor(here, holder, { ticketId: id, directory: context.directory, env: context.env, waitMs, onWait })
   for (const warning of place.warnings) context.output.warn(warning)
   const [root, made] = [place.path, !place.already]
   const there = await openWorkspace(at(context, root))
   const asked = await asking(context, there)
-  if (launches) return launchThere(context, there, asked, id, root)
-  const started = await startTicket(asked, id, {
+  if (launching !== null) return launchThere(launching, there, asked, id, root).catch(unmade(context, here, place))
+  // With a command the id is the command's: it runs once. The claim is the same however often it is asked for.
+  const { opId, ...claimer } = asked.caller
+  const started = await startTicket(context.rest.length > 0 ? { ...asked, caller: claimer } : asked, id, {
     ...(ttlSecs === undefined ? {} : { ttlSecs }),
     ...(waitMs === undefined ? {} : { waitMs }),
     onWait,
@@ -75,6 +80,14 @@ async function begin(context: Context): Promise<number> {
   return 0
 }
 
+/** What only shows in the place itself (hooks that are missing there) leaves nothing either. */
+const unmade =
+  (context: Context, home: FileWorkspace, { already, path, worktreeId }: Added) =>
+  async (error: unknown): Promise<never> => {
+    if (!already && isFault(error) && error.code === 'usage') await removePlace(context, home, path, worktreeId)
+    throw error
+  }
+
 /** Options of a launch that do not ask for one by themselves. */
 const forLaunch = ['role', 'ready-timeout', 'peer', 'name', 'prompt', 'permit'] as const
 
@@ -90,6 +103,12 @@ function refuseMeaningless(context: Context, launches: boolean): void {
       throw usage(`--${name} is for an agent that is launched`, 'say how: --profile claude, or --ready fd for a program of your own')
 }
 
+/** The options of a launch, with what it is for when nobody says. */
+function asLaunch(context: Context, id: string): Context {
+  if (context.rest.length === 0) throw usage('--profile and --ready are for a command', `lh work ${id} --profile claude -- claude`)
+  return { ...context, options: { role: 'dev', ...context.options } }
+}
+
 /** With a profile, or a way to tell that it is ready, the command is launched: the ticket is claimed and started once its agent works. */
 async function launchThere(
   context: Context,
@@ -99,11 +118,10 @@ async function launchThere(
   root: string,
 ): Promise<number> {
   const { output } = context
-  if (context.rest.length === 0) throw usage('--profile and --ready are for a command', `lh work ${id} --profile claude -- claude`)
   const { followed, launchOf } = await import('./launch.ts')
   const key = keyOf(id)
   const resources = [key, ...claimSet(workspace.repository, key).filter(each => each !== key)]
-  const launched = await launchOf({ ...context, options: { role: 'dev', ...context.options } }, workspace, {
+  const launched = await launchOf(context, workspace, {
     caller,
     ticket: id,
     resources,
@@ -132,6 +150,7 @@ async function runThere(
   // Somebody with five terminals is one holder in all of them: a second command in this worktree is kept out by a lease of its own.
   const resources = [...claimSet(workspace.repository, keyOf(id)), `work:${id}`]
   const granted = orThrow(await workspace.coordinator.acquire(own, { resources, bind: true }))
+  refuseReplay(granted)
   const ended = await runHolding({
     coordinator: workspace.coordinator,
     caller: own,
