@@ -79,6 +79,9 @@ needsEtcd.describe('an etcd that asks who we are', () => {
     await bench.does(release(ann, on('ticket:a')))
     expect([...(await store.view()).all()]).toEqual([])
     expect((await collect(store)).map(({ operation }) => operation.op)).toEqual(['acquire', 'renew', 'release'])
+    const together = ['ticket:b', 'ticket:c', 'ticket:d', 'ticket:e', 'ticket:f']
+    await Promise.all(together.map(key => bench.does(acquire(ann, key))))
+    expect([...(await store.view()).all()]).toHaveLength(together.length)
   })
 
   it('refuses a wrong password, nobody, and another space; no message has the password in it', async () => {

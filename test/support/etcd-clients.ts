@@ -68,6 +68,8 @@ export interface Contest {
   readonly seed: number
   /** Longest pause between two calls, milliseconds. */
   readonly pauseMs: number
+  /** All of them are callers of one process, with one store. */
+  readonly together?: boolean
 }
 
 /** Seconds. The guard is as long, so that a lease is not ended early even if the engine says so too soon. */
@@ -82,23 +84,26 @@ export async function contend(
 ): Promise<{ readonly operations: readonly KeyOperation[]; readonly faults: Readonly<Record<string, number>> }> {
   const operations: KeyOperation[] = []
   const faults: Record<string, number> = {}
+  const client = contest.together === true ? new Client(contest.url) : null
   await Promise.all(
     Array.from({ length: contest.clients }, (_, number) =>
-      one(contest, number, isOver, operations, message => (faults[message] = (faults[message] ?? 0) + 1)),
+      one(contest, number, client, isOver, operations, message => (faults[message] = (faults[message] ?? 0) + 1)),
     ),
   )
+  client?.close()
   return { operations, faults }
 }
 
 async function one(
   { url, name, keys, seed, pauseMs }: Contest,
   number: number,
+  shared: Client | null,
   isOver: () => boolean,
   operations: KeyOperation[],
   fault: (message: string) => void,
 ): Promise<void> {
   const chance = chanceOf(seed * 1000 + number)
-  const client = new Client(url)
+  const client = shared ?? new Client(url)
   let incarnation = 0
   let held: string | null = null
   while (!isOver()) {
@@ -137,7 +142,7 @@ async function one(
     }
     await pause(chance() * pauseMs)
   }
-  client.close()
+  if (shared === null) client.close()
 }
 
 async function told(

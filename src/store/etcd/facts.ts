@@ -7,6 +7,7 @@ import type { Lapse, View } from '../../core/view.ts'
 import { vitality } from '../../host/process.ts'
 import { isRestorable } from '../restorable.ts'
 import type { Remaining } from './leases.ts'
+import { positionOf } from './positions.ts'
 import type { Timing } from './timing.ts'
 import { emptyHead } from './values.ts'
 import type { Counted, Head, SpaceSettings } from './values.ts'
@@ -113,7 +114,7 @@ export class Facts {
 
   /** Position of the newest record there can be. */
   get lastSeq(): number {
-    return this.isRead ? this.base + this.revision : Number.POSITIVE_INFINITY
+    return this.isRead ? positionOf(this.base, this.revision) : Number.POSITIVE_INFINITY
   }
 
   /** Finds out what else a decision will ask for: once as if all else were free, once as if all else were held. */
@@ -134,7 +135,8 @@ export class Facts {
     const known = this.claims.get(resource)
     if (known !== undefined) return known
     if (this.hasAll || (this.hasPaths && isPath(resource))) return unknownClaim
-    this.wants.claims.add(resource)
+    // The lease that a rehearsal shows is of no key.
+    if (resource !== nobody.resource) this.wants.claims.add(resource)
     if (this.guess !== null) return this.guess.get(resource) ?? unknownClaim
     if (this.#rehearsal !== null) return this.#rehearsal
     throw new Missing()

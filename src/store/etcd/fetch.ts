@@ -34,15 +34,15 @@ export function readingOnRefusal(
   names: Names,
   facts: Facts,
   shown: string,
-): { readonly steps: readonly Step[]; take(answer: TxnAnswer): void } | null {
+): { readonly steps: readonly Step[]; take(responses: TxnAnswer['responses'], revision: number): void } | null {
   const { all, leaseIds, opIds } = facts.wants
   const readings = readingsOf(names, facts, shown)
   if (all || leaseIds.size > 0 || opIds.size > 0 || readings.length > maxSteps) return null
   return {
     steps: readings.map(({ range }) => ({ request_range: range })),
-    take(answer) {
-      for (const [index, { take }] of readings.entries()) take(pairsOf(answer.responses?.[index]?.response_range))
-      facts.revision = revisionOf(answer)
+    take(responses, revision) {
+      for (const [index, { take }] of readings.entries()) take(pairsOf(responses?.[index]?.response_range))
+      facts.revision = revision
       facts.isRead = true
     },
   }

@@ -33,6 +33,12 @@ export interface Answered<T> {
   readonly resent: boolean
 }
 
+interface Address {
+  readonly host: string
+  readonly port: string
+  readonly secure: boolean
+}
+
 /** One endpoint that did not help. */
 interface Failure {
   readonly endpoint: string
@@ -99,6 +105,7 @@ const maxSockets = 32
 export class Gateway {
   readonly #options: GatewayOptions
   readonly #agents = new Map<string, http.Agent>()
+  readonly #addresses = new Map<string, Address>()
   readonly #versions = new Map<string, Promise<string>>()
   /** For those who look after the cluster: what is doubtful about its members. */
   readonly warnings: string[] = []
@@ -259,10 +266,17 @@ export class Gateway {
   }
 
   #request(endpoint: string, path: string, method: string, headers: http.OutgoingHttpHeaders): http.ClientRequest {
-    const { hostname, port, protocol } = new URL(endpoint)
-    const host = hostname.replace(/^\[(.*)\]$/, '$1')
-    const secure = protocol === 'https:'
+    const { host, port, secure } = this.#address(endpoint)
     return (secure ? https : http).request({ host, port, path, method, headers, agent: this.#agent(endpoint, secure) })
+  }
+
+  #address(endpoint: string): Address {
+    const known = this.#addresses.get(endpoint)
+    if (known !== undefined) return known
+    const { hostname, port, protocol } = new URL(endpoint)
+    const address = { host: hostname.replace(/^\[(.*)\]$/, '$1'), port, secure: protocol === 'https:' }
+    this.#addresses.set(endpoint, address)
+    return address
   }
 
   #agent(endpoint: string, secure: boolean): http.Agent {

@@ -7,6 +7,7 @@ import type { Names } from './keys.ts'
 import { prefixEnd } from './keys.ts'
 import { between, pairsOf, revisionOf } from './messages.ts'
 import type { Pair, RangeAnswer } from './messages.ts'
+import { revisionUntil } from './positions.ts'
 import { logFromPair } from './values.ts'
 import type { Logged } from './values.ts'
 
@@ -20,7 +21,7 @@ const pageSize = 2000
 export async function* historyOf(gateway: Gateway, names: Names, query: HistoryQuery, base: number): AsyncGenerator<Entry> {
   const prefix = query.resource === undefined ? names.logs : names.logOf(query.resource)
   // Records that were moved in keep their positions, all of them below the base: after a smaller one the whole log is read.
-  for (let since = query.afterSeq === undefined ? 0 : Math.max(0, query.afterSeq - base + 1), pinned = 0; ;) {
+  for (let since = query.afterSeq === undefined ? 0 : revisionUntil(query.afterSeq, base) + 1, pinned = 0; ;) {
     // oxlint-disable-next-line no-await-in-loop -- one page after the other
     const { body } = await gateway.call<RangeAnswer>('/v3/kv/range', {
       ...between(prefix, prefixEnd(prefix)),

@@ -23,6 +23,8 @@ export const encoded = (text: string): string =>
 /** The names of one space. */
 export class Names {
   readonly root: string
+  /** The key that was named last: a transaction names the same one many times. */
+  #last = { resource: '', encoded: '' }
 
   constructor(space: string) {
     this.root = `leasehold/v1/${encoded(space)}/`
@@ -59,7 +61,7 @@ export class Names {
   }
 
   claim(resource: string): string {
-    return `${this.claims}${encoded(resource)}/`
+    return `${this.claims}${this.#encoded(resource)}/`
   }
 
   head(resource: string): string {
@@ -84,11 +86,16 @@ export class Names {
   }
 
   logOf(resource: string): string {
-    return `${this.logs}${encoded(resource)}/`
+    return `${this.logs}${this.#encoded(resource)}/`
   }
 
   log(resource: string, n: number): string {
     return `${this.logOf(resource)}${String(n).padStart(12, '0')}`
+  }
+
+  #encoded(resource: string): string {
+    if (this.#last.resource !== resource) this.#last = { resource, encoded: encoded(resource) }
+    return this.#last.encoded
   }
 
   /** The key and the part of a name below `c/`; null for any other name. */

@@ -7,6 +7,7 @@ import { askMembers } from './health.ts'
 import type { Asked } from './health.ts'
 import { only, pairsOf, put, unchanged } from './messages.ts'
 import type { RangeAnswer, TxnAnswer } from './messages.ts'
+import { places } from './positions.ts'
 import { pruneLog } from './retention.ts'
 import type { EtcdStore } from './store.ts'
 import { settingsFromValue, settingsToValue } from './values.ts'
@@ -261,7 +262,7 @@ function* silent(view: Reading): Generator<Finding> {
  * How far positions jump after a backup was restored: what was written since is gone, and with it how many revisions that were. At a
  * thousand in a second they are eleven days.
  */
-const restoredJump = 1_000_000_000
+const restoredJump = 1_000_000_000 * places
 
 /** The revisions of a restored cluster were given before, to others: from now on they are counted from further up. */
 async function restored(store: EtcdStore): Promise<Adopted> {

@@ -54,7 +54,15 @@ export interface Compare {
   readonly create_revision?: string
 }
 
+/** A transaction inside another one: all compares are evaluated before anything is done. */
+export interface NestedRequest {
+  readonly compare: readonly Compare[]
+  readonly success: readonly Step[]
+  readonly failure: readonly Step[]
+}
+
 export type Step =
+  | { readonly request_txn: NestedRequest }
   | { readonly request_range: RangeRequest }
   | { readonly request_put: { readonly key: string; readonly value: string; readonly lease?: string } }
   | { readonly request_delete_range: { readonly key: string; readonly range_end?: string } }
@@ -62,7 +70,7 @@ export type Step =
 export interface TxnAnswer {
   readonly header: Header
   readonly succeeded?: boolean
-  readonly responses?: readonly { readonly response_range?: RangeAnswer }[]
+  readonly responses?: readonly { readonly response_range?: RangeAnswer; readonly response_txn?: Omit<TxnAnswer, 'header'> }[]
 }
 
 export const pairsOf = (answer: RangeAnswer | undefined): readonly Pair[] =>

@@ -17,12 +17,13 @@ import { RealLeases } from './leases.ts'
 import { between, only, pairsOf, put, revisionOf, toBytes, unchanged } from './messages.ts'
 import type { Pair, RangeAnswer, Step, TxnAnswer } from './messages.ts'
 import type { EtcdStore } from './store.ts'
+import { positionOf } from './positions.ts'
 import { realTiming } from './timing.ts'
 import { countedToValue, headToValue, logToValue, settingsFromValue, settingsToValue } from './values.ts'
 import type { SpaceSettings } from './values.ts'
 
 /** Version of the layout that a space which begins with a move is written in. */
-const layoutVersion = 1
+const layoutVersion = 2
 
 /** Most writes, and most bytes of them, in one transaction: etcd takes 128 and 1.5 MB. */
 const [maxWrites, maxBytes] = [120, 700_000]
@@ -98,7 +99,7 @@ class Space {
       if ((lease.binding !== null || lease.state === 'pending') && beat !== null) bound.push(resource)
       if (lease.ttlSecs === 0 ? lease.staleSecs === 0 || beat !== null : beat !== null) alive.add(resource)
     }
-    const lastSeq = Math.max(facts.base + facts.revision, entries.at(-1)?.seq ?? 0)
+    const lastSeq = Math.max(positionOf(facts.base, facts.revision), entries.at(-1)?.seq ?? 0)
     return { space, limits, lastSeq, base: await this.#base(), entries, alive, bound }
   }
 

@@ -236,9 +236,17 @@ export interface Making {
   readonly engineLeases: readonly string[]
   /** The engine lease that remembers op_ids; null where there is none to remember. */
   readonly memory: string | null
-  /** To be written with it, where the space has none yet. */
+  /** To be written with it, where the space has none yet, or where an older writer made them. */
   readonly settings: SpaceSettings
+  /** The command's own among those that are written together. */
+  readonly place: number
 }
+
+/** Does the transaction write what holds for the space as a whole? */
+export const writesSettings = ({ settings }: Facts, minWriter: number): boolean => settings === null || settings.minWriter < minWriter
+
+/** At most so many steps; counted without making them. */
+export const mostSteps = ({ changes, logs, ids }: Plan): number => 4 + 2 * changes.size + logs.length + ids.size
 
 /** What has to be as it was read. */
 export function comparesOf(plan: Plan, facts: Facts, names: Names): readonly Compare[] {
@@ -254,23 +262,25 @@ export function comparesOf(plan: Plan, facts: Facts, names: Names): readonly Com
 }
 
 export function stepsOf(plan: Plan, facts: Facts, making: Making): readonly Step[] {
-  const { names, transaction, engineLeases, memory, settings } = making
+  const { names, transaction, engineLeases, memory, settings, place } = making
   const base = facts.settings === null ? settings.tokenBase : facts.base
   const steps: Step[] = []
-  if (facts.settings === null) steps.push(put(names.cfg, settingsToValue(settings)))
+  if (writesSettings(facts, settings.minWriter))
+    steps.push(put(names.cfg, settingsToValue({ ...(facts.settings ?? settings), minWriter: settings.minWriter })))
   for (const [resource, { before, head, beat }] of plan.changes) {
     const engineLease = beat.kind === 'keep' ? head.engineLease : beat.kind === 'new' ? engineLeases[beat.number]! : null
-    steps.push(put(names.head(resource), headToValue({ ...head, engineLease }, base)))
+    steps.push(put(names.head(resource), headToValue({ ...head, engineLease }, base, place)))
     if (beat.kind === 'new') steps.push(put(names.beat(resource), '1', engineLease!))
     else if (beat.kind === 'remove' && before.beat !== null) steps.push(remove(names.beat(resource)))
   }
-  for (const { resource, n, logged } of plan.logs) steps.push(put(names.log(resource, n), logToValue({ ...logged, transaction }, base)))
+  for (const { resource, n, logged } of plan.logs)
+    steps.push(put(names.log(resource, n), logToValue({ ...logged, transaction }, base, place)))
   for (const [id, listed] of plan.ids) steps.push(listed === null ? remove(names.id(id)) : put(names.id(id), listed))
   if (plan.movesPaths) steps.push(put(names.paths, transaction))
-  if (plan.counted !== null) steps.push(put(names.limits, countedToValue(plan.counted, base)))
+  if (plan.counted !== null) steps.push(put(names.limits, countedToValue(plan.counted, base, place)))
   if (plan.remembered !== null && memory !== null) {
     const logged = { entry: plan.remembered, index: 0, transaction, isCopy: false }
-    steps.push(put(names.op(plan.remembered.operation.opId!), logToValue(logged, base), memory))
+    steps.push(put(names.op(plan.remembered.operation.opId!), logToValue(logged, base, place), memory))
   }
   return steps
 }

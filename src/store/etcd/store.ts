@@ -1,17 +1,19 @@
 import { randomUUID } from 'node:crypto'
 import type { Decision, Outcome } from '../../core/decision.ts'
-import { Fault, isFault } from '../../core/fault.ts'
+import { Fault } from '../../core/fault.ts'
 import type { Holder, Instant, Lease } from '../../core/lease.ts'
 import type { Entry, Operation } from '../../core/operation.ts'
 import { isOwnership } from '../../core/operation.ts'
 import { isPath } from '../../core/resource.ts'
 import { blockerOf } from '../../core/refusal.ts'
+import { sessionKeyPrefix } from '../../core/session.ts'
 import { sha256Hex } from '../../core/sha256.ts'
 import type { View } from '../../core/view.ts'
 import type { Clock } from '../../host/clock.ts'
 import type { KernelLock } from '../../host/kernel-lock.ts'
 import type { Capabilities, Commit, Decider, HistoryQuery, LiveLock, Reading, Store, TransactOptions } from '../store.ts'
 import { refuseMoved } from '../moved.ts'
+import { Convoy } from './convoy.ts'
 import { Effects } from './effects.ts'
 import { Facts, Missing, noWants } from './facts.ts'
 import type { Claim, Wants } from './facts.ts'
@@ -26,9 +28,10 @@ import { Names } from './keys.ts'
 import { RealLeases } from './leases.ts'
 import type { EngineLeases } from './leases.ts'
 import { absent, only, pairsOf, put, revisionOf, unchanged } from './messages.ts'
-import type { RangeAnswer, TxnAnswer } from './messages.ts'
-import { comparesOf, planOf, settled, stepsOf, writes } from './plan.ts'
+import type { NestedRequest, RangeAnswer, TxnAnswer } from './messages.ts'
+import { comparesOf, mostSteps, planOf, settled, stepsOf, writes, writesSettings } from './plan.ts'
 import type { Needed, Plan } from './plan.ts'
+import { positionOf, revisionUntil } from './positions.ts'
 import { boundSecs, realTiming } from './timing.ts'
 import type { Timing } from './timing.ts'
 import type { Place } from './url.ts'
@@ -59,7 +62,7 @@ export interface EtcdStoreOptions {
 const defaultTimeoutMs = 2000
 
 /** Version of the layout that this code writes. */
-const writerVersion = 1
+const writerVersion = 2
 
 /** An op_id is remembered for at least a day: seconds that the engine lease of a day's op_ids lasts. */
 const memorySecs = 2 * 86_400
@@ -88,6 +91,12 @@ interface Progress {
 interface Again {
   readonly isPart: boolean
   readonly known: Facts | null
+}
+
+/** Where a transaction was done. */
+interface Written {
+  readonly revision: number
+  readonly place: number
 }
 
 const again: Again = { isPart: false, known: null }
@@ -120,7 +129,10 @@ export class EtcdStore implements Store {
   readonly #timing: Timing
   readonly #engine: EngineLeases
   readonly #effects: Effects
+  readonly #convoy: Convoy
   readonly #heart: Heart
+  /** What a new space begins with. */
+  readonly #fresh: SpaceSettings
   /** What was seen last of the space as a whole. */
   #space: { readonly settings: SpaceSettings; readonly settingsMod: number; readonly revision: number } | null = null
   /** Keys as this process left them. */
@@ -137,9 +149,11 @@ export class EtcdStore implements Store {
       access: options.access,
       timeoutMs: options.timeoutMs ?? defaultTimeoutMs,
     })
+    this.#fresh = { space: randomUUID(), tokenBase: 0, minWriter: writerVersion, limits: options.limits }
     this.#timing = options.timing ?? realTiming
     this.#engine = (options.engineLeases ?? (gateway => new RealLeases(gateway)))(this.gateway)
     this.#heart = new Heart(this.#engine)
+    this.#convoy = new Convoy(this.gateway)
     this.#effects = new Effects(options.lock, options.localDirectory, options.lockWaitMs)
   }
 
@@ -174,7 +188,7 @@ export class EtcdStore implements Store {
 
   async changed(sinceSeq: number, timeoutMs: number): Promise<void> {
     const base = (this.#space?.settings ?? (await this.#read(noWants())).settings)?.tokenBase ?? 0
-    await untilChanged(this.gateway, this.names, Math.max(0, sinceSeq - base), timeoutMs)
+    await untilChanged(this.gateway, this.names, revisionUntil(sinceSeq, base), timeoutMs)
   }
 
   close(): void {
@@ -298,20 +312,20 @@ export class EtcdStore implements Store {
       if (!(await this.#checkThen(plan, facts, options, decision.outcome, progress))) return again
       if (!(await this.#renew(plan, facts))) return again
       await this.#weigh(facts)
-      return this.#commit(decision, facts, plan, await this.#withRemaining(decided), progress)
+      return this.#commit(decision, facts, [], await this.#withRemaining(decided), progress)
     }
     const { plan: part, isWhole } = this.#fitting(decision.operations, decision.outcome, facts, plan)
     if (isWhole && !(await this.#checkThen(part, facts, options, decision.outcome, progress))) return again
     if (!(await this.#renew(part, facts))) return again
     const engineLeases = await this.#ensureAll(part.needed)
     const written = await this.#write(part, facts, engineLeases)
-    if (typeof written !== 'number') return written
-    this.#apply(part, facts, engineLeases, written)
+    if (!('revision' in written)) return written
+    const position = this.#apply(part, facts, engineLeases, written)
     await this.#forgetEngineLeases(part, facts)
     for (const resource of part.changes.keys()) facts.suspects.delete(resource)
     await this.#weigh(facts)
-    if (isWhole) return this.#commit(decision, facts, part, facts, progress)
-    progress.entries.push(...settledEntries(part, facts))
+    if (isWhole) return this.#commit(decision, facts, settledEntries(part, position), facts, progress)
+    progress.entries.push(...settledEntries(part, position))
     progress.ended.push(...decision.outcome.ended.filter(({ resource }) => part.changes.has(resource)))
     return { isPart: true, known: null }
   }
@@ -350,7 +364,7 @@ export class EtcdStore implements Store {
     return facts
   }
 
-  #commit(decision: Extract<Decision, { ok: true }>, facts: Facts, plan: Plan, shown: Facts, progress: Progress): Commit {
+  #commit(decision: Extract<Decision, { ok: true }>, facts: Facts, entries: readonly Entry[], shown: Facts, progress: Progress): Commit {
     const leases = decision.outcome.resources
       .map(resource => (shown.claims.has(resource) ? shown.lease(resource) : null))
       .filter(lease => lease !== null)
@@ -360,7 +374,7 @@ export class EtcdStore implements Store {
       decision: { ...decision, outcome },
       now: facts.now,
       lastSeq: facts.isRead ? facts.lastSeq : 0,
-      entries: [...progress.entries, ...settledEntries(plan, facts)],
+      entries: [...progress.entries, ...entries],
       leases,
       live: null,
       reservation: null,
@@ -395,6 +409,7 @@ export class EtcdStore implements Store {
     facts: Facts,
     whole: Plan,
   ): { readonly plan: Plan; readonly isWhole: boolean } {
+    if (mostSteps(whole) <= maxSteps) return { plan: whole, isWhole: true }
     let plan = whole
     for (let count = operations.length; count > 0; count--) {
       if (count < operations.length) plan = planOf(operations.slice(0, count), [], facts)
@@ -403,7 +418,8 @@ export class EtcdStore implements Store {
         transaction: '',
         engineLeases: plan.needed.map(() => '0'),
         memory: '0',
-        settings: this.#settings(),
+        settings: this.#fresh,
+        place: 0,
       }
       if (stepsOf(plan, facts, making).length <= maxSteps && comparesOf(plan, facts, this.names).length <= maxSteps)
         return { plan, isWhole: count === operations.length }
@@ -411,51 +427,36 @@ export class EtcdStore implements Store {
     throw new Error(`one record about ${outcome.resources.length} keys is more than one transaction takes`)
   }
 
-  #settings(): SpaceSettings {
-    return { space: randomUUID(), tokenBase: 0, minWriter: writerVersion, limits: this.#options.limits }
-  }
-
   /** Makes the space. False when somebody else just did. */
   async #begin(facts: Facts): Promise<boolean> {
-    const revision = await this.#write(planOf([], [], facts), facts, [])
-    return typeof revision === 'number'
+    return 'revision' in (await this.#write(planOf([], [], facts), facts, []))
   }
 
-  /** Writes in one transaction; resolves to its revision, or to what is there when something is not as it was read. */
-  async #write(plan: Plan, facts: Facts, engineLeases: readonly string[]): Promise<number | Again> {
+  /** Writes in one transaction; resolves to where that was done, or to what is there when something is not as it was read. */
+  async #write(plan: Plan, facts: Facts, engineLeases: readonly string[]): Promise<Written | Again> {
     const transaction = randomUUID()
     const memory = plan.remembered === null ? null : await this.#memory()
-    const success = stepsOf(plan, facts, { names: this.names, transaction, engineLeases, memory, settings: this.#settings() })
+    const making = { names: this.names, transaction, engineLeases, memory, settings: this.#fresh }
     const known = new Facts(this.#now(), this.#timing, facts.wants)
     const reading = readingOnRefusal(this.names, known, this.location)
-    const request = { compare: comparesOf(plan, facts, this.names), success, failure: reading?.steps ?? [] }
+    const request = (place: number): NestedRequest => ({
+      compare: comparesOf(plan, facts, this.names),
+      success: stepsOf(plan, facts, { ...making, place }),
+      failure: reading?.steps ?? [],
+    })
     try {
-      const { answer, mayBeDone } = await this.#send(request)
-      if (answer.succeeded === true) return revisionOf(answer)
+      const { succeeded, responses, revision, place, mayBeDone } = await this.#convoy.send({ about: aboutOf(plan, facts), request })
+      if (succeeded) return { revision, place }
       const found = mayBeDone ? await this.#find(plan, transaction) : null
-      if (found !== null) return found
+      if (found !== null) return { revision: found, place }
       if (reading === null) return again
-      reading.take(answer)
+      reading.take(responses, revision)
       this.#learn(known)
       return { isPart: false, known }
     } catch (error) {
       // The engine lease of a session ended just now: the next attempt makes it anew.
       if (isEngineError(error, codes.notFound)) return again
       throw error
-    }
-  }
-
-  /** A compared transaction may be sent again when its answer was lost: it happens once, and then the second one is refused. */
-  async #send(request: object): Promise<{ readonly answer: TxnAnswer; readonly mayBeDone: boolean }> {
-    const send = () => this.gateway.call<TxnAnswer>('/v3/kv/txn', request, { changes: true })
-    try {
-      const { body, resent } = await send()
-      return { answer: body, mayBeDone: resent }
-    } catch (error) {
-      if (!isFault(error) || error.details?.['outcome'] !== 'unknown') throw error
-      const second = await send().catch(() => null)
-      if (second === null) throw error
-      return { answer: second.body, mayBeDone: true }
     }
   }
 
@@ -501,16 +502,18 @@ export class EtcdStore implements Store {
     return id
   }
 
-  /** What was written, into what is known. */
-  #apply(plan: Plan, facts: Facts, engineLeases: readonly string[], revision: number): void {
-    if (facts.settings === null) Object.assign(facts, { settings: this.#settings(), settingsMod: revision })
+  /** What was written, into what is known; the position of it. */
+  #apply(plan: Plan, facts: Facts, engineLeases: readonly string[], { revision, place }: Written): number {
+    if (writesSettings(facts, writerVersion))
+      Object.assign(facts, { settings: { ...(facts.settings ?? this.#fresh), minWriter: writerVersion }, settingsMod: revision })
     facts.revision = revision
+    const position = positionOf(facts.base, revision, place)
     const remaining = new Map(facts.remaining)
     for (const [resource, { before, head, beat }] of plan.changes) {
       const fresh = beat.kind === 'new' ? engineLeases[beat.number]! : null
       if (fresh !== null) remaining.delete(fresh)
       const after: Claim = {
-        head: { ...head, slot: settled(head.slot, facts.lastSeq), engineLease: beat.kind === 'keep' ? head.engineLease : fresh },
+        head: { ...head, slot: settled(head.slot, position), engineLease: beat.kind === 'keep' ? head.engineLease : fresh },
         mod: revision,
         beat: beat.kind === 'keep' ? before.beat : fresh,
         guard: null,
@@ -523,7 +526,11 @@ export class EtcdStore implements Store {
     }
     facts.remaining = remaining
     this.#learn(facts)
-    for (const resource of this.#left.keys()) if (this.#left.size > maxLeft) this.#left.delete(resource)
+    for (const resource of this.#left.keys()) {
+      if (this.#left.size <= maxLeft) break
+      this.#left.delete(resource)
+    }
+    return position
   }
 
   /** Engine leases that nothing is attached to any more end now, and not when their time is over. */
@@ -600,7 +607,26 @@ function shortened(decision: Decision): Decision {
 }
 
 /** The records with the position that their transaction got. */
-const settledEntries = ({ entries }: Plan, facts: Facts): readonly Entry[] => entries.map(entry => ({ ...entry, seq: facts.lastSeq }))
+const settledEntries = ({ entries }: Plan, seq: number): readonly Entry[] => entries.map(entry => ({ ...entry, seq }))
+
+/**
+ * What a transaction shares with others: every key that it compares, writes, or would bring back when it is refused; paths and sessions as a
+ * whole where it looks at all of them. Null where that is more than can be named.
+ */
+function aboutOf(plan: Plan, facts: Facts): ReadonlySet<string> | null {
+  const { wants } = facts
+  if (wants.all || writesSettings(facts, writerVersion) || plan.movesPaths || plan.counted !== null) return null
+  const keys = [...wants.claims, ...plan.changes.keys(), ...plan.watched]
+  const opId = plan.remembered?.operation.opId ?? null
+  const looksAtPaths = wants.paths || keys.some(isPath)
+  const looksAtSessions = wants.sessions || keys.some(key => key.startsWith(sessionKeyPrefix))
+  return new Set([
+    ...keys,
+    ...(opId === null ? [] : [`op_id ${opId}`]),
+    ...(looksAtPaths ? ['paths'] : []),
+    ...(looksAtSessions ? ['sessions'] : []),
+  ])
+}
 
 const encoder = new TextEncoder()
 

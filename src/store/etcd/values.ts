@@ -15,12 +15,17 @@ import {
 } from '../../core/wire.ts'
 import type { MoveMark } from '../move.ts'
 import type { Pair } from './messages.ts'
+import { positionOf } from './positions.ts'
 
 // What the values say. A position is the revision of a transaction, which nobody knows before it is done: what a transaction itself makes
 // is written without its position, and is read as the revision that it was written at. A later write of the same value fills it in.
 
 /** The position of the transaction that is being made. */
 export const here = Number.POSITIVE_INFINITY
+
+/** Where a value without its position was written. Before commands travelled together, a revision was one position. */
+const positionIn = ({ base, place }: { readonly base: number; readonly place?: number }, mod: number): number =>
+  place === undefined ? base + mod : positionOf(base, mod, place)
 
 const orNull = (position: number): number | null => (position === here ? null : position)
 
@@ -36,7 +41,7 @@ export interface SpaceSettings {
 }
 
 /** Version of the layout that this code reads and writes. */
-const layoutVersion = 1
+const layoutVersion = 2
 
 export const settingsToValue = (settings: SpaceSettings): string =>
   JSON.stringify({
@@ -80,11 +85,12 @@ export interface Head {
 
 export const emptyHead: Head = { slot: emptySlot, n: 0, logFrom: 1, engineLease: null, suspect: null }
 
-/** `base` is what the positions of this transaction are counted from. */
-export function headToValue({ slot: { lease, past, session }, n, logFrom, engineLease, suspect }: Head, base: number): string {
+/** `base` and `place` are what the position of this command is counted from. */
+export function headToValue({ slot: { lease, past, session }, n, logFrom, engineLease, suspect }: Head, base: number, place = 0): string {
   return JSON.stringify({
     v: layoutVersion,
     base,
+    place,
     n,
     log_from: logFrom,
     engine_lease: engineLease,
@@ -99,7 +105,7 @@ export function headFromPair({ value, mod }: Pair): Head {
   if (mod === 0) return emptyHead
   const wire = JSON.parse(value)
   refuseNewer(wire.v)
-  const position = wire.base + mod
+  const position = positionIn(wire, mod)
   const { lease, past, session = null } = wire
   return {
     slot: {
@@ -134,14 +140,14 @@ export interface Logged {
 }
 
 /** An ownership's token is its own position, so it is left out with it; other records name a token that is known. */
-export const logToValue = ({ entry, index, transaction, isCopy }: Logged, base: number): string =>
-  JSON.stringify({ base, index, transaction, ...(isCopy ? { copy: true } : {}), ...entryToWire(entry), seq: orNull(entry.seq) })
+export const logToValue = ({ entry, index, transaction, isCopy }: Logged, base: number, place = 0): string =>
+  JSON.stringify({ base, place, index, transaction, ...(isCopy ? { copy: true } : {}), ...entryToWire(entry), seq: orNull(entry.seq) })
 
 /** Null for a record that this version does not understand. */
 export function logFromPair({ value, mod }: Pair): Logged | null {
   const wire = JSON.parse(value)
   if (wire.schema_version > schemaVersion) return null
-  const entry = entryFromWire({ ...wire, seq: wire.seq ?? wire.base + mod })
+  const entry = entryFromWire({ ...wire, seq: wire.seq ?? positionIn(wire, mod) })
   return entry === null ? null : { entry, index: wire.index, transaction: wire.transaction, isCopy: wire.copy === true }
 }
 
@@ -152,14 +158,14 @@ export interface Counted {
   readonly resource: string
 }
 
-export const countedToValue = (counted: readonly Counted[], base: number): string =>
-  JSON.stringify({ base, indefinite: counted.map(({ token, agentId, resource }) => [orNull(token), agentId, resource]) })
+export const countedToValue = (counted: readonly Counted[], base: number, place = 0): string =>
+  JSON.stringify({ base, place, indefinite: counted.map(({ token, agentId, resource }) => [orNull(token), agentId, resource]) })
 
 export function countedFromPair({ value, mod }: Pair): readonly Counted[] {
   if (mod === 0) return []
-  const { base, indefinite } = JSON.parse(value)
-  return indefinite.map(([token, agentId, resource]: [number | null, string, string]) => ({
-    token: token ?? base + mod,
+  const wire = JSON.parse(value)
+  return wire.indefinite.map(([token, agentId, resource]: [number | null, string, string]) => ({
+    token: token ?? positionIn(wire, mod),
     agentId,
     resource,
   }))
