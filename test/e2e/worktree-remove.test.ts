@@ -63,6 +63,55 @@ describe('worktree remove', () => {
     expect((await b.ok('claim list')).count).toBe(0)
   })
 
+  it('goes by what is shown: a token or lease that is not the present one is refused, also for its holder', async () => {
+    const { repo, a, b } = room()
+    const { place } = await made(a)
+    await a.in(place).ok('claim acquire fix-login')
+    await a.in(place).ok('claim evict fix-login --reason', 'again')
+    await a.in(place).ok('claim acquire fix-login')
+    const { lease_id, token } = await a.lease(`ticket:${ticketId}`)
+    for (const [code, how, env] of [
+      ['superseded', '--token 1', {}],
+      ['superseded', '--salvage --token 1', {}],
+      ['unavailable', '--token 99', {}],
+      ['superseded', '--lease 01J0000000000000000000000A', {}],
+      ['superseded', `--lease ${lease_id} --token 1`, {}],
+      ['superseded', '', { LEASEHOLD_TOKEN: '1' }],
+      ['superseded', '', { LEASEHOLD_TOKEN: '1', LEASEHOLD_RESOURCES: `ticket:${ticketId}` }],
+      ['usage', '--token one', {}],
+    ] as const)
+      // oxlint-disable-next-line no-await-in-loop -- each in turn
+      for (const agent of [a, a.in(place)]) await agent.with(env).refused(code, `worktree remove fix-login ${how}`)
+    expect(fs.existsSync(path.join(place, 'file'))).toBe(true)
+    await b.refused('not_owner', `worktree remove fix-login --token ${token}`)
+    // Both together are enough for anybody.
+    expect((await b.ok(`worktree remove fix-login --token ${token} --lease ${lease_id}`)).worktree.released).toHaveLength(3)
+    expect(known(repo.dir)).toEqual([])
+    expect((await a.ok('claim list')).count).toBe(0)
+  })
+
+  it('takes the present token, another key of the same ownership, and the token of its own release', async () => {
+    const { a } = room()
+    const { place } = await made(a)
+    await a.in(place).ok('claim acquire fix-login')
+    await a.in(place).ok('claim acquire port:80')
+    const { token } = await a.lease(`ticket:${ticketId}`)
+    await a.in(place).ok('claim release fix-login')
+    await a.refused('superseded', 'worktree remove fix-login --lease 01J0000000000000000000000A')
+    expect((await a.ok(`worktree remove fix-login --token ${token}`)).worktree.released).toEqual(['port:80'])
+    const again = await made(a)
+    await a.in(again.place).ok('claim acquire fix-login')
+    const worktree = (await a.ok('claim list')).leases.find(({ resource }: Doc) => resource.startsWith('worktree:'))
+    expect((await a.ok(`worktree remove fix-login --lease ${worktree.lease_id}`)).worktree.released).toHaveLength(3)
+    const third = await made(a)
+    await a.in(third.place).ok('claim acquire fix-login')
+    const last = await a.lease(`ticket:${ticketId}`)
+    expect((await a.ok(`worktree remove fix-login --token ${last.token}`)).worktree.released).toHaveLength(3)
+    await made(a)
+    // Nobody holds it: whoever shows something lost it.
+    await a.refused('superseded', 'worktree remove fix-login --token 1')
+  })
+
   it('refuses one in which another session of the same agent holds something, and one that is reserved by its resource', async () => {
     const { a, b } = room()
     const { place, id } = await made(a)

@@ -63,31 +63,68 @@ export const isUnheld = (entry: Entry, workspace: Workspace, view: Reading): boo
   leasesOf(entry, workspace, view).every(lease => isExpired(lease, view.now) || (lease.binding !== null && provenDead(lease, view)))
 
 /**
- * Proves the caller's leases on a worktree. Throws `superseded` when one was lost, `not_owner` or `held` when somebody else has one.
- * Nothing is taken before `Fence.close`, so that whoever is refused for another reason leaves no record.
+ * Proves the caller's leases on a worktree. Throws `superseded` when one was lost, or when what is shown belongs to none of them,
+ * `not_owner` or `held` when somebody else has one. Nothing is taken before `Fence.close`, so that whoever is refused for another reason
+ * leaves no record.
  */
 export async function fenceOff(asker: Asker, entry: Entry): Promise<Fence> {
   const { workspace } = asker
   const { own, ticket } = keysOf(entry, workspace)
-  const view = await workspace.coordinator.view()
-  const keys = new Set([...own, ...(ticket === null ? [] : [ticket]), ...leasesOf(entry, workspace, view).map(({ resource }) => resource)])
+  const leases = leasesOf(entry, workspace, await workspace.coordinator.view())
+  const keys = new Set([...(ticket === null ? [] : [ticket]), ...own, ...leases.map(({ resource }) => resource)])
+  const shown = shownBy(asker)
+  const meant = shown === null ? null : (leases.find(lease => isShown(lease, shown)) ?? null)
+  // What belongs to none of them is judged by the first key: that of the ticket, where there is one.
+  let stray = shown !== null && meant === null ? shown : null
   const mine: Lease[] = []
   for (const key of keys) {
+    const lease = leases.find(({ resource, token }) => resource === key && token === meant?.token) ?? null
+    const found = foundProof(asker, entry, key)
+    const proof = stray ?? (shown === null || lease === null ? found : proofOf(lease, shown, found))
     // oxlint-disable-next-line no-await-in-loop -- hardly ever more than three
-    const lease = await ownLease(asker, entry, key)
-    if (lease !== null) mine.push(lease)
+    const proven = await ownLease(asker, key, proof, stray !== null)
+    if (proven !== null) mine.push(proven)
+    stray = null
   }
   return new Held(workspace, asker.caller.holder, entry, mine)
 }
 
-/** The caller's lease on a key, proven; null when nobody has one. */
-async function ownLease(asker: Asker, entry: Entry, key: string): Promise<Lease | null> {
-  const { workspace, caller } = asker
+/** What the caller shows for whatever there is: the options, else an environment that names no resources. Null when nothing. */
+function shownBy({ workspace, caller, flags, env }: Asker): Presented | null {
+  const { LEASEHOLD_TOKEN: token, LEASEHOLD_RESOURCES: resources } = env
+  const general = token !== undefined && token !== '' && resources === undefined
+  if (flags.token === undefined && flags.lease === undefined && !general) return null
+  return proofFor(workspace, { resource: '' }, flags, env, caller.holder)
+}
+
+const isShown = (lease: Lease, { leaseId, token }: Presented): boolean =>
+  (token === null || token === lease.token) && (leaseId === null || leaseId === lease.leaseId)
+
+/**
+ * What is shown, for one member of the ownership that it belongs to: each has a lease id of its own. Half of a proof is as good as what was
+ * noted of the same lease; without that it leaves the question to identity.
+ */
+function proofOf(lease: Lease, { leaseId, token }: Presented, found: Presented): Presented {
+  if (found.leaseId === lease.leaseId && found.token === lease.token) return found
+  return { leaseId: leaseId === null ? null : lease.leaseId, token }
+}
+
+/** Without anything shown: the environment where it means this key, what the worktree noted, then what was noted where the caller stands. */
+function foundProof({ workspace, caller, env }: Asker, entry: Entry, key: string): Presented {
+  const { holder } = caller
   const target = { resource: key }
-  const presented = noteIn(entry, key, caller.holder) ?? proofFor(workspace, target, asker.flags, asker.env, caller.holder)
-  const answer = await workspace.coordinator.guard({ holder: caller.holder }, { target, presented, effect: () => undefined })
+  const isMeant = env['LEASEHOLD_RESOURCES']?.split('\n').includes(key) === true
+  return (isMeant ? null : noteIn(entry, key, holder)) ?? proofFor(workspace, target, {}, isMeant ? env : {}, holder)
+}
+
+/** The caller's lease on a key, proven; null when nobody has one. `exactly`: an own release counts only if it was of what is presented. */
+async function ownLease({ workspace, caller }: Asker, key: string, presented: Presented, exactly: boolean): Promise<Lease | null> {
+  const answer = await workspace.coordinator.guard(
+    { holder: caller.holder },
+    { target: { resource: key }, presented, effect: () => undefined },
+  )
   if (answer.ok) return answer.leases.find(({ resource }) => resource === key) ?? answer.leases[0]!
-  if (isFree(answer, caller.holder)) return null
+  if (isFree(answer, caller.holder, exactly)) return null
   orThrow(answer)
   return null
 }
@@ -102,12 +139,12 @@ function noteIn({ gitDir, identity }: Entry, key: string, holder: Holder): Prese
 }
 
 /** Nobody has it: it was never taken, its time is over, or the caller gave it back itself, perhaps in a removal that was killed then. */
-function isFree({ refusal, now }: Refused, holder: Holder): boolean {
+function isFree({ refusal, now }: Refused, holder: Holder, exactly: boolean): boolean {
   if (refusal.kind === 'superseded') {
-    const { lease, past } = refusal
-    return (
-      lease === null && past?.endedBy === 'release' && past.holder.agentId === holder.agentId && past.holder.sessionId === holder.sessionId
-    )
+    const { lease, past, presented } = refusal
+    if (lease !== null || past?.endedBy !== 'release') return false
+    const isThat = (presented.token ?? past.token) === past.token && (presented.leaseId ?? past.leaseId) === past.leaseId
+    return (isThat || !exactly) && past.holder.agentId === holder.agentId && past.holder.sessionId === holder.sessionId
   }
   return refusal.kind === 'not-held' || (refusal.kind === 'not-owner' && isExpired(refusal.lease, now))
 }

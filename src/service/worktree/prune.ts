@@ -49,8 +49,9 @@ export async function pruneWorktrees(asker: Asker, options: RemoveOptions, reall
         kept.push({ entry, why })
         continue
       }
+      // Nobody holds it: a token that is shown is for something else.
       // oxlint-disable-next-line no-await-in-loop -- as above
-      if (really) removed.push(await removeWorktree(asker, entry, options))
+      if (really) removed.push(await removeWorktree({ ...asker, env: {} }, entry, options))
       going.push(entry)
     } catch (error) {
       if (!isFault(error)) throw error

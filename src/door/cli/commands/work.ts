@@ -62,7 +62,7 @@ async function begin(context: Context): Promise<number> {
   const asked = await asking(context, there)
   if (launching !== null) return launchThere(launching, there, asked, id, root).catch(unmade(context, here, place))
   // With a command the id is the command's: it runs once. The claim is the same however often it is asked for.
-  const { opId, ...claimer } = asked.caller
+  const { opId: _, ...claimer } = asked.caller
   const started = await startTicket(context.rest.length > 0 ? { ...asked, caller: claimer } : asked, id, {
     ...(ttlSecs === undefined ? {} : { ttlSecs }),
     ...(waitMs === undefined ? {} : { waitMs }),
