@@ -2,8 +2,10 @@
 
 /** One thing that is wrong with the log. */
 export interface VerifyFault {
-  /** Absolute path of the segment. */
-  readonly file: string
+  /** Absolute path of the segment; null where the log is no file. */
+  readonly file: string | null
+  /** Where the log is no file: the name that it is about. */
+  readonly key?: string
   /** 1-based; null when it is about the file as a whole. */
   readonly line: number | null
   /** Of the line, bytes. */
@@ -17,6 +19,8 @@ export interface Verified {
   /** Records, those of checkpoints not counted. */
   readonly records: number
   readonly segments: number
+  /** Where the log is no file: the keys that the records are about. */
+  readonly keys?: number
   readonly bytes: number
   /** 0 when there is no record. */
   readonly firstSeq: number

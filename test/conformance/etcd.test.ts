@@ -1,5 +1,6 @@
-import { afterAll, beforeAll } from 'vitest'
+import { afterAll, beforeAll, expect } from 'vitest'
 import type { EtcdStore } from '../../src/store/etcd/store.ts'
+import { verifySpace } from '../../src/store/etcd/verify.ts'
 import type { Timing } from '../../src/store/etcd/timing.ts'
 import type { Store } from '../../src/store/store.ts'
 import { StillClock } from '../support/cast.ts'
@@ -44,7 +45,15 @@ needsEtcd.describe('on a real etcd', () => {
       const space = `conformance/${++spaces}`
       const again = (): Store => settling(etcdStore(etcd, space, clock, { timing: exact, engineLeases: leases.open }), leases)
       const store = again()
-      return Promise.resolve({ store, again, advance: (ms: number) => clock.advance(ms), close: () => store.close() })
+      const close = async (): Promise<void> => {
+        // Whatever was done to it, who reads it back finds nothing wrong.
+        const { gateway, names } = etcdStore(etcd, space, clock)
+        const { faults } = await verifySpace(gateway, names, space)
+        store.close()
+        gateway.close()
+        expect(faults).toEqual([])
+      }
+      return Promise.resolve({ store, again, advance: (ms: number) => clock.advance(ms), close })
     },
     { reservation: 'record', durable: true, shared: true, binding: false, gapless: false, beats: 'engine' },
   )

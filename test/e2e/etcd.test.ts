@@ -220,8 +220,23 @@ needsEtcd.describe('with the leases in etcd', () => {
     expect((await a.refused('usage', 'claim list')).message).toMatch(/not sent to 127\.0\.0\.1.*etcd\.hosts/)
   })
 
-  it('maintenance of files says that there are none here', async () => {
-    const a = configured().as('agent:a')
-    expect((await a.refused('usage', 'verify')).message).toMatch(/no log in files/)
+  it('verify vouches for all of it, and names what is wrong by its key', async () => {
+    const space = randomUUID()
+    const a = configured(undefined, `etcd://${etcd.address}/${space}`).as('agent:a')
+    await a.acquire('fix-login')
+    await a.ok('claim release fix-login')
+    await a.acquire('fix-login')
+    expect(await a.ok('verify')).toMatchObject({ records: 3, keys: 1, leases: 1, findings: [], count: 0 })
+    expect((await a.run('verify')).stdout).toMatch(/3 records about 1 key, the last one is \d+; 1 lease/)
+    const key = `leasehold/v1/${space}/log/ticket%3Afix-login/000000000002`
+    await fetch(`http://${etcd.address}/v3/kv/deleterange`, { method: 'POST', body: JSON.stringify({ key: btoa(key) }) })
+    const { code, stdout } = await a.run('--json verify')
+    expect(code).toBe(7)
+    expect(JSON.parse(stdout)).toMatchObject({
+      ok: false,
+      error: { code: 'unavailable', exit: 7, message: expect.stringMatching(/^1 fault in the log of etcd:/) },
+      findings: [{ code: 'log-damaged', file: null, key: key.replace(/2$/, '3'), message: 'record 2 is missing before it', fix: null }],
+    })
+    await a.refused('usage', 'doctor --moved')
   })
 })

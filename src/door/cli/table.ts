@@ -203,6 +203,8 @@ export const everyday: readonly CommandSpec[] = [
     arity: [0, 0],
     summary: 'check every record ever written: sums, chain, numbers, ownership',
     options: [],
+    details:
+      'In etcd: all of it at one revision, without holding anybody up. The records of each key are numbered without a gap, tokens only grow, and what is held, finished and counted is what the records say.',
     load: async () => (await import('./commands/maintain.ts')).verify,
   },
   {

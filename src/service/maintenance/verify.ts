@@ -5,20 +5,23 @@ import { bad, count, fine } from './report.ts'
 /** `lh verify`: reads everything; exit 7 when the log is not what it was. */
 export async function verifyReport(maintenance: Maintenance, onProgress?: Progress): Promise<Report> {
   const verified = await maintenance.verify(onProgress)
-  const { records, segments, bytes, firstSeq, lastSeq, leases, tornBytes, foreign, faults, moreFaults } = verified
-  const findings = faults.map(({ file, line, offset, seq, message }) => ({
+  const { records, segments, keys, bytes, firstSeq, lastSeq, leases, tornBytes, foreign, faults, moreFaults } = verified
+  const fix = keys === undefined ? 'lh recover' : null
+  const findings = faults.map(({ file, key, line, offset, seq, message }) => ({
     severity: 'error',
     code: 'log-damaged',
     file,
+    ...(key === undefined ? {} : { key }),
     line,
     offset,
     seq,
     message,
-    fix: 'lh recover',
+    fix,
   }))
   const document = {
     records,
     segments,
+    ...(keys === undefined ? {} : { keys }),
     bytes,
     first_seq: firstSeq,
     last_seq: lastSeq,
@@ -34,20 +37,24 @@ export async function verifyReport(maintenance: Maintenance, onProgress?: Progre
     code: 'unavailable',
     exit: 7,
     message: `${count(faults.length + moreFaults, 'fault')} in the log of ${maintenance.location}: ${described(first)}`,
-    hint: 'what is held may not be what was granted; see what would be cut: lh recover',
+    hint:
+      keys === undefined
+        ? 'what is held may not be what was granted; see what would be cut: lh recover'
+        : 'what is held may not be what was granted; nothing mends that but a backup: see docs/etcd.md',
   } as const
   const more = moreFaults > 0 ? [`… and ${moreFaults} more`] : []
   return { ...bad(error, document, [...faults.map(described), ...more, summary(verified)]), warnings: warningsOf(verified) }
 }
 
-function summary({ records, segments, lastSeq, leases }: Verified): string {
+function summary({ records, segments, keys, lastSeq, leases }: Verified): string {
+  const where = keys === undefined ? `in ${count(segments, 'segment')}` : `about ${count(keys, 'key')}`
   return records === 0
     ? 'nothing was recorded yet'
-    : `${count(records, 'record')} in ${count(segments, 'segment')}, the last one is ${lastSeq}; ${count(leases, 'lease')}`
+    : `${count(records, 'record')} ${where}, the last one is ${lastSeq}; ${count(leases, 'lease')}`
 }
 
-const described = ({ file, line, seq, message }: VerifyFault): string =>
-  `${file}${line === null ? '' : `:${line}`}: ${message}${seq === null ? '' : ` (seq ${seq})`}`
+const described = ({ file, key, line, seq, message }: VerifyFault): string =>
+  `${file ?? key}${line === null ? '' : `:${line}`}: ${message}${seq === null ? '' : ` (seq ${seq})`}`
 
 function warningsOf({ tornBytes, foreign }: Verified): readonly string[] {
   return [

@@ -54,11 +54,13 @@ const verified: Members = {
   leases: count(),
   torn_bytes: count('after the last newline: an append that was cut short, never acknowledged'),
   newer: maybe(about(object({ seq: count(), op: text() }), 'the first record that only a newer version understands')),
-  findings: list(object({ ...finding, offset: maybe(count()), seq: maybe(number()) })),
+  findings: list(object({ ...finding, offset: maybe(count()), seq: maybe(number()) }, { key: text('etcd: the name that it is about') })),
   count: count(),
 }
 
-export const verify = either(object({ ...ok, ...verified }), object({ ...failed, ...verified }))
+const inEtcd: Members = { keys: count('etcd: keys that the records are about') }
+
+export const verify = either(object({ ...ok, ...verified }, inEtcd), object({ ...failed, ...verified }, inEtcd))
 
 export const recover = object({
   ...ok,
@@ -84,6 +86,7 @@ export const storeMove = object(
     last_seq: count('later tokens are larger'),
     resumed: always(true, 'everything had been moved; the last steps were done now'),
     given_up: always(true),
+    joined: always(true, 'with --join: nothing was moved'),
     file: text('the configuration that names the new store'),
   },
 )

@@ -12,6 +12,7 @@ import { pruneLog } from './retention.ts'
 import type { EtcdStore } from './store.ts'
 import { settingsFromValue, settingsToValue } from './values.ts'
 import type { SpaceSettings } from './values.ts'
+import { verifySpace } from './verify.ts'
 import { refuseVersion, versionWarning } from './version.ts'
 
 /** A database that is so full, as a part of its quota, is said to be. */
@@ -26,10 +27,10 @@ const manyRevisions = 50_000
 /** A write that takes longer is felt by everybody, milliseconds. */
 const slowMs = 100
 
-/** Looking after leases in etcd. The log is etcd's own, so there is nothing in files to verify or to mend. */
+/** Looking after leases in etcd. The log is etcd's own, so there is nothing in files to mend. */
 export const maintenanceOf = (store: EtcdStore): Maintenance => ({
   location: store.location,
-  verify: () => Promise.reject(notInFiles(store, 'what doctor checks instead: lh doctor')),
+  verify: onProgress => verifySpace(store.gateway, store.names, store.location, onProgress),
   recover: () => Promise.resolve({ mended: [], cutLines: 0, cutBytes: 0, quarantine: null, index: 'kept', removed: [] }),
   inspect: () => inspect(store),
   adopt: how =>
