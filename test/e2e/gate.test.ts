@@ -345,6 +345,22 @@ describe('what a pass is worth', () => {
     expect(await statesOf(a)).toEqual({ tests: 'stale' })
   })
 
+  it('ends when it becomes a person’s to decide, and a person’s word when it gets a command', async () => {
+    const repo = ticketWith({ tests: 'true', review: null })
+    const a = repo.as('agent:a')
+    await a.ok('gate run fix-login')
+    await a.ok('gate pass fix-login review')
+    expect(await statesOf(a)).toEqual({ tests: 'passed', review: 'passed' })
+    await a.ok('gate define tests --manual')
+    await a.ok('gate define review --command true')
+    expect(await statesOf(a)).toEqual({ tests: 'stale', review: 'stale' })
+    await a.ok('ticket start fix-login')
+    expect((await a.refused('policy', 'ticket done fix-login')).hint).toMatch(/lh gate pass .* tests; lh gate run .* review/)
+    await a.ok('gate pass fix-login tests')
+    await a.ok('gate run fix-login review')
+    await a.ok('ticket done fix-login')
+  })
+
   it('is a person’s word for a manual gate, whatever the code becomes', async () => {
     const repo = ticketWith({ review: null, second: null })
     const a = repo.as('human:alice')

@@ -61,10 +61,13 @@ function stateOf(definition: Definition | null, event: GateEvent | null, code: C
   if (definition === null) return 'undefined'
   if (event === null) return 'missing'
   if (event['result'] !== 'passed') return 'failed'
-  // What a person decided stands, whatever the code is now.
-  if (definition.mode === 'manual' || event['override'] === true) return 'passed'
+  // What a person decided against the command stands, whatever the code is now.
+  if (event['override'] === true) return 'passed'
   const { command, commit } = event
   if (typeof command === 'string' && command !== definition.command) return 'stale'
+  if (definition.mode === 'manual') return 'passed'
+  // A word from when it was manual. What was imported may know neither command nor lease.
+  if (typeof command !== 'string' && typeof event['lease_id'] === 'string') return 'stale'
   if (code === null) return 'passed'
   if (!code.isStill(typeof commit === 'string' ? commit : null)) return 'stale'
   // Changes that it ran with and that are gone: what is there now never passed.
@@ -81,7 +84,7 @@ export function gateAdvice({ key, mode, state }: GateState, ticketId: string): {
     passed: 'passed',
     failed: 'failed',
     missing: mode === 'manual' ? 'not decided yet' : 'not run yet',
-    stale: 'passed for other code, or by another command',
+    stale: mode === 'manual' ? 'passed by a command, which it has no more' : 'passed for other code, or by another command',
     undefined: 'not defined',
   }[state]
   if (state === 'undefined') return { why, command: `lh gate define ${key} --command "…" (or --manual)` }

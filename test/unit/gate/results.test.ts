@@ -104,6 +104,16 @@ describe('the state of a gate', () => {
     expect(stateOf('auto', event('auto', 'passed', { commit: head, command: 'true' }))).toBe('stale')
   })
 
+  it('is stale when it was decided in another way than it is now: by a command, or by a word', () => {
+    const head = commit('a', '1')
+    expect(stateOf('manual', event('manual', 'passed', { commit: head, command: 'make' }))).toBe('stale')
+    const states = gateStates(definitions, { gates: ['manual'] }, [event('manual', 'passed', { commit: head, command: 'make' })], root)
+    expect(gateAdvice(states[0]!, 't1')).toEqual({ why: expect.stringContaining('by a command'), command: 'lh gate pass t1 manual' })
+    expect(stateOf('auto', event('auto', 'passed', { commit: head, lease_id: 'L', token: 1 }))).toBe('stale')
+    // What was imported may not know which command it was.
+    expect(stateOf('auto', event('auto', 'passed', { commit: head }))).toBe('passed')
+  })
+
   it('stays passed where a person decided', () => {
     const head = commit('a', '1')
     commit('a', '2')
