@@ -1,7 +1,9 @@
+import { spawnSync } from 'node:child_process'
 import fs from 'node:fs'
 import path from 'node:path'
 import { describe, expect, it } from 'vitest'
 import { type Agent, type Doc, failure, folder, parse, repository, type Result, until } from '../support/cli.ts'
+import { requires } from '../support/skip.ts'
 import { eventsIn, putTicket, ticketBytes, ticketFile } from '../support/tickets.ts'
 
 // What ticket commands answer, and what an editor may do to a ticket.
@@ -12,6 +14,8 @@ const members = (
   'id slug title status kind priority labels workflow_state created_at updated_at assignee legacy_ticket queued_by queued_at ' +
   'depends_on gates'
 ).split(' ')
+const needsScript = requires(spawnSync('script', ['--version']).status === 0, 'needs the program script (util-linux), for a terminal')
+
 const leaseMembers = 'lease_id resource holder token ttl_secs acquired_at expires_at last_beat branch reason standing remaining_secs'.split(
   ' ',
 )
@@ -114,7 +118,7 @@ describe('with --json', () => {
     putTicket(repo.dir, '20260101-000000-open')
     putTicket(repo.dir, '20260101-000001-aside', { status: 'pending', priority: 'P0' })
     putTicket(repo.dir, '20260101-000002-over', { status: 'closed', state: 'done', assignee: 'agent:x' })
-    const a = repo.as(null)
+    const a = repo.as('agent:a')
     for (const [words, slugs] of [
       ['', ['open']],
       ['--status open', ['open']],
@@ -132,8 +136,90 @@ describe('with --json', () => {
         words,
       ).toEqual(slugs)
     }
+    await a.ok('ticket set open labels=ui,urgent')
+    for (const [label, count] of [
+      ['ui', 1],
+      ['ui,urgent', 1],
+      [' urgent , ui', 1],
+      ['ui,other', 0],
+    ] as const) {
+      // oxlint-disable-next-line no-await-in-loop -- one after the other
+      expect((await a.ok('ticket list --label', label)).count, label).toBe(count)
+      // oxlint-disable-next-line no-await-in-loop -- one after the other
+      expect((await a.ok('ticket next --label', label)).ticket?.slug, label).toBe(count === 1 ? 'open' : undefined)
+    }
+    for (const words of [
+      '--label ,',
+      '--ready --blocked',
+      '--ready --status closed',
+      '--ready --status pending',
+      '--ready --state intake',
+      '--ready --state inprogress',
+      '--ready --state done',
+    ])
+      // oxlint-disable-next-line no-await-in-loop -- one after the other
+      await a.refused('usage', `ticket list ${words}`)
+    for (const words of ['--ready --status all', '--ready --status open --state ready', '--blocked --status all'])
+      // oxlint-disable-next-line no-await-in-loop -- one after the other
+      await a.ok(`ticket list ${words}`)
     await a.refused('usage', 'ticket list --status lost')
     await a.refused('usage', 'ticket list --state begun')
+  })
+
+  it('hints name a ticket so that the command works', async () => {
+    const repo = repository()
+    const a = repo.as('agent:a')
+    putTicket(repo.dir, '20260101-000000-twice', { state: 'intake' })
+    const { stderr } = await a.run('ticket create --title Twice')
+    const [, name] = /lh ticket ready (\S+)/.exec(stderr)!
+    expect(name).toMatch(/^\d{8}-\d{6}-twice$/)
+    await a.ok(`ticket ready ${name}`)
+    expect((await a.run('ticket next --claim')).stderr).toContain(`lh ticket start ${name}`)
+    expect((await a.run('ticket create --title Once')).stderr).toContain('lh ticket ready once')
+  })
+
+  it('next says why there is none, and what helps', async () => {
+    const repo = repository()
+    const a = repo.as('agent:a')
+    const said = async (): Promise<string> => (await a.run('ticket next')).stdout
+    expect(await said()).toContain('lh ticket create')
+    putTicket(repo.dir, '20260101-000000-unclear', { state: 'intake' })
+    expect(await said()).toBe(
+      'no ticket is ready\n20260101-000000-unclear is in intake; when it is clear what to do: lh ticket ready 20260101-000000-unclear\n',
+    )
+    putTicket(repo.dir, '20260101-000001-other', { state: 'intake' })
+    expect(await said()).toMatch(/^no ticket is ready\n2 are in intake \(lh ticket list --state intake\)/)
+    putTicket(repo.dir, '20260101-000002-waiting', { dependsOn: ['20260101-000000-unclear'] })
+    expect(await said()).toContain('lh ticket list --blocked')
+    expect((await a.run('ticket list --blocked')).stdout).toContain('waiting')
+  })
+
+  it('a ticket that is closed is not closed once more with another text', async () => {
+    const repo = repository()
+    putTicket(repo.dir, id)
+    const a = repo.as('agent:a')
+    await a.ok('ticket close fix-login --resolution', 'first words')
+    expect((await a.ok('ticket close fix-login --resolution', ' first words\n')).already).toBe(true)
+    const bytes = ticketBytes(repo.dir)
+    const error = await a.refused('policy', 'ticket close fix-login --resolution', 'other words')
+    expect(error).toMatchObject({ message: expect.stringContaining('first words'), hint: expect.stringContaining('lh ticket comment') })
+    expect(ticketBytes(repo.dir)).toEqual(bytes)
+    await a.ok('ticket reopen fix-login --reason why')
+    await a.ok('ticket close fix-login --resolution', 'other words')
+    expect(fs.readFileSync(ticketFile(repo.dir, id, 'resolution.md'), 'utf8')).toBe('other words\n')
+  })
+
+  it('an indefinite claim needs its reason, and keeps it', async () => {
+    const repo = repository()
+    putTicket(repo.dir, id)
+    const a = repo.as('agent:a')
+    expect((await a.refused('policy', 'ticket start fix-login --ttl 0')).hint).toContain('--reason')
+    expect((await a.refused('policy', 'ticket next --claim --ttl 0')).hint).toContain('--reason')
+    await a.refused('usage', 'ticket next --reason why')
+    const { lease } = await a.ok('ticket start fix-login --ttl 0 --reason', 'as long as it takes')
+    expect(lease).toMatchObject({ ttl_secs: 0, expires_at: null, reason: 'ticket start: as long as it takes' })
+    putTicket(repo.dir, '20260101-000000-other')
+    expect((await a.ok('ticket next --claim --ttl 0 --reason why')).lease).toMatchObject({ ttl_secs: 0, reason: 'why' })
   })
 
   it('reading needs nobody’s name, writing does, and nothing is left of an attempt', async () => {
@@ -227,6 +313,20 @@ describe('ticket edit in an editor', () => {
     expect(fs.readFileSync(ticketFile(repo.dir, id), 'utf8')).toMatch(/title: "Written by hand" # ours\n[^]*kind: bug\nmine: kept\n/)
     expect(eventsIn(repo.dir, id)).toMatchObject([{ type: 'edited', keys: ['title', 'kind', 'body'], actor: 'agent:a' }])
     expect(fs.readdirSync(temporary)).toEqual([])
+  })
+
+  needsScript.it('draws on the terminal, whatever becomes of what we say', async () => {
+    const repo = repository()
+    putTicket(repo.dir, id)
+    const a = editor(repo.as('agent:a'), edit('echo drawn'))
+    const place = folder('said-')
+    const { stdout } = await a.startWith(
+      ['setsid', 'sh', '-c', `script -qec "$* > ${place}/out 2> ${place}/err" /dev/null`, 'sh'],
+      '--json ticket edit fix-login',
+    ).ended
+    expect(stdout).toContain('drawn')
+    expect(fs.readFileSync(path.join(place, 'err'), 'utf8')).toBe('')
+    expect(parse(fs.readFileSync(path.join(place, 'out'), 'utf8')).ok).toBe(true)
   })
 
   it('prefers VISUAL', async () => {

@@ -27,6 +27,48 @@ const guarded = [
   ['ticket close fix-login --resolution', 'mine'],
 ] as const
 
+describe('a token or lease that is shown', () => {
+  it('has to be the present one, of every command that takes one', async () => {
+    const repo = repository()
+    putTicket(repo.dir, id)
+    const a = repo.as('agent:a')
+    await a.ok('ticket start fix-login')
+    await a.ok('claim evict fix-login --reason', 'again')
+    const { lease } = await a.ok('ticket start fix-login')
+    const before = ticketBytes(repo.dir)
+    const commands = [...guarded, ['ticket set fix-login priority=P0'], ['ticket set fix-login labels=x']]
+    for (const [words, ...more] of commands)
+      for (const [code, proof] of [
+        ['superseded', ['--token', '1']],
+        ['superseded', ['--lease', '01J0000000000000000000000A']],
+        ['unavailable', ['--token', '99']],
+      ] as const) {
+        // oxlint-disable-next-line no-await-in-loop -- each in turn
+        await a.refused(code, words, ...more, ...proof)
+      }
+    expect(ticketBytes(repo.dir)).toEqual(before)
+    await a.ok('ticket set fix-login priority=P0 --token', String(lease.token))
+    await a.ok('ticket set fix-login labels=x --lease', lease.lease_id)
+  })
+
+  it('has to match also where nothing is left to do; the own one that ended may be repeated', async () => {
+    const repo = repository()
+    putTicket(repo.dir, id)
+    const a = repo.as('agent:a')
+    await a.refused('superseded', 'ticket ready fix-login --lease 01J0000000000000000000000A')
+    await a.refused('superseded', 'ticket set fix-login priority=P0 --lease 01J0000000000000000000000A')
+    const first = (await a.ok('ticket start fix-login')).lease
+    await a.ok('claim evict fix-login --reason', 'again')
+    const { lease } = await a.ok('ticket start fix-login')
+    await a.ok(`ticket done fix-login --token ${lease.token}`)
+    expect((await a.ok(`ticket done fix-login --token ${lease.token}`)).already).toBe(true)
+    await a.refused('superseded', `ticket done fix-login --token ${first.token}`)
+    await repo.as('agent:b').refused('superseded', `ticket done fix-login --token ${lease.token}`)
+    await a.ok('ticket close fix-login --resolution x')
+    await a.refused('superseded', `ticket close fix-login --resolution x --token ${first.token}`)
+  })
+})
+
 describe('an agent whose lease was evicted', () => {
   it('is told so by every command that needs it, and none of them changes a byte', async () => {
     const repo = repository()

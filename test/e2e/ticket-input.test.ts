@@ -308,6 +308,12 @@ describe('ticket set', () => {
       // oxlint-disable-next-line no-await-in-loop -- each in turn
       await a.refused('usage', 'ticket set fix-login', 'priority=P0', setting)
     }
+    for (const [one, other] of [
+      ['priority=P1', 'priority=P3'],
+      ['state=queued', 'workflow_state=queued'],
+    ] as const)
+      // oxlint-disable-next-line no-await-in-loop -- each in turn
+      expect((await a.refused('usage', 'ticket set fix-login', one, other)).message).toContain('twice')
     expect(ticketBytes(repo.dir)).toEqual(before)
     await a.ok('ticket set fix-login priority=p0 labels=ui,urgent,ui kind=Bug state=intake assignee=agent:x', 'title= = a = b ')
     expect((await a.ok('ticket show fix-login')).ticket).toMatchObject({

@@ -117,6 +117,8 @@ export const parseLabels = (text: string): readonly string[] => [
 /** `lh ticket set`. Throws before anything is changed. */
 export async function setFields(asking: Asking, id: string, texts: readonly string[]): Promise<Ticket> {
   const settings = texts.map(parseSetting)
+  const twice = settings.find(({ key }, index) => settings.findIndex(other => other.key === key) !== index)
+  if (twice !== undefined) throw usage(`${twice.key} is set twice`, 'give one value for each key')
   const changes: Changes = Object.assign({}, ...settings.map(each => each.changes)) as Changes
   const actor = asking.caller.holder.agentId
   const plan = ({ ticket }: { ticket: Ticket }): Plan | null => {
@@ -290,7 +292,9 @@ function write(
 ): Promise<Ticket> {
   const { desk, caller, flags, env } = asking
   const { workspace } = desk
-  if (!leased) return changeTicket(desk, id, actor, plan, effect => workspace.coordinator.exclusively(why, effect))
+  // Whoever shows a lease acts under it, whether it is needed or not.
+  const shows = flags.token !== undefined || flags.lease !== undefined
+  if (!leased && !shows) return changeTicket(desk, id, actor, plan, effect => workspace.coordinator.exclusively(why, effect))
   return withTicket(workspace, caller, id, { why, finishedToo: true, flags, env }, held =>
     changeTicket(desk, id, actor, plan, effect => held.commit(effect)),
   )

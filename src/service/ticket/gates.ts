@@ -1,12 +1,12 @@
 import { Fault, notFound, policy, usage } from '../../core/fault.ts'
 import type { Caller } from '../../coordinator.ts'
 import type { Wire } from '../../core/wire.ts'
-import { runGit } from '../../host/git.ts'
 import { orThrow } from '../claim/answer.ts'
 import { suggest } from '../config/schema.ts'
 import { changeTicket, signed, type Happening } from './change.ts'
 import type { Desk } from './desk.ts'
-import { parseEvents, readEvents, type TicketEvent } from './events.ts'
+import type { TicketEvent } from './events.ts'
+import { eventsOf } from './history.ts'
 import { withTicket, type HeldTicket } from './hold.ts'
 import type { Ticket } from './ticket.ts'
 import { definitionToWire, type Definition, type Definitions, type Found, type Stage } from '../gate/definition.ts'
@@ -29,20 +29,10 @@ export interface GateRequest {
 
 type Look = Pick<GateRequest, 'desk' | 'definitions' | 'ticketId'>
 
-/** The events of a ticket: of all its copies in files; where there is none, of the base branch. */
-function eventsOf({ desk, ticketId }: Pick<Look, 'desk' | 'ticketId'>): readonly TicketEvent[] {
-  const { catalogue, workspace } = desk
-  const directories = catalogue.directories(ticketId)
-  if (directories.length > 0 || catalogue.baseBranch === null) return readEvents(directories)
-  const name = `${catalogue.baseBranch}:.leasehold/tickets/${ticketId}/events.jsonl`
-  const { status, stdout } = runGit(workspace.repository.root ?? workspace.repository.gitDir, ['show', name])
-  return status === 0 ? parseEvents(stdout).events : []
-}
-
 /** The gates of a ticket, each with its state. */
 export async function ticketGates(look: Look): Promise<{ readonly ticket: Ticket; readonly states: readonly GateState<TicketEvent>[] }> {
   const ticket = await look.desk.sound(look.ticketId)
-  return { ticket, states: gateStates(look.definitions, ticket, eventsOf(look), look.desk.workspace.repository.root) }
+  return { ticket, states: gateStates(look.definitions, ticket, eventsOf(look.desk, look.ticketId), look.desk.workspace.repository.root) }
 }
 
 /** A gate of a ticket on the wire: its definition, and what became of it. */
@@ -82,7 +72,7 @@ const numberOr = (value: unknown): number | null => (typeof value === 'number' ?
 /** Results of a ticket's gates, or of one of them, oldest first. */
 export async function gateHistory(look: Look, key: string | null): Promise<readonly TicketEvent[]> {
   const { ticket } = await look.desk.catalogue.read(look.ticketId)
-  const results = eventsOf(look).filter(isResult)
+  const results = eventsOf(look.desk, look.ticketId).filter(isResult)
   if (key === null) return results
   const own = results.filter(event => event['gate'] === key)
   // A gate that was taken off the ticket, or is defined no more, still has its history.

@@ -1,5 +1,5 @@
 import type { Caller, Granted, Refused } from '../../coordinator.ts'
-import type { Lease } from '../../core/lease.ts'
+import type { Holder, Lease } from '../../core/lease.ts'
 import { isExpired } from '../../core/lease.ts'
 import type { Presented } from '../../core/refusal.ts'
 import { orThrow } from '../claim/answer.ts'
@@ -63,6 +63,25 @@ const leaseOf = ({ leases }: Granted, resource: string): Lease => leases.find(le
 /** Nobody has it, or somebody whose time is over. A caller that shows an old token is told that it lost the lease. */
 const isFree = ({ refusal, now }: Refused): boolean =>
   refusal.kind === 'not-held' || (refusal.kind === 'not-owner' && isExpired(refusal.lease, now))
+
+/**
+ * What is shown has to match, also where nothing is left to do. A holder that repeats the command with which its ownership ended may show
+ * that: so it goes when an answer was lost.
+ */
+export async function refuseWrongProof(workspace: Workspace, { holder }: Caller, ticketId: string, flags: ProofFlags): Promise<void> {
+  if (flags.token === undefined && flags.lease === undefined) return
+  const target = { resource: `ticket:${ticketId}` }
+  const presented = proofFor(workspace, target, flags, {}, holder)
+  const answer = await workspace.coordinator.guard({ holder }, { target, presented, effect: () => undefined })
+  if (!answer.ok && !isOwnEnd(answer, holder)) orThrow(answer)
+}
+
+function isOwnEnd({ refusal }: Refused, { agentId, sessionId }: Holder): boolean {
+  if (refusal.kind !== 'superseded' || refusal.lease !== null || refusal.past?.endedBy !== 'release') return false
+  const { past, presented } = refusal
+  const isThat = (presented.token ?? past.token) === past.token && (presented.leaseId ?? past.leaseId) === past.leaseId
+  return isThat && past.holder.agentId === agentId && past.holder.sessionId === sessionId
+}
 
 /** Holds a ticket while `work` runs, and gives back what was taken for the moment. */
 export async function withTicket<T>(

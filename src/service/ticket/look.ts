@@ -16,7 +16,8 @@ import { ticketToWire } from './wire.ts'
 export interface Filter {
   readonly status?: Status | 'all'
   readonly state?: WorkflowState
-  readonly label?: string
+  /** Those that have all of them. */
+  readonly labels?: readonly string[]
   readonly assignee?: string
   readonly priority?: Priority
   /** Those that `next` may hand out now. */
@@ -69,11 +70,11 @@ function rowOf(ticket: Ticket, view: Reading): Row {
 }
 
 /** What the front matter alone can tell. */
-export function fits(ticket: Ticket, { status = 'open', state, label, assignee, priority }: Filter): boolean {
+export function fits(ticket: Ticket, { status = 'open', state, labels = [], assignee, priority }: Filter): boolean {
   return (
     (status === 'all' || ticket.status === status) &&
     (state === undefined || ticket.workflowState === state) &&
-    (label === undefined || ticket.labels.includes(label)) &&
+    labels.every(label => ticket.labels.includes(label)) &&
     (assignee === undefined || ticket.assignee === assignee) &&
     (priority === undefined || ticket.priority === priority)
   )

@@ -52,13 +52,18 @@ export interface Taken {
  * Takes the next ticket: the choice among those that are ready and the claim are one locked step, so no two callers get the same one,
  * whatever their copies of the tickets say. Null when there is none.
  */
-export async function takeNext(desk: Desk, caller: Caller, filter: Filter, ttlSecs: number | undefined): Promise<Taken | null> {
+export async function takeNext(
+  desk: Desk,
+  caller: Caller,
+  filter: Filter,
+  terms: { readonly ttlSecs?: number; readonly reason?: string },
+): Promise<Taken | null> {
   const { coordinator, repository } = desk.workspace
   const branch = branchOf(repository.gitDir)
   for await (const tickets of readyOnes(desk, filter)) {
     const answer = await coordinator.acquireFirst(caller, {
       candidates: tickets.map(({ id }) => keyOf(id)),
-      ...(ttlSecs === undefined ? {} : { ttlSecs }),
+      ...terms,
       ...(branch === null ? {} : { branch }),
     })
     if (!answer.ok && answer.refusal.kind === 'none-free') continue

@@ -1,6 +1,7 @@
 import type { Caller, Granted } from '../../coordinator.ts'
 import { policy } from '../../core/fault.ts'
 import type { Lease } from '../../core/lease.ts'
+import { printable } from '../../core/resource.ts'
 import { orThrow } from '../claim/answer.ts'
 import type { ProofFlags } from '../claim/proof.ts'
 import { noteHeld } from '../claim/proof.ts'
@@ -12,7 +13,8 @@ import type { Plan } from './change.ts'
 import type { Desk } from './desk.ts'
 import { keyOf } from './desk.ts'
 import { readEvents } from './events.ts'
-import { withTicket } from './hold.ts'
+import { eventsOf } from './history.ts'
+import { refuseWrongProof, withTicket } from './hold.ts'
 import type { HeldTicket } from './hold.ts'
 import { refuseUnclaimable } from './spelling.ts'
 import type { Ticket, WorkflowState } from './ticket.ts'
@@ -51,11 +53,17 @@ function stepChanges(ticket: Ticket, to: WorkflowState, actor: string): Plan['ch
   return { workflowState: to, ...left, ...back }
 }
 
+/** Nothing is left to do for whoever may have done it. */
+async function already({ desk, caller, flags }: Asking, ticket: Ticket): Promise<Stepped> {
+  await refuseWrongProof(desk.workspace, caller, ticket.id, flags)
+  return { ticket, already: true }
+}
+
 /** Moves a ticket to another state by saying so: `ready`, `queue`, and back. Throws `policy` with what is allowed. */
 export async function moveTicket(asking: Asking, id: string, to: WorkflowState): Promise<Stepped> {
   const { desk, caller, flags, env } = asking
   const before = await desk.sound(id)
-  if (before.workflowState === to && !isFinished(before)) return { ticket: before, already: true }
+  if (before.workflowState === to && !isFinished(before)) return already(asking, before)
   checkStep(before, to)
   const actor = caller.holder.agentId
   return withTicket(desk.workspace, caller, id, { why: `ticket ${to}`, flags, env }, async held => {
@@ -73,7 +81,9 @@ export async function moveTicket(asking: Asking, id: string, to: WorkflowState):
 }
 
 export interface StartRequest {
+  /** 0 = indefinite: that needs a reason. */
   readonly ttlSecs?: number
+  readonly reason?: string
   readonly waitMs?: number
   readonly onWait?: () => void
   readonly opId?: string
@@ -92,14 +102,15 @@ export interface Started extends Stepped {
  */
 export async function startTicket(asking: Asking, id: string, request: StartRequest): Promise<Started> {
   const { desk, caller } = asking
+  const { waitMs, onWait, ttlSecs, reason } = request
+  refuseEndless(request)
   await refuseUnstartable(desk, await desk.sound(id))
-  const { waitMs, onWait, ttlSecs } = request
   const branch = branchOf(desk.workspace.repository.gitDir)
   const granted = orThrow(
     await desk.workspace.coordinator.acquire(caller, {
       resources: claimSet(desk.workspace.repository, keyOf(id)),
       // By this the doctor knows a start that was cut short.
-      reason: 'ticket start',
+      reason: reason === undefined ? 'ticket start' : `ticket start: ${reason}`,
       ...(ttlSecs === undefined ? {} : { ttlSecs }),
       ...(branch === null ? {} : { branch }),
       ...(waitMs === undefined ? {} : { waitMs }),
@@ -109,6 +120,12 @@ export async function startTicket(asking: Asking, id: string, request: StartRequ
   const lease = granted.leases.find(({ resource }) => resource === keyOf(id))!
   const warning = noteHeld(desk.workspace, granted.leases)
   return { ...(await markStarted(asking, id, lease)), granted, warning }
+}
+
+/** Throws `policy` for an indefinite claim that nobody gives a reason for: that it is started is none. */
+export function refuseEndless({ ttlSecs, reason }: Pick<StartRequest, 'ttlSecs' | 'reason'>): void {
+  if (ttlSecs === 0 && reason === undefined)
+    throw policy('an indefinite lease (ttl 0) needs a reason', 'add --reason "…"; it is kept in the log')
 }
 
 /** Throws `policy` for a ticket that is not ready, blocked, over, or short of a gate. */
@@ -172,7 +189,7 @@ export async function finishTicket(asking: Asking, id: string): Promise<Stepped>
   const { desk, caller, flags, env } = asking
   const ticket = await desk.sound(id)
   const view = await desk.view()
-  if (isFinished(ticket) && view.lease(keyOf(id)) === null) return { ticket, already: true }
+  if (isFinished(ticket) && view.lease(keyOf(id)) === null) return already(asking, ticket)
   const actor = caller.holder.agentId
   return withTicket(desk.workspace, caller, id, { why: 'ticket done', finishedToo: isFinished(ticket), flags, env }, async held => {
     const plan = async ({ ticket: current }: { ticket: Ticket }): Promise<Plan> => {
@@ -195,7 +212,10 @@ export async function closeTicket(asking: Asking, id: string, resolution: string
   const { desk, caller } = asking
   const actor = caller.holder.agentId
   const { ticket } = await desk.catalogue.read(id)
-  if (ticket.status === 'closed' && (await desk.view()).lease(keyOf(id)) === null) return { ticket, already: true }
+  if (ticket.status === 'closed' && (await desk.view()).lease(keyOf(id)) === null) {
+    refuseOtherResolution(desk, ticket, resolution)
+    return already(asking, ticket)
+  }
   return ending(asking, id, 'ticket close', async held => {
     const plan = ({ ticket: current }: { ticket: Ticket }): Plan => ({
       changes: { status: 'closed', workflowState: 'done' },
@@ -207,6 +227,17 @@ export async function closeTicket(asking: Asking, id: string, resolution: string
     })
     return { ticket: await changeTicket(desk, id, actor, plan, effect => held.finish('closed', effect)), already: false }
   })
+}
+
+/** Whoever asks again is told that it is done; another text would be lost. */
+function refuseOtherResolution(desk: Desk, { id }: Ticket, resolution: string): void {
+  const closed = eventsOf(desk, id).findLast(({ type }) => type === 'closed')
+  const said = typeof closed?.['resolution'] === 'string' ? closed['resolution'].trim() : null
+  if (said === resolution.trim()) return
+  throw policy(
+    `${id} is closed already${said === null ? '' : `: ${printable(said.split('\n')[0]!)}`}`,
+    `to add something: lh ticket comment ${id} --message "…"; to close it in another way: lh ticket reopen ${id} --reason "…", then close it`,
+  )
 }
 
 /** Opens what was done or closed once more: it is ready, and nobody's. */

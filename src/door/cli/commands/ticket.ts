@@ -112,8 +112,15 @@ export const create: Run = async context => {
   const caller = await callerOf(context, workspace)
   const ticket = await createTicket(new Desk(workspace), caller.holder.agentId, wanted)
   answer(context, ticket, `created ${ticket.id}`)
-  context.output.note(`when it is clear what to do: lh ticket ready ${ticket.slug}`)
+  context.output.note(`when it is clear what to do: lh ticket ready ${await shortName(workspace, ticket)}`)
   return 0
+}
+
+/** The slug, where that means one ticket alone. */
+async function shortName(workspace: FileWorkspace, { id, slug }: Ticket): Promise<string> {
+  // Afresh: what was read before does not know the ticket that was made since.
+  const found = await new Desk(workspace).catalogue.resolve(slug).catch(() => null)
+  return found === id ? slug : id
 }
 
 function filterOf(context: Context): Filter {
@@ -121,14 +128,27 @@ function filterOf(context: Context): Filter {
   const state = textOption(context, 'state')
   const priority = textOption(context, 'priority')
   const [label, assignee] = [textOption(context, 'label'), textOption(context, 'assignee')]
+  const labels = label === undefined ? [] : list(label)
+  if (label !== undefined && labels.length === 0) throw usage('--label is empty', 'write labels between commas: --label ui,urgent')
   const given = {
     ...(status === undefined ? {} : { status: oneOf([...statuses, 'all'] as const, status, '--status') }),
     ...(state === undefined ? {} : { state: oneOf(workflowStates, state, '--state') }),
     ...(priority === undefined ? {} : { priority: oneOf(priorities, priority, '--priority') }),
-    ...(label === undefined ? {} : { label }),
+    labels,
     ...(assignee === undefined ? {} : { assignee }),
   }
-  return { ...given, ready: switchOption(context, 'ready'), blocked: switchOption(context, 'blocked') }
+  const filter = { ...given, ready: switchOption(context, 'ready'), blocked: switchOption(context, 'blocked') }
+  refuseImpossible(filter)
+  return filter
+}
+
+/** Throws `usage` for what no ticket can be: an empty list would look like an answer. */
+function refuseImpossible({ ready: wantsReady, blocked, status, state }: Filter): void {
+  if (wantsReady !== true) return
+  if (blocked === true) throw usage('--ready and --blocked exclude each other', 'leave one of them out')
+  if (status === 'pending' || status === 'closed') throw usage(`--ready and --status ${status} exclude each other`, 'what is ready is open')
+  if (state !== undefined && state !== 'ready' && state !== 'queued')
+    throw usage(`--ready and --state ${state} exclude each other`, 'what may be handed out is ready or queued')
 }
 
 /** `lh ticket list` */
@@ -314,9 +334,10 @@ export const queue: Run = async context => {
 
 /** `lh ticket start` */
 export const start: Run = async context => {
-  const [ttlSecs, waitMs] = [ttlOption(context), waitOption(context)]
+  const [ttlSecs, waitMs, reason] = [ttlOption(context), waitOption(context), reasonOption(context)]
   const { asking, id } = await asked(context)
   const started = await startTicket(asking, id, {
+    ...(reason === undefined ? {} : { reason }),
     ...(ttlSecs === undefined ? {} : { ttlSecs }),
     ...(waitMs === undefined ? {} : { waitMs }),
     onWait: () => tellWaiting(context)(undefined),
@@ -359,39 +380,63 @@ export const reopen: Run = async context => {
 /** `lh ticket next` */
 export const next: Run = async context => {
   const filter = filterOf(context)
-  const ttlSecs = ttlOption(context)
+  const [ttlSecs, reason] = [ttlOption(context), reasonOption(context)]
   const workspace = await openWorkspace(context)
   const own = new Desk(workspace)
   if (!switchOption(context, 'claim')) {
-    if (ttlSecs !== undefined) throw usage('--ttl is for --claim', 'add --claim to take the ticket')
+    for (const name of ['ttl', 'reason'] as const)
+      if (context.options[name] !== undefined) throw usage(`--${name} is for --claim`, 'add --claim to take the ticket')
     const ticket = await peekNext(own, filter)
-    return ticket === null ? nothingNext(context, own) : answer(context, ticket, nextLine(ticket), { lease: null })
+    return ticket === null ? nothingNext(context, own, filter) : answer(context, ticket, nextLine(ticket), { lease: null })
   }
-  const taken = await takeNext(own, await callerOf(context, workspace), filter, ttlSecs)
-  if (taken === null) return nothingNext(context, own)
+  const terms = { ...(ttlSecs === undefined ? {} : { ttlSecs }), ...(reason === undefined ? {} : { reason }) }
+  const taken = await takeNext(own, await callerOf(context, workspace), filter, terms)
+  if (taken === null) return nothingNext(context, own, filter)
   const { ticket, granted } = taken
   const warning = noteHeld(workspace, granted.leases)
   if (warning !== null) context.output.warn(warning)
   const { lease } = grantedDocument(granted)
   answer(context, ticket, [nextLine(ticket), `taken, token ${granted.leases[0]!.token}`], { lease })
-  context.output.note(`to begin: lh ticket start ${ticket.slug}`)
+  context.output.note(`to begin: lh ticket start ${await shortName(workspace, ticket)}`)
   return 0
 }
 
 const nextLine = (ticket: Ticket): string => `${ticket.id}  ${ticket.priority} ${ticket.workflowState}  ${ticket.title}`
 
-async function nothingNext(context: Context, own: Desk): Promise<number> {
-  // A ticket that somebody began is not handed out by itself: what they left has to be looked at.
-  const left = context.output.json
-    ? []
-    : (await listTickets(own, { state: 'inprogress' })).filter(({ holder, unmerged }) => holder === null && unmerged === null)
-  context.output.answer({ ok: true, ticket: null, lease: null }, [
-    'no ticket is ready; see what is in the way: lh ticket list --blocked',
-    ...left.map(({ ticket }) =>
-      printable(
-        `${ticket.id} was begun by ${ticket.assignee ?? 'somebody'}, and nobody holds it now; to go on: lh ticket start ${ticket.id}`,
-      ),
-    ),
-  ])
+async function nothingNext(context: Context, own: Desk, filter: Filter): Promise<number> {
+  const document = { ok: true, ticket: null, lease: null }
+  // The document says the same whatever is in the way; to find out means to judge every ticket.
+  if (context.output.json) context.output.answer(document, [])
+  else context.output.answer(document, whyNothing(await judgedTickets(own, filter)))
   return 0
+}
+
+/** What could be done so that there is a next ticket. */
+function whyNothing(all: readonly JudgedRow[]): readonly string[] {
+  const rows = all.filter(({ readiness, unmerged }) => readiness.over === null && unmerged === null)
+  const blocked = rows.some(({ readiness }) => readiness.blockers.length > 0)
+  const unclear = rows.filter(({ ticket }) => ticket.workflowState === 'intake')
+  // A ticket that somebody began is not handed out by itself: what they left has to be looked at.
+  const left = rows.filter(({ ticket, holder }) => ticket.workflowState === 'inprogress' && holder === null)
+  const next = blocked
+    ? '; see what is in the way: lh ticket list --blocked'
+    : rows.length === 0
+      ? '; to make one: lh ticket create --title "…"'
+      : unclear.length + left.length === 0
+        ? '; see: lh ticket list'
+        : ''
+  return [
+    `no ticket is ready${next}`,
+    ...(unclear.length === 0 ? [] : [clarify(unclear)]),
+    ...left.map(
+      ({ ticket }) =>
+        `${ticket.id} was begun by ${ticket.assignee ?? 'somebody'}, and nobody holds it now; to go on: lh ticket start ${ticket.id}`,
+    ),
+  ].map(printable)
+}
+
+function clarify([only, ...more]: readonly JudgedRow[]): string {
+  return more.length === 0
+    ? `${only!.ticket.id} is in intake; when it is clear what to do: lh ticket ready ${only!.ticket.id}`
+    : `${more.length + 1} are in intake (lh ticket list --state intake); when it is clear what to do: lh ticket ready <ticket>`
 }

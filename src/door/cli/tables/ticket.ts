@@ -1,7 +1,7 @@
 import type { CommandSpec, OptionSpec } from '../command.ts'
 import { lease, opId, reason, token, ttl, wait } from './options.ts'
 
-const label: OptionSpec = { name: 'label', value: '<label>', doc: 'those with this label' }
+const label: OptionSpec = { name: 'label', value: '<a,b>', doc: 'those with all of these labels' }
 const bodyFile: OptionSpec = { name: 'body-file', value: '<file>', doc: 'the text below the front matter; - reads standard input' }
 const proof: readonly OptionSpec[] = [token, lease]
 const message: OptionSpec = { name: 'message', value: '<text>', doc: 'what you have to say' }
@@ -77,7 +77,7 @@ export const ticketCommands: readonly CommandSpec[] = [
     summary: 'change title, status, kind, priority, labels, workflow_state or assignee',
     options: [...proof],
     details:
-      'labels and priority may be changed by anybody; the others need the ticket’s lease, and take it for the moment when nobody holds it.',
+      'labels and priority may be changed by anybody; the others need the ticket’s lease, and take it for the moment when nobody holds it. What is shown has to match in either case.',
     examples: ['lh ticket set fix-login priority=P0 labels=ui,urgent', 'lh ticket set fix-login status=pending'],
     load: async () => (await import('../commands/ticket.ts')).set,
   },
@@ -129,7 +129,7 @@ export const ticketCommands: readonly CommandSpec[] = [
     usage: '<ticket>',
     arity: [1, 1],
     summary: 'claim it and set it in progress; needs its pre gates',
-    options: [ttl, wait, opId],
+    options: [ttl, { ...reason, doc: 'why; kept in the log with the claim' }, wait, opId],
     details:
       'What crashed in between is finished by the same command. A ticket that is blocked, over or in intake is refused, with what to do.',
     load: async () => (await import('../commands/ticket.ts')).start,
@@ -148,7 +148,14 @@ export const ticketCommands: readonly CommandSpec[] = [
     usage: '<ticket>',
     arity: [1, 1],
     summary: 'close it, whatever its state, with what became of it; ends its lease',
-    options: [{ name: 'resolution', value: '<text>', doc: 'what became of it; written to resolution.md' }, ...proof],
+    options: [
+      {
+        name: 'resolution',
+        value: '<text>',
+        doc: 'what became of it; written to resolution.md; another one for what is closed already is refused',
+      },
+      ...proof,
+    ],
     load: async () => (await import('../commands/ticket.ts')).close,
   },
   {
@@ -169,9 +176,10 @@ export const ticketCommands: readonly CommandSpec[] = [
       { name: 'priority', value: '<P0..P4>', doc: 'of this priority' },
       { name: 'claim', doc: 'take it; no two callers get the same one' },
       ttl,
+      { ...reason, doc: 'with --claim: why; kept in the log' },
     ],
     details:
-      'It exits 0 with no ticket when none is ready; why not, says lh ticket list --blocked. A ticket that anybody holds, you too, is not handed out.',
+      'It exits 0 with no ticket when none is ready, and says in words why not. A ticket that anybody holds, you too, is not handed out.',
     examples: ['lh ticket next --claim --json', 'lh ticket next --label ui'],
     load: async () => (await import('../commands/ticket.ts')).next,
   },
