@@ -1,11 +1,14 @@
 import fs from 'node:fs'
 import path from 'node:path'
 import { describe, expect, it } from 'vitest'
-import { type Doc, git, until } from '../support/cli.ts'
+import { type Doc, git, parse, Running, until } from '../support/cli.ts'
+import { requires } from '../support/skip.ts'
 import { commit, eventsIn, fieldOf, ticketBytes } from '../support/tickets.ts'
 import { allGone, branches, countOf, dirt, head, heldNow, id, isGone, read, references, save, shop, type Shop } from '../support/work.ts'
 
 // `lh work --finish`: from committed work to a base branch that has it. What fails changes nothing, and the same command goes on.
+
+const needsProc = requires(fs.existsSync('/proc/self/fd'), 'needs /proc, which shows what a process reads')
 
 /** Work that is committed in a worktree of its own. */
 async function worked(...args: Parameters<typeof shop>): Promise<Shop> {
@@ -40,6 +43,27 @@ const stateOf = async ({ repo, place, a }: Shop): Promise<unknown> => ({
 })
 
 describe('work --finish', () => {
+  needsProc.it('is not kept from removing the worktree by what reads its output there', async () => {
+    const all = await worked()
+    // The shell starts them where it stands, and they live until our output ends, or longer.
+    const reader = `sh -c 'cat; sleep 1' | sh -c 'cat; sleep 1'`
+    const { stdout } = await all.a.in(all.place).startWith(['sh', '-c', `"$@" | ${reader}`, 'sh'], '--json work --finish').ended
+    expect(parse(stdout).removed).toBe(true)
+    await expectFinished(all)
+  })
+
+  needsProc.it('keeps the worktree while another process works there', async () => {
+    const all = await worked()
+    const other = new Running('sleep', ['60'], { cwd: all.place, env: process.env })
+    const { stdout, stderr } = await all.a.run('--json work --finish fix-login')
+    expect(parse(stdout).removed).toBe(false)
+    expect(stderr).toContain(`process ${other.pid} (sleep) works in`)
+    other.kill('SIGKILL')
+    await other.exited
+    await all.a.ok('work --finish fix-login')
+    await expectFinished(all)
+  })
+
   it('brings the work home by a fast-forward; done is the last commit', async () => {
     const all = await worked()
     const { repo, place, a } = all
@@ -107,6 +131,8 @@ describe('work --finish', () => {
       '--role dev',
       '--peer x',
       '--ttl 1h',
+      '--reason why',
+      '--op-id w9',
       '--wait 1s',
       '--prompt hello',
       '--permit',

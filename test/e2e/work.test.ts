@@ -177,6 +177,41 @@ describe('work on a ticket', () => {
     expect(fs.existsSync(all.place)).toBe(false)
   })
 
+  it('needs a reason for a claim without an end, and makes nothing without', async () => {
+    const all = shop()
+    expect((await all.a.refused('policy', 'work fix-login --ttl 0')).hint).toContain('--reason')
+    await all.a.refused('usage', 'work fix-login --reason x --ready fd -- true')
+    await expectNothing(all)
+    await all.a.ok('work fix-login --ttl 0 --reason', 'over the weekend')
+    expect(await all.a.lease(`ticket:${id}`)).toMatchObject({ ttl_secs: 0, reason: 'ticket start: over the weekend' })
+  })
+
+  it('whose directory somebody deleted says with which command it goes on, and that does', { timeout: 60_000 }, async () => {
+    const { repo, place, a, b } = shop()
+    await a.ok('work fix-login')
+    fs.writeFileSync(path.join(place, 'new'), 'work\n')
+    commit(place, 'work')
+    fs.rmSync(place, { recursive: true })
+    await b.refused('held', 'work fix-login')
+    for (const words of ['work fix-login', 'work fix-login -- true', 'work --finish fix-login']) {
+      // oxlint-disable-next-line no-await-in-loop -- each in turn
+      const { message, hint } = await a.refused('policy', words)
+      expect(message).toContain('is gone')
+      expect(hint).toMatch(/lh worktree remove wt:\S+ --salvage; then: lh work /)
+    }
+    const [, command] = /lh (worktree remove \S+ --salvage);/.exec((await a.refused('policy', 'work fix-login')).hint)!
+    await a.ok(command!)
+    await a.ok('work fix-login')
+    expect(read(place, 'new')).toBe('work\n')
+    // Git has forgotten it as well: nobody can remove it, but its claim can be ended.
+    fs.rmSync(place, { recursive: true })
+    fs.rmSync(path.join(repo.dir, '.git', 'worktrees', 'fix-login'), { recursive: true })
+    expect((await a.refused('held', 'work fix-login')).hint).toContain('lh claim evict')
+    await a.ok('claim evict fix-login --reason', 'its worktree is gone')
+    await a.ok('work fix-login')
+    expect(read(place, 'new')).toBe('work\n')
+  })
+
   it('is one for both when two agents ask at the same time: one has it, the other is told', async () => {
     const { repo, place, a, b } = shop()
     const [first, second] = await Promise.all([a.run('--json work fix-login'), b.run('--json work fix-login')])

@@ -66,6 +66,13 @@ describe('worktree add', () => {
       branch: 'agents/spike_1.x',
     })
     expect((await a.ok('worktree add spike_1.x')).already).toBe(true)
+    expect((await a.ok('worktree add spike_1.x --base release/1.0')).already).toBe(true)
+    expect((await a.refused('policy', 'worktree add spike_1.x --base main')).message).toContain('from release/1.0')
+    // A commit is not noted; what was made from it has it.
+    const first = git(repo.dir, 'rev-parse', 'release/1.0')
+    await a.ok(`worktree add plain --base ${first}`)
+    expect((await a.ok(`worktree add plain --base ${first}`)).already).toBe(true)
+    await a.refused('policy', `worktree add plain --base ${git(repo.dir, 'rev-parse', 'main')}`)
     for (const name of ['../x', '-x', 'a/b', 'a b', 'x.lock', 'a..b', '.x'])
       // oxlint-disable-next-line no-await-in-loop -- each in turn
       expect((await a.run(`worktree add --`, name)).code, name).toBe(2)
@@ -105,6 +112,24 @@ describe('worktree add', () => {
     expect(git(place, 'symbolic-ref', '--short', 'HEAD')).toBe('mine')
     expect((await a.refused('policy', 'worktree add two --branch mine')).message).toContain(place)
     expect(branches(repo.dir)).toEqual(['main', 'mine'])
+    git(repo.dir, 'branch', 'old')
+    commit(repo.dir, 'later')
+    const error = await a.refused('policy', 'worktree add three --branch old --base main')
+    expect(error.message).toContain('does not have what is on main')
+    expect(fs.existsSync(path.join(home, 'three'))).toBe(false)
+    git(repo.dir, 'branch', '-f', 'old', 'main')
+    expect((await a.ok('worktree add three --branch old --base main')).worktree).toMatchObject({ base: 'main', behind: 0 })
+  })
+
+  it('says what is missing where the base branch is not there', async () => {
+    const all = room()
+    await all.a.ok('config set base_branch nowhere')
+    for (const words of ['worktree add fix-login', 'work fix-login']) {
+      // oxlint-disable-next-line no-await-in-loop -- each in turn
+      const error = await all.a.refused('policy', words)
+      expect(error).toMatchObject({ message: expect.stringContaining('no branch nowhere'), hint: expect.stringContaining('base_branch') })
+    }
+    expect(branches(all.repo.dir)).toEqual(['main'])
   })
 
   it('says so in a repository without commits', async () => {

@@ -6,7 +6,7 @@ import { readWorktree } from '../identity/worktree.ts'
 import { worktreeIdsOf } from '../identity/worktrees.ts'
 import { Desk, keyOf } from '../ticket/desk.ts'
 import { refuseUnstartable } from '../ticket/workflow.ts'
-import { addWorktree } from '../worktree/add.ts'
+import { addWorktree, refuseHalfGone, refuseNoBase } from '../worktree/add.ts'
 import type { Added } from '../worktree/add.ts'
 import { pause } from '../worktree/git.ts'
 import { worktreeFor } from './find.ts'
@@ -33,7 +33,7 @@ export async function placeFor(workspace: Workspace, holder: Holder, request: Pl
     const desk = new Desk(workspace)
     try {
       // oxlint-disable-next-line no-await-in-loop -- one attempt after the other
-      if (worktreeFor(workspace.repository, ticketId) === null) await refuseBeforehand(desk, holder, ticketId)
+      if (worktreeFor(workspace.repository, ticketId) === null) await refuseBeforehand(desk, holder, ticketId, env)
       // oxlint-disable-next-line no-await-in-loop -- as above
       return await addWorktree(desk, holder, { name: ticketId, directory, env })
     } catch (error) {
@@ -53,9 +53,11 @@ export async function placeFor(workspace: Workspace, holder: Holder, request: Pl
 }
 
 /** Throws what starting would throw in the worktree that is to be made: its ticket is as the base branch has it, where that has one. */
-async function refuseBeforehand(desk: Desk, holder: Holder, id: string): Promise<void> {
+async function refuseBeforehand(desk: Desk, holder: Holder, id: string, env: NodeJS.ProcessEnv): Promise<void> {
+  await refuseHalfGone(desk, holder, id, env)
   const here = await desk.sound(id)
   const there = (await desk.catalogue.copies(id)).find(({ source }) => source === 'base')?.ticket
+  if (there === undefined) await refuseNoBase(desk, env)
   // Its worktree would have a copy of its own, and the merge two beginnings of one file.
   if (there === undefined)
     throw policy(
@@ -88,7 +90,7 @@ async function refuseOwnElsewhere(desk: Desk, { agentId, sessionId }: Holder, id
         ? `give it back, then its worktree can take it: lh claim release ${id}`
         : present
           ? `go on there (see: lh worktree list), or give it back there first: lh claim release ${id}`
-          : `clear it away: lh worktree remove ${holder.worktreeId}, or: lh claim evict ${id} --reason "its worktree is gone"`,
+          : `end that: lh claim evict ${id} --reason "its worktree is gone"; then: lh work ${id}`,
       details: { holder: { agent_id: agentId, worktree_id: holder.worktreeId } },
     },
   )

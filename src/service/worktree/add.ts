@@ -15,6 +15,7 @@ import type { Desk } from '../ticket/desk.ts'
 import { refuseUnclaimable } from '../ticket/spelling.ts'
 import { ensureUnion, exclude } from './attributes.ts'
 import { isInside, linkedDirectories, listEntries, realPath, repositoryGit } from './entries.ts'
+import type { Entry } from './entries.ts'
 import { Git, gitFailed, pause, persist } from './git.ts'
 import { beginPlan, leftPlans } from './plan.ts'
 import type { LeftPlan, Plan } from './plan.ts'
@@ -63,40 +64,70 @@ export async function addWorktree(desk: Desk, holder: Holder, request: AddReques
   const subject = await subjectOf(desk, request.name)
   const left = leftPlans(repository).find(({ plan }) => plan.ticket === subject.ticket && subject.names.includes(plan.name))
   if (left !== undefined) await inTurn(repository, () => resume(repository, left, request.env))
-  const present = await madeFor(desk, subject, request)
+  const present = await madeFor(desk, holder, subject, request)
   if (present !== null) return present
   if (subject.ticket !== null) await refuseTaken(desk, holder, subject.ticket)
   const start = await startOf(desk, request)
   const made = await inTurn(
     repository,
-    async () => (await madeFor(desk, subject, request)) ?? (await begin(desk, holder, subject, start, request)),
+    async () => (await madeFor(desk, holder, subject, request)) ?? (await begin(desk, holder, subject, start, request)),
   )
   if ('already' in made) return made
   return finish(desk, made, request.env)
 }
 
+const isHalf = ({ gitDir, present }: Entry): boolean => removalOf(gitDir) !== null || !present
+
+/** Somebody deleted the directory, or a removal was cut short. What is committed on its branch is not lost with it. */
+const half = ({ path, present, identity }: Entry, name: string, then: string): Fault =>
+  policy(
+    `there was a worktree for ${name}, but ${present ? 'it is half removed' : `its directory ${path} is gone`}`,
+    `finish removing it; its branch stays while it has work of its own: lh worktree remove ${identity.worktreeId} --salvage; then: ${then}`,
+  )
+
+/** Throws `policy` where the worktree of a ticket is half gone, and `held` where somebody else has the ticket. */
+export async function refuseHalfGone(desk: Desk, holder: Holder, id: string, env: NodeJS.ProcessEnv): Promise<void> {
+  const entries = await listEntries(desk.workspace.repository, env)
+  const entry = entries.find(({ main, identity }) => !main && identity.purpose?.ticket === id)
+  if (entry === undefined || !isHalf(entry)) return
+  await refuseHeld(desk, holder, keyOf(id))
+  throw half(entry, id, `lh work ${id}`)
+}
+
 /** The worktree that was made for this before. Throws `policy` for one that is half removed, or asked for in another place. */
-async function madeFor(desk: Desk, subject: Subject, request: AddRequest): Promise<Added | null> {
+async function madeFor(desk: Desk, holder: Holder, subject: Subject, request: AddRequest): Promise<Added | null> {
   const { repository } = desk.workspace
   const entries = await listEntries(repository, request.env)
   const entry = entries.find(({ main, identity }) => !main && isFor(identity.purpose, subject, desk))
   if (entry === undefined) return null
-  const { path, gitDir, identity } = entry
-  if (removalOf(gitDir) !== null || !entry.present) {
-    const why = entry.present ? 'it is half removed' : `its directory ${path} is gone`
-    throw policy(`there was a worktree for ${request.name}, but ${why}`, `finish removing it: lh worktree remove ${identity.worktreeId}`)
+  const { path, identity } = entry
+  if (isHalf(entry)) {
+    if (subject.ticket !== null) await refuseHeld(desk, holder, keyOf(subject.ticket))
+    throw half(entry, request.name, `lh worktree add ${request.name}`)
   }
+  const { branch, base } = identity.purpose!
   const elsewhere = request.path !== undefined && realPath(resolve(request.directory, request.path)) !== path
-  const otherwise = request.branch !== undefined && request.branch !== identity.purpose!.branch
-  if (elsewhere || otherwise)
+  const otherwise = request.branch !== undefined && request.branch !== branch
+  if (elsewhere || otherwise || (await startsElsewhere(desk, entry, request)))
     throw policy(
-      `there is a worktree for ${request.name} already: ${path} on ${identity.purpose!.branch}`,
+      `there is a worktree for ${request.name} already: ${path} on ${branch}${base === null ? '' : `, from ${base}`}`,
       `use that one, or remove it first: lh worktree remove ${identity.worktreeId}`,
     )
   const own = findRepository(path, {})
   const warnings = identity.warning === undefined ? [] : [identity.warning]
   return { repository: own, path, worktreeId: identity.worktreeId, purpose: identity.purpose!, already: true, warnings }
 }
+
+/** Is another start asked for than it has? One that is no branch is not noted; its commit is in the work then. */
+async function startsElsewhere(desk: Desk, { head, identity }: Entry, request: AddRequest): Promise<boolean> {
+  if (request.base === undefined) return false
+  const { commit, base } = await startOf(desk, request)
+  if (base !== identity.purpose!.base) return true
+  return base === null && (head === null || !(await isIn(repositoryGit(desk.workspace.repository, request.env), commit, head)))
+}
+
+const isIn = async (git: Git, commit: string, of: string): Promise<boolean> =>
+  (await git.try(['merge-base', '--is-ancestor', commit, of])).status === 0
 
 function isFor(purpose: Purpose | null, { ticket, names }: Subject, desk: Desk): boolean {
   if (purpose === null || purpose.ticket !== ticket) return false
@@ -132,21 +163,36 @@ async function startOf(desk: Desk, request: AddRequest): Promise<Start> {
     const isBranch = (await git.resolve(`refs/heads/${base}`)) !== null || (await git.resolve(`refs/remotes/${base}`)) !== null
     return { commit, base: isBranch ? base : null }
   }
-  const name = desk.catalogue.baseBranch
+  const start = await baseStart(desk, git)
+  if (start !== null) return start
+  throw await noBase(desk, git, 'name one with --base, or once for all')
+}
+
+/** Throws `policy` where the base branch, from which worktrees are made, is not there, or has no name. */
+export async function refuseNoBase(desk: Desk, env: NodeJS.ProcessEnv): Promise<void> {
+  const git = repositoryGit(desk.workspace.repository, env)
+  if ((await baseStart(desk, git)) === null) throw await noBase(desk, git, 'say which it is')
+}
+
+async function baseStart({ catalogue: { baseBranch: name } }: Desk, git: Git): Promise<Start | null> {
   for (const reference of name === null ? [] : [`refs/heads/${name}`, `refs/remotes/${name}`, `refs/remotes/origin/${name}`]) {
     // oxlint-disable-next-line no-await-in-loop -- the first that is there
     const commit = await git.resolve(`${reference}^{commit}`)
     if (commit !== null) return { commit, base: name }
   }
+  return null
+}
+
+async function noBase({ catalogue: { baseBranch: name } }: Desk, git: Git, what: string): Promise<Fault> {
   const any = await git.run(['for-each-ref', '--count=1', '--format=%(refname:short)', 'refs/heads', 'refs/remotes'])
   if (any === '')
-    throw policy(
+    return policy(
       'this repository has no commit yet, so there is nothing to make a worktree from',
       'make the first one: git commit --allow-empty -m "start"',
     )
-  throw policy(
+  return policy(
     name === null ? 'it is not clear which branch is the base' : `there is no branch ${name}, which is the base branch`,
-    'name one with --base, or once for all: lh config set base_branch <branch>',
+    `${what}: lh config set base_branch <branch>`,
   )
 }
 
@@ -167,6 +213,11 @@ async function begin(desk: Desk, holder: Holder, subject: Subject, start: Start,
   const place = await chooseFree(desk, holder, subject, request)
   const { path, branch, name, exists } = place
   const git = repositoryGit(repository, request.env)
+  if (exists && request.base !== undefined && !(await isIn(git, start.commit, `refs/heads/${branch}`)))
+    throw policy(
+      `the branch ${branch} is there already, and does not have what is on ${request.base}`,
+      `leave --base out to take it as it is, or take another one: lh worktree add ${request.name} --base ${request.base} --branch <other>`,
+    )
   const plan: Plan = { ticket: subject.ticket, name, path, branch, madeBranch: exists ? null : start.commit }
   const planned = beginPlan(repository, plan)
   const made = makeParents(path, repository)

@@ -9,12 +9,38 @@ export interface Worker {
   readonly command: string
 }
 
-/** Processes whose working directory is this one or below it: not this command, and not those that called it. */
-export const workersIn = (directory: string): readonly Worker[] =>
-  others().filter(({ pid }) => {
+/** Processes whose working directory is this one or below it: not this command, not those that called it, and not those that it feeds. */
+export function workersIn(directory: string): readonly Worker[] {
+  const found = others().filter(({ pid }) => {
     const cwd = linkOf(`/proc/${pid}/cwd`)
     return cwd !== null && isInside(cwd, directory)
   })
+  const fed = fedByUs(found)
+  return found.filter(worker => !fed.has(worker))
+}
+
+/** The rest of our own pipeline (`lh … | jq`): what reads our output, and what reads theirs. A shell starts them where it stands. */
+function fedByUs(candidates: readonly Worker[]): ReadonlySet<Worker> {
+  const fed = new Set<Worker>()
+  const pipes = new Set(outputsOf('self'))
+  for (let before = -1; before < fed.size;) {
+    before = fed.size
+    for (const worker of candidates) {
+      const input = pipeOf(worker.pid, 0)
+      if (fed.has(worker) || input === null || !pipes.has(input)) continue
+      fed.add(worker)
+      for (const pipe of outputsOf(worker.pid)) pipes.add(pipe)
+    }
+  }
+  return fed
+}
+
+const outputsOf = (pid: number | 'self'): readonly string[] => [pipeOf(pid, 1), pipeOf(pid, 2)].filter(pipe => pipe !== null)
+
+function pipeOf(pid: number | 'self', descriptor: number): string | null {
+  const link = linkOf(`/proc/${pid}/fd/${descriptor}`)
+  return link?.startsWith('pipe:') === true ? link : null
+}
 
 /** Gits that have this path among their arguments. */
 export const workersOf = (path: string): readonly Worker[] =>

@@ -6,11 +6,12 @@ import { Definitions } from '../../../service/gate/definition.ts'
 import { claimSet } from '../../../service/identity/purpose.ts'
 import { readWorktree } from '../../../service/identity/worktree.ts'
 import { Desk, keyOf } from '../../../service/ticket/desk.ts'
-import { startTicket } from '../../../service/ticket/workflow.ts'
+import { refuseEndless, startTicket } from '../../../service/ticket/workflow.ts'
 import type { Asking } from '../../../service/ticket/workflow.ts'
 import { isFinished } from '../../../service/ticket/ticket.ts'
 import type { Ticket } from '../../../service/ticket/ticket.ts'
 import { ticketToWire } from '../../../service/ticket/wire.ts'
+import { refuseHalfGone } from '../../../service/worktree/add.ts'
 import type { Added } from '../../../service/worktree/add.ts'
 import { listEntries } from '../../../service/worktree/entries.ts'
 import { findEntry } from '../../../service/worktree/find.ts'
@@ -26,7 +27,7 @@ import { switchOption, textOption } from '../command.ts'
 import type { FileWorkspace } from '../open.ts'
 import { openWorkspace } from '../open.ts'
 import { printable } from '../text.ts'
-import { callerOf, tellWaiting, ttlOption, waitOption } from './claim.ts'
+import { callerOf, reasonOption, tellWaiting, ttlOption, waitOption } from './claim.ts'
 import { runUnmetGates } from './gate.ts'
 
 /** `lh work` */
@@ -48,7 +49,9 @@ async function begin(context: Context): Promise<number> {
     if (context.options[name] !== undefined) throw usage(`--${name} is for --finish`, 'lh work --finish')
   const launches = textOption(context, 'profile') !== undefined || textOption(context, 'ready') !== undefined
   refuseMeaningless(context, launches)
-  const [ttlSecs, waitMs] = [ttlOption(context), waitOption(context)]
+  const [ttlSecs, waitMs, reason] = [ttlOption(context), waitOption(context), reasonOption(context)]
+  const terms = { ...(ttlSecs === undefined ? {} : { ttlSecs }), ...(reason === undefined ? {} : { reason }) }
+  if (!launches) refuseEndless(terms)
   const here = await openWorkspace(context)
   const id = await new Desk(here).catalogue.resolve(spelling)
   const onWait = (): void => tellWaiting(context)(undefined)
@@ -64,7 +67,7 @@ async function begin(context: Context): Promise<number> {
   // With a command the id is the command's: it runs once. The claim is the same however often it is asked for.
   const { opId: _, ...claimer } = asked.caller
   const started = await startTicket(context.rest.length > 0 ? { ...asked, caller: claimer } : asked, id, {
-    ...(ttlSecs === undefined ? {} : { ttlSecs }),
+    ...terms,
     ...(waitMs === undefined ? {} : { waitMs }),
     onWait,
   })
@@ -98,6 +101,8 @@ function refuseMeaningless(context: Context, launches: boolean): void {
       'a launch cannot be repeated by its id',
       'leave --op-id out: a second launch of the ticket is refused while the first one lives',
     )
+  if (launches && context.options['reason'] !== undefined)
+    throw usage('--reason is for a claim that is taken here: a launched one says which role took it', 'leave --reason out')
   for (const name of launches ? [] : forLaunch)
     if (context.options[name] !== undefined)
       throw usage(`--${name} is for an agent that is launched`, 'say how: --profile claude, or --ready fd for a program of your own')
@@ -169,7 +174,7 @@ async function runThere(
 
 async function finish(context: Context): Promise<number> {
   if (context.rest.length > 0) throw usage('--finish runs no command', 'lh work --finish')
-  for (const name of [...forLaunch, 'profile', 'ready', 'ttl', 'wait'] as const)
+  for (const name of [...forLaunch, 'profile', 'ready', 'ttl', 'reason', 'wait', 'op-id'] as const)
     if (context.options[name] !== undefined) throw usage(`--${name} changes nothing with --finish`, 'lh work --finish')
   const workspace = await openWorkspace(context)
   const place = await placeToFinish(context, workspace)
@@ -255,6 +260,8 @@ async function placeToFinish(context: Context, workspace: FileWorkspace): Promis
   if (place !== null) return place
   const { ticket } = await catalogue.read(id)
   if (isFinished(ticket)) return ticket
+  const { holder } = await callerOf(context, workspace)
+  await refuseHalfGone(new Desk(workspace), holder, id, context.env)
   throw policy(`there is no worktree for ${id}`, `to work on it: lh work ${id}`)
 }
 

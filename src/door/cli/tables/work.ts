@@ -1,6 +1,6 @@
 import type { CommandSpec } from '../command.ts'
 import { launchOptions } from './launch.ts'
-import { opId, ttl, wait } from './options.ts'
+import { opId, reason, ttl, wait } from './options.ts'
 
 /** `lh work` */
 export const workCommands: readonly CommandSpec[] = [
@@ -16,6 +16,7 @@ export const workCommands: readonly CommandSpec[] = [
       { name: 'keep', doc: 'with --finish: leave the worktree and the branch' },
       ...launchOptions,
       ttl,
+      { ...reason, doc: 'why; kept in the log with the claim' },
       wait,
       opId,
     ],

@@ -21,10 +21,14 @@ export const worktreeCommands: readonly CommandSpec[] = [
         value: '<name>',
         doc: 'its branch, agents/<name> unless told; one that exists is used when it is checked out nowhere',
       },
-      { name: 'base', value: '<ref>', doc: 'what the branch starts from; the base branch unless told' },
+      {
+        name: 'base',
+        value: '<ref>',
+        doc: 'what the branch starts from, and where lh work --finish brings it; the base branch unless told',
+      },
     ],
     details:
-      'For a ticket that has one it says where that is. A claim of the ticket in its worktree takes the worktree and the branch as well. Many adds at once are fine; ' +
+      'For a ticket or a name that has one it says where that is; asked for in another place, on another branch or from another base, it refuses. A claim of the ticket in its worktree takes the worktree and the branch as well. Many adds at once are fine; ' +
       'one that fails leaves nothing, and after one that was killed the same command goes on.',
     examples: ['cd "$(lh worktree add fix-login)"', 'lh worktree add spike --base release/1.0'],
     load: async () => (await import('../commands/worktree.ts')).add,
