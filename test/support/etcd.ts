@@ -164,6 +164,7 @@ export class StillLeases {
         }
         return Promise.resolve(left)
       },
+      doubt: () => undefined,
       revoke: async id => {
         this.#leases.delete(id)
         await gateway.call('/v3/lease/revoke', { ID: id }).catch(() => undefined)

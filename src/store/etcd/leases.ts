@@ -1,6 +1,6 @@
 import { codes, isEngineError } from './gateway.ts'
 import type { Gateway } from './gateway.ts'
-import { slackSecs } from './timing.ts'
+import { momentMs } from './timing.ts'
 
 /** How much of an engine lease is left. */
 export interface Remaining {
@@ -18,6 +18,8 @@ export interface EngineLeases {
   renew(id: string): Promise<boolean>
   /** What is left of each; those that are gone are missing. */
   remaining(ids: Iterable<string>): Promise<ReadonlyMap<string, Remaining>>
+  /** These may be gone, whatever was known of them. */
+  doubt(ids: readonly string[]): void
   /** Ends it; quiet when that fails, for it ends by itself. */
   revoke(id: string): Promise<void>
 }
@@ -30,8 +32,8 @@ const parallel = 16
 
 export class RealLeases implements EngineLeases {
   readonly #gateway: Gateway
-  /** When each was renewed last: the claims of one session share one, and it need not be renewed for each of them. */
-  readonly #renewedAt = new Map<string, number>()
+  /** Until when each was renewed a moment ago: the claims of one session share one, and it need not be renewed for each of them. */
+  readonly #freshUntil = new Map<string, number>()
 
   constructor(gateway: Gateway) {
     this.#gateway = gateway
@@ -42,7 +44,7 @@ export class RealLeases implements EngineLeases {
     const sentAt = performance.now()
     try {
       const { body } = await this.#gateway.call<{ ID: string }>('/v3/lease/grant', { ID: id ?? '0', TTL: String(ttlSecs) })
-      if (id !== null) this.#renewedAt.set(id, sentAt)
+      if (id !== null) this.#freshUntil.set(id, sentAt + momentMs(ttlSecs))
       return body.ID
     } catch (error) {
       // Somebody of the same session was faster.
@@ -61,17 +63,17 @@ export class RealLeases implements EngineLeases {
 
   async renew(id: string): Promise<boolean> {
     const sentAt = performance.now()
-    if (sentAt - (this.#renewedAt.get(id) ?? Number.NEGATIVE_INFINITY) < (slackSecs * 1000) / 2) return true
+    if (sentAt < (this.#freshUntil.get(id) ?? 0)) return true
     // Unary: the gateway ignores all but the first message of a stream. A lease that is gone is answered without a TTL.
     const { body } = await this.#gateway.call<{ result?: { TTL?: string } }>(
       '/v3/lease/keepalive',
       { ID: id },
       { timeoutMs: renewTimeoutMs },
     )
-    const alive = Number(body.result?.TTL ?? 0) > 0
-    if (alive) this.#renewedAt.set(id, sentAt)
-    else this.#renewedAt.delete(id)
-    return alive
+    const secs = Number(body.result?.TTL ?? 0)
+    if (secs > 0) this.#freshUntil.set(id, sentAt + momentMs(secs))
+    else this.#freshUntil.delete(id)
+    return secs > 0
   }
 
   async remaining(ids: Iterable<string>): Promise<ReadonlyMap<string, Remaining>> {
@@ -89,8 +91,12 @@ export class RealLeases implements EngineLeases {
     return left
   }
 
+  doubt(ids: readonly string[]): void {
+    for (const id of ids) this.#freshUntil.delete(id)
+  }
+
   async revoke(id: string): Promise<void> {
-    this.#renewedAt.delete(id)
+    this.#freshUntil.delete(id)
     await this.#gateway.call('/v3/lease/revoke', { ID: id }, { timeoutMs: renewTimeoutMs }).catch(() => undefined)
   }
 }

@@ -455,8 +455,9 @@ export class EtcdStore implements Store {
       return { isPart: false, known }
     } catch (error) {
       // The engine lease of a session ended just now: the next attempt makes it anew.
-      if (isEngineError(error, codes.notFound)) return again
-      throw error
+      if (!isEngineError(error, codes.notFound)) throw error
+      this.#engine.doubt(engineLeases)
+      return again
     }
   }
 

@@ -15,13 +15,16 @@ export interface Timing {
 /** Shortest engine lease and shortest guard, seconds: etcd looks at leases twice a second, and an election takes longer than one. */
 const shortestSecs = 2
 
-/** Added to an engine lease: one that was renewed a moment ago is not renewed again for the next claim that it carries. */
-export const slackSecs = 1
+/** Added to an engine lease, a hundredth of the TTL: one that was renewed a moment ago is not renewed again for the next claim that it carries. */
+const slackSecs = (secs: number): number => Math.max(1, Math.ceil(secs / 100))
+
+/** How long a renewal of an engine lease of so many seconds is a moment ago, milliseconds: about half of its slack. */
+export const momentMs = (engineSecs: number): number => Math.max(500, engineSecs * 5)
 
 export const realTiming: Timing = {
   engineSecs({ ttlSecs, staleSecs }) {
-    if (ttlSecs > 0) return Math.max(shortestSecs, Math.ceil(ttlSecs * 0.75)) + slackSecs
-    return staleSecs > 0 ? Math.max(shortestSecs, Math.ceil(staleSecs)) + slackSecs : null
+    if (ttlSecs > 0) return Math.max(shortestSecs, Math.ceil(ttlSecs * 0.75)) + slackSecs(ttlSecs)
+    return staleSecs > 0 ? Math.max(shortestSecs, Math.ceil(staleSecs)) + slackSecs(staleSecs) : null
   },
   guardSecs: ttlSecs => Math.max(shortestSecs, Math.ceil(ttlSecs / 4)),
 }
