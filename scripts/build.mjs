@@ -74,11 +74,9 @@ function chunkName(file, main) {
  */
 const modulesOf = context => id => {
   const found = context.getModuleInfo(id)
-  return {
-    imports: found?.importedIds.filter(isBundled) ?? [],
-    lazy: found?.dynamicallyImportedIds.filter(isBundled) ?? [],
-    bytes: found?.code?.length ?? 0,
-  }
+  if (found === null) throw new Error(`rolldown does not know ${id}`)
+  const { importedIds, dynamicallyImportedIds, code } = found
+  return { imports: importedIds.filter(isBundled), lazy: dynamicallyImportedIds.filter(isBundled), bytes: code?.length ?? 0 }
 }
 
 const isBundled = (/** @type {string} */ id) => path.isAbsolute(id)
