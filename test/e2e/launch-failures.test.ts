@@ -127,7 +127,9 @@ describe('before it starts', () => {
 
   it('no place for temporary files', async () => {
     const all = stage()
-    const error = failed(await all.launcher.with({ TMPDIR: path.join(all.dir, 'nowhere') }).run(launching, ...all.agent('work')))
+    const launcher = all.launcher.with({ TMPDIR: path.join(all.dir, 'nowhere') })
+    // Only what waits for a report of the agent's hooks needs one.
+    const error = failed(await launcher.run('--json launch fix-login --role dev --ready hook', ...all.agent('work')))
     expect(error.message).toContain('temporary file')
     await expectNothingLeft(all, [], 'no TMPDIR')
     await expectRetryWorks(all)

@@ -1,5 +1,6 @@
 import type { AgentProcess } from './agent-process.ts'
 import type { Evidence, HookReport, Judge, Ready, Verdict } from './evidence.ts'
+import { watchAlive, watchFd, watchHttp } from './ready.ts'
 
 /** How the wait for evidence ended. */
 export type Accepted =
@@ -86,7 +87,6 @@ export class Acceptance {
   }
 
   async #watch(ready: Ready, agent: AgentProcess, signal: AbortSignal): Promise<void> {
-    const { watchAlive, watchFd, watchHttp } = await import('./ready.ts')
     try {
       if (ready.kind === 'fd') this.#accept(await watchFd(agent.ready!, signal))
       // Neither of these comes from the agent itself, so it must still be there.

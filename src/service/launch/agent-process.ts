@@ -32,7 +32,7 @@ export interface SpawnRequest {
   /** Standard input and output belong to the launcher. */
   readonly dialogue: boolean
   /** Where its standard output goes. */
-  readonly stdout: Writable
+  readonly stdout: () => Writable
   /** Descriptors that keep the launch's locks. */
   readonly locks: readonly number[]
   readonly readyFd: boolean
@@ -75,7 +75,7 @@ export class AgentProcess {
     })
     await new Promise<void>((resolve, reject) => child.once('spawn', resolve).once('error', reject))
     const agent = new AgentProcess(child, request)
-    if (!terminal) agent.#listen(stdout, dialogue, request.onLine)
+    if (!terminal) agent.#listen(stdout(), dialogue, request.onLine)
     return agent
   }
 

@@ -14,11 +14,11 @@ const prefix = 'leasehold-launch-'
 const leftAfterMs = 3_600_000
 
 /** Takes away what killed launchers left. Only what is ours, and never what may be in use in another container. */
-function sweep(): void {
+function sweep(parent: string): void {
   try {
-    for (const name of fs.readdirSync(os.tmpdir())) {
-      const pid = name.startsWith(prefix) ? Number(name.slice(prefix.length).split('-')[0]) : Number.NaN
-      const directory = path.join(os.tmpdir(), name)
+    for (const name of fs.readdirSync(parent)) {
+      if (!name.startsWith(prefix)) continue
+      const [pid, directory] = [Number(name.slice(prefix.length).split('-')[0]), path.join(parent, name)]
       if (!Number.isSafeInteger(pid) || processState(pid) !== null || Date.now() - fs.lstatSync(directory).mtimeMs < leftAfterMs) continue
       fs.rmSync(directory, { recursive: true, force: true })
     }
@@ -43,16 +43,17 @@ export class ReportChannel {
   #rest = ''
 
   constructor(onReport: (report: HookReport) => void) {
-    sweep()
     this.#directory = fs.mkdtempSync(path.join(os.tmpdir(), `${prefix}${process.pid}-`))
     this.file = path.join(this.#directory, 'reports.jsonl')
     fs.writeFileSync(this.file, '', { mode: 0o600 })
     this.#timer = setInterval(() => this.#look(onReport), lookEveryMs)
   }
 
+  /** Tidies up as well: a temporary directory may have thousands of entries, and no agent waits for this. */
   close(): void {
     clearInterval(this.#timer)
     fs.rmSync(this.#directory, { recursive: true, force: true })
+    sweep(path.dirname(this.#directory))
   }
 
   #look(onReport: (report: HookReport) => void): void {

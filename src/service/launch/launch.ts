@@ -12,7 +12,6 @@ import { AgentProcess, endAll } from './agent-process.ts'
 import { ReportChannel } from './channel.ts'
 import type { Verdict } from './evidence.ts'
 import type { LaunchOrder, StartOrder } from './order.ts'
-import { supervise } from './supervise.ts'
 import type { Supervised } from './supervise.ts'
 
 // reserve → spawn → evidence → one record → supervise. A claim exists only once the agent has been seen to work; until then all there is
@@ -41,9 +40,9 @@ export async function launch(order: LaunchOrder): Promise<Launched> {
     resources.length === 0 ? nothingToReserve(order) : coordinator.reserve({ holder }, { resources, note, ttlSecs: reservationTtlSecs })
   const hold = holdOf(orThrow(await withoutOrphan(reserve)))
   const environment = environmentOf(agentId, role, order.ticket, order.peers)
-  const begun = (started: Started): Session => ({
+  const begun = async (started: Started): Promise<Session> => ({
     sessionId,
-    name: order.name,
+    name: await order.name(),
     role,
     origin: order.origin,
     profile: order.start.profile.name,
@@ -62,7 +61,7 @@ export async function launch(order: LaunchOrder): Promise<Launched> {
   })
   const run = new Run(workspace, { ...order.caller, holder }, sessionId, hold, resources[0] ?? null, 'nothing was claimed')
   return run.start({ ...order.start, env: { ...withoutForeign(order.start.env), ...environment } }, async started => {
-    const session = begun(started)
+    const session = await begun(started)
     const own: Caller = { holder: { ...holder, witness: session.witness } }
     const answer = await coordinator.launch(own, { resources, ttlSecs: order.ttlSecs, branch: order.branch, reason: null, session }, hold)
     return { answer, session, caller: own }
@@ -204,8 +203,8 @@ class Run {
     let agent: AgentProcess | null = null
     const stopRenewing = this.#renewReservation()
     try {
-      channel = reportChannel(acceptance)
-      agent = await this.#spawn(order, acceptance, channel.file)
+      if (order.prepared.hooks !== 'no') channel = reportChannel(acceptance)
+      agent = await this.#spawn(order, acceptance, channel)
       const accepted = await this.#accepted(order, acceptance, agent)
       const launched = await this.#confirmed(order, agent, accepted, confirm)
       working = agent
@@ -245,13 +244,13 @@ class Run {
     return () => clearInterval(timer)
   }
 
-  async #spawn(order: StartOrder, acceptance: Acceptance, reports: string): Promise<AgentProcess> {
+  async #spawn(order: StartOrder, acceptance: Acceptance, channel: ReportChannel | null): Promise<AgentProcess> {
     const { prepared, cwd, terminal, stdout, ready, env } = order
     const { lock, live } = this.#hold
     const own = {
       LEASEHOLD_LAUNCH_ID: this.#launchId,
       LEASEHOLD_SESSION_ID: this.#launchId,
-      LEASEHOLD_LAUNCH_REPORT: reports,
+      ...(channel === null ? {} : { LEASEHOLD_LAUNCH_REPORT: channel.file }),
       ...(live === null ? {} : { LEASEHOLD_LIVE: live.live }),
     }
     try {
@@ -316,6 +315,8 @@ class Run {
       evidence: seen,
       resume: clientSessionId === null ? null : profile.resumable(clientSessionId, { command, env, cwd }),
     }
+    // Nothing of it is needed before the agent works.
+    const { supervise } = await import('./supervise.ts')
     let confirmed: Awaited<ReturnType<Confirm>>
     try {
       confirmed = await confirm({ facts })
@@ -356,7 +357,7 @@ const environmentOf = (agentId: string, role: string, ticket: string | null, pee
 /** What of our own environment is not the agent's: the lease, ticket and peers of whoever launched it, and sessions of other clients. */
 function withoutForeign(env: NodeJS.ProcessEnv): NodeJS.ProcessEnv {
   const foreign = new Set(['LEASEHOLD_LEASE', 'LEASEHOLD_TOKEN', 'LEASEHOLD_RESOURCES', 'LEASEHOLD_LIVE', 'LEASEHOLD_PID', 'CLAUDE_PID'])
-  for (const name of ['LEASEHOLD_TICKET', 'LEASEHOLD_PEERS', 'LEASEHOLD_READY_FD']) foreign.add(name)
+  for (const name of ['LEASEHOLD_TICKET', 'LEASEHOLD_PEERS', 'LEASEHOLD_READY_FD', 'LEASEHOLD_LAUNCH_REPORT']) foreign.add(name)
   for (const name of ['CLAUDE_CODE_SESSION_ID', 'CODEX_SESSION_ID', 'CODEX_THREAD_ID', 'QWEN_CODE_SESSION_ID', 'COPILOT_AGENT_SESSION_ID'])
     foreign.add(name)
   return Object.fromEntries(Object.entries(env).filter(([name]) => !foreign.has(name)))

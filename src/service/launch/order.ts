@@ -20,7 +20,8 @@ export interface LaunchOrder {
   readonly branch: string | null
   readonly ttlSecs: number | null
   readonly role: string
-  readonly name: string
+  /** Finds the session's name, once there is a session to be named. */
+  readonly name: () => Promise<string>
   readonly origin: SessionOrigin
   /** Session ids. */
   readonly peers: readonly string[]
@@ -49,7 +50,8 @@ export interface StartOrder {
   readonly cwd: string
   /** The agent gets the terminal. */
   readonly terminal: boolean
-  readonly stdout: Writable
+  /** Ours, where the agent's goes. Asking for it loads Node's streams, so nobody does before the agent runs. */
+  readonly stdout: () => Writable
   /** What an agent is told whose standard input is ours. */
   readonly dialogue: Dialogue | null
   /** Leave the agent alone when its claim could not be recorded. */

@@ -1,5 +1,3 @@
-import { get as getHttp } from 'node:http'
-import { get as getHttps } from 'node:https'
 import type { Readable } from 'node:stream'
 import { usage } from '../../core/fault.ts'
 import { formatDuration, parseDuration } from '../config/durations.ts'
@@ -104,10 +102,12 @@ export async function watchHttp(url: string, signal: AbortSignal): Promise<Evide
 }
 
 /** The status, null where nobody answers in time. */
-function ask(url: string, signal: AbortSignal): Promise<number | null> {
+async function ask(url: string, signal: AbortSignal): Promise<number | null> {
+  // Most launches ask no server, and these load TLS and all of cryptography.
+  const { get } = url.startsWith('https:') ? await import('node:https') : await import('node:http')
   return new Promise(resolve => {
     // A connection of its own: a pool would keep the process up.
-    const request = (url.startsWith('https:') ? getHttps : getHttp)(url, { agent: false, timeout: askMs, signal }, response => {
+    const request = get(url, { agent: false, timeout: askMs, signal }, response => {
       resolve(response.statusCode ?? null)
       response.destroy()
     })

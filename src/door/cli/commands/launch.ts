@@ -12,11 +12,11 @@ import { claimSet } from '../../../service/identity/purpose.ts'
 import type { Profile } from '../../../service/launch/evidence.ts'
 import { isProfileName, profileNames } from '../../../service/launch/evidence.ts'
 import type { Launched } from '../../../service/launch/launch.ts'
+import { hooksFor } from '../../../service/launch/hooks.ts'
 import { launch } from '../../../service/launch/launch.ts'
 import type { Dialogue, LaunchOrder, StartOrder } from '../../../service/launch/order.ts'
 import { guessProfile, profileOf } from '../../../service/launch/profiles/by-name.ts'
 import { parseReady } from '../../../service/launch/ready.ts'
-import { seeSession, seenSessionToWire } from '../../../service/session/report.ts'
 import { Desk, keyOf } from '../../../service/ticket/desk.ts'
 import type { Context, Run } from '../command.ts'
 import { switchOption, textOption } from '../command.ts'
@@ -101,7 +101,7 @@ async function tellStarted({ output }: Context, { coordinator }: FileWorkspace, 
   const { granted, session, pid } = launched
   const [lease] = granted.leases
   if (output.json) {
-    const view = await coordinator.view()
+    const [view, { seeSession, seenSessionToWire }] = [await coordinator.view(), await import('../../../service/session/report.ts')]
     const shown = seenSessionToWire(seeSession(view.session(session.sessionId) ?? session, view), view)
     output.answer({ ok: true, lease: lease === undefined ? null : shownLease(lease, granted.now, false), session: shown, pid, ...more }, [])
   } else if (!launched.terminal) output.note(startedInWords(session, lease, pid))
@@ -165,16 +165,25 @@ function claimTtl(context: Context): number | null {
 const originOf = (ticket: string | null, role: string): SessionOrigin =>
   ticket !== null ? 'ticket-claim' : role === 'intake' ? 'pre-ticket-intake' : 'role-launch'
 
-/** A name that no other session has. */
-async function sessionName(context: Context, workspace: FileWorkspace, role: string, ticket: string | null): Promise<string> {
-  const taken = new Set([...(await workspace.coordinator.view()).sessions()].map(({ name }) => name))
+/** A name that no other session has. One that was given is checked now, one of our own is looked for when it is needed. */
+async function sessionName(
+  context: Context,
+  workspace: FileWorkspace,
+  role: string,
+  ticket: string | null,
+): Promise<() => Promise<string>> {
   const given = textOption(context, 'name')
-  if (given !== undefined) {
-    if (!/^[A-Za-z0-9][A-Za-z0-9._-]{0,127}$/.test(given)) throw usage('--name is 1 to 128 letters, digits, ".", "_" and "-"')
-    if (taken.has(given)) throw policy(`there is a session ${given} already`, `see: lh session show ${given}`)
-    return given
-  }
-  const base = ticket === null ? role : `${role}-${ticket.replace(/^\d{8}-\d{6}-/, '')}`
+  if (given === undefined)
+    return async () => freeName(ticket === null ? role : `${role}-${ticket.replace(/^\d{8}-\d{6}-/, '')}`, await takenNames(workspace))
+  if (!/^[A-Za-z0-9][A-Za-z0-9._-]{0,127}$/.test(given)) throw usage('--name is 1 to 128 letters, digits, ".", "_" and "-"')
+  if ((await takenNames(workspace)).has(given)) throw policy(`there is a session ${given} already`, `see: lh session show ${given}`)
+  return async () => given
+}
+
+const takenNames = async ({ coordinator }: FileWorkspace): Promise<ReadonlySet<string>> =>
+  new Set([...(await coordinator.view()).sessions()].map(({ name }) => name))
+
+function freeName(base: string, taken: ReadonlySet<string>): string {
   let name = base
   for (let count = 2; taken.has(name); count++) name = `${base}-${count}`
   return name
@@ -249,7 +258,7 @@ export async function startOrder(
     env: context.env,
     cwd,
     terminal: interactive && prepared.stdio === 'inherit',
-    stdout: context.output.json ? process.stderr : process.stdout,
+    stdout: () => (context.output.json ? process.stderr : process.stdout),
     dialogue: prepared.stdio === 'acp' ? await dialogueOf(context, cwd, session) : null,
     keep: switchOption(context, 'keep'),
     warn: text => context.output.warn(text),
@@ -258,8 +267,8 @@ export async function startOrder(
 
 const isInteractive = (context: Context): boolean => !context.output.json && isTerminal()
 
-/** Would an agent that is started now have a terminal? Asking Node itself loads its streams, which most launches do not need yet. */
-const isTerminal = (): boolean => [0, 1].every(fd => isCharacterDevice(fd)) && process.stdin.isTTY && process.stdout.isTTY
+/** Would an agent that is started now have a terminal? Asking `process.stdin` loads Node's streams, which most launches do not need yet. */
+const isTerminal = (): boolean => [0, 1].every(fd => isCharacterDevice(fd) && process.getBuiltinModule('node:tty').isatty(fd))
 
 function isCharacterDevice(fd: number): boolean {
   try {
@@ -270,8 +279,7 @@ function isCharacterDevice(fd: number): boolean {
 }
 
 /** Are our hooks there for the client of this profile, and how are they called? */
-async function hooksOf(profile: Profile, context: Context, workspace: FileWorkspace) {
-  const { hooksFor } = await import('../../../service/launch/hooks.ts')
+function hooksOf(profile: Profile, context: Context, workspace: FileWorkspace) {
   return hooksFor(profile.name, context.env, workspace.repository, thisProgram())
 }
 

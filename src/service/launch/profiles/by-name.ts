@@ -1,7 +1,8 @@
 import { basename } from 'node:path'
 import type { Profile, ProfileName } from '../evidence.ts'
+import { command } from './command.ts'
 
-/** Loads one profile. */
+/** Loads one profile. The one for any command is small, and most launches of it have nothing else to load. */
 export async function profileOf(name: ProfileName): Promise<Profile> {
   switch (name) {
     case 'claude':
@@ -15,7 +16,7 @@ export async function profileOf(name: ProfileName): Promise<Profile> {
     case 'acp':
       return (await import('./acp-profile.ts')).acp
     case 'command':
-      return (await import('./command.ts')).command
+      return command
   }
 }
 
