@@ -214,7 +214,10 @@ export class EtcdStore implements Store {
   }
 
   #learn({ settings, settingsMod, revision }: Facts): void {
-    if (settings !== null) this.#space = { settings, settingsMod, revision: Math.max(revision, this.#space?.revision ?? 0) }
+    if (settings === null) return
+    // What a command is refused for is looked at each time: a move ends, and limits are changed.
+    const isRefused = settings.move !== undefined || settings.minWriter > writerVersion || this.#otherLimit(settings) !== undefined
+    this.#space = isRefused ? null : { settings, settingsMod, revision: Math.max(revision, this.#space?.revision ?? 0) }
   }
 
   /**
@@ -387,17 +390,23 @@ export class EtcdStore implements Store {
     refuseMoved(settings.move, this.location, isWriting)
     if (isWriting && settings.minWriter > writerVersion)
       throw new Fault('unavailable', `${this.location} is used by a newer Leasehold`, { hint: 'upgrade leasehold', details })
-    if (!this.#options.limitsChosen) return
-    for (const key of ['max_indefinite_leases_per_agent', 'max_indefinite_leases_per_repo'] as const) {
-      if (settings.limits[key] !== this.#options.limits[key])
-        throw new Fault(
-          'usage',
-          `${key} is ${settings.limits[key]} in ${this.location}, and ${this.#options.limits[key]} in this configuration`,
-          {
-            hint: 'limits are the same for everybody: leave the setting out here, or change it for all with lh config set',
-          },
-        )
-    }
+    const key = this.#otherLimit(settings)
+    if (key !== undefined)
+      throw new Fault(
+        'usage',
+        `${key} is ${settings.limits[key]} in ${this.location}, and ${this.#options.limits[key]} in this configuration`,
+        {
+          hint: 'limits are the same for everybody: leave the setting out here, or change it for all with lh config set',
+        },
+      )
+  }
+
+  /** A limit that somebody chose here, and that is another one in the space. */
+  #otherLimit({ limits }: SpaceSettings): keyof SpaceSettings['limits'] | undefined {
+    if (!this.#options.limitsChosen) return undefined
+    return (['max_indefinite_leases_per_agent', 'max_indefinite_leases_per_repo'] as const).find(
+      key => limits[key] !== this.#options.limits[key],
+    )
   }
 
   // ── writing ──
