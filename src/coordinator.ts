@@ -63,6 +63,8 @@ export interface AcquireRequest {
   readonly ttlSecs?: number
   readonly reason?: string
   readonly branch?: string
+  /** Whoever asks named the branch: also what they hold already gets it. */
+  readonly branchChosen?: boolean
   readonly presented?: Presented
   /** Also what its last holder finished. */
   readonly finishedToo?: boolean
@@ -142,6 +144,7 @@ export class Coordinator {
       leaseId,
       ttlSecs: request.ttlSecs ?? null,
       branch: request.branch ?? null,
+      branchChosen: request.branchChosen === true,
       reason: request.reason ?? null,
       binding,
       presented: request.presented ?? nothingPresented,

@@ -75,6 +75,8 @@ const beaten = (lease: Lease, entry: Entry, operation: BeatOperation): Lease => 
   beat: entry.clk,
   deadlineM: deadline(entry.clk.m, operation.ttlSecs),
   note: operation.note ?? lease.note,
+  reason: operation.reason ?? lease.reason,
+  branch: operation.branch ?? lease.branch,
 })
 
 const regrouped = (lease: Lease, operation: ReleaseOperation): Lease => ({

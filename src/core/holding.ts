@@ -49,7 +49,9 @@ function ownLease(
   command: { readonly target: Target; readonly presented: Presented; readonly holder: Holder },
   view: View,
 ): { readonly lease: Lease } | { readonly refusal: Refusal } {
-  const presented = 'leaseId' in command.target ? { ...command.presented, leaseId: command.target.leaseId } : command.presented
+  // A lease id that is shown beside the one that is named has to be the same.
+  const presented =
+    'leaseId' in command.target ? { ...command.presented, leaseId: command.presented.leaseId ?? command.target.leaseId } : command.presented
   const found = find(command.target, presented, view)
   if ('refusal' in found) return found
   const refusal = authorityRefusal(found.lease, command.holder, presented)
@@ -66,7 +68,9 @@ export function beat(command: Beat, view: View, policy: Policy): Decision {
     const refusal = indefiniteRefusal(lease.holder.agentId, command.reason, view, policy)
     if (refusal !== null) return refuse(refusal)
   }
-  const operation = beatOn(lease, command.type, command.holder.agentId, command.ttlSecs, command.note, command.opId, view)
+  const operation = beatOn(lease, command.type, command.holder.agentId, command.ttlSecs, command.note, command.opId, view, {
+    reason: command.reason,
+  })
   return accept([operation], { resources: operation.resources, late: operation.late })
 }
 

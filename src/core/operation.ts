@@ -45,6 +45,10 @@ export interface BeatOperation extends Subject, Signed, Told {
   /** The deadline had passed and nobody had evicted yet. */
   readonly late: boolean
   readonly note: string | null
+  /** What it is held for from now on; absent when that stays as it was. */
+  readonly reason?: string
+  /** The branch that it is for from now on; absent when that stays as it was. */
+  readonly branch?: string
 }
 
 /** The holder gives it back. */

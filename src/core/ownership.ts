@@ -120,6 +120,7 @@ export const beatOn = (
   note: string | null,
   opId: string | null,
   view: View,
+  news: { readonly reason?: string | null; readonly branch?: string | null } = {},
 ): BeatOperation => ({
   op,
   opId,
@@ -130,6 +131,11 @@ export const beatOn = (
   ttlSecs: ttlSecs ?? lease.ttlSecs,
   late: isExpired(lease, view.now),
   note,
+  // What is said again is no news.
+  ...(isNews(news.reason, lease.reason) ? { reason: news.reason } : {}),
+  ...(isNews(news.branch, lease.branch) ? { branch: news.branch } : {}),
 })
+
+const isNews = (said: string | null | undefined, known: string | null): said is string => typeof said === 'string' && said !== known
 
 export const freshIds = (seed: string, members: readonly Lease[]): readonly string[] => members.map((_, index) => ulidAfter(seed, index))

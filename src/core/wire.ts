@@ -92,6 +92,8 @@ function addParticulars(wire: Wire, operation: Operation): void {
       wire['ttl_secs'] = operation.ttlSecs
       wire['late'] = operation.late
       wire['note'] = operation.note
+      if (operation.reason !== undefined) wire['reason'] = operation.reason
+      if (operation.branch !== undefined) wire['branch'] = operation.branch
       return
     case 'release':
       wire['token'] = operation.token
@@ -340,6 +342,8 @@ function operationFromWire(w: any): Operation | null {
         ttlSecs: w.ttl_secs,
         late: w.late,
         note: w.note,
+        ...(w.reason === undefined ? {} : { reason: w.reason }),
+        ...(w.branch === undefined ? {} : { branch: w.branch }),
         ...toldBy(w),
       }
     case 'release':

@@ -3,7 +3,7 @@ import type { BeatOperation, Operation } from '../core/operation.ts'
 
 /**
  * Does this operation say no more than that the holder lives? A store whose engine keeps time writes no record of it; a new TTL, a note,
- * a session, a renewal that came late and one whose caller may ask for it again by its op_id are one everywhere.
+ * a reason, a branch, a session, a renewal that came late and one whose caller may ask for it again by its op_id are one everywhere.
  */
 export const isPlainBeat = (
   operation: Operation,
@@ -14,5 +14,7 @@ export const isPlainBeat = (
   !(operation.opId !== null && mayBeRepeated(operation.opId)) &&
   !operation.late &&
   operation.note === null &&
+  operation.reason === undefined &&
+  operation.branch === undefined &&
   operation.sessions === undefined &&
   operation.resources.every(resource => leaseOf(resource)?.ttlSecs === operation.ttlSecs)

@@ -43,6 +43,11 @@ const beat: Members = {
   note: maybe(text()),
 }
 
+const news: Members = {
+  reason: text('what it is held for from now on'),
+  branch: text('the branch that it is for from now on'),
+}
+
 const release: Members = {
   token,
   holder,
@@ -79,13 +84,13 @@ const otherSessions: Members = { other_sessions: about(list(storedSession), `tha
 
 /** Every operation, about one resource or about several; `extra` is what its line has besides. */
 function operations(extra: Members): readonly Schema[] {
-  const about1 = (ops: readonly string[], members: Members): readonly Schema[] =>
+  const about1 = (ops: readonly string[], members: Members, more: Members = {}): readonly Schema[] =>
     [oneSubject, severalSubjects].map(subject =>
-      object({ ...place, ...extra, op: oneOf(...ops), ...signed, ...subject, ...members }, { ...theSession, ...otherSessions }),
+      object({ ...place, ...extra, op: oneOf(...ops), ...signed, ...subject, ...members }, { ...theSession, ...otherSessions, ...more }),
     )
   return [
     ...about1(['acquire', 'reserve', 'confirm', 'transfer', 'resume', 'reclaim'], ownership),
-    ...about1(['renew', 'heartbeat'], beat),
+    ...about1(['renew', 'heartbeat'], beat, news),
     ...about1(['release'], release),
     ...about1(['auto-evict', 'force-evict'], eviction),
     ...about1(['allow'], allowance),
