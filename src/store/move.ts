@@ -62,4 +62,8 @@ export interface MoveMark {
   readonly to?: string
   readonly from?: string
   readonly done?: boolean
+  /** The set of leases that it is about, as far as it was known. */
+  readonly space?: string
+  /** Nothing was moved: these leases were never here. */
+  readonly chosen?: boolean
 }

@@ -7,8 +7,13 @@ import type { MoveMark } from './move.ts'
  */
 export function refuseMoved(mark: MoveMark | undefined, location: string, isWriting: boolean): void {
   if (mark === undefined) return
-  const { to, from, done } = mark
+  const { to, from, done, chosen } = mark
   const details = { outcome: 'nothing_changed' }
+  if (to !== undefined && chosen === true)
+    throw new Fault('usage', `this repository's leases are in ${to}, and not in ${location}`, {
+      hint: `use them there: lh config set store ${to}   or bring them here: lh store move --to file:`,
+      details,
+    })
   if (to !== undefined && done === true)
     throw new Fault('unavailable', `the leases of ${location} were moved to ${to}`, {
       hint: `use them there: lh config set store ${to}`,

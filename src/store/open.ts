@@ -5,6 +5,7 @@ import { FileStore, statfsType } from './file/store.ts'
 import type { FileStoreOptions } from './file/store.ts'
 import type { EtcdSettings } from './etcd/open.ts'
 import type { EtcdStore } from './etcd/store.ts'
+import type { Elsewhere, Home } from './home.ts'
 import type { Maintenance } from './maintenance.ts'
 import type { MoveEnd } from './move.ts'
 import type { Store } from './store.ts'
@@ -33,8 +34,29 @@ export const openFileStore = (options: OpenFileOptions): FileStore =>
   new FileStore({ clock: systemClock(), disk: fs, lock: kernelLock(), fileSystemType: statfsType, ...options })
 
 /** Opens the store that the configuration names. The code of etcd is loaded where it is asked for, and nowhere else. */
-export const openStore = (options: OpenFileOptions & { readonly etcd?: EtcdSettings }): FileStore | Promise<Store> =>
+export const openStore = (options: OpenStoreOptions): FileStore | Promise<Store> =>
+  options.elsewhere === undefined ? openNamed(options) : openElsewhere(options, options.elsewhere)
+
+/** What opening the store of a configuration needs to be told. */
+export type OpenStoreOptions = OpenFileOptions & {
+  readonly etcd?: EtcdSettings
+  /** Set where it is not the one beside the repository: that one says whether it is the right one. */
+  readonly elsewhere?: Elsewhere
+}
+
+const openNamed = (options: OpenStoreOptions): FileStore | Promise<Store> =>
   options.etcd === undefined ? openFileStore(options) : openEtcd(options, options.etcd)
+
+async function openElsewhere(options: OpenStoreOptions, elsewhere: Elsewhere): Promise<Store> {
+  const store = await openNamed(options)
+  const { enter } = await import('./home.ts')
+  await enter(store, elsewhere, await openHome({ ...options, directory: elsewhere.directory }), () => openMoveEnd(store))
+  return store
+}
+
+/** The store beside a repository, as the one that knows where the leases are. What kind of file system it is on says nothing of where they are. */
+export const openHome = async (options: OpenFileOptions): Promise<Home> =>
+  (await import('./file/home.ts')).homeOf(openFileStore({ ...options, allowUnsafeFs: true, resident: false }))
 
 const openEtcd = async (options: OpenFileOptions, etcd: EtcdSettings): Promise<Store> =>
   (await import('./etcd/open.ts')).openEtcdStore({

@@ -7,7 +7,10 @@ import { textOption } from './command.ts'
 export type FileWorkspace = Awaited<ReturnType<typeof openWorkspace>>
 
 /** The repository that a command is about, with its store. */
-export const openWorkspace = (context: Context, more: Pick<WorkspaceOptions, 'resident' | 'allowUnsafeFs' | 'flags'> = {}) =>
+export const openWorkspace = (
+  context: Context,
+  more: Pick<WorkspaceOptions, 'resident' | 'allowUnsafeFs' | 'flags' | 'anyStore' | 'faultyConfig'> = {},
+) =>
   Workspace.open({
     directory: context.directory,
     env: context.env,

@@ -1,9 +1,9 @@
 import type { Wire } from '../../core/wire.ts'
 import { witnessToWire } from '../../core/wire.ts'
-import type { Identity, Workspace } from './workspace.ts'
+import type { Identity, Nobody, Workspace } from './workspace.ts'
 
 /** Who the caller is, with the origin of each part. */
-export function whoamiDocument(workspace: Workspace, { holder, origins, warning }: Identity): Wire {
+export function whoamiDocument(workspace: Workspace, { holder, origins, warning }: Identity | Nobody): Wire {
   const { repository } = workspace
   return {
     ok: true,

@@ -2,6 +2,7 @@ import { existsSync } from 'node:fs'
 import { basename, dirname, join } from 'node:path'
 import type { Caller } from '../../coordinator.ts'
 import { Coordinator } from '../../coordinator.ts'
+import { isFault } from '../../core/fault.ts'
 import type { Holder } from '../../core/lease.ts'
 import { makePolicy } from '../../core/policy.ts'
 import { parseResource } from '../../core/resource.ts'
@@ -11,8 +12,9 @@ import { storeDirectory } from '../../host/paths.ts'
 import { ancestors, bootId, hostname } from '../../host/process.ts'
 import type { Store } from '../../store/store.ts'
 import type { Config, Flags } from '../config/layers.ts'
-import { loadConfig } from '../config/layers.ts'
+import { loadConfig, loadFaultyConfig } from '../config/layers.ts'
 import { resolveAgent, resolveSession, resolveWitness } from '../identity/agent.ts'
+import type { Agent, Session } from '../identity/agent.ts'
 import { ensureWorktree, readWorktree } from '../identity/worktree.ts'
 
 /** What a store needs to know to be opened; the concrete store is chosen by whoever calls. */
@@ -27,6 +29,8 @@ export interface StoreSettings {
   readonly resident: boolean
   /** Where the leases are in etcd; then `directory` only has what belongs to this clone. */
   readonly etcd?: EtcdSettings
+  /** Where they are not to be in the store beside the repository: that one is asked whether it is the right one. */
+  readonly elsewhere?: { readonly directory: string; readonly name: string; readonly said: string }
 }
 
 /** An etcd store as the configuration names it. */
@@ -54,6 +58,10 @@ export interface WorkspaceOptions<S extends Store = Store> {
   readonly agent?: string | undefined
   readonly resident?: boolean
   readonly allowUnsafeFs?: boolean
+  /** Open what the configuration names, whether or not this repository's leases are there: for whoever moves them. */
+  readonly anyStore?: boolean
+  /** Go on although something is wrong with the configuration: for whoever mends it. */
+  readonly faultyConfig?: boolean
 }
 
 /** Who the caller is, and where each part of that came from. */
@@ -62,6 +70,9 @@ export interface Identity {
   readonly origins: { readonly agent: string; readonly worktree: string; readonly session: string; readonly witness: string }
   readonly warning: string | null
 }
+
+/** What is known where nobody has said who acts. */
+export type Nobody = Omit<Identity, 'holder'> & { readonly holder: Omit<Holder, 'agentId'> & { readonly agentId: null } }
 
 /** One repository as a command sees it: its configuration, its store, and who is asking. */
 export class Workspace<S extends Store = Store> {
@@ -88,8 +99,15 @@ export class Workspace<S extends Store = Store> {
   /** Finds the repository and reads its configuration. Throws `usage` outside Git; makes nothing. */
   static async open<S extends Store>(options: WorkspaceOptions<S>): Promise<Workspace<S>> {
     const repository = findRepository(options.directory, options.env)
-    const config = await loadConfig(repository, options.env, options.flags)
+    const read = options.faultyConfig === true ? loadFaultyConfig : loadConfig
+    const config = await read(repository, options.env, options.flags)
     return new Workspace(options, repository, config, await options.open(storeSettings(options, repository, config)))
+  }
+
+  /** How the store beside the repository is opened, whichever the configuration names. */
+  beside(): StoreSettings {
+    const { etcd: _, elsewhere: __, ...settings } = storeSettings(this.#options, this.repository, this.config)
+    return { ...settings, directory: storeDirectory(this.repository.commonDir) }
   }
 
   /** The canonical key of a spelling. */
@@ -107,18 +125,43 @@ export class Workspace<S extends Store = Store> {
 
   /** Who asks; writes the worktree's identity if it is new (`whoami` only looks). Throws `policy` when nobody can be named. */
   async identify(look: 'write' | 'look' = 'write'): Promise<Identity> {
-    const { env, agent } = this.#options
-    const session = resolveSession(env, () => ancestors(process.pid))
+    const session = this.#session()
+    return this.#identityOf(await this.#agent(session), session, look)
+  }
+
+  /** The same for whoever only wants to know: where nobody can be named, `agentId` is null and its origin says what to do. */
+  async whoIsHere(): Promise<Identity | Nobody> {
+    let session: Session | null = null
+    try {
+      session = this.#session()
+      return this.#identityOf(await this.#agent(session), session, 'look')
+    } catch (error) {
+      if (!isFault(error) || error.code !== 'policy') throw error
+      const origin = error.hint === undefined ? error.message : `${error.message} ${error.hint}`
+      const { holder, ...rest } = this.#identityOf({ agentId: '', origin }, session, 'look')
+      return { ...rest, holder: { ...holder, agentId: null } }
+    }
+  }
+
+  #session(): Session | null {
+    return resolveSession(this.#options.env, () => ancestors(process.pid))
+  }
+
+  #agent(session: Session | null): Promise<Agent> {
     const { config } = this
-    const named = await resolveAgent({
+    const { env, agent } = this.#options
+    return resolveAgent({
       flag: agent,
       env,
       config: config.origin('agent.id') === 'user file' ? config.get('agent.id') : null,
       session,
       gitUserName: () => config.gitUserName(),
     })
+  }
+
+  #identityOf(named: Agent, session: Session | null, look: 'write' | 'look'): Identity {
     const worktree = look === 'write' ? ensureWorktree(this.repository) : readWorktree(this.repository)
-    const witness = resolveWitness(env)
+    const witness = resolveWitness(this.#options.env)
     return {
       holder: {
         agentId: named.agentId,
@@ -155,8 +198,11 @@ function storeSettings<S extends Store>(options: WorkspaceOptions<S>, repository
   )
   const where = config.get('store')
   const isEtcd = where.startsWith('etcd')
+  const beside = storeDirectory(repository.commonDir)
+  const directory = where === 'file:' || isEtcd ? beside : where.slice('file://'.length)
+  const isBeside = !isEtcd && directory === beside
   return {
-    directory: where === 'file:' || isEtcd ? storeDirectory(repository.commonDir) : where.slice('file://'.length),
+    directory,
     shared: repository.shared,
     lockWaitMs: config.get('lock_wait'),
     retention: {
@@ -172,6 +218,7 @@ function storeSettings<S extends Store>(options: WorkspaceOptions<S>, repository
     allowUnsafeFs: options.allowUnsafeFs === true,
     resident: options.resident === true,
     ...(isEtcd ? { etcd: etcdSettings(where, config) } : {}),
+    ...(isBeside || options.anyStore === true ? {} : { elsewhere: { directory: beside, name: where, said: config.origin('store') } }),
   }
 }
 

@@ -5,7 +5,7 @@ import { Fault, usage } from '../../core/fault.ts'
 import { isReadOnly, writeFileAtomic } from '../../host/files.ts'
 import type { Repository } from '../../host/git.ts'
 import { repositoryConfigFile, userConfigFile } from '../../host/paths.ts'
-import { knownKey, permitted } from './layers.ts'
+import { knownKey, noting, permitted } from './layers.ts'
 import { loadYaml, parseEntries, parseYaml } from './load-yaml.ts'
 import { isKey, settings, type Key } from './schema.ts'
 
@@ -14,6 +14,8 @@ export interface Written {
   readonly file: string
   readonly key: Key
   readonly previous: string | null
+  /** What is still wrong in that file; it was so before. */
+  readonly faults: readonly Fault[]
 }
 
 /** For whom a setting is written: everybody who has the repository, or only this user. */
@@ -24,7 +26,7 @@ export interface EditPlace {
 
 /**
  * Writes one setting into the repository's or the user's configuration file, keeping comments and order; makes the file if needed.
- * Nothing is written unless the result would load. Throws `usage`, and `unavailable` where the file cannot be written.
+ * Nothing is written unless the result says this setting; what is wrong with others is not made worse by it. Throws `usage`, and `unavailable` where the file cannot be written.
  */
 export function setConfig(repository: Repository, key: string, value: string, { user, env }: EditPlace): Written {
   const known = knownKey(key, 'config set')
@@ -32,15 +34,16 @@ export function setConfig(repository: Repository, key: string, value: string, { 
   const text = value.trim()
   settings[known].parse(text, known)
   const file = fileFor(repository, user, env)
-  const before = loadYaml(file, !user)
+  const before = loadYaml(file, !user, noting([]))
+  const faults: Fault[] = []
   const { document } = parseYaml(before.text, file)
   place(document, known, /^(0|[1-9][0-9]*)$/.test(text) ? Number(text) : text)
   const after = document.toString({ lineWidth: 0 })
-  if (parseEntries(after, file).find(entry => entry.key === known)?.text !== text) {
+  if (parseEntries(after, file, noting(faults)).find(entry => entry.key === known)?.text !== text) {
     throw new Fault('internal', `${file} would not say ${known}: ${text} after the change; nothing was written.`)
   }
   save(file, after, user ? 0o600 : 0o644)
-  return { file, key: known, previous: before.entries.find(entry => entry.key === known)?.text ?? null }
+  return { file, key: known, previous: before.entries.find(entry => entry.key === known)?.text ?? null, faults }
 }
 
 function fileFor(repository: Repository, user: boolean, env: NodeJS.ProcessEnv): string {

@@ -1,10 +1,11 @@
 import { lstatSync, statSync, type BigIntStats } from 'node:fs'
-import { usage } from '../../core/fault.ts'
+import { isFault, usage, type Fault } from '../../core/fault.ts'
 import { isOtherVariable, otherVariables } from '../../host/environment.ts'
 import type { Repository } from '../../host/git.ts'
 import { repositoryConfigFile, systemConfigFile, userConfigFile } from '../../host/paths.ts'
 import { readCache, writeCache, type Cache, type Entry } from './cache.ts'
 import { flagOf, isKey, keys, settings, suggest, variableOf, type Key, type Layer, type Values } from './schema.ts'
+import type { Note } from './load-yaml.ts'
 import { stampOf } from './stamp.ts'
 
 /** Values from the command line, as they were typed. */
@@ -37,6 +38,10 @@ export interface Config {
   /** See `Saying.origin`. */
   origin(key: Key): string
   explain<K extends Key>(key: K): Explanation<K>
+  /** What is wrong with it, where that is tolerated; those settings are left out. */
+  readonly faults: readonly Fault[]
+  /** Is this what the configuration says, although something is wrong with it? */
+  isSure(key: Key): boolean
   /** Git's `user.name`, looked up when first asked for and remembered across commands; null when Git knows none. */
   gitUserName(): Promise<string | null>
 }
@@ -58,20 +63,55 @@ const gitValueVariables = ['GIT_CONFIG_COUNT', 'GIT_CONFIG_PARAMETERS', 'GIT_CON
  * three looks at the disk; with unchanged ones it reads a cache; only a changed one loads the YAML parser.
  * Throws `usage` for an unknown key or variable and for a bad value, naming file, line and key.
  */
-export async function loadConfig(repository: Repository, env: NodeJS.ProcessEnv, flags: Flags = {}): Promise<Config> {
+export const loadConfig = (repository: Repository, env: NodeJS.ProcessEnv, flags: Flags = {}): Promise<Config> =>
+  load(repository, env, flags, null)
+
+/** The same for those who look at the configuration or mend it: what is wrong is listed, and left out. Such a configuration is good for nothing else. */
+export const loadFaultyConfig = (repository: Repository, env: NodeJS.ProcessEnv, flags: Flags = {}): Promise<Config> =>
+  load(repository, env, flags, [])
+
+/** `faults`: where to note what is wrong; null where that is the end. */
+async function load(repository: Repository, env: NodeJS.ProcessEnv, flags: Flags, faults: Fault[] | null): Promise<Config> {
   const sayings = new Map<Key, Saying[]>()
   for (const key of keys) sayings.set(key, [{ origin: 'default', text: settings[key].default }])
   const say = (key: Key, saying: Saying): void => void sayings.get(key)?.unshift(saying)
-  await readFiles(repository, env, (layer, path, entry) => {
+  const unsure = new Set<string>()
+  const note = noting(faults, unsure)
+  const remember = await readFiles(repository, env, note, (layer, path, entry) => {
     const where = `${path}:${entry.line}`
     const key = permitted(entry.key, layer, where)
     settings[key].parse(entry.text, `${where}: ${key}`)
     say(key, { origin: `${layer} file`, text: entry.text, file: path, line: entry.line })
   })
-  for (const [key, text] of environmentSettings(env)) say(key, { origin: `environment ${variableOf(key)}`, text })
+  if (faults === null || faults.length === 0) remember()
+  for (const [key, text] of environmentSettings(env, note)) {
+    const origin = `environment ${variableOf(key)}`
+    // Otherwise a bad value is found below, with all that came from elsewhere.
+    const isGood = faults === null || note(() => [settings[key].parse(text, variableOf(key))], key) !== undefined
+    if (isGood) say(key, { origin, text })
+  }
   for (const key of keys) if (flags[key] !== undefined) say(key, { origin: 'flag', text: flags[key] })
-  return configOf(sayings, () => gitName(repository, env))
+  const isSure = (key: Key): boolean => !unsure.has(key) && !unsure.has(everything)
+  return { ...configOf(sayings, () => gitName(repository, env)), faults: faults ?? [], isSure }
 }
+
+/** A whole file could not be read: any setting may be another than it seems. */
+const everything = '*'
+
+/** Notes faults and goes on; without a list, the first is the end. `unsure` collects the keys that they are about. */
+export const noting =
+  (faults: Fault[] | null, unsure: Set<string> = new Set()): Note =>
+  (work, about) => {
+    if (faults === null) return work()
+    try {
+      return work()
+    } catch (error) {
+      if (!isFault(error)) throw error
+      faults.push(error)
+      if (about !== undefined) unsure.add(about)
+      return undefined
+    }
+  }
 
 /** A key, if that layer may set it. Throws `usage`. */
 export function permitted(key: string, layer: Layer, where: string): Key {
@@ -92,7 +132,10 @@ export function knownKey(text: string, where: string): Key {
   )
 }
 
-function configOf(sayings: ReadonlyMap<Key, readonly Saying[]>, lookUpName: () => Promise<string | null>): Config {
+function configOf(
+  sayings: ReadonlyMap<Key, readonly Saying[]>,
+  lookUpName: () => Promise<string | null>,
+): Omit<Config, 'faults' | 'isSure'> {
   const values = new Map<Key, Values[Key]>()
   const get = <K extends Key>(key: K): Values[K] => {
     if (!values.has(key)) values.set(key, valueOf(key, sayings.get(key)?.[0]))
@@ -122,14 +165,17 @@ function valueOf(key: Key, saying: Saying | undefined): Values[Key] {
 }
 
 /** What `LEASEHOLD_*` says; an empty variable says nothing. Throws `usage` for one that nobody reads. */
-function environmentSettings(env: NodeJS.ProcessEnv): readonly (readonly [Key, string])[] {
+function environmentSettings(env: NodeJS.ProcessEnv, note: Note): readonly (readonly [Key, string])[] {
   const found: [Key, string][] = []
   for (const name of Object.keys(env)) {
     if (!name.startsWith('LEASEHOLD_') || isOtherVariable(name)) continue
     const key = keys.find(candidate => variableOf(candidate) === name)
-    if (key === undefined) throw unknownVariable(name)
+    if (key === undefined)
+      note(() => {
+        throw unknownVariable(name)
+      })
     const text = env[name]
-    if (text) found.push([key, text])
+    if (key !== undefined && text) found.push([key, text])
   }
   return found
 }
@@ -142,37 +188,44 @@ function unknownVariable(name: string): Error {
   )
 }
 
-/** Hands on what the configuration files say, weakest layer first. */
+const keepNothing = (): void => {}
+
+/** Hands on what the configuration files say, weakest layer first. Resolves to what remembers them. */
 async function readFiles(
   repository: Repository,
   env: NodeJS.ProcessEnv,
+  note: Note,
   take: (layer: Layer, path: string, entry: Entry) => void,
-): Promise<void> {
-  const present = presentFiles(repository, env)
-  if (present.length === 0) return
+): Promise<() => void> {
+  const present = presentFiles(repository, env, note)
+  if (present.length === 0) return keepNothing
   const cache = readCache(repository.commonDir)
   let learned = false
   for (const { layer, path, stats } of present) {
     const known = cache.files.get(path)
     // A key that this version does not know was cached by another one: read the file again, for its error with the right words.
     const usable = known?.stamp === stampOf(stats) && known.entries.every(entry => isKey(entry.key))
-    const entries = usable ? known.entries : await readFresh(path, layer, cache)
+    const fresh = usable ? null : await reader()
+    const entries = usable ? known.entries : (note(() => fresh!(path, layer, cache, note), everything) ?? [])
     learned ||= !usable && cache.files.get(path)?.entries === entries
-    for (const entry of entries) take(layer, path, entry)
+    for (const entry of entries) note(() => take(layer, path, entry), entry.key)
   }
   // Last, so that a file with a bad value is never remembered as good.
-  if (learned) writeCache(repository.commonDir, cache)
+  return learned ? () => writeCache(repository.commonDir, cache) : keepNothing
 }
 
-async function readFresh(path: string, layer: Layer, cache: Cache): Promise<readonly Entry[]> {
+/** Reads a file that is new or changed; loaded on use. */
+async function reader(): Promise<(path: string, layer: Layer, cache: Cache, note: Note) => readonly Entry[]> {
   const { loadYaml } = await import('./load-yaml.ts')
-  const { entries, stamp, settled } = loadYaml(path, layer === 'repository')
-  cache.files.delete(path)
-  if (settled) cache.files.set(path, { stamp, entries })
-  return entries
+  return (path, layer, cache, note) => {
+    const { entries, stamp, settled } = loadYaml(path, layer === 'repository', note)
+    cache.files.delete(path)
+    if (settled) cache.files.set(path, { stamp, entries })
+    return entries
+  }
 }
 
-function presentFiles(repository: Repository, env: NodeJS.ProcessEnv): readonly FileLayer[] {
+function presentFiles(repository: Repository, env: NodeJS.ProcessEnv, note: Note): readonly FileLayer[] {
   const places: [Layer, string | null][] = [
     ['system', systemConfigFile],
     ['user', userConfigFile(env)],
@@ -181,7 +234,7 @@ function presentFiles(repository: Repository, env: NodeJS.ProcessEnv): readonly 
   const present: FileLayer[] = []
   for (const [layer, path] of places) {
     if (path === null) continue
-    const stats = look(layer, path)
+    const stats = note(() => look(layer, path), everything)
     if (stats !== undefined) present.push({ layer, path, stats })
   }
   return present

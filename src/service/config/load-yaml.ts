@@ -17,13 +17,18 @@ export interface LoadedFile {
 const maxConfigBytes = 64 * 1024
 
 /** Reads a configuration file; a missing one says nothing. A committed one is not read through a symbolic link. Throws `usage`. */
-export function loadYaml(path: string, committed: boolean): LoadedFile {
+export function loadYaml(path: string, committed: boolean, note: Note = strictly): LoadedFile {
   const { text, stamp, settled } = readWhole(path, committed)
-  return { entries: parseEntries(text, path), text, stamp, settled }
+  return { entries: parseEntries(text, path, note), text, stamp, settled }
 }
 
+/** Runs something that may find a fault in one setting (`about`); undefined when it did, and that setting is to be left out. */
+export type Note = <T>(work: () => T, about?: string) => T | undefined
+
+const strictly: Note = work => work()
+
 /** The settings in a configuration file's text, each known and said once. Values are not judged here. Throws `usage` with file and line. */
-export function parseEntries(text: string, path: string): readonly Entry[] {
+export function parseEntries(text: string, path: string, note: Note = strictly): readonly Entry[] {
   const { document, lineAt } = parseYaml(text, path)
   const found = new Map<string, Entry>()
   const contents = document.contents
@@ -31,10 +36,12 @@ export function parseEntries(text: string, path: string): readonly Entry[] {
   if (!isMap(contents)) throw usage(`${path}:1: a configuration file holds settings, \`key: value\`.`)
   collect(contents, '', (pair, key) => {
     const line = lineAt(pair.key)
-    const earlier = found.get(key)
-    if (earlier !== undefined) throw usage(`${path}:${line}: ${key} is set a second time; line ${earlier.line} has it already.`)
-    const entry = entryOf(pair, key, `${path}:${line}`, line)
-    if (entry !== null) found.set(key, entry)
+    const entry = note(() => {
+      const earlier = found.get(key)
+      if (earlier !== undefined) throw usage(`${path}:${line}: ${key} is set a second time; line ${earlier.line} has it already.`)
+      return entryOf(pair, key, `${path}:${line}`, line)
+    }, key)
+    if (entry !== null && entry !== undefined) found.set(key, entry)
     return entry === null
   })
   return [...found.values()]
@@ -83,7 +90,7 @@ function entryOf({ value }: Pair, key: string, where: string, line: number): Ent
   return { key, text: typeof value.value === 'string' ? value.value : (value.source ?? JSON.stringify(value.value)), line }
 }
 
-const hintList = '`lh config list` shows every setting.'
+const hintList = 'Take that line away. `lh config list` shows every setting.'
 
 function readWhole(path: string, committed: boolean): { text: string; stamp: string; settled: boolean } {
   const { O_RDONLY, O_NONBLOCK, O_NOFOLLOW } = constants

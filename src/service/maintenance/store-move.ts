@@ -12,8 +12,12 @@ export interface MovePlace {
 export interface MoveRequest {
   readonly source: MovePlace
   readonly target: MovePlace
-  /** The last step: from now on the configuration names the target. Returns the file that says so. */
-  readonly switchTo: (name: string) => string
+  /** Use the leases that the target has; possible where nobody holds anything in the source, whose records stay behind. */
+  readonly join: boolean
+  /** Nothing has ever happened in the source. */
+  readonly unused: boolean
+  /** The last step: from now on the configuration names the target. Resolves to the file that says so. */
+  readonly switchTo: (name: string) => Promise<string>
 }
 
 /**
@@ -24,15 +28,17 @@ export interface MoveRequest {
  *
  * At no moment two stores take writes. Before step 3 the leases are the source's, and after a fault it is thawed at once.
  */
-export async function moveStore({ source, target, switchTo }: MoveRequest): Promise<Report> {
+export async function moveStore({ source, target, join, unused, switchTo }: MoveRequest): Promise<Report> {
   if (source.name === target.name) throw usage(`the leases are in ${target.name} already`)
-  const [from, to] = [await source.end.standing(), await target.end.standing()]
+  const [found, to] = [await source.end.standing(), await target.end.standing()]
+  const from: Standing = unused && found.kind === 'in-use' ? { kind: 'nothing' } : found
   const isSealed = from.kind === 'leaving' && from.done
   refuseOther(from, source, target)
+  if (join && isStranger(from, to)) return joined(source, target, from, switchTo)
   refuseStranger(from, to, source, target)
   const moved = isSealed ? null : await carry(source, target)
   if (moved !== null || to.kind === 'arriving') await target.end.open()
-  const file = switchTo(target.name)
+  const file = await switchTo(target.name)
   return report(source, target, moved, file)
 }
 
@@ -63,8 +69,41 @@ function refuseStranger(from: Standing, to: Standing, source: MovePlace, target:
   if (to.kind === 'arriving' && to.from === source.name) return
   throw usage(
     `${target.name} has leases of its own`,
-    from.kind === 'nothing' ? `there are none here, so simply use those: lh config set store ${target.name}` : 'choose an empty place',
+    from.kind === 'nothing'
+      ? `there are none here, so simply use those: lh config set store ${target.name}`
+      : `choose an empty place; or use those and leave what is here, once nobody holds any of it: lh store move --to ${target.name} --join`,
   )
+}
+
+/** Does the target have leases of its own, which others use? */
+const isStranger = (from: Standing, to: Standing): boolean => to.kind === 'in-use' && (from.kind === 'nothing' || from.space !== to.space)
+
+/** Instead of steps 1 to 4: what is here is left, if nobody holds any of it. */
+async function joined(source: MovePlace, target: MovePlace, from: Standing, switchTo: MoveRequest['switchTo']): Promise<Report> {
+  if (from.kind === 'in-use') await source.end.freeze(target.name)
+  if (from.kind === 'in-use' || (from.kind === 'leaving' && !from.done)) {
+    try {
+      refuseHeld(await source.end.read())
+      await source.end.seal(target.name)
+    } catch (error) {
+      await source.end.thaw().catch(() => undefined)
+      throw error
+    }
+  }
+  const file = await switchTo(target.name)
+  return fine({ from: source.name, to: target.name, joined: true, file }, [
+    `from now on the leases are those of ${target.name}; what happened in ${source.name} stays there`,
+    `store = ${target.name}   in ${file}`,
+  ])
+}
+
+function refuseHeld({ alive, bound }: Moving): void {
+  const held = [...new Set([...alive, ...bound])]
+  if (held.length === 0) return
+  throw new Fault('policy', `${held.join(', ')}: still held here, and would be nobody's there`, {
+    hint: 'have it released first: lh claim list',
+    details: { outcome: 'nothing_changed', resources: held },
+  })
 }
 
 /** Steps 1 to 3. */

@@ -243,6 +243,12 @@ export function writeFormat(disk: Disk, layout: Layout, format: Format, modes: M
   syncDirectory(disk, layout.directory)
 }
 
+/** The second place alone, for a store that was never made: its leases are elsewhere from the beginning. */
+export function writeMove(disk: Disk, layout: Layout, move: MoveMark, modes: Modes): void {
+  replaceFile(disk, moveFile(layout), Buffer.from(`${JSON.stringify(move)}\n`), modes.file, true)
+  syncDirectory(disk, layout.directory)
+}
+
 const moveFile = (layout: Layout): string => path.join(layout.directory, 'moved')
 
 /** What the second place says of a move, for when the first is gone; undefined when there was none. One that cannot be read counts as done. */

@@ -16,6 +16,7 @@ import {
   lookAt,
   readFlags,
   readFormat,
+  readMove,
   refuseCopy,
   refuseNewerFormat,
   refuseStrangeDirectory,
@@ -212,6 +213,11 @@ function* formatFile(store: FileStore): Found {
   if (format === null) {
     if (lookAt(disk, layout.log) !== null)
       yield error('format-missing', layout.format, `${layout.format} is missing beside a log`, 'lh recover')
+    try {
+      refuseMoved(readMove(disk, layout), store.location, true)
+    } catch (cause) {
+      yield failed(store, cause, 'moved')
+    }
     return
   }
   try {

@@ -44,7 +44,7 @@ function standingOf({ layout, options: { disk } }: FileStore): Standing {
 function mark({ layout, modes, options: { disk } }: FileStore, move: MoveMark | null): void {
   const { move: _, ...format } = readFormat(disk, layout)!
   refuseNewerFormat(format, true)
-  writeFormat(disk, layout, move === null ? format : { ...format, move }, modes)
+  writeFormat(disk, layout, move === null ? format : { ...format, move: { ...move, space: format.space } }, modes)
 }
 
 async function read(store: FileStore): Promise<Moving> {

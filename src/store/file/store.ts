@@ -31,6 +31,7 @@ import {
   modesOf,
   readFlags,
   readFormat,
+  readMove,
   refuseCopy,
   refuseNewerFormat,
   refuseStrangeDirectory,
@@ -255,10 +256,8 @@ export class FileStore implements Store {
     if (stat === null) return null
     refuseStrangeDirectory(disk, this.layout.directory, stat)
     const format = readFormat(disk, this.layout)
-    if (format !== null) {
-      refuseNewerFormat(format, false)
-      refuseMoved(format.move, this.location, false)
-    }
+    if (format !== null) refuseNewerFormat(format, false)
+    refuseMoved(format === null ? readMove(disk, this.layout) : format.move, this.location, false)
     for (let attempt = 0; ; attempt++) {
       const loaded = this.#readOnce(format, about)
       if (loaded === null || loaded.damage === null) return loaded
@@ -717,6 +716,7 @@ export class FileStore implements Store {
 
   #create(now: Instant): Format {
     const { disk, limits, allowUnsafeFs } = this.options
+    refuseMoved(readMove(disk, this.layout), this.location, true)
     const stat = disk.lstatSync(this.layout.directory)
     let space = spaceId()
     // Of directories that were made just before a power loss, some may be gone.

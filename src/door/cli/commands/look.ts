@@ -30,12 +30,12 @@ import {
 /** `lh whoami` */
 export const whoami: Run = async context => {
   const workspace = await openWorkspace(context)
-  const identity = await workspace.identify('look')
+  const identity = await workspace.whoIsHere()
   if (identity.warning !== null) context.output.warn(identity.warning)
   const document = whoamiDocument(workspace, identity)
   const { holder, origins } = identity
   const rows = [
-    ['agent', holder.agentId, origins.agent],
+    ['agent', holder.agentId ?? '-', origins.agent],
     ['worktree', holder.worktreeId, origins.worktree],
     ['session', holder.sessionId ?? '-', origins.session],
     ['process', holder.witness === null ? '-' : String(holder.witness.pid), origins.witness],

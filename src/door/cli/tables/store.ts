@@ -9,6 +9,10 @@ export const storeCommands: readonly CommandSpec[] = [
     summary: 'move the leases with their history to another store, and use that from then on',
     options: [
       { name: 'to', value: '<store>', doc: 'file:, file:///absolute/directory or etcd://host:2379/space, as in the setting store' },
+      {
+        name: 'join',
+        doc: 'the other store has leases of its own: use those, if nobody holds anything here; the records here stay behind',
+      },
       { name: 'back', doc: 'give up a move that was stopped half-way: the leases stay where they are' },
     ],
     details:
