@@ -1,7 +1,7 @@
 import fs from 'node:fs'
 import path from 'node:path'
 import { describe, expect, it } from 'vitest'
-import { type Agent, folder, repository } from '../support/cli.ts'
+import { type Agent, folder, parse, repository } from '../support/cli.ts'
 
 // Settings, as far as commands behave by them.
 
@@ -60,13 +60,34 @@ describe('a mistake', () => {
       ['- ttl\n', /config\.yaml/, ''],
     ] as const) {
       write(repositoryFile, text)
-      for (const words of ['claim acquire y', 'claim list', 'config list']) {
+      for (const words of ['claim acquire y', 'claim list', 'status']) {
         // oxlint-disable-next-line no-await-in-loop -- each in turn
         const error = await a.refused('usage', words)
         expect(error.message, text).toMatch(message)
         expect(error.hint, text).toContain(hint)
       }
+      // What the hints name has to work: what looks at the settings, and what finds faults.
+      // oxlint-disable-next-line no-await-in-loop -- each in turn
+      const { code, stdout, stderr } = await a.run('--json config list')
+      expect({ code, warned: parse(stdout).warnings.join(' ') }, text).toEqual({ code: 0, warned: expect.stringMatching(message) })
+      expect(stderr).toMatch(message)
+      // oxlint-disable-next-line no-await-in-loop -- each in turn
+      const doctor = await a.run('--json doctor')
+      expect({ code: doctor.code, findings: parse(doctor.stdout).findings }, text).toMatchObject({
+        code: 2,
+        findings: [{ severity: 'error', code: 'config', message: expect.stringMatching(message) }],
+      })
     }
+    write(repositoryFile, 'ttl: often\nnonsense: 1\n')
+    const mended = await a.run('--json config set ttl 5m')
+    expect({ code: mended.code, document: parse(mended.stdout) }).toMatchObject({
+      code: 0,
+      document: { previous: 'often', warnings: [expect.stringContaining('nonsense')] },
+    })
+    expect(fs.readFileSync(repositoryFile, 'utf8')).toBe('ttl: 5m\nnonsense: 1\n')
+    // The limits are the store's as well: with something else wrong, only the file gets them, and that is said.
+    await a.refused('usage', 'config set max_indefinite_leases_per_agent 4')
+    fs.rmSync(repositoryFile)
   })
 
   it('in a variable is refused with what was meant', async () => {
@@ -150,7 +171,8 @@ it('store: file:///dir lets two clones share one store', async () => {
   await one.as('agent:a', env).acquire('x')
   await two.as('agent:b', env).refused('held', 'claim acquire x')
   expect(fs.existsSync(one.logFile)).toBe(false)
-  expect((await two.as('agent:b').ok('claim list')).count).toBe(0)
+  // Both have been used with it, and neither falls back to a store of its own.
+  for (const repo of [one, two]) await repo.as('agent:b').refused('usage', 'claim list')
 })
 
 it('lock_wait bounds how long a busy store is waited for', async () => {

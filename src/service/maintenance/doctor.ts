@@ -20,10 +20,15 @@ export interface DoctorRequest {
 /** `lh doctor`: everything that is wrong; exit 2 when an error is among it. With `fix`, what is still wrong afterwards. */
 export async function doctorReport(request: DoctorRequest): Promise<Report> {
   const fixed = request.fix ? await fix(request) : { done: [], findings: [] }
-  const findings = [...fixed.findings, ...(await inspected(request))].toSorted((a, b) => weight[a.severity] - weight[b.severity])
+  return doctorFound([...fixed.findings, ...(await inspected(request))], request.fix ? fixed.done : null)
+}
+
+/** The report of these findings. `fixed`: what was mended before, null where nothing was to be. */
+export function doctorFound(found: readonly Finding[], fixed: readonly string[] | null = null): Report {
+  const findings = found.toSorted((a, b) => weight[a.severity] - weight[b.severity])
   const errors = findings.filter(({ severity }) => severity === 'error')
-  const document = { findings, count: findings.length, ...(request.fix ? { fixed: fixed.done } : {}) }
-  const lines = [...fixed.done.map(done => `fixed: ${done}`), ...findings.flatMap(described), summary(findings)]
+  const document = { findings, count: findings.length, ...(fixed === null ? {} : { fixed }) }
+  const lines = [...(fixed ?? []).map(done => `fixed: ${done}`), ...findings.flatMap(described), summary(findings)]
   if (errors.length === 0) return fine(document, lines)
   const [first] = errors
   return bad(

@@ -42,8 +42,8 @@ const write = (text: string): void => {
 
 describe('setConfig', () => {
   it('makes the file, replaces values, and says what was there', async () => {
-    expect(set('ttl', '10m')).toEqual({ file, key: 'ttl', previous: null })
-    expect(set('ttl', ' 600 ')).toEqual({ file, key: 'ttl', previous: '10m' })
+    expect(set('ttl', '10m')).toEqual({ file, key: 'ttl', previous: null, faults: [] })
+    expect(set('ttl', ' 600 ')).toEqual({ file, key: 'ttl', previous: '10m', faults: [] })
     expect(set('log.retention', '30d').previous).toBe(null)
     expect(set('log.segment_size', '64KiB').previous).toBe(null)
     expect(readFileSync(file, 'utf8')).toBe('ttl: 600\nlog:\n  retention: 30d\n  segment_size: 64KiB\n')
@@ -75,7 +75,7 @@ describe('setConfig', () => {
   })
 
   it('writes the user’s file for the user, through a link into dotfiles', async () => {
-    expect(set('agent.id', 'human:Ann: x #1', true)).toEqual({ file: userFile, key: 'agent.id', previous: null })
+    expect(set('agent.id', 'human:Ann: x #1', true)).toEqual({ file: userFile, key: 'agent.id', previous: null, faults: [] })
     expect(statSync(userFile).mode & 0o777).toBe(0o600)
     expect((await loadConfig(repository, env)).get('agent.id')).toBe('human:Ann: x #1')
     const dotfile = join(base, 'dotfile.yaml')
@@ -103,13 +103,21 @@ describe('setConfig', () => {
     refused(() => set('agent.id', 'human:all'), /agent\.id cannot be set for the whole repository/, /--user/)
     expect(() => set('ttl', '0')).toThrow(/1s to 30d/)
     expect(existsSync(dirname(file))).toBe(false)
-    write('ttl: 10m\nnonsense: 1\n')
-    refused(() => set('ttl', '20m'), /config\.yaml:2/)
-    expect(readFileSync(file, 'utf8')).toBe('ttl: 10m\nnonsense: 1\n')
+    write('ttl: 10m\nnonsense: [1\n')
+    expect(() => set('ttl', '20m')).toThrow(/config\.yaml:[23]/)
+    expect(readFileSync(file, 'utf8')).toBe('ttl: 10m\nnonsense: [1\n')
     rmSync(file)
     symlinkSync(join(base, 'elsewhere'), file)
     expect(() => set('ttl', '10m')).toThrow(/symbolic link/)
     expect(existsSync(join(base, 'elsewhere'))).toBe(false)
+  })
+
+  it('mends a value in a file in which other things are wrong, and says what still is', () => {
+    write('ttl: often\nnonsense: 1\n')
+    const { previous, faults } = set('ttl', '20m')
+    expect(previous).toBe('often')
+    expect(faults.map(({ message }) => message)).toEqual([expect.stringContaining('config.yaml:2: there is no setting "nonsense"')])
+    expect(readFileSync(file, 'utf8')).toBe('ttl: 20m\nnonsense: 1\n')
   })
 
   it('refuses a bare repository without --user', () => {

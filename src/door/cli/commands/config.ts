@@ -1,21 +1,37 @@
+import type { Fault } from '../../../core/fault.ts'
 import { usage } from '../../../core/fault.ts'
 import { knownKey } from '../../../service/config/layers.ts'
 import { setConfig } from '../../../service/config/edit.ts'
-import { durationKeys, keys } from '../../../service/config/schema.ts'
+import { lookAtConfig } from '../../../service/config/look.ts'
+import { durationKeys, keys, settings } from '../../../service/config/schema.ts'
 import type { Key, Values } from '../../../service/config/schema.ts'
 import { openMaintenance } from '../../../store/open.ts'
-import type { Run } from '../command.ts'
+import type { Context, Run } from '../command.ts'
 import { switchOption } from '../command.ts'
 import { openWorkspace } from '../open.ts'
 import { columns, paint } from '../text.ts'
 
+// Whoever looks at the settings or mends them needs no store, and is not stopped by what is wrong with others of them.
+
 /** A setting's value on the wire: durations are seconds there. */
 const wireValue = (key: Key, value: Values[Key]): Values[Key] => (durationKeys.has(key) && typeof value === 'number' ? value / 1000 : value)
 
+/** The settings that hold, and what is wrong with others as warnings. */
+async function lookAt(context: Context) {
+  const { config } = await lookAtConfig(context.directory, context.env)
+  return { config, warnings: warned(context, config.faults) }
+}
+
+function warned(context: Context, faults: readonly Fault[]): { readonly warnings?: readonly string[] } {
+  const warnings = faults.map(({ message, hint }) => (hint === undefined ? message : `${message} ${hint}`))
+  for (const warning of warnings) context.output.warn(warning)
+  return warnings.length === 0 ? {} : { warnings }
+}
+
 /** `lh config list` */
 export const list: Run = async context => {
-  const { config } = await openWorkspace(context)
-  const settings = keys.map(key => {
+  const { config, warnings } = await lookAt(context)
+  const found = keys.map(key => {
     const { text, value, origin, file, line } = config.explain(key)
     return {
       key,
@@ -26,9 +42,9 @@ export const list: Run = async context => {
       ...(line === undefined ? {} : { line }),
     }
   })
-  const rows = settings.map(({ key, text, origin }) => [key, text ?? '-', origin])
+  const rows = found.map(({ key, text, origin }) => [key, text ?? '-', origin])
   context.output.answer(
-    { ok: true, settings, count: settings.length },
+    { ok: true, settings: found, count: found.length, ...warnings },
     columns(rows, (text, _row, column) => (column === 2 ? paint(context.output.colour, 'dim', text) : text)),
   )
   return 0
@@ -36,18 +52,19 @@ export const list: Run = async context => {
 
 /** `lh config get` */
 export const get: Run = async context => {
-  const { config } = await openWorkspace(context)
-  const key = knownKey(context.positionals[0]!, `config ${context.spec.path.split(' ')[1]}`)
+  const key = knownKey(context.positionals[0]!, 'config get')
+  const { config, warnings } = await lookAt(context)
   const { text, value, origin } = config.explain(key)
-  context.output.answer({ ok: true, key, value: wireValue(key, value), text, origin }, [text ?? ''])
+  context.output.answer({ ok: true, key, value: wireValue(key, value), text, origin, ...warnings }, [text ?? ''])
   return 0
 }
 
 /** `lh config explain` */
 export const explain: Run = async context => {
-  const { config } = await openWorkspace(context)
-  const found = config.explain(knownKey(context.positionals[0]!, `config ${context.spec.path.split(' ')[1]}`))
-  context.output.answer({ ok: true, ...found, value: wireValue(found.key, found.value) }, [
+  const key = knownKey(context.positionals[0]!, 'config explain')
+  const { config, warnings } = await lookAt(context)
+  const found = config.explain(key)
+  context.output.answer({ ok: true, ...found, value: wireValue(found.key, found.value), ...warnings }, [
     `${paint(context.output.colour, 'bold', found.key)} = ${found.text ?? '(not set)'}`,
     `  ${found.doc}`,
     `  from ${found.origin}${found.file === undefined ? '' : ` ${found.file}${found.line === undefined ? '' : `:${found.line}`}`}; default ${found.default ?? 'none'}; environment ${found.variable}`,
@@ -60,14 +77,28 @@ export const explain: Run = async context => {
 export const set: Run = async context => {
   const [key, value] = context.positionals as readonly [string, string]
   const user = switchOption(context, 'user')
-  const workspace = await openWorkspace(context)
   if (user && key.startsWith('max_indefinite_'))
     throw usage(`${key} belongs to the repository: all who share its leases share it`, `leave --user out: lh config set ${key} ${value}`)
-  const done = setConfig(workspace.repository, key, value, { user, env: context.env })
-  if (key === 'max_indefinite_leases_per_agent' || key === 'max_indefinite_leases_per_repo')
-    await (await openMaintenance(workspace.store)).setLimits({ [key]: Number(value) })
-  context.output.answer({ ok: true, key: done.key, value, previous: done.previous, file: done.file }, [
+  const { repository, config } = await lookAtConfig(context.directory, context.env)
+  if (key === 'store') await refuseOtherStore(context, value)
+  const isLimit = key === 'max_indefinite_leases_per_agent' || key === 'max_indefinite_leases_per_repo'
+  // The limits stand in the store as well, which is opened before anything is written; a configuration that is wrong has to be mended first.
+  const workspace = isLimit && config.faults.length === 0 ? await openWorkspace(context) : null
+  const done = setConfig(repository, key, value, { user, env: context.env })
+  if (isLimit) await (await openMaintenance((workspace ?? (await openWorkspace(context))).store)).setLimits({ [key]: Number(value) })
+  context.output.answer({ ok: true, key: done.key, value, previous: done.previous, file: done.file, ...warned(context, done.faults) }, [
     `${done.key} = ${value}   in ${done.file}${done.previous === null ? '' : ` (was ${done.previous})`}`,
   ])
   return 0
+}
+
+/** Leases that are somewhere else do not come along with a setting; opening the store as commands will from then on tells. */
+async function refuseOtherStore(context: Context, value: string): Promise<void> {
+  const store = settings.store.parse(value.trim(), 'store')
+  const workspace = await openWorkspace(context, { flags: { store }, faultyConfig: true })
+  try {
+    if (store === 'file:') await workspace.store.view([])
+  } finally {
+    workspace.store.close()
+  }
 }

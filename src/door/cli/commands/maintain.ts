@@ -1,10 +1,12 @@
 import { existsSync } from 'node:fs'
 import { join } from 'node:path'
-import { usage } from '../../../core/fault.ts'
+import { isFault, usage } from '../../../core/fault.ts'
+import type { Fault } from '../../../core/fault.ts'
+import { lookAtConfig } from '../../../service/config/look.ts'
 import { orThrow } from '../../../service/claim/answer.ts'
 import { adoptReport } from '../../../service/maintenance/adopt.ts'
 import { compactReport } from '../../../service/maintenance/compact.ts'
-import { doctorReport } from '../../../service/maintenance/doctor.ts'
+import { doctorFound, doctorReport } from '../../../service/maintenance/doctor.ts'
 import { heldFindings } from '../../../service/maintenance/held.ts'
 import { recoverReport } from '../../../service/maintenance/recover.ts'
 import type { Report } from '../../../service/maintenance/report.ts'
@@ -28,7 +30,8 @@ function answer(context: Context, { document, exit, lines, warnings }: Report): 
 export const doctor: Run = async context => {
   const [how, ...others] = (['moved', 'copied', 'restored'] as const).filter(each => switchOption(context, each))
   if (others.length > 0) throw usage(`--${how} and --${others[0]} exclude each other`)
-  const workspace = await openWorkspace(context)
+  const { workspace, faults } = await examined(context)
+  if (workspace === null) return answer(context, doctorFound(faults))
   const maintenance = await openMaintenance(workspace.store)
   if (how !== undefined) return answer(context, await adoptReport(maintenance, how, () => clearHeld(workspace.repository)))
   const sweep = async (): Promise<number> => orThrow(await workspace.coordinator.sweep(workspace.system())).seqs.length
@@ -40,9 +43,43 @@ export const doctor: Run = async context => {
       worktreeIds,
       fix: switchOption(context, 'fix'),
       sweep,
-      hooks: [() => heldFindings(workspace.repository), () => ticketFaults(workspace), () => wrongMarks(context, workspace)],
+      hooks: [() => faults, () => heldFindings(workspace.repository), () => ticketFaults(workspace), () => wrongMarks(context, workspace)],
     }),
   )
+}
+
+interface Examined {
+  /** Null where it cannot be told which store this repository uses. */
+  readonly workspace: FileWorkspace | null
+  readonly faults: readonly Finding[]
+}
+
+/** Opens the store in which this repository's leases are, whatever is wrong with the configuration. */
+async function examined(context: Context): Promise<Examined> {
+  const { config } = await lookAtConfig(context.directory, context.env)
+  const faults = config.faults.map(configFinding)
+  if (!config.isSure('store')) return { workspace: null, faults }
+  try {
+    return { workspace: await openWorkspace(context, { faultyConfig: true }), faults }
+  } catch (error) {
+    const inUse = isFault(error) && error.code === 'usage' ? error.details?.['store'] : undefined
+    if (typeof inUse !== 'string') throw error
+    const { message, hint } = error as Fault
+    const other = { severity: 'error', code: 'other-store', file: null, line: null, message, fix: hint ?? null } as const
+    return { workspace: await openWorkspace(context, { faultyConfig: true, flags: { store: inUse } }), faults: [...faults, other] }
+  }
+}
+
+function configFinding({ message, hint }: Fault): Finding {
+  const [, file, line] = /^(\/[^\n]*?):([0-9]+): /.exec(message) ?? []
+  return {
+    severity: 'error',
+    code: 'config',
+    file: file ?? null,
+    line: line === undefined ? null : Number(line),
+    message,
+    fix: hint ?? null,
+  }
 }
 
 /** What is wrong with the tickets, where there are some. */
