@@ -107,7 +107,7 @@ describe('acquire', () => {
   it('of more than 32 resources is refused', async () => {
     const a = repository().as('agent:a')
     const words = Array.from({ length: 33 }, (_, index) => `env:${index}`)
-    expect((await a.refused('usage', 'claim acquire', ...words)).message).toContain('env:32')
+    expect((await a.refused('usage', 'claim acquire', ...words)).message).toContain('at most 32')
     expect((await a.ok('claim acquire', ...words.slice(0, 32))).count).toBe(32)
   })
 
@@ -408,9 +408,9 @@ describe('transfer', () => {
 
   it('may name the worktree, and a new TTL', async () => {
     const a = repository().as('agent:a')
-    await a.acquire('x')
-    const { lease } = await a.ok('claim transfer x --to-agent agent:b --to-worktree wt:0123abcd --ttl 5m --reason handover')
-    expect(lease).toMatchObject({ ttl_secs: 300, holder: { agent_id: 'agent:b', worktree_id: 'wt:0123abcd' } })
+    const { worktree_id: here } = (await a.acquire('x')).holder
+    const { lease } = await a.ok(`claim transfer x --to-agent agent:b --to-worktree ${here} --ttl 5m --reason handover`)
+    expect(lease).toMatchObject({ ttl_secs: 300, holder: { agent_id: 'agent:b', worktree_id: here } })
     expect((await a.refused('usage', 'claim transfer x --to-agent agent:c --to-worktree elsewhere --reason r')).hint).toContain('lh whoami')
   })
 
@@ -546,7 +546,7 @@ describe('list, status, history and why', () => {
     await a.acquire('y')
     await a.ok('claim release x')
     const document = await a.ok('claim history')
-    expect(sorted(document)).toEqual(['count', 'ok', 'operations'])
+    expect(sorted(document)).toEqual(['count', 'ok', 'operations', 'warnings'])
     expect(document.count).toBe(3)
     expect(document.operations.map(({ seq, op, actor }: Doc) => [seq, op, actor])).toEqual([
       [1, 'acquire', 'agent:a'],

@@ -20,6 +20,7 @@ const executable = path.join(root, 'dist/bin/lh.cjs')
 const schemaOf: Readonly<Record<string, string | null>> = {
   init: 'init',
   whoami: 'whoami',
+  completion: 'completion',
   status: 'status',
   why: 'why',
   'claim acquire': 'acquire',
@@ -89,7 +90,6 @@ const schemaOf: Readonly<Record<string, string | null>> = {
   'config set': 'config-set',
   'config explain': 'config-explain',
   schema: 'schema',
-  completion: null,
   demo: 'demo',
   selftest: 'selftest',
 }
@@ -127,7 +127,8 @@ function lh(args: readonly string[], env: Record<string, string> = {}): Answer {
 function fitted(args: readonly string[], stdout: string): Record<string, unknown> {
   const document = JSON.parse(stdout) as Record<string, unknown>
   const words = args.slice(0, 2).join(' ')
-  const name = args[0] === '--version' ? 'version' : (schemaOf[words] ?? schemaOf[args[0]!])
+  const isHelp = args[0] === 'help' || args.includes('--help')
+  const name = args[0] === '--version' ? 'version' : isHelp ? 'help' : (schemaOf[words] ?? schemaOf[args[0]!])
   if (typeof name !== 'string') throw new Error(`no schema is known for lh ${args.join(' ')}`)
   // A command that reports what it found says so also when that is an error; its own schema covers both.
   const own = misfit(name, document)
@@ -173,6 +174,9 @@ describe('what --json prints is what its schema says', () => {
     lh(['status'])
     lh(['why', 'nothing'])
     lh(['--version'])
+    lh(['completion', 'bash'])
+    lh(['help'])
+    lh(['claim', 'renew', '--help'])
   })
 
   it('one lease from its beginning to its end', () => {
@@ -347,7 +351,8 @@ describe('what --json prints is what its schema says', () => {
         args,
         status: lh([...args], agent === undefined ? {} : as(agent)).status,
       }).toEqual({ args, status })
-    expect(lh(['whoami'], { GEMINI_CLI: '1' }).status).toBe(8)
+    // Whoever asks who they are is told, also where nobody can be named.
+    expect(lh(['whoami'], { GEMINI_CLI: '1' })).toMatchObject({ status: 0, document: { agent_id: null } })
   })
 
   it('configuration', () => {

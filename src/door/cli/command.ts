@@ -53,7 +53,7 @@ export interface Output {
   /** A line on standard error; silent with `--quiet`. */
   note(text: string): void
   warn(text: string): void
-  /** Raw text on standard output, for commands whose output is not an answer (completion, export). */
+  /** Raw text on standard output, for commands whose output is not an answer (export); silent with `--quiet`. */
   raw(text: string): void
 }
 

@@ -1,16 +1,35 @@
+import type { Wire } from '../../core/wire.ts'
 import type { CommandSpec, OptionSpec } from './command.ts'
 import { globalOptions } from './parse.ts'
 import { columns } from './text.ts'
 
 /** The text of `lh --help`, of a group (`lh claim --help`) or of one command. */
 export function helpText(words: readonly string[], table: readonly CommandSpec[]): string {
+  const [spec, ...others] = meant(words, table)
+  return spec !== undefined && others.length === 0 ? commandHelp(spec) : overview(meant(words, table), words.length === 0)
+}
+
+/** The same for programs: every command that was asked about, with its options. */
+export const helpDocument = (words: readonly string[], table: readonly CommandSpec[]): Wire => ({
+  ok: true,
+  commands: meant(words, table).map(({ path, usage, summary, details, options, examples }) => ({
+    command: `lh ${path}`,
+    usage,
+    summary,
+    ...(details === undefined ? {} : { details }),
+    options: [...options, ...globalOptions].map(({ name, value, doc }) => ({ name: `--${name}`, value: value ?? null, doc })),
+    examples: examples ?? [],
+  })),
+})
+
+/** The one command that these words name, else the group, else all. */
+function meant(words: readonly string[], table: readonly CommandSpec[]): readonly CommandSpec[] {
   const spec =
     table.find(({ path }) => path === words.join(' ')) ??
     table.find(({ path }) => path === words.slice(0, 2).join(' ')) ??
     table.find(({ path }) => path === words[0])
-  if (spec !== undefined) return commandHelp(spec)
-  const group = words.length === 0 ? table : table.filter(({ path }) => path.startsWith(`${words[0]} `))
-  return overview(group, words.length === 0)
+  if (spec !== undefined) return [spec]
+  return words.length === 0 ? table : table.filter(({ path }) => path.startsWith(`${words[0]} `))
 }
 
 /** What belongs together in `lh --help`, by the first word of a command; what is in no group comes last. */

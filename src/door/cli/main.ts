@@ -1,4 +1,5 @@
 import { isFault, usage } from '../../core/fault.ts'
+import { parseAgentId } from '../../service/identity/agent.ts'
 import { Workspace } from '../../service/claim/workspace.ts'
 import { openStore } from '../../store/open.ts'
 import { version } from '../../version.ts'
@@ -13,15 +14,17 @@ async function main(argv: readonly string[], env: NodeJS.ProcessEnv): Promise<nu
   const json = argv.slice(0, argv.includes('--') ? argv.indexOf('--') : argv.length).includes('--json')
   try {
     refusePlatform()
-    if (wantsHelp(argv)) return await help(argv)
-    if (argv[0] === '--version' || argv[0] === '-v') {
+    if (wantsHelp(argv)) return await help(argv, json)
+    if (wantsVersion(argv)) {
       writeText(1, json ? `${JSON.stringify({ ok: true, version })}\n` : `${version}\n`)
       return 0
     }
     const parsed = parseCommandLine(argv, await tableFor(argv))
     checkArity(parsed)
+    const { repo, agent } = parsed.options
+    // Also where nobody acts: a filter that can match nobody is a mistake.
+    if (typeof agent === 'string') parseAgentId(agent, '--agent')
     const run = await parsed.spec.load()
-    const { repo } = parsed.options
     const output: Output = makeOutput(json, parsed.options['quiet'] === true, env)
     const context: Context = { ...parsed, env, directory: typeof repo === 'string' ? repo : process.cwd(), output }
     return await run(context)
@@ -41,15 +44,23 @@ async function gitHook(argv: readonly string[], env: NodeJS.ProcessEnv): Promise
 function wantsHelp(argv: readonly string[]): boolean {
   const end = argv.indexOf('--')
   const own = end < 0 ? argv : argv.slice(0, end)
-  return own.length === 0 || own.includes('--help') || own.includes('-h') || own[0] === 'help'
+  return own.length === 0 || own.includes('--help') || own.includes('-h') || own.find(word => word !== '--json') === 'help'
 }
 
-async function help(argv: readonly string[]): Promise<number> {
+/** `--version` says nothing of anything else, so nothing else may stand beside it but how to say it. */
+function wantsVersion(argv: readonly string[]): boolean {
+  const others = argv.filter(word => word !== '--json')
+  const isAsked = others[0] === '--version' || others[0] === '-v'
+  if (isAsked && others.length > 1) throw usage(`lh ${others[0]} takes nothing but --json, not "${others[1]}"`, 'lh --version')
+  return isAsked
+}
+
+async function help(argv: readonly string[], json: boolean): Promise<number> {
   const words = argv.filter(word => !word.startsWith('-') && word !== 'help')
-  const [{ helpText }, commands] = [await import('./help.ts'), await everyCommand()]
+  const [{ helpDocument, helpText }, commands] = [await import('./help.ts'), await everyCommand()]
   const known = words.length === 0 || findCommand(words, commands) !== null || commands.some(({ path }) => path.startsWith(`${words[0]} `))
   if (!known) throw usage(`there is no command "lh ${words[0]}"`, 'see: lh --help')
-  writeText(1, helpText(words, commands))
+  writeText(1, json ? `${JSON.stringify(helpDocument(words, commands))}\n` : helpText(words, commands))
   return 0
 }
 

@@ -66,7 +66,9 @@ export function makeOutput(json: boolean, quiet: boolean, env: NodeJS.ProcessEnv
     warn(text) {
       if (!quiet) writeText(2, `lh: warning: ${printable(text)}\n`)
     },
-    raw: text => writeText(1, text),
+    raw(text) {
+      if (!quiet) writeText(1, text)
+    },
   }
 }
 

@@ -157,6 +157,11 @@ export function checkArity({ spec, positionals, rest }: Parsed): void {
   const [least, most] = spec.arity
   const line = `usage: lh ${spec.path}${spec.usage === '' ? '' : ` ${spec.usage}`}`
   if (positionals.length < least) throw usage(`lh ${spec.path} needs ${spec.usage}`, line)
+  if (positionals.length > most && most > 1)
+    throw usage(
+      `lh ${spec.path} takes at most ${most} resources at once, and ${positionals.length} are named`,
+      'what need not be taken together can be taken in turn',
+    )
   if (positionals.length > most) throw usage(`lh ${spec.path} does not take "${positionals[most]}"`, line)
   if (rest.length > 0 && !/(?:^|[ [])-- /.test(spec.usage)) throw usage(`lh ${spec.path} takes nothing after --`, line)
 }

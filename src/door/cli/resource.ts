@@ -1,3 +1,4 @@
+import { usage } from '../../core/fault.ts'
 import type { Target } from '../../core/command.ts'
 import { leaseIdIn } from '../../service/claim/proof.ts'
 import type { FileWorkspace } from './open.ts'
@@ -14,8 +15,25 @@ export async function resourceOf(workspace: FileWorkspace, text: string): Promis
 
 /** A command's `<lease|resource>` argument. */
 export async function targetOf(workspace: FileWorkspace, text: string): Promise<Target> {
-  const leaseId = leaseIdIn(text)
+  const leaseId = leaseIdIn(text) ?? (await leaseBegun(workspace, text))
   return leaseId === null ? { resource: await resourceOf(workspace, text) } : { leaseId }
+}
+
+/** Four characters or more of a lease id, which begins with a digit. A word that anything else than a lease could be is looked up no further. */
+const leaseBeginning = /^[0-7][0-9A-HJKMNP-TV-Z]{3,24}$/i
+
+/** The one live lease whose id begins so; null where there is none. Throws `usage` where several do, or a ticket of that name is held. */
+async function leaseBegun(workspace: FileWorkspace, text: string): Promise<string | null> {
+  if (!leaseBeginning.test(text)) return null
+  const beginning = text.toUpperCase()
+  const view = await workspace.coordinator.view()
+  const found = [...view.all()].filter(({ leaseId }) => leaseId.startsWith(beginning))
+  const [first] = found
+  if (first === undefined) return null
+  const ticket = view.lease(`ticket:${text.toLowerCase()}`)
+  const meant = [...found.map(({ leaseId, resource }) => `${leaseId} (${resource})`), ...(ticket === null ? [] : [ticket.resource])]
+  if (meant.length > 1) throw usage(`"${text}" can mean ${meant.join(', ')}`, 'write more of it, or a ticket as ticket:<id>')
+  return first.leaseId
 }
 
 /** Resources that are to be claimed, each once. Throws where a ticket among them may not be. */

@@ -65,6 +65,9 @@ export const everyday: readonly CommandSpec[] = [
     arity: [1, 1],
     summary: 'move the deadline: now + TTL; also late, until somebody has evicted it',
     options: [ttl, reason, { name: 'note', value: '<text>', doc: 'what you are doing; shown by why' }, token, lease, opId],
+    details:
+      'A lease is named by what it is of, by its id, or by the first characters of that, four or more. A reason replaces the one that the lease has; so does a new ' +
+      'reason or --branch of lh claim acquire for what you hold.',
     load: async () => claim.renew,
   },
   {

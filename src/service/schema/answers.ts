@@ -162,7 +162,7 @@ const change = either(
 const whoami = object(
   {
     ...ok,
-    agent_id: agentId,
+    agent_id: maybe(about(agentId, 'null where nobody has said who acts; origins.agent says how to')),
     worktree_id: worktreeId,
     session_id: maybe(text()),
     witness: maybe(witness),
@@ -177,6 +177,17 @@ const settingValue = about({ type: ['string', 'number', 'boolean', 'null'] }, 'd
 const setting: Members = { key: text(), value: settingValue, text: maybe(text('as it was written')), origin: text() }
 const place: Members = { file: text(), line: count() }
 const saying = object({ origin: text(), text: maybe(text()) }, place)
+
+const helpOption = object({ name: text('with its dashes'), value: maybe(text('what it takes; null for a switch')), doc: text() })
+const help = object({
+  ...ok,
+  commands: list(
+    object(
+      { command: text(), usage: text('its arguments'), summary: text(), options: list(helpOption), examples: list(text()) },
+      { details: text() },
+    ),
+  ),
+})
 
 /** Name, what it is about, and the schema; in the order of `lh --help`. */
 export const answers: readonly (readonly [name: string, title: string, schema: Schema])[] = [
@@ -240,15 +251,15 @@ export const answers: readonly (readonly [name: string, title: string, schema: S
   ['verify', 'lh verify', verify],
   ['compact', 'lh log compact', compact],
   ['store-move', 'lh store move', storeMove],
-  ['config-list', 'lh config list', object({ ...ok, settings: list(object(setting, place)), count: count() })],
-  ['config-get', 'lh config get', object({ ...ok, ...setting })],
-  ['config-set', 'lh config set', object({ ...ok, key: text(), value: text(), previous: maybe(text()), file: text() })],
+  ['config-list', 'lh config list', object({ ...ok, settings: list(object(setting, place)), count: count() }, warnings)],
+  ['config-get', 'lh config get', object({ ...ok, ...setting }, warnings)],
+  ['config-set', 'lh config set', object({ ...ok, key: text(), value: text(), previous: maybe(text()), file: text() }, warnings)],
   [
     'config-explain',
     'lh config explain',
     object(
       { ...ok, ...setting, doc: text(), default: maybe(text()), variable: text('the environment variable'), shadowed: list(saying) },
-      place,
+      { ...place, ...warnings },
     ),
   ],
   [
@@ -261,5 +272,7 @@ export const answers: readonly (readonly [name: string, title: string, schema: S
   ],
   ['demo', 'lh demo', demo],
   ['selftest', 'lh selftest', selftest],
+  ['completion', 'lh completion', object({ ...ok, shell: oneOf('bash', 'zsh'), script: text() })],
+  ['help', 'lh --help, and any command with --help', help],
   ['version', 'lh --version', object({ ...ok, version: text() })],
 ]

@@ -1,14 +1,15 @@
 import type { Answer, Granted } from '../../../coordinator.ts'
 import type { Target } from '../../../core/command.ts'
-import { usage } from '../../../core/fault.ts'
+import { notFound, usage } from '../../../core/fault.ts'
 import type { Wire } from '../../../core/wire.ts'
 import { endedDocument, grantedDocument, orThrow } from '../../../service/claim/answer.ts'
 import { checkDocument, leasesOf, listDocument, listedLeases, statusDocument } from '../../../service/claim/reports.ts'
 import { pendingOf } from '../../../service/claim/pending.ts'
 import type { Pending } from '../../../service/claim/pending.ts'
-import { noteEnded, noteHeld, parseToken, proofFor } from '../../../service/claim/proof.ts'
+import { leaseIdIn, noteEnded, noteHeld, parseToken, proofFor } from '../../../service/claim/proof.ts'
 import { parseDuration } from '../../../service/config/durations.ts'
 import { parseAgentId } from '../../../service/identity/agent.ts'
+import type { Reading } from '../../../store/store.ts'
 import type { Context, Run } from '../command.ts'
 import { switchOption, textOption } from '../command.ts'
 import { launcherInWords } from '../launched.ts'
@@ -69,7 +70,7 @@ export const acquire: Run = async context => {
     resources,
     ...(ttlSecs === undefined ? {} : { ttlSecs }),
     ...(reason === undefined ? {} : { reason }),
-    ...(branch === undefined ? {} : { branch }),
+    ...(branch === undefined ? {} : { branch, branchChosen: named !== undefined }),
     ...(waitMs === undefined ? {} : { waitMs }),
     ...presented,
     onWait: tellWaiting(context),
@@ -137,8 +138,19 @@ export async function addressed(context: Context, workspace: FileWorkspace) {
   const [text] = context.positionals
   const target = await targetOf(workspace, text!)
   const caller = await callerOf(context, workspace)
-  const flags = { token: textOption(context, 'token'), lease: textOption(context, 'lease') }
+  const flags = { token: textOption(context, 'token'), lease: leaseOption(context, target) }
   return { caller, target, presented: proofFor(workspace, target, flags, context.env, caller.holder) }
+}
+
+/** `--lease`. Beside a lease id as the argument it can only say the same. */
+function leaseOption(context: Context, target: Target): string | undefined {
+  const text = textOption(context, 'lease')
+  if (text === undefined) return undefined
+  const leaseId = leaseIdIn(text)
+  if (leaseId === null) throw usage(`--lease is a lease id, not "${printable(text)}"`, 'lease ids are shown by: lh claim list --json')
+  if ('leaseId' in target && target.leaseId !== leaseId)
+    throw usage(`two leases are named: ${target.leaseId}, and with --lease ${leaseId}`, 'name one of them')
+  return leaseId
 }
 
 /** `lh claim release` */
@@ -190,6 +202,7 @@ export const transfer: Run = async context => {
   const { caller, target, presented } = await addressed(context, workspace)
   const view = await workspace.coordinator.view()
   const present = 'leaseId' in target ? view.byLeaseId(target.leaseId) : view.lease(target.resource)
+  if (toWorktree !== undefined) await checkWorktree(context, workspace, view, toWorktree)
   const worktreeId = toWorktree ?? present?.holder.worktreeId ?? caller.holder.worktreeId
   // To another session: it works where the work is, unless it is told to be somewhere else.
   const session = toSession === undefined ? null : (await import('../../../service/session/find.ts')).findSession(view, toSession)
@@ -216,6 +229,18 @@ export const transfer: Run = async context => {
     ),
   )
   return 0
+}
+
+/** Throws `not_found` for a worktree that is not of this repository. A store that others share may know theirs: then it is a warning. */
+async function checkWorktree(context: Context, workspace: FileWorkspace, view: Reading, worktreeId: string): Promise<void> {
+  const { worktreeIdsOf } = await import('../../../service/identity/worktrees.ts')
+  const own = worktreeIdsOf(workspace.repository)
+  const isKnown = own.has(worktreeId) || [...view.all()].some(({ holder }) => holder.worktreeId === worktreeId)
+  if (isKnown) return
+  const which = `${worktreeId} is no worktree of this repository, which has ${[...own].join(', ') || 'none that has an id'}`
+  const where = 'a worktree shows its id with: lh whoami'
+  if (workspace.config.get('store') === 'file:') throw notFound(which, where)
+  context.output.warn(`${which}; one of another clone is taken at your word`)
 }
 
 const pendingLines = (pending: readonly Pending[]): readonly string[] =>

@@ -7,9 +7,10 @@ import { everyCommand } from '../table.ts'
 export const completion: Run = async context => {
   const [shell] = context.positionals
   const commands = await everyCommand()
-  if (shell === 'bash') context.output.raw(bash(commands))
-  else if (shell === 'zsh') context.output.raw(zsh(commands))
-  else throw usage(`there is no completion for "${shell}"`, 'lh completion bash, or lh completion zsh')
+  const write = shell === 'bash' ? bash : shell === 'zsh' ? zsh : null
+  if (write === null) throw usage(`there is no completion for "${shell}"`, 'lh completion bash, or lh completion zsh')
+  const script = write(commands)
+  context.output.answer({ ok: true, shell: shell!, script }, [script.replace(/\n$/, '')])
   return 0
 }
 

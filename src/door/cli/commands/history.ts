@@ -23,6 +23,8 @@ function sinceOption(context: Context): number | undefined {
 
 /** `lh claim history` */
 export const history: Run = async context => {
+  const follow = switchOption(context, 'follow')
+  if (follow && context.output.quiet) throw usage('--follow shows what happens, --quiet shows nothing', 'leave one of them out')
   const workspace = await openWorkspace(context)
   const [text] = context.positionals
   const sinceMs = sinceOption(context)
@@ -30,7 +32,7 @@ export const history: Run = async context => {
     ...(text === undefined ? {} : { resource: await resourceOf(workspace, text) }),
     ...(sinceMs === undefined ? {} : { sinceMs }),
   }
-  if (switchOption(context, 'follow')) {
+  if (follow) {
     await followHistory(workspace, query, operation =>
       context.output.raw(
         context.output.json ? `${JSON.stringify(operation)}\n` : `${operationLines([operation], context.output.colour).join('\n')}\n`,

@@ -1,0 +1,180 @@
+import fs from 'node:fs'
+import path from 'node:path'
+import { describe, expect, it } from 'vitest'
+import { folder, git, parse, repository, type Doc } from '../support/cli.ts'
+
+// Whatever is said on a command line is done, or refused with the reason. Nothing is accepted and ignored.
+
+describe('a lease that is named twice', () => {
+  it('differently is refused by every command that takes --lease', async () => {
+    const one = repository().as('agent:one')
+    const [a, b] = [await one.acquire('env:a'), await one.acquire('env:b')]
+    for (const words of ['claim release', 'claim renew', 'claim heartbeat', 'claim transfer --to-agent agent:two --reason r']) {
+      // oxlint-disable-next-line no-await-in-loop -- each in turn
+      const { message } = await one.refused('usage', `${words} ${a.lease_id} --lease ${b.lease_id}`)
+      expect(message).toContain(a.lease_id)
+      expect(message).toContain(b.lease_id)
+    }
+    await one.refused('superseded', `claim release env:a --lease ${b.lease_id}`)
+    await one.refused('usage', 'claim release env:a --lease nonsense')
+    await one.ok(`claim release ${a.lease_id} --lease ${a.lease_id.toLowerCase()}`)
+    expect(await one.lease('env:b')).toBeDefined()
+  })
+})
+
+describe('the beginning of a lease id', () => {
+  it('names the lease, for every command that takes one', async () => {
+    const one = repository().as('agent:one')
+    const { lease_id: id, token } = await one.acquire('env:a')
+    const begin = id.slice(0, 8)
+    expect((await one.ok(`claim renew ${begin}`)).lease.resource).toBe('env:a')
+    expect((await one.ok(`claim heartbeat ${begin.toLowerCase()}`)).lease.resource).toBe('env:a')
+    expect((await one.ok(`claim check ${begin} --token ${token}`)).resource).toBe('env:a')
+    await one.refused('not_found', `claim renew ${id.slice(0, 3)}`)
+    expect((await one.ok(`claim release ${begin}`)).resource).toBe('env:a')
+    await one.refused('not_found', `claim renew ${begin}`)
+  })
+
+  it('of several, or the name of a ticket that is held, is refused with what it can mean', async () => {
+    const one = repository().as('agent:one')
+    const [a, b] = [await one.acquire('env:a'), await one.acquire('env:b')]
+    const shared = a.lease_id.slice(0, 4)
+    expect(b.lease_id.slice(0, 4)).toBe(shared)
+    const { message } = await one.refused('usage', `claim renew ${shared}`)
+    for (const each of [a, b]) expect(message).toContain(`${each.lease_id} (${each.resource})`)
+    const whole = a.lease_id.slice(0, 20).toLowerCase()
+    await one.acquire(`ticket:${whole}`)
+    expect((await one.refused('usage', `claim renew ${whole}`)).message).toContain(`ticket:${whole}`)
+    expect((await one.ok(`claim renew ticket:${whole}`)).lease.resource).toBe(`ticket:${whole}`)
+  })
+})
+
+describe('a reason and a branch', () => {
+  it('of a renewal, and of acquiring what one holds, are kept with the lease and in the log', async () => {
+    const repo = repository()
+    const one = repo.as('agent:one')
+    const token = (await one.acquire('env:a --branch first', '--reason', 'why at first')).token
+    const state = async (): Promise<Doc> => {
+      const { reason, branch, token: now, ttl_secs: ttl } = await one.lease('env:a')
+      return { reason, branch, token: now, ttl }
+    }
+    expect((await one.ok('claim renew env:a', '--reason', 'a review')).lease.reason).toBe('a review')
+    expect(repo.records().at(-1)).toMatchObject({ op: 'renew', reason: 'a review' })
+    expect(await state()).toEqual({ reason: 'a review', branch: 'first', token, ttl: 1800 })
+    await one.ok('claim renew env:a --ttl 0', '--reason', 'over night')
+    expect(await state()).toEqual({ reason: 'over night', branch: 'first', token, ttl: 0 })
+    await one.ok('claim acquire env:a --ttl 10m --branch second', '--reason', 'again')
+    expect(repo.records().at(-1)).toMatchObject({ op: 'renew', reason: 'again', branch: 'second' })
+    await one.ok('claim acquire env:a')
+    await one.ok('claim renew env:a')
+    expect(await state()).toEqual({ reason: 'again', branch: 'second', token, ttl: 600 })
+    // What did not change is not said again.
+    expect(repo.records().at(-1)).not.toHaveProperty('reason')
+    expect((await one.ok('why env:a')).lease.reason).toBe('again')
+    expect((await one.history('env:a')).map(({ reason }) => reason).filter(Boolean)).toEqual([
+      'why at first',
+      'a review',
+      'over night',
+      'again',
+    ])
+    expect(await one.ok('verify')).toMatchObject({ findings: [] })
+    // The index is the log's, also after it was made anew.
+    fs.rmSync(path.join(repo.store, 'claims.index.jsonl'), { force: true })
+    expect((await state()).reason).toBe('again')
+  })
+})
+
+describe('who acts', () => {
+  it('is refused when it is no agent id, wherever it is said', async () => {
+    const repo = repository()
+    for (const words of ['status', 'why env:a', 'claim list', 'claim status', 'claim acquire env:a', 'config list', 'schema']) {
+      // oxlint-disable-next-line no-await-in-loop -- each in turn
+      const { message } = await repo.as('agent:one').refused('usage', `${words} --agent x`)
+      expect(message, words).toContain('--agent: "x" is no agent id')
+    }
+    expect(repo.snapshot()).toEqual({})
+  })
+
+  it('need not be known to ask who one is; status and whoami say what to do', async () => {
+    const repo = repository()
+    const home = folder()
+    const nobody = repo.as(null, { HOME: home, GIT_CONFIG_GLOBAL: '/dev/null', GIT_CONFIG_SYSTEM: '/dev/null' })
+    const who = await nobody.ok('whoami')
+    expect(who).toMatchObject({ agent_id: null, worktree_id: expect.stringMatching(/^wt:/) })
+    expect(who.origins.agent).toContain('lh config set --user agent.id')
+    expect(await nobody.run('whoami')).toMatchObject({ code: 0, stdout: expect.stringContaining('lh config set --user agent.id') })
+    expect(await nobody.ok('status')).toMatchObject({ agent: null })
+    await nobody.refused('policy', 'claim acquire env:a')
+    // An agent that left a mark and no session is told of that, and exits 0 as well.
+    expect((await nobody.with({ GEMINI_CLI: '1' }).ok('whoami')).origins.agent).toContain('GEMINI_CLI')
+  })
+})
+
+describe('a worktree that is handed something', () => {
+  it('has to be one of the repository; with a store that others share it is warned of', async () => {
+    const repo = repository()
+    const one = repo.as('agent:one')
+    git(repo.dir, '-c', 'user.name=a', '-c', 'user.email=a@b', 'commit', '-q', '--allow-empty', '-m', 'first')
+    const there = path.join(folder(), 'there')
+    git(repo.dir, 'worktree', 'add', '-q', there)
+    const two = repo.as('agent:two').in(there)
+    const second = (await two.ok('claim acquire env:mine')).lease.holder.worktree_id
+    const own = (await one.acquire('env:a')).holder.worktree_id
+    const { message } = await one.refused('not_found', 'claim transfer env:a --to-agent agent:two --to-worktree wt:00000000 --reason r')
+    for (const id of ['wt:00000000', own, second]) expect(message).toContain(id)
+    expect((await one.ok(`claim transfer env:a --to-agent agent:two --to-worktree ${second} --reason r`)).lease.holder).toMatchObject({
+      agent_id: 'agent:two',
+      worktree_id: second,
+    })
+    const shared = repository().as('agent:one', { LEASEHOLD_STORE: `file://${path.join(folder(), 'store')}` })
+    await shared.acquire('env:a')
+    const far = await shared.run('--json claim transfer env:a --to-agent agent:two --to-worktree wt:00000000 --reason r')
+    expect(far).toMatchObject({ code: 0, stderr: expect.stringContaining('wt:00000000') })
+  })
+})
+
+describe('an output', () => {
+  it('with --json is one document: help, completion, version', async () => {
+    const one = repository().as('agent:one')
+    const all = await one.ok('--help')
+    expect(all.commands.map(({ command }: Doc) => command)).toEqual(
+      expect.arrayContaining(['lh claim acquire', 'lh ticket create', 'lh doctor']),
+    )
+    const [acquire, ...others] = (await one.ok('claim acquire --help')).commands
+    expect(others).toEqual([])
+    expect(acquire).toMatchObject({ command: 'lh claim acquire', usage: '<resource>…' })
+    expect(acquire.options).toContainEqual({ name: '--ttl', value: expect.any(String), doc: expect.any(String) })
+    expect((await one.ok('claim --help')).commands.length).toBeGreaterThan(5)
+    expect((await one.ok('help claim renew')).commands).toMatchObject([{ command: 'lh claim renew' }])
+    const { script, shell } = await one.ok('completion bash')
+    expect({ shell, script: `${script}` }).toEqual({ shell: 'bash', script: (await one.run('completion bash')).stdout })
+    expect(await one.ok('--version')).toEqual({ ok: true, version: (await one.run('--version')).stdout.trim() })
+  })
+
+  it('that nobody wants is refused, or not there', async () => {
+    const one = repository().as('agent:one')
+    await one.acquire('env:a')
+    expect((await one.refused('usage', 'claim history --follow --quiet')).message).toContain('--quiet')
+    expect(await one.run('claim history --quiet')).toMatchObject({ code: 0, stdout: '', stderr: '' })
+    expect(await one.run('log export --quiet')).toMatchObject({ code: 0, stdout: '', stderr: '' })
+    expect(await one.run('completion bash --quiet')).toMatchObject({ code: 0, stdout: '', stderr: '' })
+  })
+
+  it('--version takes nothing else', async () => {
+    const one = repository().as('agent:one')
+    for (const words of ['--version --bogus', '--version claim', '-v --quiet'])
+      expect((await one.refused('usage', words)).message).toContain(words.split(' ')[1])
+    expect(parse((await one.run('--version --json')).stdout).ok).toBe(true)
+  })
+})
+
+describe('too many resources', () => {
+  it.each(['claim acquire', 'exec'])('of %s are refused with the limit', async command => {
+    const one = repository().as('agent:one')
+    const many = Array.from({ length: 33 }, (_, number) => `env:n${number}`)
+    const { message } = await one.refused('usage', command, ...many, ...(command === 'exec' ? ['--', 'true'] : []))
+    expect(message).toContain('at most 32')
+    expect(message).toContain('33')
+    await one.ok('claim acquire', ...many.slice(1))
+  })
+})
