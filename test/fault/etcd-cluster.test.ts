@@ -18,6 +18,7 @@ import type { EtcdStore } from '../../src/store/etcd/store.ts'
 import { isOwnership } from '../../src/core/operation.ts'
 import { fromBytes, toBytes } from '../../src/store/etcd/messages.ts'
 import { prefixEnd } from '../../src/store/etcd/keys.ts'
+import { verifySpace } from '../../src/store/etcd/verify.ts'
 
 // Three real etcd nodes, and what happens to them: killed, paused, cut off, out of disk, compacted. Whatever it is, one key has one owner
 // at a time, what was acknowledged is there, and who renews on schedule keeps what they hold.
@@ -73,6 +74,7 @@ async function expectSound(url: string, operations: readonly KeyOperation[]): Pr
   const entries = await historyOf(store)
   expect(brokenHistory(entries, false)).toBeNull()
   expect(await gapIn(store)).toBeNull()
+  expect((await verifySpace(store.gateway, store.names, url)).faults).toEqual([])
   const granted = new Set(entries.filter(({ operation }) => isOwnership(operation)).map(({ seq }) => seq))
   const acknowledged = operations.flatMap(({ f, out }) => (f === 'acquire' && out?.token !== undefined ? [out.token] : []))
   expect(acknowledged.filter(token => !granted.has(token))).toEqual([])

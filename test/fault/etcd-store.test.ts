@@ -6,8 +6,9 @@ import { Coordinator } from '../../src/coordinator.ts'
 import { isFault } from '../../src/core/fault.ts'
 import { systemClock } from '../../src/host/clock.ts'
 import type { EtcdStore } from '../../src/store/etcd/store.ts'
-import { only, pairsOf } from '../../src/store/etcd/messages.ts'
-import type { RangeAnswer } from '../../src/store/etcd/messages.ts'
+import { only, pairsOf, put } from '../../src/store/etcd/messages.ts'
+import { verifySpace } from '../../src/store/etcd/verify.ts'
+import type { RangeAnswer, Step, TxnAnswer } from '../../src/store/etcd/messages.ts'
 import { Bench, collect } from '../support/bench.ts'
 import { acquire, ann, bob, eve, evict, holder, on, release, renew, sweep, tightPolicy } from '../support/cast.ts'
 import type { Etcd } from '../support/etcd.ts'
@@ -254,5 +255,32 @@ needsEtcd.describe('the etcd store', () => {
     await store.gateway.call('/v3/kv/compaction', { revision: body.header.revision, physical: true })
     await store.changed(lastSeq, 20_000)
     expect(await opsOf(store)).toEqual(['acquire', 'renew', 'renew', 'renew', 'renew', 'renew', 'force-evict'])
+  })
+
+  it('reads what was written before commands travelled together, and shuts its writers out', async () => {
+    const space = randomUUID()
+    const store = open(space)
+    const { names, gateway } = store
+    await benchOf(store).does(acquire(ann, a))
+    const old = async (name: string): Promise<Step> => {
+      const [pair] = pairsOf((await gateway.call<RangeAnswer>('/v3/kv/range', only(name))).body)
+      const { place: _, ...value } = JSON.parse(pair!.value)
+      return put(name, JSON.stringify({ ...value, ...('min_writer' in value ? { min_writer: 1, schema_version: 1 } : {}) }))
+    }
+    const success = [await old(names.cfg), await old(names.head(a)), await old(names.log(a, 1))]
+    const { body } = await gateway.call<TxnAnswer>('/v3/kv/txn', { success })
+    const revision = Number(body.header.revision)
+    const later = open(space)
+    const held = (await later.view()).lease(a)!
+    // A revision was a position then.
+    expect(held.token).toBe(revision)
+    const bench = benchOf(later)
+    const { lease } = await bench.does(acquire(bob, 'ticket:b'))
+    expect(lease.token).toBeGreaterThan(held.token)
+    const [cfg] = pairsOf((await gateway.call<RangeAnswer>('/v3/kv/range', only(names.cfg))).body)
+    expect(JSON.parse(cfg!.value)).toMatchObject({ schema_version: 2, min_writer: 2 })
+    await bench.does(release(ann, on(a), { presented: { leaseId: held.leaseId, token: held.token } }))
+    expect((await bench.does(acquire(bob, a))).lease.token).toBeGreaterThan(lease.token)
+    expect((await verifySpace(gateway, names, '')).faults).toEqual([])
   })
 })

@@ -109,8 +109,8 @@ const maxLeft = 1000
 
 /**
  * Leases in etcd: a command reads what it is about, decides, and writes in one transaction that compares every head it read; who loses reads
- * and decides again. Ownership is a permanent key; engine leases only carry the sign of life beside it (see timing.ts). A token is the
- * revision of the transaction that made the owner, as in etcd's own `concurrency` package.
+ * and decides again. Ownership is a permanent key; engine leases only carry the sign of life beside it (see timing.ts). A token is
+ * counted from the revision of the transaction that made the owner, the idea of etcd's own `concurrency` package.
  */
 export class EtcdStore implements Store {
   readonly capabilities: Capabilities = {
