@@ -14,6 +14,7 @@ export const otherVariables: readonly string[] = [
   'LEASEHOLD_READY_FD',
   'LEASEHOLD_PID',
   'LEASEHOLD_REQUIRE_ALL',
+  'LEASEHOLD_CANARY',
 ]
 
 /** Is this one of ours, and no setting? What begins with `LEASEHOLD_TEST_` belongs to whoever tests Leasehold. */

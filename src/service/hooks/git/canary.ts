@@ -98,6 +98,8 @@ function gitIn({ directory, env }: HookLayout, store: string): (cwd: string, arg
     ...kept,
     ...Object.fromEntries(names),
     LEASEHOLD_STORE: `file://${store}`,
+    // Not where this repository's leases are, and only the hooks go there all the same.
+    LEASEHOLD_CANARY: '1',
     LEASEHOLD_AGENT_ID: first.agentId,
     LEASEHOLD_ENFORCE: 'strict',
   }
