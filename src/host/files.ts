@@ -10,13 +10,37 @@ import {
   openSync,
   readFileSync,
   renameSync,
+  statSync,
   unlinkSync,
   writeSync,
 } from 'node:fs'
+import { dirname } from 'node:path'
 import { Fault } from '../core/fault.ts'
 
 /** Above this a JSON file of ours is damaged, whatever it says. Bytes. */
 const maxJsonBytes = 16 * 1024 * 1024
+
+/**
+ * Makes a directory and what is missing above it; one that is there is fine. Throws the system's own errors. Node's own recursive
+ * `mkdir` never ends where the system says ENOENT below a directory that is there (/proc does; so may an automounter).
+ */
+export function makeDirectory(path: string, mode = 0o777): void {
+  let error = tryDirectory(path, mode)
+  if (error?.code === 'ENOENT' && dirname(path) !== path) {
+    makeDirectory(dirname(path), mode)
+    error = tryDirectory(path, mode)
+  }
+  if (error !== null) throw error
+}
+
+function tryDirectory(path: string, mode: number): NodeJS.ErrnoException | null {
+  try {
+    mkdirSync(path, mode)
+    return null
+  } catch (error) {
+    return statSync(path, { throwIfNoEntry: false })?.isDirectory() === true ? null : (error as NodeJS.ErrnoException)
+  }
+}
 
 let temporaries = 0
 

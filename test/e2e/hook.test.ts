@@ -337,6 +337,8 @@ describe('failures', () => {
     expect(fs.readdirSync(elsewhere)).toEqual([])
     expect(await home.session('s', ws, { HOME: '' }).write(`${ws}/a`)).toEqual(passed)
     expect(await home.session('s', ws, { HOME: 'relative' }).write(`${ws}/a`)).toEqual(passed)
+    // Where making a directory says ENOENT although the one above is there, as some automounters do.
+    expect(await home.session('s', ws, { HOME: '/proc/nobody' }).write(`${ws}/a`)).toEqual(passed)
   })
 
   it('of a configuration are told in the log, and what the user says still counts', async () => {

@@ -1,7 +1,7 @@
 import fs from 'node:fs'
 import path from 'node:path'
 import { Fault } from '../../core/fault.ts'
-import { writeFileAtomic } from '../../host/files.ts'
+import { makeDirectory, writeFileAtomic } from '../../host/files.ts'
 import type { Workspace } from './workspace.ts'
 
 export interface Prepared {
@@ -37,7 +37,7 @@ function makeConfig(root: string): boolean {
   const stat = fs.lstatSync(directory, { throwIfNoEntry: false })
   if (stat !== undefined && !stat.isDirectory())
     throw new Fault('usage', `${directory} is not a directory`, { hint: 'move it away, then run lh init again' })
-  fs.mkdirSync(directory, { recursive: true })
+  makeDirectory(directory)
   const file = path.join(directory, 'config.yaml')
   if (fs.lstatSync(file, { throwIfNoEntry: false }) !== undefined) return false
   writeFileAtomic(file, configTemplate, 0o644)

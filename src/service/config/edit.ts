@@ -1,8 +1,8 @@
-import { mkdirSync, realpathSync, statSync } from 'node:fs'
+import { realpathSync, statSync } from 'node:fs'
 import { dirname } from 'node:path'
 import type { Document } from 'yaml'
 import { Fault, usage } from '../../core/fault.ts'
-import { isReadOnly, writeFileAtomic } from '../../host/files.ts'
+import { makeDirectory, isReadOnly, writeFileAtomic } from '../../host/files.ts'
 import type { Repository } from '../../host/git.ts'
 import { repositoryConfigFile, userConfigFile } from '../../host/paths.ts'
 import { knownKey, noting, permitted } from './layers.ts'
@@ -73,7 +73,7 @@ function place(document: Document.Parsed, key: Key, value: string | number): voi
 
 function save(file: string, content: string, mode: number): void {
   try {
-    mkdirSync(dirname(file), { recursive: true })
+    makeDirectory(dirname(file))
     const kept = statSync(file, { throwIfNoEntry: false })?.mode
     writeFileAtomic(file, content, kept === undefined ? mode : kept & 0o777, { sync: true })
   } catch (error) {

@@ -1,9 +1,9 @@
-import { closeSync, constants, fstatSync, lstatSync, mkdirSync, openSync, readdirSync, readFileSync } from 'node:fs'
+import { closeSync, constants, fstatSync, lstatSync, openSync, readdirSync, readFileSync } from 'node:fs'
 import { join, posix } from 'node:path'
 import { Document, isMap, isScalar, type Pair } from 'yaml'
 import { Fault, notFound, usage } from '../../core/fault.ts'
 import type { Wire } from '../../core/wire.ts'
-import { isReadOnly, writeFileAtomic } from '../../host/files.ts'
+import { makeDirectory, isReadOnly, writeFileAtomic } from '../../host/files.ts'
 import { mainRoot, type Repository } from '../../host/git.ts'
 import { formatDuration, parseDuration } from '../config/durations.ts'
 import { parseYaml } from '../config/load-yaml.ts'
@@ -396,7 +396,7 @@ export function writeDefinition(root: string, definition: Definition): Defined {
     throw new Fault('internal', `${file} would not say what was asked for; nothing was written`)
   if (Buffer.byteLength(after) > maxFileBytes) throw usage(`the definition of ${definition.key} is too large (${after.length} characters)`)
   try {
-    mkdirSync(gatesDirectory(root), { recursive: true })
+    makeDirectory(gatesDirectory(root))
     writeFileAtomic(file, after, 0o644, { sync: true })
   } catch (error) {
     const hint = isReadOnly(error) ? { hint: `see who may write there: ls -ld ${gatesDirectory(root)}` } : {}

@@ -5,7 +5,6 @@ import {
   fchmodSync,
   fstatSync,
   lstatSync,
-  mkdirSync,
   openSync,
   readdirSync,
   readSync,
@@ -13,6 +12,7 @@ import {
   writeSync,
 } from 'node:fs'
 import { dirname, isAbsolute, join } from 'node:path'
+import { makeDirectory } from '../../host/files.ts'
 import { Fault } from '../../core/fault.ts'
 import { kernelLock } from '../../host/kernel-lock.ts'
 import { elapsedMs } from './moment.ts'
@@ -230,7 +230,7 @@ function prepare(path: string): void {
       const stats = lstatSync(place, { throwIfNoEntry: false })
       if (stats !== undefined && !stats.isSymbolicLink() && stats.uid !== userId()) throw notOurs(place, 'belongs to another user')
     }
-    mkdirSync(path, { recursive: true, mode: 0o700 })
+    makeDirectory(path, 0o700)
     present = lstatSync(path)
   }
   if (present.isSymbolicLink()) throw notOurs(path, 'is a symbolic link')

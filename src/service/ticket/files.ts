@@ -16,7 +16,7 @@ import { isUtf8 } from 'node:buffer'
 import { basename, dirname, join, relative } from 'node:path'
 import { Fault, isFault, policy, usage } from '../../core/fault.ts'
 import { sha256Hex } from '../../core/sha256.ts'
-import { remove, writeTemporary } from '../../host/files.ts'
+import { makeDirectory, remove, writeTemporary } from '../../host/files.ts'
 import { exchangeFiles } from '../../host/kernel-lock.ts'
 import { idPattern } from './ticket.ts'
 
@@ -98,7 +98,7 @@ export function createTicketDirectory(root: string, id: string, files: Readonly<
         throw usage(`${JSON.stringify(name)} is outside the ticket's directory.`)
       const folder = dirname(path)
       checkSize(path, content)
-      mkdirSync(folder, { recursive: true })
+      makeDirectory(folder)
       folders.add(folder)
       writeFileSync(path, content, { flag: 'wx', flush: true })
     }

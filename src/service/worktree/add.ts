@@ -1,10 +1,10 @@
-import { existsSync, lstatSync, mkdirSync, readdirSync, rmdirSync, rmSync } from 'node:fs'
+import { existsSync, lstatSync, readdirSync, rmdirSync, rmSync } from 'node:fs'
 import { basename, dirname, join, resolve } from 'node:path'
 import { Fault, isFault, notFound, policy, usage } from '../../core/fault.ts'
 import type { Holder, Lease } from '../../core/lease.ts'
 import { isExpired } from '../../core/lease.ts'
 import { refusalDocument } from '../claim/answer.ts'
-import { isReadOnly } from '../../host/files.ts'
+import { makeDirectory, isReadOnly } from '../../host/files.ts'
 import { findRepository } from '../../host/git.ts'
 import type { Repository } from '../../host/git.ts'
 import { branchKey } from '../identity/purpose.ts'
@@ -358,7 +358,7 @@ function makeParents(path: string, repository: Repository): readonly string[] {
   const made: string[] = []
   for (let above = dirname(path); !existsSync(above); above = dirname(above)) made.push(above)
   try {
-    mkdirSync(dirname(path), { recursive: true })
+    makeDirectory(dirname(path))
   } catch (error) {
     for (const directory of made) removeEmpty(directory)
     throw new Fault('unavailable', `${dirname(path)} cannot be made: ${(error as Error).message}`, {

@@ -1,7 +1,7 @@
-import { existsSync, lstatSync, mkdirSync, readFileSync } from 'node:fs'
+import { existsSync, lstatSync, readFileSync } from 'node:fs'
 import { join, relative } from 'node:path'
 import { Fault } from '../../core/fault.ts'
-import { writeFileAtomic } from '../../host/files.ts'
+import { makeDirectory, writeFileAtomic } from '../../host/files.ts'
 import type { Repository } from '../../host/git.ts'
 
 /**
@@ -18,7 +18,7 @@ export function ensureUnion(top: string, patterns: readonly string[]): boolean {
 /** Keeps a worktree that lies inside the repository out of its status, without touching a committed file. */
 export function exclude(repository: Repository, top: string, path: string): void {
   const directory = join(repository.commonDir, 'info')
-  mkdirSync(directory, { recursive: true })
+  makeDirectory(directory)
   const escaped = relative(top, path).replace(/[\\*?[\]!# ]/g, '\\$&')
   ensureLines(join(directory, 'exclude'), [`/${escaped}`])
 }

@@ -1,5 +1,6 @@
 import fs from 'node:fs'
 import path from 'node:path'
+import { makeDirectory } from '../../host/files.ts'
 import { Fault } from '../../core/fault.ts'
 import type { KernelLock } from '../../host/kernel-lock.ts'
 
@@ -34,7 +35,7 @@ export class Effects {
   #open(): number {
     const file = path.join(this.#directory, 'effects.lock')
     try {
-      fs.mkdirSync(this.#directory, { recursive: true, mode: 0o700 })
+      makeDirectory(this.#directory, 0o700)
       return fs.openSync(file, fs.constants.O_RDWR | fs.constants.O_CREAT | fs.constants.O_NOFOLLOW, 0o600)
     } catch (error) {
       throw new Fault('unavailable', `${file} cannot be opened (${(error as NodeJS.ErrnoException).code})`, {

@@ -14,11 +14,35 @@ import {
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { afterAll, describe, expect, it } from 'vitest'
-import { makePrivateDirectory, readJson, writeFileAtomic } from '../../../src/host/files.ts'
+import { makeDirectory, makePrivateDirectory, readJson, writeFileAtomic } from '../../../src/host/files.ts'
 
 const base = mkdtempSync(join(tmpdir(), 'lh-files-'))
 afterAll(() => rmSync(base, { recursive: true, force: true }))
 const permissions = (path: string): number => statSync(path).mode & 0o777
+
+describe('makeDirectory', () => {
+  it('makes what is missing above it, with its mode, and takes what is there', () => {
+    const path = join(base, 'made/a/b')
+    makeDirectory(path, 0o700)
+    for (const each of ['made', 'made/a', 'made/a/b']) expect(permissions(join(base, each))).toBe(0o700)
+    makeDirectory(path)
+    expect(permissions(path)).toBe(0o700)
+    symlinkSync(path, join(base, 'way'))
+    makeDirectory(join(base, 'way/c'))
+    expect(statSync(join(path, 'c')).isDirectory()).toBe(true)
+  })
+
+  it('fails where a file is in the way', () => {
+    writeFileSync(join(base, 'file'), '')
+    expect(() => makeDirectory(join(base, 'file'))).toThrow('EEXIST')
+    expect(() => makeDirectory(join(base, 'file/a'))).toThrow('ENOTDIR')
+  })
+
+  it.runIf(process.platform === 'linux')('fails at once where nothing can be made', () => {
+    expect(() => makeDirectory('/proc/nowhere')).toThrow('ENOENT')
+    expect(() => makeDirectory('/proc/nowhere/at/all')).toThrow('ENOENT')
+  })
+})
 
 describe('writeFileAtomic', () => {
   it('writes and replaces, with the mode that was asked for, leaving nothing else', () => {

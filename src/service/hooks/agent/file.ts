@@ -1,7 +1,7 @@
-import { chmodSync, lstatSync, mkdirSync, readFileSync, readlinkSync, realpathSync, rmdirSync, statSync, unlinkSync } from 'node:fs'
+import { chmodSync, lstatSync, readFileSync, readlinkSync, realpathSync, rmdirSync, statSync, unlinkSync } from 'node:fs'
 import { basename, dirname, join, resolve } from 'node:path'
 import { Fault, isFault } from '../../../core/fault.ts'
-import { isReadOnly, writeFileAtomic } from '../../../host/files.ts'
+import { makeDirectory, isReadOnly, writeFileAtomic } from '../../../host/files.ts'
 
 /** Above this a file is no settings file. Bytes. */
 const maxBytes = 4 * 1024 * 1024
@@ -112,7 +112,7 @@ function readOnly(file: AgentFile, error: unknown): unknown {
 export function makeDirectories(directory: string, mode = 0o777): readonly string[] {
   const missing: string[] = []
   for (let at = directory; lstatSync(at, { throwIfNoEntry: false }) === undefined; at = dirname(at)) missing.unshift(at)
-  mkdirSync(directory, { recursive: true, mode })
+  makeDirectory(directory, mode)
   return missing
 }
 

@@ -1,7 +1,7 @@
-import { chmodSync, mkdirSync, renameSync, rmdirSync, statSync, unlinkSync } from 'node:fs'
+import { chmodSync, renameSync, rmdirSync, statSync, unlinkSync } from 'node:fs'
 import { basename, dirname } from 'node:path'
 import { Fault } from '../../../core/fault.ts'
-import { isReadOnly, writeFileAtomic } from '../../../host/files.ts'
+import { makeDirectory, isReadOnly, writeFileAtomic } from '../../../host/files.ts'
 import { textAt } from './layout.ts'
 import { lefthookScript, scriptsFolder } from './script.ts'
 
@@ -41,7 +41,7 @@ export function apply({ changes }: Plan, readOnlyHint: string): void {
 function applyOne(change: Change): void {
   switch (change.kind) {
     case 'write':
-      mkdirSync(dirname(change.path), { recursive: true })
+      makeDirectory(dirname(change.path))
       writeFileAtomic(change.path, Buffer.from(change.after, 'latin1'), change.mode)
       chmodSync(change.path, change.mode)
       return

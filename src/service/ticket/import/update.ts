@@ -1,5 +1,5 @@
-import { mkdirSync } from 'node:fs'
 import { dirname, join } from 'node:path'
+import { makeDirectory } from '../../../host/files.ts'
 import { readRegular, hashOf, maxTicketBytes, replaceFile, checkDirectory } from '../files.ts'
 import { appendEvents, readEvents, type TicketEvent } from '../events.ts'
 import { editTicket, parseTicket, type Changes } from '../front-matter.ts'
@@ -112,7 +112,7 @@ function writeArtifact(directory: string, path: string, content: Uint8Array, loc
   const target = join(directory, path)
   const before = local.find(file => file.path === path)
   for (let folder = dirname(path); folder !== '.'; folder = dirname(folder)) checkDirectory(join(directory, folder))
-  mkdirSync(dirname(target), { recursive: true })
+  makeDirectory(dirname(target))
   if (before === undefined || contentHash(before.content) !== contentHash(content))
     replaceFile(target, content, before === undefined ? null : hashOf(before.content))
 }
