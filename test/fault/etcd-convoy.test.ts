@@ -20,6 +20,8 @@ interface Process {
   readonly store: EtcdStore
   readonly coordinator: Coordinator
   sent: number
+  /** Calls about engine leases. */
+  leases: number
 }
 
 const ttlSecs = 600
@@ -56,13 +58,14 @@ needsEtcd.describe('callers of one process that write together', () => {
   /** A process that knows the space: its first claim is made. */
   async function start(space: string, { address = etcd.address, timeoutMs = 2000 } = {}): Promise<Process> {
     const store = etcdStore({ ...etcd, address }, space, systemClock(), { timeoutMs })
-    const started: Process = { store, coordinator: new Coordinator(store, roomy, 'test'), sent: 0 }
+    const started: Process = { store, coordinator: new Coordinator(store, roomy, 'test'), sent: 0, leases: 0 }
     processes.push(started)
     granted(await started.coordinator.acquire(caller(99), { resources: [`ticket:first-${processes.length}`], ttlSecs }))
     const call = store.gateway.call.bind(store.gateway)
     Object.assign(store.gateway, {
       call: (path: string, ...more: [object]) => {
         if (path === '/v3/kv/txn') started.sent++
+        if (path.startsWith('/v3/lease/')) started.leases++
         return call(path, ...more)
       },
     })
@@ -190,6 +193,17 @@ needsEtcd.describe('callers of one process that write together', () => {
       ({ operation }) => 'resources' in operation && operation.resources[0] !== 'ticket:earlier',
     )
     expectOwn(entries, answers)
+  })
+
+  it('of one session make and renew its engine lease once for all of them', async () => {
+    const space = randomUUID()
+    const here = await start(space)
+    const answers = await Promise.all(
+      numbered(50).map(number => here.coordinator.acquire(caller(1), { resources: [`ticket:t-${number}`], ttlSecs })),
+    )
+    // It is not there to be renewed, and then it is made.
+    expect(here.leases).toBe(2)
+    expectOwn(await records(space), answers)
   })
 
   it('do not wait for those who hang', async () => {

@@ -34,12 +34,26 @@ export class RealLeases implements EngineLeases {
   readonly #gateway: Gateway
   /** Until when each was renewed a moment ago: the claims of one session share one, and it need not be renewed for each of them. */
   readonly #freshUntil = new Map<string, number>()
+  /** What is being asked now, and since when. */
+  readonly #asked = new Map<string, { readonly at: number; readonly answer: Promise<string> }>()
 
   constructor(gateway: Gateway) {
     this.#gateway = gateway
   }
 
-  async ensure(id: string | null, ttlSecs: number): Promise<string> {
+  ensure(id: string | null, ttlSecs: number): Promise<string> {
+    if (id === null) return this.#ensure(null, ttlSecs)
+    // Callers of one session who ask at once ask once; what was asked longer ago than a moment says too little of now.
+    const asked = this.#asked.get(id)
+    if (asked !== undefined && performance.now() - asked.at < momentMs(ttlSecs)) return asked.answer
+    const answer = this.#ensure(id, ttlSecs).finally(() => {
+      if (this.#asked.get(id)?.answer === answer) this.#asked.delete(id)
+    })
+    this.#asked.set(id, { at: performance.now(), answer })
+    return answer
+  }
+
+  async #ensure(id: string | null, ttlSecs: number): Promise<string> {
     if (id !== null && (await this.renew(id))) return id
     const sentAt = performance.now()
     try {
