@@ -20,9 +20,9 @@ const ARROWS = {
     types: ['src/store/store.ts', 'src/store/maintenance.ts', 'src/store/move.ts'],
     packages: true,
   },
-  'src/host/': { any: ['src/host/', 'src/core/fault.ts'], types: ['src/core/'], packages: true },
+  'src/host/': { any: ['src/host/', 'src/core/fault.ts', 'src/core/shell-word.ts'], types: ['src/core/'], packages: true },
   'src/door/': {
-    any: ['src/service/', 'src/core/fault.ts', 'src/store/open.ts', 'src/coordinator.ts', 'src/version.ts'],
+    any: ['src/service/', 'src/core/fault.ts', 'src/core/shell-word.ts', 'src/store/open.ts', 'src/coordinator.ts', 'src/version.ts'],
     types: ['src/core/', 'src/store/store.ts', 'src/store/maintenance.ts', 'src/store/move.ts'],
     packages: true,
   },

@@ -1,6 +1,8 @@
 import { lstatSync, readFileSync, realpathSync, statSync, type Stats } from 'node:fs'
 import { basename, delimiter, dirname, isAbsolute, join, resolve } from 'node:path'
 import { Fault } from '../core/fault.ts'
+import { readJson } from './files.ts'
+import { worktreeRecordFile } from './paths.ts'
 
 /** How this worktree hangs on its repository. A bare repository has no worktree of its own, but it may have linked ones. */
 export type RepositoryKind = 'main' | 'linked' | 'submodule' | 'bare'
@@ -58,14 +60,25 @@ export function findRepository(start: string, env: NodeJS.ProcessEnv): Repositor
   }
 }
 
-/** Top of the main worktree; null in a bare repository, and where it is gone or damaged. */
+/** Top of the main worktree; null in a bare repository, where it is gone or damaged, and where nothing says where it is. */
 export function mainRoot({ gitDir, commonDir, root }: Pick<Repository, 'gitDir' | 'commonDir' | 'root'>): string | null {
-  if (gitDir === commonDir) return root
+  if (gitDir === commonDir && root !== null) return root
   try {
-    return findRepository(commonDir, {}).root
+    return findRepository(commonDir, {}).root ?? notedRoot(commonDir)
   } catch {
     return null
   }
+}
+
+/**
+ * A git directory that stands apart (`--separate-git-dir`) does not know its worktree, nor does `git worktree list`. What a command noted
+ * when it ran there is believed while that directory's `.git` leads back here.
+ */
+function notedRoot(commonDir: string): string | null {
+  const note = readJson(worktreeRecordFile(commonDir)) as { root?: unknown } | null | undefined
+  if (typeof note?.root !== 'string' || note.root === commonDir) return null
+  const { gitDir, root } = findRepository(note.root, {})
+  return gitDir === commonDir && root === note.root ? root : null
 }
 
 /** Runs `git` and waits for it. Throws `unavailable` when it cannot be started; its own failures are in the answer. */

@@ -6,6 +6,9 @@ export const storeDirectory = (commonDir: string): string => join(commonDir, 'le
 /** What Leasehold knows of one worktree. In the main worktree this is the store's directory as well. */
 export const worktreeDirectory = (gitDir: string): string => join(gitDir, 'leasehold')
 
+/** Which worktree that is, and what it was made for. */
+export const worktreeRecordFile = (gitDir: string): string => join(worktreeDirectory(gitDir), 'worktree.json')
+
 /** The machine's configuration. */
 export const systemConfigFile = '/etc/leasehold/config.yaml'
 

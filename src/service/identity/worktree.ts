@@ -4,7 +4,7 @@ import { Fault } from '../../core/fault.ts'
 import { sha256Hex } from '../../core/sha256.ts'
 import { isReadOnly, makePrivateDirectory, readJson, remove, writeFileAtomic, writeTemporary } from '../../host/files.ts'
 import { findRepository, type Repository } from '../../host/git.ts'
-import { worktreeDirectory } from '../../host/paths.ts'
+import { worktreeDirectory, worktreeRecordFile } from '../../host/paths.ts'
 
 /** Which worktree acts. */
 export interface WorktreeIdentity {
@@ -39,8 +39,6 @@ interface WorktreeRecord {
   readonly createdAt: string
   readonly purpose: Purpose | null
 }
-
-const recordFile = (gitDir: string): string => join(worktreeDirectory(gitDir), 'worktree.json')
 
 /** What has to happen to the file: nothing, its first writing, or a replacement. */
 interface Judgement {
@@ -91,7 +89,7 @@ export function foundWorktree(repository: Repository, purpose: Purpose): Worktre
 }
 
 function judge(repository: Repository): Judgement {
-  const file = recordFile(repository.gitDir)
+  const file = worktreeRecordFile(repository.gitDir)
   const root = repository.root ?? repository.gitDir
   const found = readRecord(file)
   if (found === undefined) return { step: 'create', worktreeId: freshId(repository), root, purpose: null }
@@ -127,7 +125,7 @@ function judgeElsewhere(repository: Repository, found: WorktreeRecord, root: str
 /** False when another command wrote the file first. */
 function write(repository: Repository, judgement: Judgement): boolean {
   makePrivateDirectory(worktreeDirectory(repository.gitDir), repository.shared)
-  const file = recordFile(repository.gitDir)
+  const file = worktreeRecordFile(repository.gitDir)
   const mode = repository.shared ? 0o660 : 0o600
   const content = print(repository, judgement)
   if (judgement.step === 'create') return createOnce(file, content, mode)
@@ -155,7 +153,7 @@ function createOnce(file: string, content: string, mode: number): boolean {
 }
 
 function print(repository: Repository, { worktreeId, root, purpose }: Judgement): string {
-  const earlier = readRecord(recordFile(repository.gitDir))
+  const earlier = readRecord(worktreeRecordFile(repository.gitDir))
   const created = earlier?.worktreeId === worktreeId ? earlier.createdAt : createdAt(repository.gitDir)
   return `${JSON.stringify({ schema_version: 1, worktree_id: worktreeId, root, created_at: created, ...wirePurpose(purpose) })}\n`
 }
@@ -178,7 +176,7 @@ function purposeIn({ ticket, branch, base, own_branch }: Record<string, unknown>
 function originalOf(record: WorktreeRecord, repository: Repository, there: string | null): string | null {
   for (const gitDir of [there, ...siblings(repository.commonDir)]) {
     if (gitDir === null || isSameDirectory(gitDir, repository.gitDir)) continue
-    const other = readRecord(recordFile(gitDir))
+    const other = readRecord(worktreeRecordFile(gitDir))
     if (other?.worktreeId === record.worktreeId) return other.root
   }
   return null

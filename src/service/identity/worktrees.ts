@@ -1,9 +1,9 @@
 import { readdirSync } from 'node:fs'
 import { join } from 'node:path'
 import { readJson, remove } from '../../host/files.ts'
-import { findRepository } from '../../host/git.ts'
+import { findRepository, mainRoot } from '../../host/git.ts'
 import type { Repository } from '../../host/git.ts'
-import { worktreeDirectory } from '../../host/paths.ts'
+import { worktreeDirectory, worktreeRecordFile } from '../../host/paths.ts'
 
 /** The git directories of a repository's worktrees, the main one first. */
 function gitDirectories({ commonDir }: Repository): readonly string[] {
@@ -17,13 +17,17 @@ function gitDirectories({ commonDir }: Repository): readonly string[] {
 /** Tops of the repository's worktrees that are there, the main one first. */
 export const worktreeRoots = (repository: Repository): readonly string[] =>
   gitDirectories(repository).flatMap(directory => {
-    try {
-      const { root } = findRepository(directory, {})
-      return root === null ? [] : [root]
-    } catch {
-      return []
-    }
+    const root = directory === repository.commonDir ? mainRoot(repository) : linkedRoot(directory)
+    return root === null ? [] : [root]
   })
+
+function linkedRoot(gitDirectory: string): string | null {
+  try {
+    return findRepository(gitDirectory, {}).root
+  } catch {
+    return null
+  }
+}
 
 /** Ids of the worktrees that exist, as far as they have one. */
 export function worktreeIdsOf(repository: Repository): ReadonlySet<string> {
@@ -37,7 +41,7 @@ export function worktreeIdsOf(repository: Repository): ReadonlySet<string> {
 
 function idIn(gitDirectory: string): string | null {
   try {
-    const content = readJson(join(worktreeDirectory(gitDirectory), 'worktree.json'))
+    const content = readJson(worktreeRecordFile(gitDirectory))
     const id = (content as { worktree_id?: unknown } | undefined)?.worktree_id
     return typeof id === 'string' ? id : null
   } catch {

@@ -23,6 +23,8 @@ const worktree = object(
     current: flag('this command ran in it'),
     made_by_us: flag('by lh worktree add or lh work'),
     present: flag('its directory is there'),
+    bare: flag('a repository without files of its own'),
+    astray: flag('its directory is there, but its .git leads nowhere: it or the repository was moved; git worktree repair'),
     dirty: maybe(flag('something is changed or untracked')),
     changed: maybe(count()),
     untracked: maybe(count('a directory of untracked files counts once')),

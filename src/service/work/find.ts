@@ -1,4 +1,5 @@
 import { existsSync } from 'node:fs'
+import { isFault } from '../../core/fault.ts'
 import { findRepository } from '../../host/git.ts'
 import type { Repository } from '../../host/git.ts'
 import { worktreeRoots } from '../identity/worktrees.ts'
@@ -16,10 +17,20 @@ export interface Place {
 export function worktreeFor(repository: Repository, ticketId: string): Place | null {
   for (const root of worktreeRoots(repository)) {
     // One whose directory is gone is no place to work.
-    const place = existsSync(root) ? placeAt(root) : null
+    const place = existsSync(root) ? placeIn(root) : null
     if (place?.purpose.ticket === ticketId) return place
   }
   return null
+}
+
+/** Null also where its `.git` leads nowhere: what was moved is to be repaired first. */
+function placeIn(root: string): Place | null {
+  try {
+    return placeAt(root)
+  } catch (error) {
+    if (isFault(error)) return null
+    throw error
+  }
 }
 
 /** What the worktree at this top was made for; null when we did not make it. */

@@ -2,6 +2,8 @@ import { appendFileSync, existsSync, readdirSync, readFileSync, rmSync } from 'n
 import { join } from 'node:path'
 import { policy } from '../../core/fault.ts'
 import { isFinal } from '../../core/lease.ts'
+import { findRepository, mainRoot } from '../../host/git.ts'
+import type { Repository } from '../../host/git.ts'
 import type { Purpose } from '../identity/worktree.ts'
 import { changeTicket } from '../ticket/change.ts'
 import type { Desk } from '../ticket/desk.ts'
@@ -267,12 +269,23 @@ function bringFiles(home: WorktreeGit, base: string, old: string, target: string
   throw policy(`${base} is checked out in ${home.root}, and could not move: ${what}`, hint)
 }
 
-/** Top of the worktree that has a branch checked out; null when none has. */
+/** Top of the worktree that has a branch checked out; null when none has. Throws `policy` where that is the main one and nobody knows where. */
 export function worktreeOn(git: WorktreeGit, branch: string): string | null {
-  for (const record of git.run('worktree', 'list', '--porcelain', '-z').split('\0\0')) {
+  for (const [at, record] of git.run('worktree', 'list', '--porcelain', '-z').split('\0\0').entries()) {
     const fields = record.split('\0')
-    if (fields.includes(`branch refs/heads/${branch}`))
-      return fields.find(field => field.startsWith('worktree '))?.slice('worktree '.length) ?? null
+    if (!fields.includes(`branch refs/heads/${branch}`)) continue
+    // Where the git directory stands apart, Git shows that as the main worktree.
+    if (at === 0) return knownMain(findRepository(git.root, {}), branch)
+    return fields.find(field => field.startsWith('worktree '))?.slice('worktree '.length) ?? null
   }
   return null
+}
+
+function knownMain(repository: Repository, branch: string): string {
+  const root = mainRoot(repository)
+  if (root !== null) return root
+  throw policy(
+    `${branch} is checked out in the main worktree of ${repository.commonDir}, and nothing says where that is`,
+    'run there once: lh worktree init; then here again: lh work --finish',
+  )
 }

@@ -14,7 +14,7 @@ import { keyOf } from '../ticket/desk.ts'
 import type { Desk } from '../ticket/desk.ts'
 import { refuseUnclaimable } from '../ticket/spelling.ts'
 import { ensureUnion, exclude } from './attributes.ts'
-import { isInside, linkedDirectories, listEntries, realPath, repositoryGit } from './entries.ts'
+import { astray, isInside, linkedDirectories, listEntries, realPath, repositoryGit } from './entries.ts'
 import type { Entry } from './entries.ts'
 import { Git, gitFailed, pause, persist } from './git.ts'
 import { beginPlan, leftPlans } from './plan.ts'
@@ -89,6 +89,7 @@ const half = ({ path, present, identity }: Entry, name: string, then: string): F
 export async function refuseHalfGone(desk: Desk, holder: Holder, id: string, env: NodeJS.ProcessEnv): Promise<void> {
   const entries = await listEntries(desk.workspace.repository, env)
   const entry = entries.find(({ main, identity }) => !main && identity.purpose?.ticket === id)
+  if (entry?.astray === true) throw astray(entry)
   if (entry === undefined || !isHalf(entry)) return
   await refuseHeld(desk, holder, keyOf(id))
   throw half(entry, id, `lh work ${id}`)
@@ -100,6 +101,7 @@ async function madeFor(desk: Desk, holder: Holder, subject: Subject, request: Ad
   const entries = await listEntries(repository, request.env)
   const entry = entries.find(({ main, identity }) => !main && isFor(identity.purpose, subject, desk))
   if (entry === undefined) return null
+  if (entry.astray) throw astray(entry)
   const { path, identity } = entry
   if (isHalf(entry)) {
     if (subject.ticket !== null) await refuseHeld(desk, holder, keyOf(subject.ticket))

@@ -1,6 +1,9 @@
 import { existsSync, lstatSync, readdirSync, readFileSync, realpathSync } from 'node:fs'
 import { dirname, join, resolve } from 'node:path'
-import { findRepository } from '../../host/git.ts'
+import type { Fault } from '../../core/fault.ts'
+import { policy } from '../../core/fault.ts'
+import { shellWord } from '../../core/shell-word.ts'
+import { findRepository, mainRoot } from '../../host/git.ts'
 import type { Repository } from '../../host/git.ts'
 import { readWorktree } from '../identity/worktree.ts'
 import type { WorktreeIdentity } from '../identity/worktree.ts'
@@ -27,6 +30,8 @@ export interface Entry extends Listed {
   readonly main: boolean
   /** Is its directory there? */
   readonly present: boolean
+  /** It is there, but its `.git` leads nowhere: it or the repository was moved, and `git worktree repair` has to be run. */
+  readonly astray: boolean
   readonly gitDir: string
   readonly identity: WorktreeIdentity
 }
@@ -40,12 +45,21 @@ export async function listEntries(repository: Repository, env: NodeJS.ProcessEnv
   const listed = output.status === 0 ? parseList(output.stdout.toString('utf8')) : parseList(await withoutNul(repository, env))
   const directories = linkedDirectories(repository.commonDir)
   return listed.flatMap((item, at) => {
-    const main = at === 0
-    const gitDir = main ? repository.commonDir : directories.get(item.path)
-    if (gitDir === undefined) return []
-    const entry = entryOf(item, gitDir, main)
+    const gitDir = directories.get(item.path)
+    const entry = at === 0 ? mainEntry(item, repository) : gitDir === undefined ? null : entryOf(item, gitDir)
     return entry === null ? [] : [entry]
   })
+}
+
+/** Git itself only knows where the git directory is; it shows that where it is not called `.git`. */
+function mainEntry(item: Listed, { commonDir, ...repository }: Repository): Entry | null {
+  const root = item.bare ? null : mainRoot({ commonDir, ...repository })
+  try {
+    const identity = readWorktree(findRepository(root ?? commonDir, {}))
+    return { ...item, path: root ?? item.path, main: true, present: item.bare || root !== null, astray: false, gitDir: commonDir, identity }
+  } catch {
+    return null
+  }
 }
 
 /** Before Git 2.36 there is no `-z`: a path with a newline then looks like two lines. */
@@ -54,13 +68,26 @@ async function withoutNul(repository: Repository, env: NodeJS.ProcessEnv): Promi
   return Buffer.from(text, 'latin1').toString('utf8').replaceAll('\n', '\0')
 }
 
-function entryOf(item: Listed, gitDir: string, main: boolean): Entry | null {
-  const present = !item.bare && existsSync(join(item.path, '.git'))
+function entryOf(item: Listed, gitDir: string): Entry | null {
+  const there = existsSync(join(item.path, '.git'))
   try {
-    const repository = findRepository(present ? item.path : gitDir, {})
+    const found = there ? repositoryAt(item.path) : null
+    const astray = there && found === null
     // Another repository may lie where a worktree was.
-    const own = repository.gitDir === gitDir || main
-    return { ...item, main, present: present && own, gitDir, identity: readWorktree(own ? repository : findRepository(gitDir, {})) }
+    const own = found?.gitDir === gitDir
+    const repository = own ? found : findRepository(gitDir, {})
+    // What is half made is not seen as one from the inside either.
+    if (repository.gitDir !== gitDir) return null
+    return { ...item, main: false, present: own || astray, astray, gitDir, identity: readWorktree(repository) }
+  } catch {
+    return null
+  }
+}
+
+/** The repository that a directory belongs to; null when its `.git` leads nowhere. */
+function repositoryAt(path: string): Repository | null {
+  try {
+    return findRepository(path, {})
   } catch {
     return null
   }
@@ -88,6 +115,10 @@ export function worktreePathOf(gitDir: string): string | null {
     return null
   }
 }
+
+/** What to throw where something is to be done with a worktree that has gone astray. */
+export const astray = ({ path }: Entry): Fault =>
+  policy(`${path} does not lead to this repository any more: one of the two was moved`, `git worktree repair ${shellWord(path)}`)
 
 function parseList(output: string): readonly Listed[] {
   const found: Listed[] = []

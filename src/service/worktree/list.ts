@@ -95,6 +95,8 @@ function rowOf(entry: Entry, status: Status | null, distance: Distance | null, {
     current: entry.gitDir === workspace.repository.gitDir,
     made_by_us: identity.purpose !== null,
     present: entry.present,
+    bare: entry.bare,
+    astray: entry.astray,
     dirty: status === null ? null : status.changed + status.untracked > 0,
     changed: status?.changed ?? null,
     untracked: status?.untracked ?? null,

@@ -5,7 +5,8 @@ import type { Lease } from '../../core/lease.ts'
 import { isReadOnly } from '../../host/files.ts'
 import type { Repository } from '../../host/git.ts'
 import { storeDirectory, worktreeDirectory } from '../../host/paths.ts'
-import { isInside, listEntries, repositoryGit } from './entries.ts'
+import { shellWord } from '../../core/shell-word.ts'
+import { astray, isInside, listEntries, repositoryGit } from './entries.ts'
 import type { Entry } from './entries.ts'
 import { fenceOff } from './fence.ts'
 import type { Asker, Fence } from './fence.ts'
@@ -77,10 +78,11 @@ async function removeLocked(asker: Asker, entry: Entry, options: RemoveOptions):
 /** What no option lets through. */
 export function refuseAlways(repository: Repository, entry: Entry): void {
   if (entry.main) throw policy(`${entry.path} is the main worktree; it is never removed`, 'other worktrees: lh worktree list')
+  if (entry.astray) throw astray(entry)
   if (entry.locked !== null && !isOurMark(entry.locked))
     throw policy(
       `${entry.path} is locked${entry.locked === '' ? '' : `: ${entry.locked}`}`,
-      `if that is over: git -C ${repository.commonDir} worktree unlock ${entry.path}`,
+      `if that is over: git -C ${shellWord(repository.commonDir)} worktree unlock ${shellWord(entry.path)}`,
     )
   const [worker, ...more] = entry.present ? workersIn(entry.path) : []
   if (worker !== undefined)
@@ -96,7 +98,7 @@ function refuseAbove(entries: readonly Entry[], entry: Entry): void {
   if (inside !== undefined)
     throw policy(
       `the worktree ${inside.path} lies inside ${entry.path}`,
-      `remove or move that one first: git worktree move ${inside.path} …`,
+      `remove or move that one first: git worktree move ${shellWord(inside.path)} …`,
     )
 }
 

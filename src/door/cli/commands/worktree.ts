@@ -1,4 +1,5 @@
 import { usage } from '../../../core/fault.ts'
+import { shellWord } from '../../../core/shell-word.ts'
 import type { Wire } from '../../../core/wire.ts'
 import { ensureWorktree } from '../../../service/identity/worktree.ts'
 import { Desk } from '../../../service/ticket/desk.ts'
@@ -15,6 +16,7 @@ import type { Context, Run } from '../command.ts'
 import { switchOption, textOption } from '../command.ts'
 import type { FileWorkspace } from '../open.ts'
 import { openWorkspace } from '../open.ts'
+import { writeText } from '../output.ts'
 import { columns, paint, printable, said } from '../text.ts'
 import { callerOf } from './claim.ts'
 
@@ -50,7 +52,7 @@ export const add: Run = async context => {
     output.answer({ ok: true, worktree: worktree ?? null, ...(added.already ? { already: true } : {}) }, [])
   } else {
     // For `cd "$(lh worktree add …)"`, and also with --quiet: it is what was asked for.
-    output.raw(`${added.path}\n`)
+    writeText(1, `${added.path}\n`)
   }
   return 0
 }
@@ -61,13 +63,24 @@ export const list: Run = async context => {
   const disk = switchOption(context, 'disk')
   const worktrees = await rows(context, workspace, await listEntries(workspace.repository, context.env), disk)
   context.output.answer({ ok: true, worktrees, count: worktrees.length }, table(worktrees, context.output.colour))
+  for (const hint of hintsFor(worktrees)) context.output.note(hint)
   return 0
+}
+
+/** What to do about what the table shows. */
+function hintsFor(worktrees: readonly Wire[]): readonly string[] {
+  const astray = worktrees.filter(worktree => worktree['astray'] === true).map(worktree => shellWord(said(worktree['path'])))
+  const unknown = worktrees.some(worktree => worktree['main'] === true && worktree['present'] === false)
+  return [
+    ...(astray.length === 0 ? [] : [printable(`astray: it or the repository was moved; git worktree repair ${astray.join(' ')}`)]),
+    ...(unknown ? ['where the main worktree is, nothing says: run there once: lh worktree init'] : []),
+  ]
 }
 
 function table(worktrees: readonly Wire[], colour: boolean): readonly string[] {
   const cells = worktrees.map(worktree => [
     `${worktree['current'] === true ? '*' : ' '} ${printable(said(worktree['path']))}`,
-    printable(said(worktree['branch']) || '(detached)'),
+    printable(branchOf(worktree)),
     changesOf(worktree),
     distanceOf(worktree),
     printable(said(worktree['holder']) || 'nobody'),
@@ -75,20 +88,26 @@ function table(worktrees: readonly Wire[], colour: boolean): readonly string[] {
     sizeInWords(worktree['disk_bytes']),
   ])
   return columns(cells, (text, _row, column) =>
-    column === 0 ? paint(colour, 'bold', text) : column === 2 && /dirty|gone/.test(text) ? paint(colour, 'yellow', text) : text,
+    column === 0 ? paint(colour, 'bold', text) : column === 2 && /dirty|gone|astray/.test(text) ? paint(colour, 'yellow', text) : text,
   )
 }
+
+const branchOf = (worktree: Wire): string => said(worktree['branch']) || (worktree['bare'] === true ? '(bare)' : '(detached)')
 
 const changesOf = (worktree: Wire): string =>
   worktree['removing'] === true
     ? 'half removed'
     : worktree['present'] === false
-      ? 'gone'
-      : worktree['dirty'] === true
-        ? 'dirty'
-        : worktree['dirty'] === null
-          ? ''
-          : 'clean'
+      ? worktree['main'] === true
+        ? 'place not known'
+        : 'gone'
+      : worktree['astray'] === true
+        ? 'astray'
+        : worktree['dirty'] === true
+          ? 'dirty'
+          : worktree['dirty'] === null
+            ? ''
+            : 'clean'
 
 function distanceOf({ ahead, behind }: Wire): string {
   if (typeof ahead !== 'number' || typeof behind !== 'number') return ''
@@ -119,7 +138,7 @@ const describe = (worktree: Wire): readonly string[] =>
       ['worktree', said(worktree['worktree_id'])],
       ['path', said(worktree['path'])],
       ['ticket', said(worktree['ticket'])],
-      ['branch', said(worktree['branch']) || '(detached)'],
+      ['branch', branchOf(worktree)],
       ['base', `${said(worktree['base'])} ${distanceOf(worktree)}`.trim()],
       ['files', `${changesOf(worktree)} ${sizeInWords(worktree['disk_bytes'])}`.trim()],
       ['holder', said(worktree['holder']) || 'nobody'],
@@ -167,11 +186,9 @@ function removedLines(removed: Removed): readonly string[] {
     ...(branch === null ? [] : [branchDeleted ? `deleted the branch ${branch}` : `the branch ${branch} stays`]),
     ...(released.length === 0 ? [] : [`released ${released.map(({ resource }) => resource).join(', ')}`]),
     ...(leftOut.length === 0 ? [] : [`ignored, and not kept: ${leftOut.slice(0, 10).join(', ')}${leftOut.length > 10 ? ', …' : ''}`]),
-    ...(ref === null ? [] : [`saved as ${ref}`, `to get it back: git worktree add --detach ${quoted(path)} ${ref}`]),
+    ...(ref === null ? [] : [`saved as ${ref}`, `to get it back: git worktree add --detach ${shellWord(path)} ${ref}`]),
   ].map(printable)
 }
-
-const quoted = (path: string): string => (/^[\w./-]+$/.test(path) ? path : `'${path.replaceAll("'", String.raw`'\''`)}'`)
 
 /** `lh worktree remove` */
 export const remove: Run = async context => {
