@@ -1,4 +1,5 @@
 import type { Decision, Outcome } from '../core/decision.ts'
+import type { Fault } from '../core/fault.ts'
 import type { Binding, Instant, Lease, Witness } from '../core/lease.ts'
 import type { Entry } from '../core/operation.ts'
 import type { View } from '../core/view.ts'
@@ -97,6 +98,8 @@ export interface MemberHealth {
 export interface Reading extends View {
   /** Things a person should know, such as a second clock that writes into this log. */
   readonly warnings: readonly string[]
+  /** Why all of this may be another store's, so that nothing may rest on it; then `warnings` says it too. */
+  readonly doubt?: Fault
   /** Which member of a cluster answered, where there is one. */
   readonly answeredBy?: string
   /** Asks how each member is. */

@@ -42,8 +42,9 @@ export function statusDocument(leases: readonly Seen[], view: Reading, resource:
   return { ok: true, leases: leases.map(seenToWire), count: leases.length, pending, resource, agent: agentId, warnings: view.warnings }
 }
 
-/** Is this the current token, and not expired? Throws `superseded` otherwise: whoever has it must stop. */
+/** Is this the current token, and not expired? Throws `superseded` otherwise: whoever has it must stop; `unavailable` where nobody can know. */
 export function checkDocument(view: Reading, target: Target, token: number): Wire {
+  if (view.doubt !== undefined) throw view.doubt
   const lease = 'leaseId' in target ? view.byLeaseId(target.leaseId) : view.lease(target.resource)
   const resource = 'leaseId' in target ? (lease?.resource ?? target.leaseId) : target.resource
   if (lease === null || lease.token !== token) throw notCurrent(view, resource, lease, token)

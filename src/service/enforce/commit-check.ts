@@ -59,6 +59,8 @@ export async function checkCommit(setting: HookSetting, staged: readonly string[
   const mark = logMark(workspace)
   const changed = changedFiles(cwd, repository, env, staged)
   const view = await workspace.coordinator.view()
+  // A store that is a copy says who held what once. Where it says nothing, nothing is in doubt.
+  if (view.doubt !== undefined && [...view.all()].length > 0) throw view.doubt
   const committer = await Committer.of(setting, view)
   const replaying = isReplaying(repository)
   const branch = currentBranchKey(repository)

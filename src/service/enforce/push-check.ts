@@ -52,6 +52,7 @@ async function judgeTrios(
   carried: readonly PushedTrio[],
 ): Promise<Judgement> {
   const view = await workspace.coordinator.view()
+  if (view.doubt !== undefined) throw view.doubt
   // What is still current needs no look at the log.
   const isOpen = ({ ticket, leaseId }: PushedTrio): boolean => view.lease(`ticket:${ticket}`)?.leaseId !== leaseId
   const open = new Set(carried.filter(isOpen).map(({ ticket }) => `ticket:${ticket}`))

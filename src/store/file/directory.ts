@@ -226,8 +226,14 @@ export function refuseNewerFormat(format: Format, asWriter: boolean): void {
  * so a different one counts only together with the inode.
  */
 export function refuseCopy(format: Format, layout: Layout, stat: fs.Stats): void {
-  if (format.inode === stat.ino) return
-  throw new Fault('unavailable', `${layout.directory} was copied or moved from another place: its leases may belong to the original`, {
+  const fault = copyFault(format, layout, stat)
+  if (fault !== null) throw fault
+}
+
+/** What is wrong when the directory is not the one that the store was made in; null when it is. */
+export function copyFault(format: Format, layout: Layout, stat: fs.Stats): Fault | null {
+  if (format.inode === stat.ino) return null
+  return new Fault('unavailable', `${layout.directory} was copied or moved from another place: its leases may belong to the original`, {
     hint: 'say which: lh doctor --copied (a new space without leases) or lh doctor --moved (the original is gone, keep the leases)',
     details: { outcome: 'nothing_changed' },
   })

@@ -32,6 +32,7 @@ import {
   readFlags,
   readFormat,
   readMove,
+  copyFault,
   refuseCopy,
   refuseNewerFormat,
   refuseStrangeDirectory,
@@ -172,8 +173,8 @@ export class FileStore implements Store {
   async view(about?: readonly string[]): Promise<Reading> {
     const now = this.options.clock.now()
     try {
-      const loaded = this.#read(about)
-      const warnings = [...this.warnings]
+      const { loaded, doubt } = this.#read(about)
+      const warnings = doubt === null ? [...this.warnings] : [...this.warnings, `${doubt.message}; ${doubt.hint}`]
       if (loaded === null) return { ...this.#viewOf(new FullState(), now, null, () => null), warnings }
       if (loaded.foreign !== null)
         warnings.push(`the log contains records of a newer Leasehold (${loaded.foreign.op}); they are not understood here`)
@@ -183,7 +184,8 @@ export class FileStore implements Store {
       // A reader judges by the deadlines that the next writer will record.
       if (boot !== null) state.apply({ seq: state.lastSeq, at: now.wall, clk: { b: now.b, m: now.m }, operation: boot })
       const bytes = loaded.bytes
-      return { ...this.#viewOf(state, settled(now, state.clocks), null, opId => (bytes === null ? null : recall(bytes, opId))), warnings }
+      const view = this.#viewOf(state, settled(now, state.clocks), null, opId => (bytes === null ? null : recall(bytes, opId)))
+      return { ...view, warnings, ...(doubt === null ? {} : { doubt }) }
     } catch (error) {
       throw accessFault(error, this.layout.directory)
     }
@@ -224,7 +226,7 @@ export class FileStore implements Store {
   }
 
   async changed(sinceSeq: number, timeoutMs: number): Promise<void> {
-    await changeIn(this.layout, () => (this.#read()?.position.seq ?? 0) > sinceSeq, timeoutMs)
+    await changeIn(this.layout, () => (this.#read().loaded?.position.seq ?? 0) > sinceSeq, timeoutMs)
   }
 
   close(): void {
@@ -250,17 +252,18 @@ export class FileStore implements Store {
   // ── reading ──
 
   /** The log as it is, without any lock; null when there is no store yet. */
-  #read(about?: readonly string[]): Loaded | null {
+  #read(about?: readonly string[]): { readonly loaded: Loaded | null; readonly doubt: Fault | null } {
     const { disk } = this.options
     const stat = lookAt(disk, this.layout.directory)
-    if (stat === null) return null
+    if (stat === null) return { loaded: null, doubt: null }
     refuseStrangeDirectory(disk, this.layout.directory, stat)
     const format = readFormat(disk, this.layout)
     if (format !== null) refuseNewerFormat(format, false)
     refuseMoved(format === null ? readMove(disk, this.layout) : format.move, this.location, false)
+    const doubt = format === null ? null : copyFault(format, this.layout, stat)
     for (let attempt = 0; ; attempt++) {
       const loaded = this.#readOnce(format, about)
-      if (loaded === null || loaded.damage === null) return loaded
+      if (loaded === null || loaded.damage === null) return { loaded, doubt }
       // The last line may be one that is being written; a short while later it is whole.
       if (attempt === 3 || loaded.damage.intactAfter > 0) throw damageFault(this.layout, loaded.damage)
       Atomics.wait(new Int32Array(new SharedArrayBuffer(4)), 0, 0, 2)
