@@ -1,6 +1,6 @@
 import { isFault, usage } from '../../core/fault.ts'
 import { parseAgentId } from '../../service/identity/agent.ts'
-import { Workspace } from '../../service/claim/workspace.ts'
+import { Workspace, withoutRepository } from '../../service/claim/workspace.ts'
 import { openStore } from '../../store/open.ts'
 import { version } from '../../version.ts'
 import type { Context, Output } from './command.ts'
@@ -26,7 +26,9 @@ async function main(argv: readonly string[], env: NodeJS.ProcessEnv): Promise<nu
     if (typeof agent === 'string') parseAgentId(agent, '--agent')
     const run = await parsed.spec.load()
     const output: Output = makeOutput(json, parsed.options['quiet'] === true, env)
-    const context: Context = { ...parsed, env, directory: typeof repo === 'string' ? repo : process.cwd(), output }
+    // Whoever names a repository means that one, whatever GIT_DIR says.
+    const place = typeof repo === 'string' ? { directory: repo, env: withoutRepository(env) } : { directory: process.cwd(), env }
+    const context: Context = { ...parsed, ...place, output }
     return await run(context)
   } catch (error) {
     return fail(workingDirectoryGone(error), json)

@@ -1,5 +1,5 @@
 import { openStore } from '../../store/open.ts'
-import { Workspace } from '../../service/claim/workspace.ts'
+import { Workspace, withoutRepository } from '../../service/claim/workspace.ts'
 import type { WorkspaceOptions } from '../../service/claim/workspace.ts'
 import type { Context } from './command.ts'
 import { textOption } from './command.ts'
@@ -18,3 +18,10 @@ export const openWorkspace = (
     open: openStore,
     ...more,
   })
+
+/** The same command in another directory. What Git has set (an alias runs with `GIT_DIR` in a linked worktree) names the repository here. */
+export const elsewhere = (context: Context, directory: string): Context => ({
+  ...context,
+  directory,
+  env: withoutRepository(context.env),
+})

@@ -6,7 +6,7 @@ import type { CommandSpec, OptionSpec } from './command.ts'
 export const globalOptions: readonly OptionSpec[] = [
   { name: 'json', doc: 'one JSON document on standard output' },
   { name: 'quiet', doc: 'only the exit code, and errors' },
-  { name: 'repo', value: '<dir>', doc: 'work on the repository that contains this directory' },
+  { name: 'repo', value: '<dir>', doc: 'work on the repository that contains this directory, whatever GIT_DIR says' },
   { name: 'agent', value: '<type:name>', doc: 'who you are, for example agent:claude-1' },
   { name: 'help', doc: 'what this command does' },
 ]

@@ -21,7 +21,7 @@ import { Desk, keyOf } from '../../../service/ticket/desk.ts'
 import type { Context, Run } from '../command.ts'
 import { switchOption, textOption } from '../command.ts'
 import type { FileWorkspace } from '../open.ts'
-import { openWorkspace } from '../open.ts'
+import { elsewhere, openWorkspace } from '../open.ts'
 import { claimedResources } from '../resource.ts'
 import { printable } from '../text.ts'
 import { callerOf, ttlOption } from './claim.ts'
@@ -132,7 +132,7 @@ async function placeOf(context: Context, here: FileWorkspace, spelling: string) 
   const { addWorktree } = await import('../../../service/worktree/add.ts')
   const added = await addWorktree(desk, holder, { name: ticket, directory: context.directory, env: context.env })
   for (const warning of added.warnings) context.output.warn(warning)
-  const workspace = await openWorkspace({ ...context, directory: added.path })
+  const workspace = await openWorkspace(elsewhere(context, added.path))
   return { workspace, ticket, resources: inOrder(claimSet(workspace.repository, keyOf(ticket)), key), branch: added.purpose.branch }
 }
 

@@ -11,7 +11,7 @@ import { findAnySession, findSession } from '../../../service/session/find.ts'
 import { seeSession, seenSessionToWire } from '../../../service/session/report.ts'
 import type { Context, Run } from '../command.ts'
 import type { FileWorkspace } from '../open.ts'
-import { openWorkspace } from '../open.ts'
+import { elsewhere, openWorkspace } from '../open.ts'
 import { resourceOf } from '../resource.ts'
 import { printable } from '../text.ts'
 import { callerOf, reasonOption } from './claim.ts'
@@ -26,10 +26,10 @@ export const resume: Run = async context => {
       `nobody knows how the agent of session ${session.name} is started again (profile ${session.profile})`,
       `give its command: lh session resume ${session.name} -- …, or end the session: lh session end ${session.name}`,
     )
-  const there = await openWorkspace({ ...context, directory: session.cwd })
+  const there = await openWorkspace(elsewhere(context, session.cwd))
   const caller = await callerOf(context, workspace)
   const options = { ...context.options, ...(isProfileName(session.profile) ? { profile: session.profile } : {}) }
-  const start = await startOrder({ ...context, options, directory: session.cwd }, there, command, session.clientSessionIds.at(-1) ?? null)
+  const start = await startOrder({ ...elsewhere(context, session.cwd), options }, there, command, session.clientSessionIds.at(-1) ?? null)
   return followed(context, there, await resumeSession(there, caller, session, start), { resumed: true })
 }
 

@@ -1,11 +1,13 @@
 import { usage } from '../../../core/fault.ts'
 import type { Wire } from '../../../core/wire.ts'
 import { recordRelease } from '../../../service/session-lock/record-release.ts'
-import { explainLock, releaseByForce, workspaceNamed } from '../../../service/session-lock/report.ts'
+import { explainLock, releaseByForce, workspaceNamed, type Takers } from '../../../service/session-lock/report.ts'
+import { hookSettings } from '../../../service/session-lock/settings.ts'
+import { targetsOf } from '../../../service/session-lock/workspaces.ts'
 import { hook } from '../../agent-hook/main.ts'
 import type { Context, Run } from '../command.ts'
 import { switchOption, textOption } from '../command.ts'
-import { openWorkspace } from '../open.ts'
+import { elsewhere, openWorkspace } from '../open.ts'
 import { lockInWords, paint, paintStanding, printable } from '../text.ts'
 import { reasonOption } from './claim.ts'
 
@@ -15,8 +17,9 @@ export const status: Run = async context => explain(context, context.positionals
 /** `lh why workspace:…` */
 export const why: Run = async context => explain(context, context.positionals[0]!)
 
-function explain(context: Context, named: string): number {
-  const document = explainLock(workspaceNamed(named, context.directory), context.env)
+async function explain(context: Context, named: string): Promise<number> {
+  const root = workspaceNamed(named, context.directory)
+  const document = explainLock(root, context.env, await takersOf(context, root))
   const { colour } = context.output
   const lock = document['session_lock'] as Wire | null
   context.output.answer(document, [
@@ -27,6 +30,12 @@ function explain(context: Context, named: string): number {
     `  next      ${printable(String(document['next']))}`,
   ])
   return 0
+}
+
+async function takersOf(context: Context, root: string): Promise<Takers> {
+  const [target] = targetsOf([], root, true)
+  const { enabled } = await hookSettings(target?.repository ?? null, context.env)
+  return { enabled, hooks: await (await import('./agent-hooks.ts')).areHooksWired({ ...context, directory: root }) }
 }
 
 /** `lh session-lock release --force` */
@@ -41,7 +50,7 @@ export const release: Run = async context => {
   if (reason === undefined) throw usage('a forced release needs --reason', 'add --reason "…"; it is kept with your name')
   const root = workspaceNamed(context.positionals[0] ?? '.', context.directory)
   // Outside Git, or where nobody has said who they are, there is no log, and the lock can still be freed.
-  const workspace = await openWorkspace({ ...context, directory: root }).catch(() => null)
+  const workspace = await openWorkspace(elsewhere(context, root)).catch(() => null)
   const caller = workspace === null ? null : await workspace.caller(undefined).catch(() => null)
   const actor = caller?.holder.agentId ?? textOption(context, 'agent') ?? `human:${context.env['USER'] ?? 'unknown'}`
   const { document, previous } = releaseByForce(root, context.env, actor, reason)

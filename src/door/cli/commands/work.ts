@@ -25,16 +25,13 @@ import { finishWork } from '../../../service/work/finish.ts'
 import type { Context, Run } from '../command.ts'
 import { switchOption, textOption } from '../command.ts'
 import type { FileWorkspace } from '../open.ts'
-import { openWorkspace } from '../open.ts'
+import { elsewhere, openWorkspace } from '../open.ts'
 import { printable } from '../text.ts'
 import { callerOf, reasonOption, tellWaiting, ttlOption, waitOption } from './claim.ts'
 import { runUnmetGates } from './gate.ts'
 
 /** `lh work` */
 export const work: Run = context => (switchOption(context, 'finish') ? finish(context) : begin(context))
-
-/** The same command, asked in another worktree. */
-const at = (context: Context, directory: string): Context => ({ ...context, directory })
 
 async function asking(context: Context, workspace: FileWorkspace): Promise<Asking> {
   const caller = await callerOf(context, workspace)
@@ -61,9 +58,11 @@ async function begin(context: Context): Promise<number> {
   const place = await placeFor(here, holder, { ticketId: id, directory: context.directory, env: context.env, waitMs, onWait })
   for (const warning of place.warnings) context.output.warn(warning)
   const [root, made] = [place.path, !place.already]
-  const there = await openWorkspace(at(context, root))
-  const asked = await asking(context, there)
-  if (launching !== null) return launchThere(launching, there, asked, id, root).catch(unmade(context, here, place))
+  const inside = elsewhere(context, root)
+  const there = await openWorkspace(inside)
+  const asked = await asking(inside, there)
+  if (launching !== null)
+    return launchThere({ ...launching, directory: root, env: inside.env }, there, asked, id, root).catch(unmade(context, here, place))
   // With a command the id is the command's: it runs once. The claim is the same however often it is asked for.
   const { opId: _, ...claimer } = asked.caller
   const started = await startTicket(context.rest.length > 0 ? { ...asked, caller: claimer } : asked, id, {
@@ -74,7 +73,7 @@ async function begin(context: Context): Promise<number> {
   if (started.warning !== null) context.output.warn(started.warning)
   const { token } = started.granted.leases.find(({ resource }) => resource === keyOf(id))!
   const document: Wire = { ok: true, ticket: ticketToWire(started.ticket), path: root, made, token }
-  if (context.rest.length > 0) return runThere(context, there, asked, id, root, document)
+  if (context.rest.length > 0) return runThere(inside, there, asked, id, root, document)
   context.output.answer(document, [
     `${made ? 'made' : 'goes on in'} ${printable(root)}`,
     `${started.already ? 'you hold' : 'started'} ${id}, token ${token}`,
@@ -181,8 +180,9 @@ async function finish(context: Context): Promise<number> {
   if (!('root' in place)) return alreadyFinished(context, workspace, place)
   const { ticket: ticketId } = place.purpose
   if (ticketId === null) throw policy(`${place.root} was made for no ticket`, 'merge its branch by hand')
-  const there = await openWorkspace(at(context, place.root))
-  const asked = await asking(context, there)
+  const inside = elsewhere(context, place.root)
+  const there = await openWorkspace(inside)
+  const asked = await asking(inside, there)
   const message = textOption(context, 'message') ?? null
   if (message?.trim() === '') throw usage('--message is empty')
   const tell = (text: string): void => context.output.note(printable(text))
@@ -192,15 +192,15 @@ async function finish(context: Context): Promise<number> {
     purpose: place.purpose,
     runGates: () =>
       runUnmetGates(
-        context,
-        { desk: asked.desk, definitions: Definitions.open(there.repository), ticketId, caller: asked.caller, env: context.env },
+        inside,
+        { desk: asked.desk, definitions: Definitions.open(there.repository), ticketId, caller: asked.caller, env: inside.env },
         'post',
       ),
     noFastForward: switchOption(context, 'no-ff'),
     message,
     tell,
   })
-  const home = await openWorkspace(at(context, mainTop(there.repository)))
+  const home = await openWorkspace(elsewhere(context, mainTop(there.repository)))
   const removed = switchOption(context, 'keep')
     ? null
     : await removePlace(context, home, place.root, readWorktree(place.repository).worktreeId)
