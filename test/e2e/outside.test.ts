@@ -226,3 +226,28 @@ it('init makes what a repository needs, keeps what is there, and may be repeated
   expect(await a.ok('init')).toMatchObject({ made: [], kept: first.made })
   expect(repo.log()).toBe(before)
 })
+
+it.runIf(fs.existsSync('/dev/full'))('says that its answer could not be written, and with which code', async () => {
+  const repo = repository()
+  const one = repo.as('agent:one')
+  const full = (words: string) => one.startWith(['sh', '-c', 'exec "$@" > /dev/full', 'sh'], words).ended
+  for (const words of [
+    'claim acquire env:a',
+    '--json claim acquire env:b',
+    'claim list',
+    '--json claim list',
+    'status --watch',
+    '--version',
+    '--help',
+  ])
+    expect(await full(words), words).toMatchObject({
+      code: 7,
+      stderr: expect.stringMatching(/^lh: the answer could not be written: ENOSPC/),
+    })
+  // An error keeps its own code, and is told where it can be.
+  expect(await full('--json claim release env:nothing')).toMatchObject({
+    code: 4,
+    stderr: expect.stringContaining('nobody holds env:nothing'),
+  })
+  expect(repo.story()).toEqual(['acquire env:a', 'acquire env:b'])
+})

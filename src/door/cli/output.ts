@@ -1,6 +1,6 @@
 import fs from 'node:fs'
 import type { ErrorCode } from '../../core/fault.ts'
-import { isFault } from '../../core/fault.ts'
+import { Fault, isFault } from '../../core/fault.ts'
 import type { Wire } from '../../core/wire.ts'
 import type { Output } from './command.ts'
 import { printable } from './text.ts'
@@ -19,8 +19,11 @@ export const exitCodes: Readonly<Record<ErrorCode, number>> = {
   launch_failed: 10,
 }
 
-/** Writes all of it, also into a pipe that is full for the moment. A reader that went away is no error of ours. */
-export function writeText(fd: number, text: string): void {
+/**
+ * Writes all of it, also into a pipe that is full for the moment. False when its reader went away, which is no error of ours. Throws
+ * `unavailable` when the answer cannot be told: what was done stays done.
+ */
+export function writeText(fd: number, text: string): boolean {
   const bytes = Buffer.from(text)
   for (let done = 0; done < bytes.length;) {
     try {
@@ -28,12 +31,20 @@ export function writeText(fd: number, text: string): void {
     } catch (error) {
       const { code } = error as NodeJS.ErrnoException
       // A full disk below standard error must not end what only wants to warn of it.
-      if (code === 'EPIPE' || (fd === 2 && code !== 'EAGAIN')) return
-      if (code !== 'EAGAIN') throw error
+      if (code === 'EPIPE' || (fd === 2 && code !== 'EAGAIN')) return false
+      if (code !== 'EAGAIN') throw untold(error as Error)
       Atomics.wait(new Int32Array(new SharedArrayBuffer(4)), 0, 0, 5)
     }
   }
+  return true
 }
+
+const untold = (cause: Error): Fault =>
+  new Fault('unavailable', `the answer could not be written: ${cause.message}`, {
+    hint: 'what the command did stands; to see what is held: lh status',
+    details: { outcome: 'unknown' },
+    cause,
+  })
 
 /** Only a character device can be a terminal, and not the null device; for anything else Node's own answer would load its streams first (3 to 6 ms). */
 function isTerminal(fd: number): boolean {
@@ -55,7 +66,7 @@ export function makeOutput(json: boolean, quiet: boolean, env: NodeJS.ProcessEnv
       return wanted && isTerminal(1)
     },
     answer(document, lines) {
-      if (json) return writeText(1, `${JSON.stringify(typeof document === 'function' ? document() : document)}\n`)
+      if (json) return void writeText(1, `${JSON.stringify(typeof document === 'function' ? document() : document)}\n`)
       if (quiet) return
       const text = typeof lines === 'function' ? lines() : lines
       if (text.length > 0) writeText(1, `${text.join('\n')}\n`)
@@ -81,7 +92,12 @@ export function fail(error: unknown, json: boolean): number {
       ok: false,
       error: { code, exit, message, hint, ...(holder === undefined ? {} : { holder }), ...(details === undefined ? {} : { details }) },
     }
-    writeText(1, `${JSON.stringify(document)}\n`)
+    try {
+      writeText(1, `${JSON.stringify(document)}\n`)
+    } catch {
+      // Then nobody reads it; the exit code is left, and words for people.
+      return fail(error, false)
+    }
   } else {
     // A message may quote a file or a name that somebody else wrote.
     writeText(2, `lh: ${printable(message)}\n${hint === '' ? '' : `    ${printable(hint)}\n`}${trace ?? ''}`)

@@ -1,4 +1,3 @@
-import { writeSync } from 'node:fs'
 import { usage } from '../../../core/fault.ts'
 import { changeInWords, changesBetween, changeToWire, thingsOf } from '../../../service/session/changes.ts'
 import type { Things } from '../../../service/session/changes.ts'
@@ -7,6 +6,7 @@ import { lookEveryMs } from '../board/pace.ts'
 import type { Context, Run } from '../command.ts'
 import type { FileWorkspace } from '../open.ts'
 import { openWorkspace } from '../open.ts'
+import { writeText } from '../output.ts'
 import { printable } from '../text.ts'
 
 /** `lh status --watch` */
@@ -31,26 +31,10 @@ async function tellChanges({ output }: Context, workspace: FileWorkspace): Promi
     const { wall } = view.now
     for (const change of changesBetween(before, after)) {
       const line = output.json ? JSON.stringify(changeToWire(change, wall)) : printable(changeInWords(change, wall))
-      if (!told(`${line}\n`)) return 0
+      if (!writeText(1, `${line}\n`)) return 0
     }
     before = after
     // oxlint-disable-next-line no-await-in-loop -- waiting is what the loop is for
     await workspace.coordinator.changed(view.lastSeq, lookEveryMs)
   }
-}
-
-/** Writes all of a line; false when nobody reads any more. */
-function told(line: string): boolean {
-  const bytes = Buffer.from(line)
-  for (let done = 0; done < bytes.length;) {
-    try {
-      done += writeSync(1, bytes, done)
-    } catch (error) {
-      const { code } = error as NodeJS.ErrnoException
-      if (code === 'EPIPE') return false
-      if (code !== 'EAGAIN') throw error
-      Atomics.wait(new Int32Array(new SharedArrayBuffer(4)), 0, 0, 5)
-    }
-  }
-  return true
 }
