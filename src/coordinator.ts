@@ -63,8 +63,8 @@ export interface AcquireRequest {
   readonly ttlSecs?: number
   readonly reason?: string
   readonly branch?: string
-  /** Whoever asks named the branch: also what they hold already gets it. */
-  readonly branchChosen?: boolean
+  /** What whoever asks said of their own accord: what they hold already gets it too. */
+  readonly news?: { readonly reason?: string; readonly branch?: string }
   readonly presented?: Presented
   /** Also what its last holder finished. */
   readonly finishedToo?: boolean
@@ -144,7 +144,7 @@ export class Coordinator {
       leaseId,
       ttlSecs: request.ttlSecs ?? null,
       branch: request.branch ?? null,
-      branchChosen: request.branchChosen === true,
+      ...(request.news === undefined ? {} : { news: request.news }),
       reason: request.reason ?? null,
       binding,
       presented: request.presented ?? nothingPresented,

@@ -154,8 +154,5 @@ const becomingIndefinite = (command: Acquire, mine: readonly Lease[]): number =>
 /** Acquiring what one holds is a renewal of it, once for each ownership. */
 const beatsOf = (command: Acquire, mine: readonly Lease[], view: View): readonly BeatOperation[] =>
   [...new Map(mine.map(lease => [lease.token, lease])).values()].map(lease =>
-    beatOn(lease, 'renew', command.holder.agentId, command.ttlSecs, null, null, view, {
-      reason: command.reason,
-      branch: command.branchChosen === true ? command.branch : null,
-    }),
+    beatOn(lease, 'renew', command.holder.agentId, command.ttlSecs, null, null, view, command.news),
   )

@@ -25,8 +25,8 @@ export interface Acquire extends Asked {
   /** Seconds, 0 = indefinite; null = the policy's, or unchanged when it is already held. */
   readonly ttlSecs: number | null
   readonly branch: string | null
-  /** The branch was named by whoever asks: also what they hold already gets it. */
-  readonly branchChosen?: boolean
+  /** What whoever asks said of their own accord: what they hold already gets it too. */
+  readonly news?: { readonly reason?: string; readonly branch?: string }
   readonly reason: string | null
   readonly binding: Binding | null
   readonly presented: Presented

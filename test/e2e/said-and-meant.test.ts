@@ -84,6 +84,17 @@ describe('a reason and a branch', () => {
   })
 })
 
+it('a reason that a command gives of itself does not replace what a person said', async () => {
+  const repo = repository()
+  git(repo.dir, '-c', 'user.name=a', '-c', 'user.email=a@b', 'commit', '-q', '--allow-empty', '-m', 'first')
+  const one = repo.as('agent:one')
+  const { id } = (await one.ok('ticket create --title', 'Mend it')).ticket
+  await one.ok(`ticket ready ${id}`)
+  await one.acquire(`${id} --reason`, 'because I can')
+  await one.ok(`ticket start ${id}`)
+  expect((await one.lease(`ticket:${id}`)).reason).toBe('because I can')
+})
+
 describe('who acts', () => {
   it('is refused when it is no agent id, wherever it is said', async () => {
     const repo = repository()

@@ -70,8 +70,9 @@ export const acquire: Run = async context => {
     resources,
     ...(ttlSecs === undefined ? {} : { ttlSecs }),
     ...(reason === undefined ? {} : { reason }),
-    ...(branch === undefined ? {} : { branch, branchChosen: named !== undefined }),
+    ...(branch === undefined ? {} : { branch }),
     ...(waitMs === undefined ? {} : { waitMs }),
+    news: { ...(reason === undefined ? {} : { reason }), ...(named === undefined ? {} : { branch: named }) },
     ...presented,
     onWait: tellWaiting(context),
   })
