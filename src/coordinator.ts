@@ -3,6 +3,7 @@ import type { Decision, Outcome } from './core/decision.ts'
 import { decide } from './core/decide.ts'
 import { evolve } from './core/evolve.ts'
 import { Fault, isFault } from './core/fault.ts'
+import { shellWord } from './core/shell-word.ts'
 import type { Binding, Holder, Instant, Lease } from './core/lease.ts'
 import { emptySlot } from './core/lease.ts'
 import type { Entry } from './core/operation.ts'
@@ -534,7 +535,7 @@ function leasesOf(
 function timedOut({ refusal, now, opId }: Refused, waitMs: number): Fault {
   const { message } = wordRefusal(refusal, now)
   return new Fault('timeout', `waited ${Math.round(waitMs / 100) / 10} s, and ${message}`, {
-    hint: `see: lh why ${'lease' in refusal && refusal.lease !== null ? refusal.lease.resource : ''}, or wait longer`,
+    hint: `${'lease' in refusal && refusal.lease !== null ? `see: lh why ${shellWord(refusal.lease.resource)}, or wait` : 'wait'} longer`,
     details: { op_id: opId },
   })
 }

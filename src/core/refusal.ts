@@ -1,4 +1,5 @@
 import type { ErrorCode } from './fault.ts'
+import { shellWord } from './shell-word.ts'
 import type { Instant, Lease, Past, Witness } from './lease.ts'
 import { isStale, remainingMs } from './lease.ts'
 import { bounds, ttlRange } from './policy.ts'
@@ -157,20 +158,20 @@ function wordingOf(refusal: Refusal, now: Instant): Wording {
     case 'other-instance':
       return {
         message: `${refusal.lease.resource} is held by ${refusal.lease.holder.agentId} itself, in ${instanceInWords(refusal.lease)}, ${untilInWords(refusal.lease, now)}`,
-        hint: `work there, or end that one first; see: lh why ${refusal.lease.resource}`,
+        hint: `work there, or end that one first; see: lh why ${shellWord(refusal.lease.resource)}`,
       }
     case 'pending':
       return {
         message: `${refusal.lease.resource} is reserved for a launch by ${refusal.lease.holder.agentId}; a reservation is confirmed, not used`,
-        hint: `see: lh why ${refusal.lease.resource}`,
+        hint: `see: lh why ${shellWord(refusal.lease.resource)}`,
       }
     case 'not-pending':
       return {
         message: `${refusal.lease.resource} is held, not reserved: there is nothing to confirm`,
-        hint: `see: lh why ${refusal.lease.resource}`,
+        hint: `see: lh why ${shellWord(refusal.lease.resource)}`,
       }
     case 'not-held':
-      return { message: `nobody holds ${refusal.resource}`, hint: `to take it: lh claim acquire ${refusal.resource}` }
+      return { message: `nobody holds ${refusal.resource}`, hint: `to take it: lh claim acquire ${shellWord(refusal.resource)}` }
     case 'unknown-lease':
       return { message: `there is no lease ${show(refusal.leaseId)}`, hint: 'to see the leases there are: lh claim list' }
     case 'not-owner':
@@ -181,7 +182,7 @@ function wordingOf(refusal: Refusal, now: Instant): Wording {
         }
       return {
         message: `${refusal.lease.resource} is held by ${holderInWords(refusal.lease)}, ${untilInWords(refusal.lease, now)}: not by you`,
-        hint: `only its holder can do that; to end it all the same: lh claim evict ${refusal.lease.resource} --reason "…"`,
+        hint: `only its holder can do that; to end it all the same: lh claim evict ${shellWord(refusal.lease.resource)} --reason "…"`,
       }
     case 'superseded':
       return wordSuperseded(refusal, now)
@@ -219,7 +220,7 @@ function wordingOf(refusal: Refusal, now: Instant): Wording {
     case 'not-stale':
       return {
         message: `${refusal.lease.resource} is not stale: ${holderInWords(refusal.lease)} gave a sign of life ${inWords(now.m - refusal.lease.beat.m)} ago`,
-        hint: `see: lh why ${refusal.lease.resource}`,
+        hint: `see: lh why ${shellWord(refusal.lease.resource)}`,
       }
     case 'finished':
       return wordFinished(refusal.past)
@@ -232,7 +233,7 @@ function wordFinished({ resource, outcome, outcomeBy, branch, holder }: Past): W
   const where = branch === null ? '' : ` on ${branch}`
   return {
     message: `${resource} is ${outcome}: ${outcomeBy ?? holder.agentId} finished it${where}, so it is not handed out again`,
-    hint: `to work on it once more: lh ticket reopen ${nameOf(resource)} --reason "…"`,
+    hint: `to work on it once more: lh ticket reopen ${shellWord(nameOf(resource))} --reason "…"`,
   }
 }
 
@@ -241,7 +242,7 @@ function wordHeld(lease: Lease, wanted: string, now: Instant): Wording {
   const stale = isStale(lease, now) ? `; stale: no sign of life for ${inWords(now.m - lease.beat.m)}` : ''
   return {
     message: `${lease.resource} is held by ${holderInWords(lease)}, ${untilInWords(lease, now)}${stale}${overlap}`,
-    hint: `see: lh why ${lease.resource}, or wait for it with --wait`,
+    hint: `see: lh why ${shellWord(lease.resource)}, or wait for it with --wait`,
   }
 }
 
@@ -252,7 +253,7 @@ function wordLaunched({ lease, session, standing }: Extract<Refusal, { kind: 'la
   const reclaim = standing === 'stale' ? '' : `, and to take it from one that is stale: ${reclaimHint(session)}`
   return {
     message: `${what} is claimed by ${who}, which is ${standing}${standingInWords[standing]}`,
-    hint: `${openHint(session, standing)}; see: lh why ${lease.resource}${reclaim}`,
+    hint: `${openHint(session, standing)}; see: lh why ${shellWord(lease.resource)}${reclaim}`,
   }
 }
 
@@ -291,11 +292,11 @@ function wordReserved({ resource, agentId, role, pid, launcherAlive, agent, ageM
   if (!launcherAlive)
     return {
       message: `${resource} is reserved: ${who} was being launched for it ${inWords(ageMs)} ago, its launcher is gone, and what it started still runs${agent === null ? '' : ` (pid ${agent.pid})`}`,
-      hint: `end that: lh session end ${nameOf(resource)}; or launch again, which ends it first`,
+      hint: `end that: lh session end ${shellWord(nameOf(resource))}; or launch again, which ends it first`,
     }
   return {
     message: `${resource} is reserved: ${who} is being launched for it${pid === null ? '' : ` by pid ${pid}`} since ${inWords(ageMs)}`,
-    hint: `the launch ends with a claim or with nothing; see: lh why ${resource}, or wait with --wait`,
+    hint: `the launch ends with a claim or with nothing; see: lh why ${shellWord(resource)}, or wait with --wait`,
   }
 }
 
@@ -305,7 +306,7 @@ function wordSuperseded(refusal: Extract<Refusal, { kind: 'superseded' }>, now: 
   if (lease !== null) {
     return {
       message: `your ${shown} for ${resource} is no longer current: ${holderInWords(lease)} holds it with token ${lease.token}, ${untilInWords(lease, now)}`,
-      hint: `stop writing; see: lh why ${resource}, then: lh claim acquire ${resource} --wait`,
+      hint: `stop writing; see: lh why ${shellWord(resource)}, then: lh claim acquire ${shellWord(resource)} --wait`,
     }
   }
   const how =
@@ -314,7 +315,7 @@ function wordSuperseded(refusal: Extract<Refusal, { kind: 'superseded' }>, now: 
       : `it ended by ${past.endedBy}${past.reason === null ? '' : ` (${past.reason})`} ${inWords(now.wall - past.endedAt)} ago`
   return {
     message: `your ${shown} for ${resource} is no longer current: ${how} and nobody holds it now`,
-    hint: `to take it again: lh claim acquire ${resource}`,
+    hint: `to take it again: lh claim acquire ${shellWord(resource)}`,
   }
 }
 

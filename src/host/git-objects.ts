@@ -1,6 +1,7 @@
 import { existsSync, readFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { Fault } from '../core/fault.ts'
+import { shellWord } from '../core/shell-word.ts'
 import { runGit } from './git.ts'
 
 /** A file in a commit. */
@@ -93,6 +94,6 @@ function ask(commonDir: string, args: readonly string[], input: string): Buffer 
 
 const unreadable = (commonDir: string, why: string, cause?: Error): Fault =>
   new Fault('unavailable', `Git cannot read the files of a commit in ${commonDir}: ${why}`, {
-    hint: `See: git -C ${commonDir} fsck`,
+    hint: `See: git -C ${shellWord(commonDir)} fsck`,
     cause,
   })

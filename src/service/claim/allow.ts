@@ -1,5 +1,6 @@
 import type { Caller } from '../../coordinator.ts'
 import { notFound } from '../../core/fault.ts'
+import { shellWord } from '../../core/shell-word.ts'
 import { isOwnership } from '../../core/operation.ts'
 import type { Wire } from '../../core/wire.ts'
 import { orThrow } from './answer.ts'
@@ -20,7 +21,8 @@ export async function allowLost(workspace: Workspace, caller: Caller, { resource
   let leaseId: string | undefined
   for await (const { seq, operation } of workspace.store.history({ resource }))
     if (seq === token && isOwnership(operation)) leaseId = operation.leaseIds[operation.resources.indexOf(resource)]
-  if (leaseId === undefined) throw notFound(`nobody ever held ${resource} with token ${token}`, `see: lh claim history ${resource}`)
+  if (leaseId === undefined)
+    throw notFound(`nobody ever held ${resource} with token ${token}`, `see: lh claim history ${shellWord(resource)}`)
   const granted = orThrow(await workspace.coordinator.allow(caller, { resource, token, leaseId, reason }))
   return {
     ok: true,

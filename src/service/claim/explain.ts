@@ -1,4 +1,5 @@
 import type { Lease } from '../../core/lease.ts'
+import { shellWord } from '../../core/shell-word.ts'
 import { isExpired, isStale, remainingMs } from '../../core/lease.ts'
 import { inWords } from '../../core/refusal.ts'
 import { isPath, pathsOverlap } from '../../core/resource.ts'
@@ -50,7 +51,7 @@ function explainFree(resource: string, view: Reading): Wire {
     pending: null,
     evidence: last,
     frees_when: 'it is free now',
-    next: `lh claim acquire ${resource}`,
+    next: `lh claim acquire ${shellWord(resource)}`,
     warnings: view.warnings,
   }
 }
@@ -72,7 +73,7 @@ function explainPending(resource: string, pending: Pending, view: Reading): Wire
     frees_when: launcherAlive
       ? 'when its launch fails; when it succeeds it becomes a claim'
       : 'when what its launcher left running has ended: nobody is left who could make a claim of it',
-    next: open ?? `lh claim acquire ${resource} --wait`,
+    next: open ?? `lh claim acquire ${shellWord(resource)} --wait`,
     warnings: view.warnings,
   }
 }
@@ -104,7 +105,8 @@ function freesWhen(lease: Lease, view: Reading): string {
 }
 
 function nextCommand(lease: Lease, view: Reading): string {
-  if (isExpired(lease, view.now) || (lease.binding !== null && view.boundDead(lease))) return `lh claim acquire ${lease.resource}`
-  if (isStale(lease, view.now)) return `lh claim evict ${lease.resource} --reason "stale: no sign of life"`
-  return `lh claim acquire ${lease.resource} --wait`
+  if (isExpired(lease, view.now) || (lease.binding !== null && view.boundDead(lease)))
+    return `lh claim acquire ${shellWord(lease.resource)}`
+  if (isStale(lease, view.now)) return `lh claim evict ${shellWord(lease.resource)} --reason "stale: no sign of life"`
+  return `lh claim acquire ${shellWord(lease.resource)} --wait`
 }

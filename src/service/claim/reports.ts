@@ -1,5 +1,6 @@
 import type { Target } from '../../core/command.ts'
 import { Fault } from '../../core/fault.ts'
+import { shellWord } from '../../core/shell-word.ts'
 import type { Lease } from '../../core/lease.ts'
 import { isExpired } from '../../core/lease.ts'
 import { wordRefusal } from '../../core/refusal.ts'
@@ -50,7 +51,7 @@ export function checkDocument(view: Reading, target: Target, token: number): Wir
   if (lease === null || lease.token !== token) throw notCurrent(view, resource, lease, token)
   if (!isExpired(lease, view.now)) return { ok: true, current: true, token, resource, lease: readLease(lease, view) }
   throw new Fault('superseded', `token ${token} is the newest of ${resource}, but its lease has expired`, {
-    hint: `renew is still possible while nobody takes it: lh claim renew ${resource}`,
+    hint: `renew is still possible while nobody takes it: lh claim renew ${shellWord(resource)}`,
     details: { current: false, token, resource, renewable: true },
   })
 }

@@ -1,4 +1,5 @@
 import type { Holder, Instant, Lease, Past } from '../../core/lease.ts'
+import { shellWord } from '../../core/shell-word.ts'
 import { isExpired, remainingMs, sameHolder } from '../../core/lease.ts'
 import { inWords } from '../../core/refusal.ts'
 import { nameOf } from '../../core/resource.ts'
@@ -116,7 +117,7 @@ export function judgeCommit(facts: CommitFacts): CommitVerdict {
   if (branch?.kind === 'theirs')
     objections.push({
       message: `a commit on ${nameOf(branch.lease.resource)} is not yours to make: ${heldBy(branch.lease, facts.now)}`,
-      hint: `commit on a branch of your own: git switch -c <branch>; who and why: lh why ${branch.lease.resource}`,
+      hint: `commit on a branch of your own: git switch -c <branch>; who and why: lh why ${shellWord(branch.lease.resource)}`,
     })
   for (const standing of facts.paths) {
     const lease = standing.kind === 'mine' || standing.kind === 'theirs' ? standing.lease : null
@@ -165,11 +166,9 @@ function objectionToPath(lease: Lease, touched: readonly string[], now: Instant)
   const more = others.length === 0 ? '' : ` and ${others.length} more`
   return {
     message: `${JSON.stringify(first)}${more} lies under ${lease.resource}: ${heldBy(lease, now)}`,
-    hint: `leave it out: git restore --staged ${more === '' ? quoted(first!) : '<file>…'}; or wait for it: lh claim acquire ${quoted(lease.resource)} --wait`,
+    hint: `leave it out: git restore --staged ${more === '' ? shellWord(first!) : '<file>…'}; or wait for it: lh claim acquire ${shellWord(lease.resource)} --wait`,
   }
 }
-
-const quoted = (resource: string): string => (/^[\w./:@+-]+$/.test(resource) ? resource : `'${resource.replaceAll("'", `'\\''`)}'`)
 
 /** Who holds a lease, until when. */
 export function heldBy(lease: Lease, now: Instant): string {

@@ -1,4 +1,5 @@
 import { Fault, usage } from '../../core/fault.ts'
+import { shellWord } from '../../core/shell-word.ts'
 import type { MoveEnd, Moving, Standing } from '../../store/move.ts'
 import type { Report } from './report.ts'
 import { count, fine } from './report.ts'
@@ -48,7 +49,7 @@ export async function giveUpMove({ name, end }: MovePlace): Promise<Report> {
   if (standing.kind !== 'leaving') throw usage(`no move from ${name} is under way`)
   if (standing.done)
     throw new Fault('unavailable', `everything was moved to ${standing.to}, and the move cannot be given up any more`, {
-      hint: `finish it: lh store move --to ${standing.to}   and then, if you like: lh store move --to ${name}`,
+      hint: `finish it: lh store move --to ${shellWord(standing.to)}   and then, if you like: lh store move --to ${shellWord(name)}`,
       details: { outcome: 'nothing_changed' },
     })
   await end.thaw()
@@ -57,7 +58,7 @@ export async function giveUpMove({ name, end }: MovePlace): Promise<Report> {
 
 function refuseOther(from: Standing, source: MovePlace, target: MovePlace): void {
   if (from.kind === 'leaving' && from.to !== target.name)
-    throw usage(`the leases of ${source.name} are being moved to ${from.to}`, `finish that: lh store move --to ${from.to}`)
+    throw usage(`the leases of ${source.name} are being moved to ${from.to}`, `finish that: lh store move --to ${shellWord(from.to)}`)
   if (from.kind === 'arriving')
     throw usage(`leases are being moved to ${source.name} from ${from.from}, and that is not finished`, 'finish it where they were')
 }
@@ -70,8 +71,8 @@ function refuseStranger(from: Standing, to: Standing, source: MovePlace, target:
   throw usage(
     `${target.name} has leases of its own`,
     from.kind === 'nothing'
-      ? `there are none here, so simply use those: lh config set store ${target.name}`
-      : `choose an empty place; or use those and leave what is here, once nobody holds any of it: lh store move --to ${target.name} --join`,
+      ? `there are none here, so simply use those: lh config set store ${shellWord(target.name)}`
+      : `choose an empty place; or use those and leave what is here, once nobody holds any of it: lh store move --to ${shellWord(target.name)} --join`,
   )
 }
 

@@ -1,4 +1,5 @@
 import type { Lease } from '../../core/lease.ts'
+import { shellWord } from '../../core/shell-word.ts'
 import { launchedWith } from '../../core/standing.ts'
 import type { Wire } from '../../core/wire.ts'
 import type { Reading } from '../../store/store.ts'
@@ -15,7 +16,7 @@ export function explainLaunched(document: Wire, lease: Lease, view: Reading): Wi
     session: seenSessionToWire(seen, view),
     evidence: seen.facts,
     frees_when: freesWhen(seen.standing, session.name),
-    next: seen.standing === 'dead' ? `lh claim acquire ${lease.resource}` : (seen.open ?? document['next']),
+    next: seen.standing === 'dead' ? `lh claim acquire ${shellWord(lease.resource)}` : (seen.open ?? document['next']),
   }
 }
 

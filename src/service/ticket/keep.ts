@@ -1,4 +1,5 @@
 import { Fault, isFault } from '../../core/fault.ts'
+import { shellWord } from '../../core/shell-word.ts'
 import type { HeldTicket } from './hold.ts'
 
 /** How often an indefinite lease, or one with a long TTL, gives a sign of life and learns that it was evicted, milliseconds. */
@@ -72,6 +73,6 @@ const mayPass = (error: unknown): boolean => !isFault(error) || error.code === '
 
 const unreachable = ({ ticketId, lease }: HeldTicket, cause: unknown): Fault =>
   new Fault('superseded', `the lease of ${ticketId} could not be renewed in time: ${(cause as Error).message}`, {
-    hint: `see who has it: lh why ${lease.resource}`,
+    hint: `see who has it: lh why ${shellWord(lease.resource)}`,
     cause,
   })

@@ -1,4 +1,5 @@
 import { isFault, policy } from '../../core/fault.ts'
+import { shellWord } from '../../core/shell-word.ts'
 import type { Fault } from '../../core/fault.ts'
 import { isExpired } from '../../core/lease.ts'
 import { kindOf, nameOf, printable } from '../../core/resource.ts'
@@ -79,4 +80,4 @@ export async function refuseUnclaimable(desk: Desk, id: string): Promise<void> {
 const wayOut = (id: string, { id: other, branch }: Blocker): string =>
   branch === undefined
     ? `finish that one first: lh ticket show ${other}; or take the dependency away: lh ticket depend ${id} --on ${other} --remove`
-    : `bring that work here first: git merge ${branch}`
+    : `bring that work here first: git merge ${shellWord(branch)}`

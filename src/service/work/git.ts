@@ -1,6 +1,7 @@
 import { existsSync, readFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { Fault, policy } from '../../core/fault.ts'
+import { shellWord } from '../../core/shell-word.ts'
 import { runGit } from '../../host/git.ts'
 import type { GitAnswer } from '../../host/git.ts'
 import { few } from '../worktree/files.ts'
@@ -35,7 +36,7 @@ export class WorktreeGit {
     const { status, stdout, stderr } = this.try(...args)
     if (status === 0) return stdout
     throw new Fault('unavailable', `git ${args[0]} failed in ${this.root}: ${(stderr || stdout).trim().split('\n').at(-1)}`, {
-      hint: `try it: cd ${this.root} && git ${args.join(' ')}`,
+      hint: `try it: cd ${shellWord(this.root)} && git ${args.join(' ')}`,
     })
   }
 

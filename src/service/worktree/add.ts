@@ -1,6 +1,7 @@
 import { existsSync, lstatSync, readdirSync, rmdirSync, rmSync } from 'node:fs'
 import { basename, dirname, join, resolve } from 'node:path'
 import { Fault, isFault, notFound, policy, usage } from '../../core/fault.ts'
+import { shellWord } from '../../core/shell-word.ts'
 import type { Holder, Lease } from '../../core/lease.ts'
 import { isExpired } from '../../core/lease.ts'
 import { refusalDocument } from '../claim/answer.ts'
@@ -105,7 +106,7 @@ async function madeFor(desk: Desk, holder: Holder, subject: Subject, request: Ad
   const { path, identity } = entry
   if (isHalf(entry)) {
     if (subject.ticket !== null) await refuseHeld(desk, holder, keyOf(subject.ticket))
-    throw half(entry, request.name, `lh worktree add ${request.name}`)
+    throw half(entry, request.name, `lh worktree add ${shellWord(request.name)}`)
   }
   const { branch, base } = identity.purpose!
   const elsewhere = request.path !== undefined && realPath(resolve(request.directory, request.path)) !== path
@@ -218,7 +219,7 @@ async function begin(desk: Desk, holder: Holder, subject: Subject, start: Start,
   if (exists && request.base !== undefined && !(await isIn(git, start.commit, `refs/heads/${branch}`)))
     throw policy(
       `the branch ${branch} is there already, and does not have what is on ${request.base}`,
-      `leave --base out to take it as it is, or take another one: lh worktree add ${request.name} --base ${request.base} --branch <other>`,
+      `leave --base out to take it as it is, or take another one: lh worktree add ${shellWord(request.name)} --base ${shellWord(request.base)} --branch <other>`,
     )
   const plan: Plan = { ticket: subject.ticket, name, path, branch, madeBranch: exists ? null : start.commit }
   const planned = beginPlan(repository, plan)
@@ -324,8 +325,8 @@ async function choose(desk: Desk, holder: Holder, name: string, subject: Subject
     throw policy(
       `the branch ${branch} is checked out in ${there.path}`,
       there.main
-        ? `check out another one there, or take another one here: lh worktree add ${request.name} --branch <other>`
-        : `work there, or take another one: lh worktree add ${request.name} --branch <other>`,
+        ? `check out another one there, or take another one here: lh worktree add ${shellWord(request.name)} --branch <other>`
+        : `work there, or take another one: lh worktree add ${shellWord(request.name)} --branch <other>`,
     )
   // A short name that another ticket's work is under already is not this ticket's.
   if (exists && request.branch === undefined && subject.names.length > 1 && name === subject.names[0] && !isAlone(desk, name))
@@ -351,7 +352,10 @@ function choosePath(repository: Repository, configured: string | null, name: str
       'move it away, or name another place with --path',
     )
   if (linkedDirectories(repository.commonDir).has(path))
-    throw policy(`Git still knows a worktree at ${path}, whose directory is gone`, `lh worktree remove ${path}, or: git worktree prune`)
+    throw policy(
+      `Git still knows a worktree at ${path}, whose directory is gone`,
+      `lh worktree remove ${shellWord(path)}, or: git worktree prune`,
+    )
   return path
 }
 

@@ -1,5 +1,6 @@
 import { spawn } from 'node:child_process'
 import { Fault } from '../../core/fault.ts'
+import { shellWord } from '../../core/shell-word.ts'
 
 // Git as the commands about worktrees run it: beside each other, in English, and free of what a hook around us has set.
 
@@ -89,7 +90,7 @@ export function gitFailed(cwd: string, args: readonly string[], { stderr, status
     'unavailable',
     `git ${command} failed in ${cwd}: ${why || stderr.split('\n').at(-1) || `it ended with ${status ?? 'a signal'}`}`,
     {
-      hint: `Look at it: git -C ${cwd} status`,
+      hint: `Look at it: git -C ${shellWord(cwd)} status`,
       details: { outcome: 'unknown', stderr: stderr.slice(0, 4000) },
     },
   )

@@ -1,6 +1,7 @@
 import { copyFileSync, existsSync, mkdtempSync, rmSync, statSync, utimesSync } from 'node:fs'
 import { join } from 'node:path'
 import { Fault } from '../../core/fault.ts'
+import { shellWord } from '../../core/shell-word.ts'
 import type { Repository } from '../../host/git.ts'
 import { worktreeDirectory } from '../../host/paths.ts'
 import { repositoryGit, type Entry } from './entries.ts'
@@ -229,6 +230,6 @@ export const refPart = (name: string): string =>
 
 const unsaved = (path: string, why: string): Fault =>
   new Fault('unavailable', `${path} could not be saved as a whole, so nothing was removed: ${why}`, {
-    hint: `Nothing is lost. Look at it: git -C ${path} status`,
+    hint: `Nothing is lost. Look at it: git -C ${shellWord(path)} status`,
     details: { outcome: 'nothing_changed' },
   })

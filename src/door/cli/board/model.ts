@@ -1,4 +1,5 @@
 import type { Overview } from '../../../service/session/overview.ts'
+import { shellWord } from '../../../core/shell-word.ts'
 import { agentInWords, secondsInWords } from '../text.ts'
 import { launcherInWords } from '../launched.ts'
 import type { Key } from './keys.ts'
@@ -199,7 +200,7 @@ function open(board: Board): ReturnType<typeof press> {
     case 'pending':
       return says(board, subject.open === null ? 'it is being launched' : `its launcher is gone; to end what it left: ${subject.open}`)
     case 'lease':
-      return says(board, `more: lh why ${subject.resource}`)
+      return says(board, `more: lh why ${shellWord(subject.resource)}`)
     case 'ticket':
       return says(board, `more: lh ticket show ${subject.id}; c launches an agent for it`)
   }

@@ -1,4 +1,5 @@
 import type { Fault } from '../../../core/fault.ts'
+import { shellWord } from '../../../core/shell-word.ts'
 import { usage } from '../../../core/fault.ts'
 import { knownKey } from '../../../service/config/layers.ts'
 import { setConfig } from '../../../service/config/edit.ts'
@@ -78,7 +79,10 @@ export const set: Run = async context => {
   const [key, value] = context.positionals as readonly [string, string]
   const user = switchOption(context, 'user')
   if (user && key.startsWith('max_indefinite_'))
-    throw usage(`${key} belongs to the repository: all who share its leases share it`, `leave --user out: lh config set ${key} ${value}`)
+    throw usage(
+      `${key} belongs to the repository: all who share its leases share it`,
+      `leave --user out: lh config set ${key} ${shellWord(value)}`,
+    )
   const { repository, config } = await lookAtConfig(context.directory, context.env)
   if (key === 'store') await refuseOtherStore(context, value)
   const isLimit = key === 'max_indefinite_leases_per_agent' || key === 'max_indefinite_leases_per_repo'

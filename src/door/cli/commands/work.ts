@@ -1,4 +1,5 @@
 import { isFault, policy, usage } from '../../../core/fault.ts'
+import { shellWord } from '../../../core/shell-word.ts'
 import type { Wire } from '../../../core/wire.ts'
 import { orThrow } from '../../../service/claim/answer.ts'
 import { heldByThisProcess, refuseReplay, runHolding } from '../../../service/claim/hold.ts'
@@ -78,7 +79,7 @@ async function begin(context: Context): Promise<number> {
     `${made ? 'made' : 'goes on in'} ${printable(root)}`,
     `${started.already ? 'you hold' : 'started'} ${id}, token ${token}`,
   ])
-  context.output.note(`go there: cd ${root}; when the work is committed: lh work --finish`)
+  context.output.note(printable(`go there: cd ${shellWord(root)}; when the work is committed: lh work --finish`))
   return 0
 }
 
@@ -236,7 +237,7 @@ async function removePlace(context: Context, home: FileWorkspace, root: string, 
       env: context.env,
     })
     if (context.directory === root || context.directory.startsWith(`${root}/`))
-      context.output.note(`you are in what was removed: cd ${mainTop(home.repository)}`)
+      context.output.note(printable(`you are in what was removed: cd ${shellWord(mainTop(home.repository))}`))
     return removed
   } catch (error) {
     if (!isFault(error)) throw error

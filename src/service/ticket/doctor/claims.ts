@@ -1,4 +1,5 @@
 import { join } from 'node:path'
+import { shellWord } from '../../../core/shell-word.ts'
 import type { Lease } from '../../../core/lease.ts'
 import { isExpired } from '../../../core/lease.ts'
 import type { Reading } from '../../../store/store.ts'
@@ -68,7 +69,7 @@ function worktreeGone(lease: Lease, { places, worktreesToo }: Situation): Diagno
     'claim-worktree-gone',
     { file: null },
     `${whose(lease)} in the worktree ${worktreeId}, which ${place === undefined ? 'does not exist any more' : `is gone from ${place.root}`}`,
-    `lh claim evict ${lease.resource} --reason 'its worktree is gone'`,
+    `lh claim evict ${shellWord(lease.resource)} --reason 'its worktree is gone'`,
   )
 }
 
@@ -81,7 +82,7 @@ async function claimFault(id: string, lease: Lease, situation: Situation): Promi
       'claim-on-missing-ticket',
       { file: null },
       `${whose(lease)}, and there is no such ticket`,
-      `lh claim release ${lease.resource}, or: lh claim evict ${lease.resource} --reason 'there is no such ticket'`,
+      `lh claim release ${shellWord(lease.resource)}, or: lh claim evict ${shellWord(lease.resource)} --reason 'there is no such ticket'`,
     )
   }
   // The holder works with its own copy; what it says counts.
@@ -103,7 +104,7 @@ async function claimFault(id: string, lease: Lease, situation: Situation): Promi
     'claim-on-closed-ticket',
     place,
     `it is ${word}, and ${whose(lease)}`,
-    `lh claim release ${lease.resource}, or: lh claim evict ${lease.resource} --reason 'it is ${word}'`,
+    `lh claim release ${shellWord(lease.resource)}, or: lh claim evict ${shellWord(lease.resource)} --reason 'it is ${word}'`,
   )
 }
 

@@ -1,4 +1,5 @@
 import type { TicketEvent } from '../events.ts'
+import { shellWord } from '../../../core/shell-word.ts'
 import { parseEvents, tidyEvents } from '../events.ts'
 import type { Diagnosis, Mend } from './finding.ts'
 import { error, info, warning } from './finding.ts'
@@ -26,7 +27,7 @@ export function readEventFile(
       case 'conflicting_event':
         return error('events-doubled', place, message, 'give one of them another id, or remove the wrong one; readers see the first')
       default:
-        return error('events-malformed', place, message, `mend or remove the line; readers pass over it: git log -p -- ${file}`)
+        return error('events-malformed', place, message, `mend or remove the line; readers pass over it: git log -p -- ${shellWord(file)}`)
     }
   })
   if (text !== '' && !text.endsWith('\n'))

@@ -1,4 +1,5 @@
 import { lstatSync, readdirSync, type Dirent } from 'node:fs'
+import { shellWord } from '../../../core/shell-word.ts'
 import { isUtf8 } from 'node:buffer'
 import { join } from 'node:path'
 import type { Lease } from '../../../core/lease.ts'
@@ -169,7 +170,7 @@ async function readDirectory(root: string, id: string, diagnoses: Diagnosis[]): 
         'no-ticket-file',
         { file: folder },
         'this directory has no ticket.md',
-        `bring it back: git checkout -- ${file}; or remove the directory`,
+        `bring it back: git checkout -- ${shellWord(file)}; or remove the directory`,
       ),
     )
   }
@@ -185,7 +186,7 @@ async function readDirectory(root: string, id: string, diagnoses: Diagnosis[]): 
         'events-missing',
         { file },
         'it has no events.jsonl',
-        `bring it back: git checkout -- ${eventsFile}; or: lh ticket comment ${id} --message …`,
+        `bring it back: git checkout -- ${shellWord(eventsFile)}; or: lh ticket comment ${id} --message …`,
       ),
     )
   const { ticket, writtenId, guessed, faults: own } = await readFrontMatter(bytes, id, file, yaml)

@@ -1,4 +1,5 @@
 import { cyclesIn, wordCycle } from '../dependencies.ts'
+import { shellWord } from '../../../core/shell-word.ts'
 import { slugInId } from '../identify.ts'
 import type { Ticket } from '../ticket.ts'
 import { isFinished } from '../ticket.ts'
@@ -66,7 +67,7 @@ function* doubledIds({ known, lines }: Tickets): Generator<Diagnosis> {
       'duplicate-id',
       { file: claimant.file, line: lines.ofKey(claimant, 'id') },
       `the id ${id} is also claimed by ${rivals.slice(0, 5).join(', ')}`,
-      `if it is a ticket of its own, write id: ${directory}; if it is a copy: git rm -r ${claimant.file.replace(/\/ticket\.md$/, '')}`,
+      `if it is a ticket of its own, write id: ${directory}; if it is a copy: git rm -r ${shellWord(claimant.file.replace(/\/ticket\.md$/, ''))}`,
     )
   }
 }

@@ -1,6 +1,7 @@
 import { lstatSync, readdirSync, statSync, type Dirent } from 'node:fs'
 import { basename, join } from 'node:path'
 import { usage } from '../../../core/fault.ts'
+import { shellWord } from '../../../core/shell-word.ts'
 import { readRegular } from '../files.ts'
 import { isObject, type Json, type Tracker } from './imported.ts'
 
@@ -148,7 +149,7 @@ export function nothingFound(from: Tracker, path: string, wanted: string): Error
   const other = looksLike(path)
   return other === null || other === from
     ? usage(`${path}: nothing to import from ${from} was found`, wanted)
-    : usage(`${path}: this looks like ${other}: use --from ${other}`, `lh ticket import --from ${other} ${path}`)
+    : usage(`${path}: this looks like ${other}: use --from ${other}`, `lh ticket import --from ${other} ${shellWord(path)}`)
 }
 
 /** Which tracker wrote this, as far as a glance tells. */

@@ -1,0 +1,66 @@
+import { execFileSync } from 'node:child_process'
+import fs from 'node:fs'
+import path from 'node:path'
+import { expect, it } from 'vitest'
+import { type Agent, executable, folder, git, Repo, repository } from '../support/cli.ts'
+import { commit, putTicket } from '../support/tickets.ts'
+import { id, save } from '../support/work.ts'
+
+// What is printed as a command works when it is typed so, also where names have blanks and quotes in them.
+
+/** Runs a line in a shell, in which `lh` is what is tested. */
+function type(line: string, { cwd, env }: Agent): string {
+  const home = folder('bin-')
+  fs.writeFileSync(path.join(home, 'lh'), `#!/bin/sh\nexec '${process.execPath}' '${executable}' "$@"\n`, { mode: 0o755 })
+  return execFileSync('/bin/sh', ['-c', line], {
+    cwd,
+    env: { ...process.env, ...env, PATH: `${home}:${process.env['PATH']}` },
+    encoding: 'utf8',
+    stdio: ['ignore', 'pipe', 'pipe'],
+  }).trim()
+}
+
+/** The command after a colon, up to the next `;`, `,` or the end of the line. */
+const after = (text: string, words: string): string => {
+  const rest = text.slice(text.indexOf(words) + words.length)
+  expect(text).toContain(words)
+  return /^(?:'[^']*'|\\.|[^',;\n])*/.exec(rest)![0].trim()
+}
+
+it.each(['path:a b.txt', "env:it's", 'path:src/**'])('says in commands how %s is typed', async resource => {
+  const repo = repository()
+  const [a, b] = [repo.as('agent:a'), repo.as('agent:b')]
+  await a.acquire('', resource)
+  const { hint } = await b.refused('held', 'claim acquire', resource)
+  expect(type(after(hint, 'see: '), b)).toContain('agent:a')
+  const why = await b.ok('why', resource)
+  expect(why.next).toMatch(/^lh claim acquire '.*' --wait$/)
+  await a.ok('claim release', resource)
+  expect(type((await b.ok('why', resource)).next, b)).toContain('acquired')
+  // Not ours: the command to end it all the same.
+  const stranger = await a.refused('not_owner', 'claim renew', resource)
+  expect(type(after(stranger.hint, 'all the same: '), a)).toContain('agent:b')
+})
+
+it('says in commands how a path with blanks is typed', async () => {
+  const dir = path.join(folder('blank-'), "it's my repo")
+  fs.mkdirSync(dir)
+  git(dir, 'init', '-q', '-b', 'main')
+  putTicket(dir, id)
+  save(dir, 'file', 'one\n')
+  const a = new Repo(dir).as('agent:a')
+  const begun = await a.run(`work ${id}`)
+  const place = path.join(path.dirname(dir), "it's my repo-worktrees", 'fix-login')
+  expect(type(`${after(begun.stderr, 'go there: ')} && pwd`, a)).toBe(place)
+  // A conflict is resolved where it is.
+  save(place, 'file', 'theirs\n')
+  save(dir, 'file', 'ours\n')
+  const conflict = await a.in(place).run('work --finish')
+  expect(conflict.code).toBe(8)
+  expect(type(`${after(conflict.stderr, 'resolve them: ')} && pwd`, a)).toBe(place)
+  fs.writeFileSync(path.join(place, 'file'), 'both\n')
+  commit(place, 'merge')
+  const done = await a.in(place).run('work --finish')
+  expect(done.code).toBe(0)
+  expect(type(`${after(done.stderr, 'what was removed: ')} && pwd`, a)).toBe(dir)
+})
