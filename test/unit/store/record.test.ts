@@ -5,7 +5,7 @@ import { expect, it, vi } from 'vitest'
 it.each(['größer', 'größer �'])('a line that was read before is judged again when any of its bytes is another: %s', async reason => {
   vi.resetModules()
   const { seal, unseal } = await import('../../../src/store/file/record.ts')
-  const { line } = seal({ reason })
+  const { line } = seal({ reason, more: 'and so on, and so on' })
   const bytes = Buffer.from(line)
   const read = (from: Buffer) => unseal(from, 0, from.length - 1)
   expect(read(bytes)).toMatchObject({ record: { reason } })
