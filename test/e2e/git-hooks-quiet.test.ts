@@ -99,6 +99,8 @@ describe('Node is started', () => {
     fs.mkdirSync(path.join(home, '.config/leasehold'), { recursive: true })
     fs.writeFileSync(path.join(home, '.config/leasehold/config.yaml'), `ttl: 5m\nstore: file://${store}`)
     refuses(bob.with({ HOME: home }))
+    // Nobody says so here, but the repository knows which store it uses.
+    expect(asked(() => expect(bob.commit('x').said).toContain(`leases are in file://${store}`))).toContain('pre-commit')
   })
 
   it('where the environment or the worktree holds something, and in a worktree that was made for a ticket', () => {

@@ -125,6 +125,7 @@ const storeless = `leasehold_usual_store() {
 
 const quietCommit = `leasehold_nothing_to_judge() {
   leasehold_places && leasehold_usual_store && leasehold_holds_nothing || return 1
+  [ ! -e "$leasehold_common/leasehold/moved" ] || return 1
   leasehold_log=$leasehold_common/leasehold/claims.jsonl
   if [ ! -e "$leasehold_log" ]; then
     [ ! -e "$leasehold_common/leasehold/format" ]
@@ -152,7 +153,7 @@ const quietCommit = `leasehold_nothing_to_judge() {
 
 const quietPush = `leasehold_nothing_to_judge() {
   [ -z "\${GIT_DIR-}\${GIT_COMMON_DIR-}" ] && [ -d .git ] && leasehold_usual_store || return 1
-  [ ! -e .git/leasehold/claims.jsonl ] && [ ! -e .git/leasehold/format ]
+  [ ! -e .git/leasehold/claims.jsonl ] && [ ! -e .git/leasehold/format ] && [ ! -e .git/leasehold/moved ]
 }
 `
 
