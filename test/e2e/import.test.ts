@@ -1,4 +1,4 @@
-import { spawn } from 'node:child_process'
+import { execFileSync, spawn } from 'node:child_process'
 import fs from 'node:fs'
 import path from 'node:path'
 import { describe, expect, it } from 'vitest'
@@ -195,6 +195,61 @@ describe('lh ticket import', () => {
       message: expect.stringContaining('use --from beads') as unknown,
     })
     expect(fs.readdirSync(dir).toSorted()).toEqual(['.git', 'issues.jsonl'])
+  })
+
+  it('says what is there and cannot be read more than once', async () => {
+    const { dir, me } = room()
+    execFileSync('mkfifo', [path.join(dir, 'pipe')])
+    for (const name of ['/dev/null', 'pipe']) {
+      // oxlint-disable-next-line no-await-in-loop -- one after the other
+      const { message, hint } = await me.refused('usage', `ticket import --from github ${name}`)
+      expect(message).toContain('neither a regular file nor a directory')
+      expect(hint).toContain('to a file first')
+    }
+  })
+
+  it('names a ticket that is too large by where it would be', async () => {
+    const { dir, me } = room()
+    fs.writeFileSync(
+      path.join(dir, 'issues.jsonl'),
+      `${JSON.stringify({ ...issue, description: 'x'.repeat(880_000), labels: ['y'.repeat(200_000)] })}\n`,
+    )
+    const { warnings } = await me.ok('ticket import --from beads issues.jsonl')
+    expect(warnings).toHaveLength(1)
+    expect(warnings[0]).toMatch(/\/\.leasehold\/tickets\/[0-9a-z-]+\/ticket\.md would have \d+ bytes/)
+    expect(warnings[0]).not.toContain('.tmp-')
+  })
+
+  it('makes manual gates of those that tickets need and nothing defines, and says so once', async () => {
+    const { dir, me } = room()
+    const old = ['003f9f83-4e8a-4a5f-8e48-44f6f48a7c17', '95128759-9e96-4adf-8c3a-1cc26a653670']
+    fs.mkdirSync(path.join(dir, '.jit/issues'), { recursive: true })
+    for (const [at, id] of old.entries()) {
+      const times = { created_at: '2025-12-21T22:57:12Z', updated_at: '2025-12-21T22:57:12Z' }
+      const gates = { gates_required: ['tests', 'review'], gates_status: {} }
+      const text = JSON.stringify({
+        id,
+        title: `Number ${at}`,
+        description: '',
+        state: 'ready',
+        priority: 'high',
+        dependencies: [],
+        ...gates,
+        ...times,
+      })
+      fs.writeFileSync(path.join(dir, '.jit/issues', `${id}.json`), text)
+    }
+    const report = await me.ok('ticket import --from jit .jit')
+    expect(report).toMatchObject({ imported: 2, gates: 2 })
+    expect(report.warnings).toEqual([
+      'gates review, tests: 2 tickets need them, and nothing says what they are; they become manual ones, passed by hand; to let a command decide: lh gate define <key> --command "…"',
+    ])
+    expect((await me.ok('ticket doctor')).findings).toEqual([])
+    expect(fs.readFileSync(path.join(dir, '.leasehold/gates/tests.yaml'), 'utf8')).toContain('mode: manual')
+    await me.ok('gate define tests --command true')
+    const again = await me.ok('ticket import --from jit .jit')
+    expect(again).toMatchObject({ imported: 0, unchanged: 2, gates: 0, warnings: [] })
+    expect(fs.readFileSync(path.join(dir, '.leasehold/gates/tests.yaml'), 'utf8')).toContain('mode: auto')
   })
 
   it('leaves alone what another agent has claimed', async () => {

@@ -97,7 +97,7 @@ export function createTicketDirectory(root: string, id: string, files: Readonly<
       if (relative(temporary, path).startsWith('..') || path === temporary)
         throw usage(`${JSON.stringify(name)} is outside the ticket's directory.`)
       const folder = dirname(path)
-      checkSize(path, content)
+      checkSize(join(target, name), content)
       makeDirectory(folder)
       folders.add(folder)
       writeFileSync(path, content, { flag: 'wx', flush: true })

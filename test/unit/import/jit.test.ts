@@ -188,8 +188,10 @@ describe('gates of jit', () => {
       }),
     })
     const { warnings, gates: written } = await room.import('jit')
-    expect(written).toBe(2)
-    expect(warnings).toEqual(['gate nobody: 1 ticket needs it, and nothing defines it; see: lh gate define nobody'])
+    expect(written).toBe(3)
+    expect(warnings).toEqual([
+      'gate nobody: 1 ticket needs it, and nothing says what it is; it becomes a manual one, passed by hand; to let a command decide: lh gate define nobody --command "…"',
+    ])
     expect(room.ticket().ticket.gates).toEqual(['tests', 'tdd-reminder', 'nobody'])
     const [created, first, second, imported] = room.events()
     expect(created).toMatchObject({ type: 'created', at: '2025-12-21T22:57:12.516Z', actor: 'import:jit' })

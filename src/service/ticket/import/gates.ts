@@ -1,3 +1,4 @@
+import { lstatSync } from 'node:fs'
 import { join } from 'node:path'
 import { isFault } from '../../../core/fault.ts'
 import {
@@ -12,7 +13,7 @@ import {
   type Definition,
 } from '../../gate/definition.ts'
 import type { ImportedGate, Notes } from './imported.ts'
-import { isFileAt, readText } from './source.ts'
+import { readText } from './source.ts'
 
 // Definitions of gates: taken over where there is none, never written over one.
 
@@ -46,18 +47,54 @@ export function newGates(root: string, gates: readonly ImportedGate[], notes: No
   return [...fresh.values()]
 }
 
-/** Names every gate that tickets need and nobody defined. */
-export function tellMissing(root: string, wanted: Iterable<string>, fresh: readonly Definition[], notes: Notes): void {
-  const counts = new Map<string, number>()
-  for (const key of wanted) counts.set(key, (counts.get(key) ?? 0) + 1)
-  for (const [key, count] of [...counts].toSorted(([a], [b]) => (a < b ? -1 : 1))) {
-    if (fresh.some(gate => gate.key === key) || isFileAt(fileOf(root, key))) continue
-    notes.warn(
-      `gate ${key}`,
-      `${count === 1 ? '1 ticket needs it' : `${count} tickets need it`}, and nothing defines it; see: lh gate define ${key}`,
+/**
+ * Gates that tickets need and nobody defined become manual ones: nothing passes them unseen, and each ticket can be finished. Says so once.
+ * `wanted` are the gates of each ticket.
+ */
+export function standIns(
+  root: string,
+  wanted: Iterable<readonly string[]>,
+  fresh: readonly Definition[],
+  notes: Notes,
+): readonly Definition[] {
+  const missing = new Set<string>()
+  let tickets = 0
+  for (const keys of wanted) {
+    const lost = keys.filter(key => !fresh.some(gate => gate.key === key) && !isThere(fileOf(root, key)))
+    for (const key of lost) missing.add(key)
+    if (lost.length > 0) tickets++
+  }
+  const keys = [...missing].toSorted()
+  if (keys.length > 0) {
+    const names = keys.length > mostNames ? `${keys.slice(0, mostNames).join(', ')}, …` : keys.join(', ')
+    const [gates, need, become] =
+      keys.length === 1 ? ['gate', 'it', 'it becomes a manual one'] : ['gates', 'them', 'they become manual ones']
+    notes.warnings.push(
+      `${gates} ${names}: ${tickets === 1 ? '1 ticket needs' : `${tickets} tickets need`} ${need}, and nothing says what ${keys.length === 1 ? 'it is' : 'they are'}; ` +
+        `${become}, passed by hand; to let a command decide: lh gate define ${keys.length === 1 ? keys[0] : '<key>'} --command "…"`,
     )
   }
+  return keys.map(standIn)
 }
+
+/** So many names are said; the files have them all. */
+const mostNames = 10
+
+const standIn = (key: string): Definition => ({
+  key,
+  title: null,
+  description: 'Nothing said what it is when its tickets were imported.',
+  stage: 'post',
+  mode: 'manual',
+  command: null,
+  timeoutMs: defaultTimeoutMs,
+  env: {},
+  workingDir: null,
+  passContext: null,
+  legacy: null,
+})
+
+const isThere = (file: string): boolean => lstatSync(file, { throwIfNoEntry: false }) !== undefined
 
 /** Writes them. */
 export function writeGates(root: string, gates: readonly Definition[]): void {

@@ -8,7 +8,7 @@ import { readEvents } from '../events.ts'
 import { createTicketDirectory, ticketsDirectory } from '../files.ts'
 import { editTicket, formatTicket } from '../front-matter.ts'
 import { readBeads } from './beads.ts'
-import { gateKeyOf, newGates, tellMissing, writeGates } from './gates.ts'
+import { gateKeyOf, newGates, standIns, writeGates } from './gates.ts'
 import { readGithub } from './github.ts'
 import type { Mapped, Notes, Source, Tracker } from './imported.ts'
 import { readJit } from './jit.ts'
@@ -74,13 +74,9 @@ export async function importTickets(options: ImportOptions): Promise<Imported> {
   const isTaken = (id: string): boolean =>
     ids.has(id) || lstatSync(join(ticketsDirectory(root), id), { throwIfNoEntry: false }) !== undefined
   const { planned, left } = planTickets(tickets, from, existing, isTaken, gateKeyOf, notes)
-  const fresh = newGates(root, gates, notes)
-  tellMissing(
-    root,
-    planned.flatMap(({ ticket }) => ticket.gates),
-    fresh,
-    notes,
-  )
+  const defined = newGates(root, gates, notes)
+  const needed = planned.map(({ ticket }) => ticket.gates)
+  const fresh = [...defined, ...standIns(root, needed, defined, notes)]
   if (!dryRun) {
     ensureAttributes(root)
     writeGates(root, fresh)

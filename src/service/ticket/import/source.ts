@@ -24,8 +24,13 @@ export function requirePath(path: string): 'file' | 'directory' {
   } catch (error) {
     throw usage(`${path} cannot be read: ${(error as Error).message}`)
   }
-  if (kind === null) throw usage(`${path}: there is no such file or directory`, 'name what the other tracker wrote')
-  return kind
+  if (kind !== null) return kind
+  if (statSync(path, { throwIfNoEntry: false }) === undefined)
+    throw usage(`${path}: there is no such file or directory`, 'name what the other tracker wrote')
+  throw usage(
+    `${path} is neither a regular file nor a directory, and is read more than once`,
+    'write it to a file first: … > issues.json; then: lh ticket import --from <tracker> issues.json',
+  )
 }
 
 /** Entries of a directory in one order; none when it is missing. Directories and regular files only. */
