@@ -89,7 +89,7 @@ const meanings = {
   unavailable: 'the store cannot answer (busy, damaged, disk full, no access): what is held is UNKNOWN, never treated as free',
   policy: 'a limit, a missing reason, or nobody has said who acts',
   timeout: 'waited, and it did not become free',
-  launch_failed: 'kept for launching agents, which this version does not do',
+  launch_failed: 'the agent that was launched did not come to work; no claim, session or process is left of it',
 }
 
 function reference() {

@@ -64,3 +64,29 @@ it('says in commands how a path with blanks is typed', async () => {
   expect(done.code).toBe(0)
   expect(type(`${after(done.stderr, 'what was removed: ')} && pwd`, a)).toBe(dir)
 })
+
+it.each([
+  ['ticket list --status foo', 'lh ticket list --help'],
+  ['ticket list --state foo', 'lh ticket list --help'],
+  ['ticket import --from foo x', 'lh ticket import --help'],
+  ['selftest --seconds 0', 'lh selftest --help'],
+  ['selftest --agents 1', 'lh selftest --help'],
+  ['store move --back', 'lh store move --to <store>'],
+  ['store move --to foo', 'etcd://host:2379/space'],
+  ['claim history --since foo', '2026-01-31T12:00:00Z'],
+  ['claim history --since 2026-13', '2026-01-31T12:00:00Z'],
+  ['claim history --since -5', '--since=-…'],
+])('says after %s what helps', async (words, help) => {
+  const { message, hint } = await repository().as('agent:a').refused('usage', words)
+  expect(hint).toContain(help)
+  expect(message).not.toContain('ambiguous')
+})
+
+it('sends nobody to the help of a command for what a file says', async () => {
+  const repo = repository()
+  fs.mkdirSync(path.join(repo.dir, '.leasehold'))
+  fs.writeFileSync(path.join(repo.dir, '.leasehold/config.yaml'), 'enforce: [a, b]\n')
+  const { message, hint } = await repo.as('agent:a').refused('usage', 'claim list')
+  expect(message).toContain('config.yaml')
+  expect(hint).not.toContain('--help')
+})

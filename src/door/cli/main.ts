@@ -1,4 +1,4 @@
-import { isFault, usage } from '../../core/fault.ts'
+import { Fault, isFault, usage } from '../../core/fault.ts'
 import { parseAgentId } from '../../service/identity/agent.ts'
 import { Workspace, withoutRepository } from '../../service/claim/workspace.ts'
 import { openStore } from '../../store/open.ts'
@@ -12,6 +12,7 @@ import { everyCommand, tableFor } from './table.ts'
 async function main(argv: readonly string[], env: NodeJS.ProcessEnv): Promise<number> {
   if (argv[0] === 'git-hook') return gitHook(argv.slice(1), env)
   const json = argv.slice(0, argv.includes('--') ? argv.indexOf('--') : argv.length).includes('--json')
+  let path: string | null = null
   try {
     refusePlatform()
     if (wantsHelp(argv)) return await help(argv, json)
@@ -22,6 +23,7 @@ async function main(argv: readonly string[], env: NodeJS.ProcessEnv): Promise<nu
     const parsed = parseCommandLine(argv, await tableFor(argv))
     checkArity(parsed)
     const { repo, agent } = parsed.options
+    path = parsed.spec.path
     // Also where nobody acts: a filter that can match nobody is a mistake.
     if (typeof agent === 'string') parseAgentId(agent, '--agent')
     const run = await parsed.spec.load()
@@ -31,7 +33,7 @@ async function main(argv: readonly string[], env: NodeJS.ProcessEnv): Promise<nu
     const context: Context = { ...parsed, ...place, output }
     return await run(context)
   } catch (error) {
-    return fail(workingDirectoryGone(error), json)
+    return fail(withHelp(workingDirectoryGone(error), path), json)
   }
 }
 
@@ -71,6 +73,17 @@ async function help(argv: readonly string[], json: boolean): Promise<number> {
 function refusePlatform(): void {
   if (process.platform === 'win32')
     throw usage('Leasehold does not run on Windows itself', 'use it inside WSL2, with the repository on the Linux file system')
+}
+
+/** A mistake in what was typed, with where to read how it is typed. One in a file or a variable says where it is. */
+function withHelp(error: unknown, path: string | null): unknown {
+  if (path === null || !isFault(error) || error.code !== 'usage' || error.hint !== undefined) return error
+  if (/^\/|^LEASEHOLD_|:\d+: /.test(error.message)) return error
+  return new Fault('usage', error.message, {
+    hint: `see: lh ${path} --help`,
+    ...(error.details && { details: error.details }),
+    cause: error,
+  })
 }
 
 /** A directory that was removed under the shell makes everything fail with the same unhelpful words. */

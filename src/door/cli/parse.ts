@@ -147,6 +147,9 @@ function badOption(error: NodeJS.ErrnoException, specs: readonly OptionSpec[], s
     )
     return usage(`lh ${spec.path} has no option ${name}`, near === null ? help : `did you mean --${near}? ${help}`)
   }
+  const [, dashed] = /^Option '(?:-., )?(--[^' ]+)[^']*' argument is ambiguous/.exec(error.message) ?? []
+  if (dashed !== undefined)
+    return usage(`option '${dashed}' takes a value, and what follows begins with a dash`, `if it is meant: ${dashed}=-…; ${help}`)
   if (error.code === 'ERR_PARSE_ARGS_INVALID_OPTION_VALUE')
     return usage(error.message.split('\n')[0]!.replace(/^Option '/, "option '"), help)
   return error

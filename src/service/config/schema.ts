@@ -106,19 +106,18 @@ const count =
     return value
   }
 
+const storeForms = 'Use `file:` (beside the repository), `file:///absolute/directory` or `etcd://host:2379/space`.'
+
 function store(text: string, where: string): string {
   if (text === 'file:') return text
   const scheme = /^([a-z][a-z0-9+.-]*):/.exec(text)?.[1]
   if (scheme === 'etcd' || scheme === 'etcds') return etcdStore(text, where)
   if (scheme !== undefined && scheme !== 'file') {
-    throw usage(
-      `${where}: ${text}: this version has no \`${scheme}:\` store.`,
-      'Use `file:` (beside the repository), `file:///absolute/directory` or `etcd://host:2379/space`.',
-    )
+    throw usage(`${where}: ${text}: this version has no \`${scheme}:\` store.`, storeForms)
   }
   const directory = /^file:\/\/(\/[^\0]+)$/.exec(text)?.[1]
   if (directory === undefined) {
-    throw usage(`${where}: ${JSON.stringify(text)} names no store.`, 'Use `file:` (beside the repository) or `file:///absolute/directory`.')
+    throw usage(`${where}: ${JSON.stringify(text)} names no store.`, storeForms)
   }
   // One spelling for one directory: the store compares this text with the one it was made with.
   return `file://${posix.normalize(directory).replace(/(?<=.)\/$/, '')}`

@@ -30,7 +30,7 @@ export interface MoveRequest {
  * At no moment two stores take writes. Before step 3 the leases are the source's, and after a fault it is thawed at once.
  */
 export async function moveStore({ source, target, join, unused, switchTo }: MoveRequest): Promise<Report> {
-  if (source.name === target.name) throw usage(`the leases are in ${target.name} already`)
+  if (source.name === target.name) throw usage(`the leases are in ${target.name} already`, 'there is nothing to move; see: lh config list')
   const [found, to] = [await source.end.standing(), await target.end.standing()]
   const from: Standing = unused && found.kind === 'in-use' ? { kind: 'nothing' } : found
   const isSealed = from.kind === 'leaving' && from.done
@@ -46,7 +46,8 @@ export async function moveStore({ source, target, join, unused, switchTo }: Move
 /** `lh store move --back`: gives up a move that was stopped before its third step. */
 export async function giveUpMove({ name, end }: MovePlace): Promise<Report> {
   const standing = await end.standing()
-  if (standing.kind !== 'leaving') throw usage(`no move from ${name} is under way`)
+  if (standing.kind !== 'leaving')
+    throw usage(`no move from ${name} is under way`, 'there is nothing to give up; to begin one: lh store move --to <store>')
   if (standing.done)
     throw new Fault('unavailable', `everything was moved to ${standing.to}, and the move cannot be given up any more`, {
       hint: `finish it: lh store move --to ${shellWord(standing.to)}   and then, if you like: lh store move --to ${shellWord(name)}`,

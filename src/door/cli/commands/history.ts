@@ -1,4 +1,4 @@
-import { usage } from '../../../core/fault.ts'
+import { isFault, usage } from '../../../core/fault.ts'
 import type { Wire } from '../../../core/wire.ts'
 import { followHistory, Gaps, historyDocument } from '../../../service/claim/past.ts'
 import { exportLines } from '../../../service/maintenance/compact.ts'
@@ -13,12 +13,20 @@ import { columns, paint, printable, said } from '../text.ts'
 function sinceOption(context: Context): number | undefined {
   const text = textOption(context, 'since')
   if (text === undefined) return undefined
-  if (/^\d{4}-\d{2}/.test(text)) {
-    const at = Date.parse(text)
-    if (!Number.isNaN(at)) return at
-    throw usage(`--since: "${text}" is not a date`, 'write 2h, 1d or 2026-01-31T12:00:00Z')
+  const at = /^\d{4}-\d{2}/.test(text) ? Date.parse(text) : Date.now() - backFrom(text)
+  if (Number.isNaN(at))
+    throw usage(`--since: ${JSON.stringify(text)} is neither a duration nor a date`, 'write 2h, 1d or 2026-01-31T12:00:00Z')
+  return at
+}
+
+/** Milliseconds; NaN for what is no duration. */
+function backFrom(text: string): number {
+  try {
+    return parseDuration(text, '--since')
+  } catch (error) {
+    if (isFault(error)) return NaN
+    throw error
   }
-  return Date.now() - parseDuration(text, '--since')
 }
 
 /** `lh claim history` */
