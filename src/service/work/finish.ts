@@ -1,6 +1,7 @@
 import { appendFileSync, existsSync, readdirSync, readFileSync, rmSync } from 'node:fs'
 import { join } from 'node:path'
 import { policy } from '../../core/fault.ts'
+import { shellWord } from '../../core/shell-word.ts'
 import { isFinal } from '../../core/lease.ts'
 import { findRepository, mainRoot } from '../../host/git.ts'
 import type { Repository } from '../../host/git.ts'
@@ -53,10 +54,10 @@ export async function finishWork(request: FinishRequest): Promise<FinishedWork> 
   const base = baseOf(desk, purpose)
   const git = new WorktreeGit(root, env)
   const branch = git.branch()
-  if (branch === null) throw policy(`${root} is on no branch`, `git switch ${purpose.branch}`)
-  if (branch === base) throw policy(`${root} is on ${base} itself: there is nothing to merge`, `git switch ${purpose.branch}`)
+  if (branch === null) throw policy(`${root} is on no branch`, `git switch ${shellWord(purpose.branch)}`)
+  if (branch === base) throw policy(`${root} is on ${base} itself: there is nothing to merge`, `git switch ${shellWord(purpose.branch)}`)
   if (git.commit(refOf(base)) === null)
-    throw policy(`there is no branch ${base} here to merge into`, `make it where the work is to go: git branch ${base} <commit>`)
+    throw policy(`there is no branch ${base} here to merge into`, `make it where the work is to go: git branch ${shellWord(base)} <commit>`)
   if (git.commit('HEAD') === null) throw policy(`${branch} has no commit yet`, 'commit something first')
   const view = await desk.view()
   const isOver = isFinal(view.past(keyOf(ticketId))) && view.lease(keyOf(ticketId)) === null
@@ -164,12 +165,12 @@ function bringIn(git: WorktreeGit, base: string, tell: (text: string) => void): 
     git.try('merge', '--abort')
     throw policy(
       `${base} could not be merged into ${git.root}: ${lastWords(stderr, stdout)}`,
-      `see why: cd ${git.root} && git merge ${base}; you still hold the ticket, and nothing has changed`,
+      `see why: cd ${shellWord(git.root)} && git merge ${shellWord(base)}; you still hold the ticket, and nothing has changed`,
     )
   }
   throw policy(
     `${base} and this branch changed the same lines of ${conflicts.length} ${conflicts.length === 1 ? 'file' : 'files'}: ${few(conflicts)}; you still hold the ticket`,
-    `resolve them in ${git.root}, then: git add -A && git commit --no-edit && lh work --finish (or give it up: git merge --abort)`,
+    `resolve them: cd ${shellWord(git.root)}; then: git add -A && git commit --no-edit && lh work --finish (or give it up: git merge --abort)`,
   )
 }
 
