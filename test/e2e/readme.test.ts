@@ -60,6 +60,26 @@ describe('README.md', () => {
     expect(settled(stdout)).toBe(settled(session))
   })
 
+  it('has commands for tickets and worktrees that work in this order', () => {
+    const app = path.join(folder, 'app')
+    const bin = path.join(folder, 'bin')
+    for (const dir of [app, bin]) fs.mkdirSync(dir)
+    fs.writeFileSync(path.join(app, 'package.json'), '{ "scripts": { "test": "true" } }')
+    const program = (name: string, text: string): void => fs.writeFileSync(path.join(bin, name), `#!/bin/sh\n${text}\n`, { mode: 0o755 })
+    program('lh', `exec '${process.execPath}' '${executable}' "$@"`)
+    // An agent does some work.
+    program('claude', 'echo work > work && git add work && git commit -q -m work')
+    const begin = 'git init -q -b main && git config user.name ada && git add . && git commit -q -m start'
+    const wanted = blocks('sh').filter(block => /^lh (?:gate define|ticket create --title "Faster)/.test(block))
+    expect(wanted).toHaveLength(2)
+    const env: NodeJS.ProcessEnv = { ...process.env, LEASEHOLD_AGENT_ID: 'human:ada', PATH: `${bin}:${process.env['PATH']}` }
+    const done = spawnSync('sh', ['-exc', `exec 2>&1\n${begin}\n${wanted.join('')}`], { cwd: app, env, encoding: 'utf8', timeout: 50_000 })
+    expect(done.status, done.stdout).toBe(0)
+    expect(fs.readFileSync(path.join(app, 'work'), 'utf8')).toBe('work\n')
+    const left = spawnSync(process.execPath, [executable, 'ticket', 'list'], { cwd: app, env, encoding: 'utf8' })
+    expect(left.stdout).not.toMatch(/inprogress|ready/)
+  })
+
   it('has an example that works with the package', () => {
     const [example] = blocks('js')
     const program = path.join(folder, 'second', 'example.mjs')
