@@ -17,7 +17,7 @@ export function refuseMoved(mark: MoveMark | undefined, location: string, isWrit
   if (to !== undefined && done === true)
     throw new Fault('unavailable', `the leases of ${location} were moved to ${to}`, {
       hint: `use them there: lh config set store ${to}`,
-      details,
+      details: { ...details, moved_to: to },
     })
   if (to !== undefined && isWriting)
     throw new Fault('unavailable', `the leases of ${location} are being moved to ${to}, and that is not finished`, {

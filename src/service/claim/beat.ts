@@ -57,12 +57,12 @@ export async function beatUntil(request: BeatRequest): Promise<Beaten> {
   }
 }
 
-/** A store that is busy or full for the moment is asked again at the next beat. */
+/** A store that is busy or full for the moment is asked again at the next beat; one that the leases have left is not. */
 async function attempt(renew: () => Promise<Answer>, warn: (text: string) => void): Promise<Answer | null> {
   try {
     return await renew()
   } catch (error) {
-    if (!isFault(error) || error.code !== 'unavailable') throw error
+    if (!isFault(error) || error.code !== 'unavailable' || error.details?.['moved_to'] !== undefined) throw error
     warn(`could not renew: ${error.message}`)
     return null
   }

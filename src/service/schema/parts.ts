@@ -68,6 +68,7 @@ const errorDetails = object(
       oneOf('unknown', 'nothing_changed'),
       'with `unavailable`: did the command happen? After `unknown`, ask again with the same op_id',
     ),
+    moved_to: text('the store in which the leases are now, for good'),
     lease: about(lease, 'the lease that stands in the way'),
     stale: flag('it is indefinite and silent for too long; or nobody can tell whether its agent runs'),
     resource,
