@@ -148,7 +148,7 @@ function objectionToWorktree({ purpose, worktreeId, now }: CommitFacts, standing
 }
 
 function objectionToTicket(ticket: string, standing: Extract<Standing, { kind: 'theirs' | 'lost' }>, now: Instant): Objection {
-  const leave = `leave its files out: git restore --staged .leasehold/tickets/${ticket}`
+  const leave = `leave its files out: git restore --staged ${shellWord(`.leasehold/tickets/${ticket}`)}`
   if (standing.kind === 'theirs')
     return {
       message: `the files of ticket ${ticket} are changed, and ${heldBy(standing.lease, now)}`,

@@ -1,4 +1,5 @@
 import type { Holder } from '../../core/lease.ts'
+import { shellWord } from '../../core/shell-word.ts'
 import { inWords } from '../../core/refusal.ts'
 import type { Chronicle, Ownership } from './ownership.ts'
 import type { Trio } from './trailers.ts'
@@ -100,6 +101,6 @@ export function wordLost(
       : `${whose} took it with token ${later.token} and it is ${later.outcome}`
   return {
     message: `${which} made for ticket ${ticket} with token ${trio.token}, which ended by ${ended.endedBy}${reason}${when}; ${since}`,
-    hint: `hand the work over to them, or let it through by your word: lh claim allow ${ticket} --token ${trio.token} --reason "…"`,
+    hint: `hand the work over to them, or let it through by your word: lh claim allow ${shellWord(ticket)} --token ${trio.token} --reason "…"`,
   }
 }

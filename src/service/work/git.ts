@@ -36,7 +36,7 @@ export class WorktreeGit {
     const { status, stdout, stderr } = this.try(...args)
     if (status === 0) return stdout
     throw new Fault('unavailable', `git ${args[0]} failed in ${this.root}: ${(stderr || stdout).trim().split('\n').at(-1)}`, {
-      hint: `try it: cd ${shellWord(this.root)} && git ${args.join(' ')}`,
+      hint: `try it: cd ${shellWord(this.root)} && git ${args.map(shellWord).join(' ')}`,
     })
   }
 

@@ -122,7 +122,8 @@ async function dependencyFaults(tickets: Tickets, outside: Set<string>): Promise
         continue
       }
       seen.add(on)
-      if (on === id) faults.push(error('dependency-self', place(), 'it depends on itself', `lh ticket depend ${id} --on ${on} --remove`))
+      if (on === id)
+        faults.push(error('dependency-self', place(), 'it depends on itself', `lh ticket depend ${id} --on ${shellWord(on)} --remove`))
       else if (!known.has(on) && !outside.has(on) && !elsewhere.has(on)) {
         const full = (names ??= new Names(known, elsewhere)).find(on)
         faults.push(
@@ -140,7 +141,7 @@ async function dependencyFaults(tickets: Tickets, outside: Set<string>): Promise
                 full.length > 1
                   ? `it depends on ${on}, which may be ${full.slice(0, 5).join(', ')}`
                   : `it depends on ${on}, and there is no such ticket`,
-                full.length > 1 ? 'write the whole id' : `lh ticket depend ${id} --on ${on} --remove`,
+                full.length > 1 ? 'write the whole id' : `lh ticket depend ${id} --on ${shellWord(on)} --remove`,
               ),
         )
         continue
@@ -152,7 +153,7 @@ async function dependencyFaults(tickets: Tickets, outside: Set<string>): Promise
             'done-dependency-open',
             place(),
             `it is done, but it depends on ${on}, which is not`,
-            `lh ticket depend ${id} --on ${on} --remove, if it did not need it after all`,
+            `lh ticket depend ${id} --on ${shellWord(on)} --remove, if it did not need it after all`,
           ),
         )
     }
@@ -199,7 +200,7 @@ async function cycles({ known, elsewhere, lines }: Tickets, outside: ReadonlySet
         'dependency-cycle',
         { file: ticket.file, line: lines.ofItem(ticket, 'depends_on', next) },
         `tickets wait for each other: ${wordCycle(cycle)}`,
-        `lh ticket depend ${id} --on ${next} --remove, or another of these`,
+        `lh ticket depend ${id} --on ${shellWord(next)} --remove, or another of these`,
       ),
     )
   }
