@@ -1,4 +1,4 @@
-import { lstatSync, readFileSync, realpathSync, statSync, type Stats } from 'node:fs'
+import { closeSync, fstatSync, lstatSync, openSync, readFileSync, readSync, realpathSync, type Stats, statSync, unlinkSync } from 'node:fs'
 import { basename, delimiter, dirname, isAbsolute, join, resolve } from 'node:path'
 import { Fault } from '../core/fault.ts'
 import { readJson } from './files.ts'
@@ -86,13 +86,41 @@ export function runGit(cwd: string, args: readonly string[], env: NodeJS.Process
   // Not an import: loading child_process costs a millisecond that most commands never need.
   const { spawnSync } = process.getBuiltinModule('node:child_process')
   const done = spawnSync('git', args, { cwd, env, encoding: 'utf8', maxBuffer: 64 * 1024 * 1024, stdio: ['ignore', 'pipe', 'pipe'] })
-  if (done.error !== undefined) {
-    throw new Fault('unavailable', `git could not be started in ${cwd}: ${done.error.message}`, {
-      hint: 'Install Git, or put it on PATH.',
-      cause: done.error,
-    })
-  }
+  if (done.error !== undefined) throw notStarted(cwd, done.error)
   return { status: done.status, stdout: done.stdout, stderr: done.stderr }
+}
+
+const notStarted = (cwd: string, cause: Error): Fault =>
+  new Fault('unavailable', `git could not be started in ${cwd}: ${cause.message}`, { hint: 'Install Git, or put it on PATH.', cause })
+
+/**
+ * Runs `git` as `runGit` does, and so that it comes to its end also when this process is killed: into a pipe that nobody reads any more
+ * it could not say what it does, and would stop in the middle of it. Throws `unavailable`.
+ */
+export function runGitToItsEnd(cwd: string, args: readonly string[], env: NodeJS.ProcessEnv = process.env): GitAnswer {
+  const { spawnSync } = process.getBuiltinModule('node:child_process')
+  const [out, errors] = [namelessFile(), namelessFile()]
+  try {
+    const { status, error } = spawnSync('git', args, { cwd, env, stdio: ['ignore', out, errors] })
+    if (error !== undefined) throw notStarted(cwd, error)
+    return { status, stdout: contentOf(out), stderr: contentOf(errors) }
+  } finally {
+    for (const fd of [out, errors]) closeSync(fd)
+  }
+}
+
+/** A file without a name, which is gone with those who have it open. */
+function namelessFile(): number {
+  const { tmpdir } = process.getBuiltinModule('node:os')
+  const path = join(tmpdir(), `leasehold-git-${process.pid}-${process.hrtime.bigint()}`)
+  const fd = openSync(path, 'wx+', 0o600)
+  unlinkSync(path)
+  return fd
+}
+
+function contentOf(fd: number): string {
+  const bytes = Buffer.alloc(fstatSync(fd).size)
+  return bytes.toString('utf8', 0, readSync(fd, bytes, 0, bytes.length, 0))
 }
 
 function realDirectory(start: string): string {

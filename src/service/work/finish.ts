@@ -148,7 +148,8 @@ function hasEnded(pid: number): boolean {
 /** Merges the base branch into ours where it has moved on, so that the gates judge what the base branch will be. */
 function bringIn(git: WorktreeGit, base: string, tell: (text: string) => void): void {
   tell(`${base} has moved on: merging it in`)
-  const { status, stdout, stderr } = git.try(
+  // It tells what it merges after it has written the files and before it commits them.
+  const { status, stdout, stderr } = git.tryToItsEnd(
     'merge',
     '--ff',
     '--no-edit',

@@ -2,7 +2,7 @@ import { existsSync, readFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { Fault, policy } from '../../core/fault.ts'
 import { shellWord } from '../../core/shell-word.ts'
-import { runGit } from '../../host/git.ts'
+import { runGit, runGitToItsEnd } from '../../host/git.ts'
 import type { GitAnswer } from '../../host/git.ts'
 import { few } from '../worktree/files.ts'
 
@@ -29,6 +29,11 @@ export class WorktreeGit {
 
   try(...args: readonly string[]): GitAnswer {
     return runGit(this.root, args, this.#env)
+  }
+
+  /** For what must not stop in the middle when this process is killed. */
+  tryToItsEnd(...args: readonly string[]): GitAnswer {
+    return runGitToItsEnd(this.root, args, this.#env)
   }
 
   /** Its output. Throws `unavailable` with what Git said when it fails. */
