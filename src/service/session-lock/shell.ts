@@ -169,24 +169,6 @@ export function isReadOnlyCommand(command: string): boolean {
   return commands !== null && commands.length > 0 && commands.every(isHarmless)
 }
 
-/** Directories that a command goes to before it works, as far as they are written out: `cd x && …`, `git -C x …`. */
-export function namedDirectories(command: string, start: string | undefined): readonly string[] {
-  if (command.length > 65_536) return []
-  const word = `(?:"([^"$\`\\\\\\n]*)"|'([^'\\n]*)'|([^\\s;&|<>()$\`"'\\\\*?~]+))`
-  const found: string[] = []
-  for (const pattern of [
-    new RegExp(`(?:^|[\\n;&|(])[ \\t]*cd[ \\t]+(?:--[ \\t]+)?${word}`, 'g'),
-    new RegExp(`\\bgit[ \\t]+-C[ \\t]+${word}`, 'g'),
-  ]) {
-    for (const [, double, single, bare] of command.matchAll(pattern)) {
-      const directory = double ?? single ?? bare ?? ''
-      if (directory === '' || directory.startsWith('-') || found.length >= 16) continue
-      found.push(start === undefined || directory.startsWith('/') ? directory : `${start}/${directory}`)
-    }
-  }
-  return found
-}
-
 function isHarmless({ words, wild }: Simple): boolean {
   const [name = '', ...args] = words
   if (harmless.has(name)) return true
@@ -195,7 +177,8 @@ function isHarmless({ words, wild }: Simple): boolean {
   return !wild && Object.hasOwn(judged, name) && judged[name]!(args)
 }
 
-function isReadOnlyGit(args: readonly string[]): boolean {
+/** Do these arguments only make Git read? */
+export function isReadOnlyGit(args: readonly string[]): boolean {
   let at = 0
   for (; at < args.length; at++) {
     if (args[at] === '--no-pager' || args[at] === '-P') continue

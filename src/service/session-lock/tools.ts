@@ -1,5 +1,6 @@
 import type { Payload } from './payload.ts'
-import { isReadOnlyCommand, namedDirectories } from './shell.ts'
+import { isReadOnlyCommand } from './shell.ts'
+import { writtenPlaces } from './shell-places.ts'
 
 /** What a tool call is going to change. */
 export interface Intent {
@@ -171,7 +172,7 @@ function shellIntent(name: string, input: Payload['input']): Intent {
   if (command === null) return { writes: true, paths: directories, shell: true }
   // PowerShell has another grammar, in which nothing is certain here.
   if (name !== 'powershell' && isReadOnlyCommand(command)) return none
-  return { writes: true, paths: [...directories, ...namedDirectories(command, directories[0])], shell: true }
+  return { writes: true, paths: [...directories, ...writtenPlaces(command, directories[0])], shell: true }
 }
 
 function writeIntent(name: string, input: Payload['input']): Intent {

@@ -1,5 +1,5 @@
 import { describe, expect, it } from 'vitest'
-import { isReadOnlyCommand, namedDirectories } from '../../../src/service/session-lock/shell.ts'
+import { isReadOnlyCommand } from '../../../src/service/session-lock/shell.ts'
 
 describe('commands that certainly change nothing', () => {
   it.each([
@@ -134,10 +134,4 @@ describe('everything else needs the lock', () => {
     'ls\rrm a',
     `ls ${'a'.repeat(5000)}`,
   ])('%j', command => expect(isReadOnlyCommand(command)).toBe(false))
-})
-
-it('finds the directories that a command goes to, as far as they are written out', () => {
-  expect(namedDirectories('cd /a && make; git -C "/b c" commit; (cd \'/d e\' && x)', undefined).toSorted()).toEqual(['/a', '/b c', '/d e'])
-  expect(namedDirectories('cd sub && make', '/w')).toEqual(['/w/sub'])
-  expect(namedDirectories('echo abcd x; cd "$HOME"; cd -; cd $(x); cd ~/y', undefined)).toEqual([])
 })

@@ -1,0 +1,258 @@
+import { isReadOnlyGit } from './shell.ts'
+import { shellItems, type ShellCommand, type Word } from './shell-words.ts'
+
+// Where a command plainly writes, as far as it is written out: other worktrees than the one where it runs have locks of their own. What is
+// only read counts nowhere, and what is not seen here is judged by the directory where the command runs.
+
+/** Longer lines are programs. */
+const maxLength = 65_536
+const maxPlaces = 32
+/** `sh -c "sh -c …"`. */
+const maxDepth = 3
+
+/** Words that stand before a command. */
+const keywords = new Set(['if', 'then', 'elif', 'else', 'while', 'until', 'do', '!', '{'])
+
+/** Programs that run what follows: their options with a value, and how many words of their own come before it. */
+const wrappers: Readonly<Record<string, { readonly values?: string; readonly directory?: string; readonly words?: number }>> = {
+  command: {},
+  builtin: {},
+  exec: { values: 'a' },
+  nohup: {},
+  setsid: {},
+  time: { values: 'fo' },
+  env: { values: 'uS', directory: 'C' },
+  sudo: { values: 'ughpCTR', directory: 'D' },
+  doas: { values: 'uC' },
+  nice: { values: 'n' },
+  ionice: { values: 'cn' },
+  stdbuf: { values: 'ioe' },
+  timeout: { values: 'sk', words: 1 },
+  xargs: { values: 'InPLdaEs' },
+}
+
+const shells = new Set(['sh', 'bash', 'dash', 'zsh', 'ksh'])
+
+/** Options that name where a program works or what it writes. */
+const namingOptions: Readonly<Record<string, readonly string[]>> = {
+  make: ['-C', '--directory'],
+  gmake: ['-C', '--directory'],
+  ninja: ['-C'],
+  npm: ['-C', '--prefix'],
+  pnpm: ['-C', '--dir', '--prefix'],
+  yarn: ['--cwd'],
+  bun: ['--cwd'],
+  go: ['-C'],
+  cargo: ['-C', '--manifest-path'],
+  cmake: ['-B', '--build', '--install'],
+  patch: ['-d', '--directory', '-o', '--output'],
+  unzip: ['-d'],
+  curl: ['-o', '--output', '--output-dir'],
+  wget: ['-O', '-P', '--output-document', '--directory-prefix'],
+  cp: ['-t', '--target-directory'],
+  mv: ['-t', '--target-directory'],
+  ln: ['-t', '--target-directory'],
+  install: ['-t', '--target-directory'],
+  sort: ['-o', '--output'],
+}
+
+/** Which of their operands programs write. */
+const writers: Readonly<
+  Record<string, { readonly values?: string; readonly of: (operands: readonly Word[], args: readonly Word[]) => readonly Word[] }>
+> = {
+  touch: { values: 'dtr', of: all },
+  mkdir: { values: 'm', of: all },
+  rmdir: { of: all },
+  rm: { of: all },
+  unlink: { of: all },
+  truncate: { values: 'sr', of: all },
+  tee: { of: all },
+  shred: { values: 'ns', of: all },
+  mkfifo: { values: 'm', of: all },
+  mv: { values: 'tS', of: all },
+  chmod: { of: butFirst },
+  chown: { of: butFirst },
+  chgrp: { of: butFirst },
+  cp: { values: 'tS', of: last },
+  ln: { values: 'tS', of: last },
+  install: { values: 'tSmog', of: last },
+  rsync: { values: 'ef', of: last },
+  scp: { values: 'iPoFcJl', of: last },
+  dd: { of: operands => operands.flatMap(({ text, whole }) => (text.startsWith('of=') ? [{ text: text.slice(3), whole }] : [])) },
+  sed: { values: 'efl', of: (operands, args) => (hasOption(args, /^(?:-[nrEsuz]*i|--in-place)/) ? inPlace(operands, args) : []) },
+  perl: { values: 'eEIMm', of: (operands, args) => (hasOption(args, /^-[pnlw0]*i/) ? inPlace(operands, args) : []) },
+  // Of an archive it depends on what is done with it.
+  tar: {
+    of: (_, args) =>
+      valuesOf(args, hasOption(args.slice(0, 1), /^-?[a-zA-Z]*x|^--ext|^--get/) ? ['-C', '--directory'] : ['--file']).concat(
+        hasOption(args.slice(0, 1), /^-?[a-zA-Z]*[cru][a-zA-Z]*f$/) ? args.slice(1, 2) : [],
+      ),
+  },
+  find: {
+    of: (_, args) => {
+      const end = args.findIndex(({ text }) => /^[-(!]/.test(text))
+      return hasOption(args, /^-(?:delete|exec|ok|fprint|fls)/) ? args.slice(0, Math.max(end, 0)) : []
+    },
+  },
+}
+
+function all(operands: readonly Word[]): readonly Word[] {
+  return operands
+}
+
+function butFirst(operands: readonly Word[]): readonly Word[] {
+  return operands.slice(1)
+}
+
+/** One operand alone is read, and what is made of it is made where the command runs. */
+function last(operands: readonly Word[]): readonly Word[] {
+  return operands.length < 2 ? [] : operands.slice(-1)
+}
+
+/** The first operand is the program, unless an option gave it. */
+const inPlace = (operands: readonly Word[], args: readonly Word[]): readonly Word[] =>
+  hasOption(args, /^(?:-\w*[eEf]$|--expression|--file)/) ? operands : operands.slice(1)
+
+const hasOption = (args: readonly Word[], pattern: RegExp): boolean => args.some(({ text }) => pattern.test(text))
+
+/**
+ * Directories and files that a command goes to or writes: `cd x && …`, `git -C x …`, `touch x`, `… > x`. `start`: where it runs, when that is
+ * told; without it names stay relative.
+ */
+export function writtenPlaces(command: string, start: string | undefined): readonly string[] {
+  if (command.length > maxLength) return []
+  const places = new Places()
+  places.walk(command, start, 0)
+  return [...places.found]
+}
+
+/** Null: a place that is not known. */
+type Base = string | null | undefined
+
+class Places {
+  readonly found = new Set<string>()
+
+  walk(text: string, start: Base, depth: number): void {
+    let base = start
+    const above: Base[] = []
+    for (const item of shellItems(text)) {
+      if (item === '(') above.push(base)
+      else if (item === ')') base = above.length === 0 ? base : above.pop()
+      else base = this.#command(item, base, start, depth)
+    }
+  }
+
+  /** Where the next command works. */
+  #command({ words, writes }: ShellCommand, base: Base, start: Base, depth: number): Base {
+    for (const word of writes) this.#add(resolved(base, word))
+    const { name, args, at } = this.#unwrapped(words, base)
+    if (name === 'cd' || name === 'pushd') {
+      const [operand] = operandsOf(args, '')
+      const next = operand === undefined || operand.text === '-' || !operand.whole ? null : resolved(base, operand)
+      this.#add(next)
+      return next
+    }
+    if (name === 'popd') return start
+    if (shells.has(name) || name === 'eval') this.#nested(name, args, at, depth)
+    else if (name === 'git') this.#git(args, at)
+    else {
+      for (const word of valuesOf(args, Object.hasOwn(namingOptions, name) ? namingOptions[name]! : [])) this.#add(resolved(at, word))
+      const writer = Object.hasOwn(writers, name) ? writers[name]! : null
+      for (const word of writer?.of(operandsOf(args, writer.values ?? ''), args) ?? []) this.#add(resolved(at, word))
+    }
+    return base
+  }
+
+  /** The program and its arguments without what stands before them, and where it runs. */
+  #unwrapped(words: readonly Word[], base: Base): { readonly name: string; readonly args: readonly Word[]; readonly at: Base } {
+    let place = base
+    for (let at = 0; at < words.length; at++) {
+      const { text, whole } = words[at]!
+      const assigned = /^([A-Za-z_]\w*)=/.exec(text)
+      if (assigned !== null) {
+        if (/^GIT_(?:DIR|WORK_TREE)$/.test(assigned[1]!)) this.#add(topOf(resolved(place, { text: text.slice(assigned[0].length), whole })))
+        continue
+      }
+      if (keywords.has(text)) continue
+      const name = whole ? text.slice(text.lastIndexOf('/') + 1) : ''
+      const wrapper = Object.hasOwn(wrappers, name) ? wrappers[name]! : null
+      if (wrapper === null) return { name, args: words.slice(at + 1), at: place }
+      const { values = '', directory = '', words: own = 0 } = wrapper
+      for (; words[at + 1]?.text.startsWith('-') === true; at++) {
+        const option = words[at + 1]!.text
+        const letter = option.startsWith('--') ? '' : option.slice(-1)
+        const isDirectory = option === '--chdir' || (letter !== '' && directory === letter)
+        const written = /^--chdir=(.+)$/.exec(option)?.[1]
+        const value = written === undefined ? words[at + 2] : { text: written, whole: words[at + 1]!.whole }
+        if ((isDirectory || written !== undefined) && value !== undefined) this.#add((place = resolved(place, value)))
+        if (isDirectory || (letter !== '' && words[at + 1]!.whole && values.includes(letter))) at++
+      }
+      at += own
+    }
+    return { name: '', args: [], at: place }
+  }
+
+  #nested(name: string, args: readonly Word[], at: Base, depth: number): void {
+    if (depth >= maxDepth) return
+    const found = args.findIndex(({ text }) => /^-[a-z]*c$/.test(text))
+    const words = name === 'eval' ? args : found < 0 ? [] : args.slice(found + 1, found + 2)
+    // Of an unfinished word the beginning is a beginning of the command.
+    if (words.length > 0) this.walk(words.map(({ text }) => text).join(' '), at, depth + 1)
+  }
+
+  #git(args: readonly Word[], at: Base): void {
+    if (args.every(({ whole }) => whole) && isReadOnlyGit(args.map(({ text }) => text))) return
+    let place = at
+    for (const word of valuesOf(args.slice(0, commandAt(args)), ['-C'])) this.#add((place = resolved(place, word)))
+    for (const word of valuesOf(args, ['--git-dir', '--work-tree'])) this.#add(topOf(resolved(place, word)))
+    const [command, verb, ...operands] = operandsOf(args.slice(commandAt(args)), '')
+    if (command?.text === 'worktree' && /^(?:remove|move)$/.test(verb?.text ?? ''))
+      for (const word of operands) this.#add(resolved(place, word))
+  }
+
+  #add(place: Base): void {
+    if (typeof place === 'string' && this.found.size < maxPlaces && !place.startsWith('/dev/')) this.found.add(place)
+  }
+}
+
+/** Where Git's own command begins. */
+function commandAt(args: readonly Word[]): number {
+  for (let at = 0; at < args.length; at++) {
+    const { text } = args[at]!
+    if (!text.startsWith('-')) return at
+    if (/^(?:-C|-c|--git-dir|--work-tree|--namespace|--exec-path)$/.test(text)) at++
+  }
+  return args.length
+}
+
+/** What these options are given: `-C x`, `-Cx`, `--directory x`, `--directory=x`. */
+function valuesOf(args: readonly Word[], options: readonly string[]): readonly Word[] {
+  return args.flatMap(({ text, whole }, at) => {
+    if (options.includes(text)) return args.slice(at + 1, at + 2)
+    const option = options.find(name => (name.startsWith('--') ? text.startsWith(`${name}=`) : text.startsWith(name)))
+    return option === undefined ? [] : [{ text: text.slice(option.length + (option.startsWith('--') ? 1 : 0)), whole }]
+  })
+}
+
+/** Words that are no options and no values of these one-letter options. */
+function operandsOf(args: readonly Word[], values: string): readonly Word[] {
+  const operands: Word[] = []
+  for (let at = 0; at < args.length; at++) {
+    const { text } = args[at]!
+    if (text === '--') return [...operands, ...args.slice(at + 1)]
+    if (!text.startsWith('-') || text === '-') operands.push(args[at]!)
+    else if (!text.startsWith('--') && values.includes(text.slice(-1))) at++
+  }
+  return operands
+}
+
+/** The place that a word names; of one that is not whole, the directory that it begins with. */
+function resolved(base: Base, { text, whole }: Word): string | null {
+  const path = whole ? text : text.slice(0, text.lastIndexOf('/') + 1)
+  if (path === '' || path.includes('\0')) return null
+  if (path.startsWith('/') || base === undefined) return path
+  return base === null ? null : `${base}/${path}`
+}
+
+/** The worktree of a `.git` directory. */
+const topOf = (place: Base): Base => (typeof place === 'string' ? place.replace(/\/\.git\/?$/, '') : place)

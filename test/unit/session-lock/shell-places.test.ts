@@ -1,0 +1,156 @@
+import fc from 'fast-check'
+import { describe, expect, it } from 'vitest'
+import { writtenPlaces } from '../../../src/service/session-lock/shell-places.ts'
+
+const there = '/x/s2'
+const isIn = (place: string): boolean => place === there || place.startsWith(`${there}/`) || place.startsWith('/x/s/../s2')
+const judged = (command: string): boolean => writtenPlaces(command, '/x/s').some(isIn)
+
+describe('what plainly writes into another worktree', () => {
+  it.each([
+    'touch /x/s2/f',
+    'touch -d yesterday /x/s2/f',
+    'touch ../s2/f',
+    'touch "/x/s2/f"',
+    "touch '/x/s2'/f",
+    'touch /x/s2/\\f',
+    'touch a /x/s2/f',
+    'echo hi > /x/s2/f',
+    'echo hi >> /x/s2/f',
+    'echo hi >/x/s2/f',
+    'echo hi >| /x/s2/f',
+    'make &> /x/s2/log',
+    'make 2>/x/s2/log',
+    'make > log 2>> /x/s2/err',
+    '> /x/s2/f',
+    'cat <<EOF > /x/s2/f\ntext\nEOF',
+    'cat > /x/s2/f <<EOF\ntext\nEOF',
+    'echo hi | tee /x/s2/f',
+    'echo hi | sudo tee -a /x/s2/f',
+    'cp a.txt /x/s2/',
+    'cp -r a b /x/s2/c',
+    'cp -t /x/s2 a b',
+    'cp --target-directory=/x/s2 a b',
+    'mv a /x/s2/a',
+    'mv /x/s2/a a',
+    'rm -rf /x/s2',
+    'rm -rf /x/s2/*',
+    'rm /x/s2/$name',
+    'rm -- /x/s2/f',
+    '/bin/rm /x/s2/f',
+    'mkdir -p /x/s2/d/e',
+    'rmdir /x/s2/d',
+    'ln -s /x/s/a /x/s2/a',
+    'install -m 755 a /x/s2/bin/a',
+    'rsync -a src/ /x/s2/src/',
+    'chmod +x /x/s2/f',
+    'chown -R me /x/s2',
+    'truncate -s 0 /x/s2/f',
+    "sed -i 's/a/b/' /x/s2/f",
+    "sed -i.bak -e 's/a/b/' /x/s2/f",
+    "sed -Ei 's/a/b/' /x/s2/f",
+    "perl -pi -e 's/a/b/' /x/s2/f",
+    'dd if=/dev/zero of=/x/s2/f',
+    'find /x/s2 -name a -delete',
+    'find /x/s2 -exec rm {} +',
+    'tar -xf a.tar -C /x/s2',
+    'tar -czf /x/s2/a.tgz .',
+    'unzip a.zip -d /x/s2',
+    'patch -d /x/s2 -p1 < a.patch',
+    'curl -o /x/s2/f https://example.org',
+    'cd /x/s2 && touch x',
+    'cd ../s2 && touch x',
+    'cd .. && rm -rf s2/x',
+    '(cd /x/s2; make)',
+    'pushd /x/s2 && touch x',
+    'make -C /x/s2',
+    'make --directory=/x/s2',
+    'env -C /x/s2 touch x',
+    'env --chdir=/x/s2 touch x',
+    'env A=1 touch /x/s2/f',
+    'A=1 touch /x/s2/f',
+    'npm --prefix /x/s2 i',
+    'pnpm -C /x/s2 i',
+    'yarn --cwd /x/s2 install',
+    'git -C /x/s2 commit -m x',
+    'git -C .. -C s2 commit -m x',
+    'git --git-dir=/x/s2/.git --work-tree=/x/s2 add .',
+    'git --git-dir /x/s2/.git commit',
+    'GIT_DIR=../s2/.git git commit',
+    'GIT_WORK_TREE=/x/s2 git checkout .',
+    'git worktree remove /x/s2',
+    "sh -c 'cd /x/s2 && touch x'",
+    'bash -lc "touch /x/s2/f"',
+    "eval 'touch /x/s2/f'",
+    'timeout 5 touch /x/s2/f',
+    'nice -n 5 sudo -u me touch /x/s2/f',
+    'nohup touch /x/s2/f &',
+    'ls | xargs -I{} cp {} /x/s2/',
+    'if true; then touch /x/s2/f; fi',
+    'for f in a b; do touch /x/s2/f; done',
+    'true && { touch /x/s2/f; }',
+    "git commit -m \"$(cat <<'EOF'\nit (doesn't\nEOF\n)\" && touch /x/s2/f",
+    'echo "$(date)" && touch /x/s2/f',
+    'echo ${a} `date` # touch\ntouch /x/s2/f',
+  ])('%s', command => expect(judged(command)).toBe(true))
+})
+
+describe('what only reads there, or only looks like it', () => {
+  it.each([
+    'cp /x/s2/a ./a',
+    'cp -r /x/s2/a /x/s2/b .',
+    'cat /x/s2/a > b',
+    'make < /x/s2/a',
+    'make <<< /x/s2/a',
+    'diff /x/s2/a a || touch b',
+    'ln -s /x/s2/a',
+    'ln -s /x/s2/a b',
+    'rsync -a /x/s2/src/ src/',
+    'dd if=/x/s2/a of=b',
+    "sed 's/a/b/' /x/s2/a > b",
+    'touch -r /x/s2/a b',
+    'install -m 755 /x/s2/a b',
+    'find /x/s2 -name a > b',
+    'tar -cf a.tar -C /x/s2 .',
+    'tar -xf /x/s2/a.tar',
+    'git -C /x/s2 log > log.txt',
+    'git diff --no-index /x/s2/a a; make',
+    'node /x/s2/script.js',
+    'echo touch /x/s2/f; make',
+    "echo '> /x/s2/f'; make",
+    'make # touch /x/s2/f',
+    'cat <<EOF > a\ntouch /x/s2/f\nEOF',
+    "cat <<-'EOF' > a\n\t> /x/s2/f\n\tEOF\nmake",
+    'git commit -m "$(cat <<\'EOF\'\ntouch > /x/s2/f\nEOF\n)"',
+    "git commit -m 'a\ntouch /x/s2/f'",
+    'touch /x/s20/f',
+  ])('%s', command => expect(judged(command)).toBe(false))
+})
+
+describe('what is not seen', () => {
+  it.each([
+    'touch $dir/f',
+    'cd "$HOME" && touch ../s2/f',
+    'touch ~/s2/f',
+    'echo $(touch /x/s2/f)',
+    'X=/x/s2; touch $X/f',
+    "python3 -c \"open('/x/s2/f', 'w')\"",
+  ])('%s', command => expect(judged(command)).toBe(false))
+})
+
+it('names places as they are written where nobody says where the command runs', () => {
+  expect(writtenPlaces('cd /a && make; git -C "/b c" commit; (cd \'/d e\' && x)', undefined).toSorted()).toEqual(['/a', '/b c', '/d e'])
+  expect(writtenPlaces('cd sub && make', '/w')).toEqual(['/w/sub'])
+  expect(writtenPlaces('cd sub && touch a; echo > b', undefined)).toEqual(['sub', 'sub/a', 'sub/b'])
+  expect(writtenPlaces('(cd sub); touch b', undefined)).toEqual(['sub', 'b'])
+  expect(writtenPlaces('echo abcd x; cd "$HOME"; cd -; cd $(x); cd ~/y', undefined)).toEqual([])
+  expect(writtenPlaces('ls > /dev/null 2>&1', '/w').filter(place => place.startsWith('/dev'))).toEqual([])
+})
+
+it('ends with any text', () => {
+  const signs = fc.constantFrom(...Array.from('\'"`$(){}<>|&;# \n\\*~/a=-'), 'cd ', 'sh -c ', '<<EOF\n', '$(', '"$(')
+  fc.assert(
+    fc.property(fc.array(signs, { maxLength: 60 }), parts => Array.isArray(writtenPlaces(parts.join(''), '/w'))),
+    { numRuns: 2000 },
+  )
+})
