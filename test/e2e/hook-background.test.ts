@@ -108,6 +108,21 @@ describe('a session that works in the background', () => {
   )
 
   linux.it(
+    'keeps a lease too that it took meanwhile and that is shorter',
+    async () => {
+      const scene = new Scene()
+      await scene.agent.acquire('env:long')
+      await scene.stopped()
+      await until(() => scene.repo.story().includes('heartbeat env:long'), 'the long one was renewed')
+      const { token } = await scene.agent.acquire('env:short --ttl 4')
+      await sleep(6500)
+      expect(await scene.agent.lease('env:short')).toMatchObject({ token, standing: 'live' })
+      expect(scene.repo.story().filter(line => line === 'heartbeat env:short').length).toBeLessThan(12)
+    },
+    60_000,
+  )
+
+  linux.it(
     'has one such process, however often it stops',
     async () => {
       const scene = new Scene()

@@ -4,7 +4,7 @@ import type { Repository } from '../../service/session-lock/workspaces.ts'
 import { releasePaths, renewLeases, takePaths } from '../../service/session-lock/leases.ts'
 import type { Memo } from '../../service/session-lock/memo.ts'
 import type { HeldEntry } from '../../service/identity/held.ts'
-import { openStore } from '../../store/open.ts'
+import { isFileStore, openStore } from '../../store/open.ts'
 
 /** Who, and how long the store may keep us waiting. */
 export interface Party {
@@ -22,9 +22,11 @@ export async function openLeases(repository: Repository, env: NodeJS.ProcessEnv,
     open: openStore,
     flags: { lock_wait: `${Math.max(0, Math.floor(party.waitMs))}ms` },
   })
+  const { store } = workspace
+  const log = isFileStore(store) ? store.layout.log : null
   return {
     renew: (entries: readonly HeldEntry[], memo: Memo, stretchMs: number | null, restore: boolean) =>
-      renewLeases(workspace, { entries, memo, stretchMs, restore, ...party }),
+      renewLeases(workspace, { entries, memo, stretchMs, restore, log, ...party }),
     take: (files: readonly string[], ttlMs: number) => takePaths(workspace, files, ttlMs, party),
     release: (memo: Memo) => releasePaths(workspace, memo.paths, party),
   }

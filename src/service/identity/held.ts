@@ -18,12 +18,18 @@ export interface HeldEntry {
 /** What the worktree remembers, newest last, by resource. */
 export interface Held {
   readonly entries: ReadonlyMap<string, HeldEntry>
+  /** Whose key somebody else who works here was granted since: a session that lost a lease like that has yet to hear of it. Oldest first. */
+  readonly replaced: readonly HeldEntry[]
   /** Why nothing is remembered although a file is there. */
   readonly warning?: string
 }
 
 /** More leases than one worktree can sensibly have; the oldest are forgotten first. */
 const maxEntries = 512
+/** Sessions that never came back are not waited for. */
+const maxReplaced = 64
+
+const nothing: Held = { entries: new Map(), replaced: [] }
 
 const heldFile = (repository: Repository): string => join(worktreeDirectory(repository.gitDir), 'held.json')
 
@@ -32,11 +38,10 @@ export function readHeld(repository: Repository): Held {
   const file = heldFile(repository)
   try {
     const content = readJson(file)
-    if (content === undefined) return { entries: new Map() }
-    const entries = parseHeld(content)
-    return entries === null ? { entries: new Map(), warning: `${file} is damaged and was ignored.` } : { entries }
+    if (content === undefined) return nothing
+    return parseHeld(content) ?? { ...nothing, warning: `${file} is damaged and was ignored.` }
   } catch (error) {
-    return { entries: new Map(), warning: `${reasonOf(error)} It was ignored.` }
+    return { ...nothing, warning: `${reasonOf(error)} It was ignored.` }
   }
 }
 
@@ -45,16 +50,14 @@ export function readHeld(repository: Repository): Held {
  * Two commands at the same moment may lose one's entry (it then falls back to the holder's identity), never mix two.
  */
 export function rememberHeld(repository: Repository, granted: readonly HeldEntry[]): string | null {
-  return change(repository, entries => {
+  return change(repository, (entries, replaced) => {
     for (const entry of granted) {
       const known = entries.get(entry.resource)
-      if (
-        known?.leaseId === entry.leaseId &&
-        known.token === entry.token &&
-        known.agentId === entry.agentId &&
-        known.session === entry.session
-      )
-        continue
+      const isSame = known !== undefined && isOfSame(known, entry)
+      if (isSame && known.leaseId === entry.leaseId && known.token === entry.token) continue
+      // What the holder was given before, and lost, does not matter any more: it has the key again.
+      drop(replaced, other => other.resource === entry.resource && isOfSame(other, entry))
+      if (known !== undefined && !isSame && known.session !== null && known.leaseId !== entry.leaseId) replaced.push(known)
       // Deleting first moves the entry to the end: the order is the age.
       entries.delete(entry.resource)
       entries.set(entry.resource, entry)
@@ -64,56 +67,71 @@ export function rememberHeld(repository: Repository, granted: readonly HeldEntry
 
 /** Forgets leases that ended. Returns a warning instead of failing: an entry of an ended lease is refused when it is presented. */
 export function forgetHeld(repository: Repository, leaseIds: readonly string[]): string | null {
-  return change(repository, entries => {
+  return change(repository, (entries, replaced) => {
     for (const [resource, entry] of entries) if (leaseIds.includes(entry.leaseId)) entries.delete(resource)
+    drop(replaced, ({ leaseId }) => leaseIds.includes(leaseId))
   })
 }
 
-function change(repository: Repository, edit: (entries: Map<string, HeldEntry>) => void): string | null {
+const isOfSame = (a: HeldEntry, b: HeldEntry): boolean => a.agentId === b.agentId && a.session === b.session
+
+function drop(list: HeldEntry[], isMeant: (entry: HeldEntry) => boolean): void {
+  for (let at = list.length - 1; at >= 0; at--) if (isMeant(list[at]!)) list.splice(at, 1)
+}
+
+function change(repository: Repository, edit: (entries: Map<string, HeldEntry>, replaced: HeldEntry[]) => void): string | null {
   const file = heldFile(repository)
   const before = readHeld(repository)
   const after = new Map(before.entries)
-  edit(after)
-  const known = [...before.entries.values()]
+  const replaced = [...before.replaced]
+  edit(after, replaced)
   // Nothing new is the usual case (renew, heartbeat), and then nothing is written.
-  if (before.warning === undefined && known.length === after.size && [...after.values()].every((entry, at) => entry === known[at]))
+  if (before.warning === undefined && isEqual([...before.entries.values()], [...after.values()]) && isEqual(before.replaced, replaced))
     return null
   try {
     makePrivateDirectory(worktreeDirectory(repository.gitDir), repository.shared)
-    writeFileAtomic(file, print([...after.values()].slice(-maxEntries)), repository.shared ? 0o660 : 0o600)
+    writeFileAtomic(file, print([...after.values()].slice(-maxEntries), replaced.slice(-maxReplaced)), repository.shared ? 0o660 : 0o600)
     return before.warning ?? null
   } catch (error) {
     return `${file} could not be written, so this lease's id and token must be presented by hand or by its holder: ${reasonOf(error)}`
   }
 }
 
-function print(entries: readonly HeldEntry[]): string {
-  const byResource = entries.map(
-    entry => [entry.resource, { lease_id: entry.leaseId, token: entry.token, agent_id: entry.agentId, session: entry.session }] as const,
-  )
-  return `${JSON.stringify({ schema_version: 1, entries: Object.fromEntries(byResource) })}\n`
+const isEqual = (a: readonly HeldEntry[], b: readonly HeldEntry[]): boolean =>
+  a.length === b.length && a.every((entry, at) => entry === b[at])
+
+function print(entries: readonly HeldEntry[], replaced: readonly HeldEntry[]): string {
+  const noted = ({ leaseId, token, agentId, session }: HeldEntry) => ({ lease_id: leaseId, token, agent_id: agentId, session })
+  const document = {
+    schema_version: 1,
+    entries: Object.fromEntries(entries.map(entry => [entry.resource, noted(entry)] as const)),
+    ...(replaced.length === 0 ? {} : { replaced: replaced.map(entry => ({ resource: entry.resource, ...noted(entry) })) }),
+  }
+  return `${JSON.stringify(document)}\n`
 }
 
 /** All or nothing: a file with one strange entry was not written by us. */
-function parseHeld(content: unknown): Map<string, HeldEntry> | null {
-  const { schema_version, entries } = recordOf(content) ?? {}
+function parseHeld(content: unknown): Held | null {
+  const { schema_version, entries, replaced = [] } = recordOf(content) ?? {}
   const listed = recordOf(entries)
-  if (schema_version !== 1 || listed === null) return null
-  const parsed = new Map<string, HeldEntry>()
-  for (const [resource, value] of Object.entries(listed)) {
-    const { lease_id: leaseId, token, agent_id: agentId, session } = recordOf(value) ?? {}
-    if (
-      typeof leaseId !== 'string' ||
-      typeof agentId !== 'string' ||
-      typeof token !== 'number' ||
-      !Number.isSafeInteger(token) ||
-      token < 1
-    )
-      return null
-    if (session !== null && typeof session !== 'string') return null
-    parsed.set(resource, { resource, leaseId, token, agentId, session })
-  }
-  return parsed
+  if (schema_version !== 1 || listed === null || !Array.isArray(replaced)) return null
+  const parsed = Object.entries(listed).map(([resource, value]) => parseEntry(resource, value))
+  const others = replaced.map(value => parseEntry(recordOf(value)?.['resource'], value))
+  if (![...parsed, ...others].every(entry => entry !== null)) return null
+  return { entries: new Map(parsed.map(entry => [entry!.resource, entry!])), replaced: others as HeldEntry[] }
+}
+
+function parseEntry(resource: unknown, value: unknown): HeldEntry | null {
+  const { lease_id: leaseId, token, agent_id: agentId, session } = recordOf(value) ?? {}
+  const isWhole =
+    typeof resource === 'string' &&
+    typeof leaseId === 'string' &&
+    typeof agentId === 'string' &&
+    typeof token === 'number' &&
+    Number.isSafeInteger(token) &&
+    token > 0 &&
+    (session === null || typeof session === 'string')
+  return isWhole ? { resource, leaseId, token, agentId, session } : null
 }
 
 const recordOf = (value: unknown): Record<string, unknown> | null =>

@@ -2,11 +2,13 @@ import { closeSync, constants, openSync, writeSync } from 'node:fs'
 import { isAbsolute } from 'node:path'
 import { ancestors } from '../../host/process.ts'
 import { isClient } from '../identity/agent.ts'
+import type { HeldEntry } from '../identity/held.ts'
 import { LockDirectory, removeOwn, runtimeDirectory } from './binding.ts'
 import { Guard, type Stretch } from './guard.ts'
 import { note } from './journal.ts'
 import type { Keeping } from './keep.ts'
-import { emptyMemo, keeperFile, leasesOf, memoFile, memosOf, readMemo, removeMemo, writeMemo, type Memo } from './memo.ts'
+import { newsSince } from './log-end.ts'
+import { emptyMemo, isDue, keeperFile, leasesOf, memoFile, memosOf, readMemo, removeMemo, writeMemo, type Memo } from './memo.ts'
 import { elapsedMs, momentNow } from './moment.ts'
 import type { OpenLeases, Party } from './opening.ts'
 import { normalise, type Client, type HookEvent, type Payload } from './payload.ts'
@@ -53,6 +55,8 @@ const slackMs = 60_000
 const longestStretchMs = 86_400_000
 /** Background work has no end that is told; a client that is proven dead ends it at once, another hook sooner. */
 const backgroundMs = 3_600_000
+/** For what can be left out. */
+const shortWaitMs = 20
 /** Kept for what follows the lock's own work. */
 const reserveMs = 100
 
@@ -129,7 +133,7 @@ async function before(scene: Scene): Promise<string | null> {
     const refused = await takeFiles(scene, place)
     if (refused !== null) return refused
   }
-  return renewAll(scene, places, stretch, false)
+  return renewAll(scene, places, stretch, false, true)
 }
 
 async function during(scene: Scene): Promise<void> {
@@ -281,40 +285,64 @@ function partyOf({ payload, guard, call }: Scene): Party {
 
 /**
  * Renews the session's leases in these workspaces, a fifth of the shortest one's length after the last time, or at once for a command that
- * may outlast them. The text says of a lost one what to do; it is said once.
+ * may outlast them, for a lease that is new, and where the log says that something happened to one. The text says of a lost one what to
+ * do; it is said once, when a write is about to begin (`telling`).
  */
-async function renewAll(scene: Scene, places: readonly Place[], stretch: Stretch | null, restore: boolean): Promise<string | null> {
+async function renewAll(
+  scene: Scene,
+  places: readonly Place[],
+  stretch: Stretch | null,
+  restore: boolean,
+  telling = false,
+): Promise<string | null> {
   const { call, payload, directory } = scene
   const said: string[] = []
   for (const { repository, root } of places) {
     if (repository === null) continue
-    const entries = leasesOf(repository, sessionsOf(scene))
+    const granted = leasesOf(repository, sessionsOf(scene))
     const file = memoFile(directory, root, payload.sessionId)
-    const memo = entries.length > 0 || directory.has(file) ? readMemo(file) : emptyMemo
+    const memo = granted.length > 0 || directory.has(file) ? readMemo(file) : emptyMemo
+    // An id is never given again: what the agent was told is over.
+    const entries = granted.filter(({ leaseId }) => !memo.told.includes(leaseId))
     if (entries.length === 0 && memo.paths.length === 0) continue
     const { clk } = momentNow()
-    const isDue = memo.due === null || memo.due.b !== clk?.b || clk.m >= memo.due.m
-    // What the agent was not told yet waits for its next write.
     if (
-      !isDue &&
+      !isDue(memo, entries, clk) &&
       !(restore && memo.stretched.length > 0) &&
       (stretch === null || stretch.ms <= secureMs(memo, clk?.m ?? 0)) &&
-      memo.lost.length === 0
+      // What the agent was not told yet waits for its next write.
+      !(telling && memo.lost.length > 0) &&
+      !isInLog(scene, file, root, memo, entries)
     )
       continue
     const leases = await call.openLeases(repository, call.env, partyOf(scene))
     const renewed = await leases.renew(entries, memo, stretch?.ms ?? null, restore)
-    const telling = payload.event === 'before-tool' && intentOf(payload).writes
+    const told = memo.told.filter(id => granted.some(({ leaseId }) => leaseId === id))
     directory.locked(call.deadline - reserveMs, () =>
       writeMemo(file, root, payload.sessionId, {
         ...renewed.memo,
-        told: telling ? renewed.memo.told : memo.told,
+        told: telling ? [...told, ...renewed.memo.told] : told,
         lost: telling ? [] : renewed.lost,
       }),
     )
     if (telling) said.push(...renewed.lost)
   }
   return said.length === 0 ? null : said.join('\n')
+}
+
+/** Does the log say something of the session's leases since the last look? */
+function isInLog({ call, payload, directory }: Scene, file: string, root: string, memo: Memo, entries: readonly HeldEntry[]): boolean {
+  if (memo.log === null) return false
+  const { ours, end } = newsSince(memo.log, entries, memo.due?.span ?? 0)
+  if (ours || end.size === memo.log.size) return ours
+  try {
+    // What is only about others is read once, not at each tool call.
+    const deadline = Math.min(call.deadline - reserveMs, elapsedMs() + shortWaitMs)
+    directory.locked(deadline, () => writeMemo(file, root, payload.sessionId, { ...readMemo(file), log: end }))
+  } catch {
+    // Then it is read again.
+  }
+  return false
 }
 
 /** For how long the leases are safe without another renewal: four more of the fifths after which they are renewed. */

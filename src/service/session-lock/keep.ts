@@ -6,7 +6,7 @@ import type { HeldEntry } from '../identity/held.ts'
 import { LockDirectory, removeOwn, runtimeDirectory } from './binding.ts'
 import { Guard } from './guard.ts'
 import { note } from './journal.ts'
-import { keeperFile, leasesOf, memosOf, readMemo, writeMemo, type Memo } from './memo.ts'
+import { isDue, keeperFile, leasesOf, memosOf, readMemo, writeMemo, type Memo } from './memo.ts'
 import { elapsedMs, momentNow } from './moment.ts'
 import type { Leases, OpenLeases } from './opening.ts'
 import type { Client } from './payload.ts'
@@ -166,8 +166,9 @@ class Keeper {
   /** Renews what is due, as hooks do; how long nothing is due again, milliseconds. What fails is tried again at the next look. */
   async #attempt(work: Work): Promise<number> {
     const { clk } = momentNow()
-    const { due } = work.memo
-    if (due !== null && due.b === clk?.b && clk.m < due.m) return due.m - clk.m
+    const { memo, entries } = work
+    const { due } = memo
+    if (due !== null && clk !== null && !isDue(memo, entries, clk)) return due.m - clk.m
     try {
       const next = await this.#renew(work)
       this.#said = ''
@@ -194,7 +195,8 @@ class Keeper {
       if (!this.#directory.has(file)) return
       const now = readMemo(file)
       const paths = now.paths.filter(({ leaseId }) => !gone.includes(leaseId))
-      writeMemo(file, root, sessionId, { ...now, due: renewed.due, stretched: renewed.stretched, lost, paths })
+      const { due, known, log, stretched } = renewed
+      writeMemo(file, root, sessionId, { ...now, due, known, log, stretched, lost, paths })
     })
     const { clk } = momentNow()
     return renewed.due !== null && clk !== null && renewed.due.m > clk.m ? renewed.due.m - clk.m : lookMs

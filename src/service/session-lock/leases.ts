@@ -8,6 +8,7 @@ import type { Witness } from '../../core/lease.ts'
 import type { Workspace } from '../claim/workspace.ts'
 import type { HeldEntry } from '../identity/held.ts'
 import { ensureWorktree, readWorktree } from '../identity/worktree.ts'
+import { duePart, logEnd, newsSince } from './log-end.ts'
 import type { Memo, PathLease, Stretched } from './memo.ts'
 
 /** For whom, and for how long. */
@@ -21,6 +22,8 @@ export interface Renewal {
   readonly agentId: string
   readonly session: string
   readonly witness: Witness | null
+  /** The log of a store on this machine. */
+  readonly log: string | null
 }
 
 /** What came of it. */
@@ -30,15 +33,13 @@ export interface Renewed {
   readonly lost: readonly string[]
 }
 
-/** Hooks renew again after this part of the shortest lease. */
-const duePart = 1 / 5
-
 /** Of a session that writes everywhere, only the latest files stay its own. */
 const maxPaths = 64
 
 /** Renews what the session holds here, tickets and files, and says what it has lost. */
 export async function renewLeases(workspace: Workspace, renewal: Renewal): Promise<Renewed> {
-  const { memo } = renewal
+  const { memo, entries, log } = renewal
+  const before = log === null ? null : logEnd(log)
   const lost: string[] = []
   const told: string[] = []
   const stretched: Stretched[] = []
@@ -47,25 +48,25 @@ export async function renewLeases(workspace: Workspace, renewal: Renewal): Promi
   let now = 0
   const done = new Set<number>()
   const view = await workspace.coordinator.view()
-  for (const { resource, leaseId, token, agentId, session } of renewal.entries) {
+  for (const { resource, leaseId, token, agentId, session } of entries) {
     // The members of a group have one token, and one renewal is for all of them.
     if (done.has(token)) continue
     done.add(token)
     const lease = view.lease(resource)
-    const before = memo.stretched.find(item => item.leaseId === leaseId)?.ttlSecs ?? (lease?.leaseId === leaseId ? lease.ttlSecs : null)
+    const usual = memo.stretched.find(item => item.leaseId === leaseId)?.ttlSecs ?? (lease?.leaseId === leaseId ? lease.ttlSecs : null)
     const needed = renewal.stretchMs === null ? 0 : Math.ceil(renewal.stretchMs / 1000)
-    const ttlSecs = before === null || before === 0 ? undefined : Math.max(before, needed)
+    const ttlSecs = usual === null || usual === 0 ? undefined : Math.max(usual, needed)
     const answer = await workspace.coordinator.renew(callerOf(workspace, agentId, session), {
       target: { resource },
       presented: { leaseId, token },
       heartbeat: ttlSecs === undefined || ttlSecs === lease?.ttlSecs,
       ...(ttlSecs === undefined || ttlSecs === lease?.ttlSecs ? {} : { ttlSecs }),
     })
+    clock = answer.now.b
+    now = answer.now.m
     if (answer.ok) {
-      clock = answer.now.b
-      now = answer.now.m
       for (const renewed of answer.leases) if (renewed.ttlSecs > 0) shortestMs = Math.min(shortestMs, renewed.ttlSecs * 1000)
-      if (before !== null && ttlSecs !== undefined && ttlSecs > before) stretched.push({ leaseId, ttlSecs: before })
+      if (usual !== null && ttlSecs !== undefined && ttlSecs > usual) stretched.push({ leaseId, ttlSecs: usual })
     } else if (isLost(answer)) {
       told.push(leaseId)
       if (!memo.told.includes(leaseId)) lost.push(wordsOf(answer, resource))
@@ -78,14 +79,17 @@ export async function renewLeases(workspace: Workspace, renewal: Renewal): Promi
       presented: { leaseId: path.leaseId, token: path.token },
       heartbeat: true,
     })
-    if (!answer.ok) continue
-    paths.push(path)
     clock = answer.now.b
     now = answer.now.m
+    if (!answer.ok) continue
+    paths.push(path)
     for (const renewed of answer.leases) if (renewed.ttlSecs > 0) shortestMs = Math.min(shortestMs, renewed.ttlSecs * 1000)
   }
   const due = clock === null ? memo.due : { b: clock, m: now + shortestMs * duePart, span: shortestMs * duePart }
-  return { memo: { due, told, lost, stretched, paths, background: memo.background }, lost }
+  const known = entries.map(({ leaseId }) => leaseId)
+  // What we have just written is no news; what others wrote between may be.
+  const news = before === null ? null : newsSince(before, entries, due?.span ?? 0)
+  return { memo: { ...memo, due, known, log: news === null || news.ours ? before : news.end, told, lost, stretched, paths }, lost }
 }
 
 /** What of the files is somebody else's, in words; null: all are ours now. */

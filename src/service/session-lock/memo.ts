@@ -4,6 +4,7 @@ import { worktreeDirectory } from '../../host/paths.ts'
 import { readHeld, type HeldEntry } from '../identity/held.ts'
 import { readOwn, removeOwn, writeOwn, type LockDirectory } from './binding.ts'
 import { computeWorkspaceHash } from './lock.ts'
+import { logEndIn, type LogEnd } from './log-end.ts'
 import { md5Hex } from './md5.ts'
 import type { Clk } from './record.ts'
 
@@ -26,6 +27,10 @@ export interface Stretched {
 export interface Memo {
   /** The moment from which leases are to be renewed again, and how long after the last renewal that is. */
   readonly due: (Clk & { readonly span: number }) | null
+  /** Leases that `due` takes into account, by id. */
+  readonly known: readonly string[]
+  /** Where the log ended then; null: there is none on this machine. */
+  readonly log: LogEnd | null
   /** Leases that were lost, by id, and whose loss the agent was told. */
   readonly told: readonly string[]
   /** What the agent has to be told at its next write. */
@@ -36,7 +41,7 @@ export interface Memo {
   readonly background: boolean
 }
 
-export const emptyMemo: Memo = { due: null, told: [], lost: [], stretched: [], paths: [], background: false }
+export const emptyMemo: Memo = { due: null, known: [], log: null, told: [], lost: [], stretched: [], paths: [], background: false }
 
 const memoName = (session: string): RegExp => new RegExp(`^session-leases-[0-9a-f]{12}-${md5Hex(session).slice(0, 12)}\\.json$`)
 
@@ -51,11 +56,13 @@ export const keeperFile = (directory: LockDirectory, session: string): string =>
 /** What is remembered; nothing when it cannot be read. */
 export function readMemo(file: string): Memo {
   try {
-    const { due, told, lost, stretched, paths, background } = JSON.parse(readOwn(file) ?? '{}') as Partial<Memo>
+    const { due, known, log, told, lost, stretched, paths, background } = JSON.parse(readOwn(file) ?? '{}') as Partial<Memo>
     return {
       due: typeof due?.b === 'string' && typeof due.m === 'number' && typeof due.span === 'number' ? due : null,
-      told: Array.isArray(told) ? told.filter(item => typeof item === 'string') : [],
-      lost: Array.isArray(lost) ? lost.filter(item => typeof item === 'string') : [],
+      known: textsIn(known),
+      log: logEndIn(log),
+      told: textsIn(told),
+      lost: textsIn(lost),
       stretched: Array.isArray(stretched)
         ? stretched.filter(item => typeof item?.leaseId === 'string' && typeof item.ttlSecs === 'number')
         : [],
@@ -68,6 +75,12 @@ export function readMemo(file: string): Memo {
     return emptyMemo
   }
 }
+
+const textsIn = (value: unknown): readonly string[] => (Array.isArray(value) ? value.filter(item => typeof item === 'string') : [])
+
+/** Is any of these leases to be renewed now? One that was taken since the last time may be shorter than all others. */
+export const isDue = ({ due, known }: Memo, entries: readonly HeldEntry[], clk: Clk | null): boolean =>
+  due === null || due.b !== clk?.b || clk.m >= due.m || entries.some(({ leaseId }) => !known.includes(leaseId))
 
 /** Remembers it; to be used under the lock of the directory. */
 export const writeMemo = (file: string, root: string, session: string, memo: Memo): void =>
@@ -92,10 +105,11 @@ export function memosOf(directory: LockDirectory, session: string): readonly { r
 
 export const removeMemo = removeOwn
 
-/** The leases that these sessions were granted in a worktree. Leases without a session are nobody's that a hook could speak for. */
+/** The leases that these sessions were granted in a worktree and have not given back, lost or not. Leases without a session are nobody's that a hook could speak for. */
 export function leasesOf(repository: Repository, sessions: ReadonlySet<string>): readonly HeldEntry[] {
   // One look at the disk for the many who hold nothing.
   const text = readOwn(join(worktreeDirectory(repository.gitDir), 'held.json'))
   if (text === null || ![...sessions].some(session => text.includes(JSON.stringify(session)))) return []
-  return [...readHeld(repository).entries.values()].filter(({ session }) => session !== null && sessions.has(session))
+  const { entries, replaced } = readHeld(repository)
+  return [...replaced, ...entries.values()].filter(({ session }) => session !== null && sessions.has(session))
 }

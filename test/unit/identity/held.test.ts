@@ -32,7 +32,7 @@ const held = (): readonly HeldEntry[] => [...readHeld(repository).entries.values
 
 describe('held.json', () => {
   it('remembers, replaces and forgets, id and token together', () => {
-    expect(readHeld(repository)).toEqual({ entries: new Map() })
+    expect(readHeld(repository)).toEqual({ entries: new Map(), replaced: [] })
     expect(rememberHeld(repository, [entry('ticket:a', 1), entry('ticket:b', 1, 's1')])).toBe(null)
     expect(rememberHeld(repository, [entry('ticket:a', 7)])).toBe(null)
     expect(held()).toEqual([entry('ticket:b', 1, 's1'), entry('ticket:a', 7)])
@@ -47,6 +47,29 @@ describe('held.json', () => {
     expect(forgetHeld(repository, ['L1', 'unknown'])).toBe(null)
     expect(held()).toEqual([entry('ticket:a', 7)])
     expect(readdirSync(directory)).toEqual(['held.json'])
+  })
+
+  it('keeps what a session was given until that session knows that somebody else has it', () => {
+    const [mine, theirs] = [entry('env:k', 1, 's1'), { ...entry('env:k', 4, 's2'), agentId: 'agent:b' }]
+    rememberHeld(repository, [mine])
+    rememberHeld(repository, [theirs])
+    expect(readHeld(repository)).toEqual({ entries: new Map([['env:k', theirs]]), replaced: [mine] })
+    const before = statSync(file).ino
+    rememberHeld(repository, [theirs])
+    expect(statSync(file).ino).toBe(before)
+    // It has it again.
+    rememberHeld(repository, [entry('env:k', 6, 's1')])
+    expect(readHeld(repository).replaced).toEqual([theirs])
+    forgetHeld(repository, ['L4'])
+    expect(readHeld(repository)).toEqual({ entries: new Map([['env:k', entry('env:k', 6, 's1')]]), replaced: [] })
+    // Nobody could be told of what was taken without a session.
+    rememberHeld(repository, [entry('env:n', 7)])
+    rememberHeld(repository, [entry('env:n', 8, 's1')])
+    expect(readHeld(repository).replaced).toEqual([])
+    for (let at = 0; at < 100; at++) rememberHeld(repository, [entry('env:n', 10 + at, `s${at % 2}`)])
+    for (let at = 0; at < 100; at++) rememberHeld(repository, [entry('env:m', 200 + at, `t${at}`)])
+    expect(readHeld(repository).replaced).toHaveLength(64)
+    expect(readHeld(repository).replaced.at(-1)).toEqual(entry('env:m', 298, 't98'))
   })
 
   it('writes nothing when there is nothing new', () => {
@@ -84,13 +107,16 @@ describe('held.json', () => {
       '{"schema_version":2,"entries":{}}',
       '{"schema_version":1,"entries":{"a:b":{"lease_id":"L"}}}',
       '{"schema_version":1,"entries":{"a:b":{"lease_id":"L","token":1.5,"agent_id":"agent:a","session":null}}}',
+      '{"schema_version":1,"entries":{},"replaced":{}}',
+      '{"schema_version":1,"entries":{},"replaced":[null]}',
+      '{"schema_version":1,"entries":{},"replaced":[{"lease_id":"L","token":1,"agent_id":"agent:a","session":null}]}',
     ]
     for (const content of broken) {
       writeFileSync(file, content)
-      expect(readHeld(repository), content).toEqual({ entries: new Map(), warning: expect.stringContaining(file) })
+      expect(readHeld(repository), content).toEqual({ entries: new Map(), replaced: [], warning: expect.stringContaining(file) })
     }
     expect(rememberHeld(repository, [entry('a:b', 1)])).toContain(file)
-    expect(readHeld(repository)).toEqual({ entries: new Map([['a:b', entry('a:b', 1)]]) })
+    expect(readHeld(repository)).toEqual({ entries: new Map([['a:b', entry('a:b', 1)]]), replaced: [] })
   })
 
   it('takes a hostile resource name for a name', () => {
