@@ -115,6 +115,66 @@ describe('lh hooks, for agents', () => {
     })
   })
 
+  type Settings = { hooks: Record<string, { matcher: string }[]> }
+  it.each<[string, string, (settings: Settings) => void]>([
+    ['Stop is gone', 'Stop has lost its hook', ({ hooks }) => delete hooks['Stop']],
+    ['PostToolUse is gone', 'PostToolUse has lost its hook', ({ hooks }) => delete hooks['PostToolUse']],
+    ['another has its place', 'SessionEnd has lost its hook', ({ hooks }) => (hooks['SessionEnd'] = hooks['Stop']!)],
+    [
+      'its matcher is narrower',
+      'PreToolUse is not asked about Edit MultiEdit',
+      ({ hooks }) => (hooks['PreToolUse']![0]!.matcher = 'Write'),
+    ],
+  ])('says when %s, and installs it anew', async (_name, said, change) => {
+    const { lh, home } = person()
+    await lh.ok('hooks install claude')
+    const file = path.join(home, '.claude', 'settings.json')
+    const settings = JSON.parse(fs.readFileSync(file, 'utf8'))
+    change(settings)
+    fs.writeFileSync(file, JSON.stringify(settings))
+    const status = await lh.run('hooks status claude')
+    expect([status.code, status.stdout]).toEqual([exits.policy, expect.stringContaining(said)])
+    expect(status.stdout).toContain('would not run')
+    await lh.ok('hooks install claude')
+    expect((await lh.ok('hooks status claude')).agents).toMatchObject([{ fires: true, wirings: [{ state: 'complete' }] }])
+  })
+
+  it('takes hooks that ask about more than they have to for whole', async () => {
+    const { lh, home } = person()
+    await lh.ok('hooks install claude')
+    const file = path.join(home, '.claude', 'settings.json')
+    const settings: Settings = JSON.parse(fs.readFileSync(file, 'utf8'))
+    settings.hooks['PreToolUse']![0]!.matcher = '.*'
+    Reflect.deleteProperty(settings.hooks['PostToolUse']![0]!, 'matcher')
+    fs.writeFileSync(file, JSON.stringify(settings))
+    expect((await lh.ok('hooks status claude')).agents).toMatchObject([{ fires: true, wirings: [{ state: 'outdated', missing: [] }] }])
+  })
+
+  it('says of an agent that is wired through another’s settings which ones to try', async () => {
+    const { lh, home } = person()
+    await lh.ok('hooks install claude')
+    expect(await lh.refused('policy', 'hooks test cursor')).toMatchObject({
+      message: expect.stringContaining(path.join(home, '.claude', 'settings.json')),
+      hint: 'lh hooks test claude',
+    })
+    await lh.ok('hooks test claude')
+    await lh.ok('hooks install cursor --beside')
+    expect(await lh.ok('hooks test cursor')).toMatchObject({ agent: 'cursor', tried: 'hook' })
+  })
+
+  it('says in lh status which leases no hook renews', async () => {
+    const { lh, repo, home } = person()
+    const me = repo.as('human:alice', { HOME: home })
+    await me.acquire('env:n')
+    await me.acquire('env:forever --ttl 0 --reason x')
+    await repo.as('human:alice', { HOME: home, LEASEHOLD_SESSION_ID: 's-1' }).acquire('env:s')
+    const warnings = async () => ((await me.ok('status')).warnings as string[]).filter(text => text.includes('without a session'))
+    expect(await warnings(), 'nobody has hooks').toEqual([])
+    await lh.ok('hooks install claude')
+    expect(await warnings()).toEqual([expect.stringMatching(/^env:n was taken without a session: hooks do not renew it/)])
+    expect((await me.run('status')).stdout).toContain('env:n was taken without a session')
+  })
+
   it('goes through lh on PATH when the installation is gone, and lets pass without it', async () => {
     const found = person()
     const { lh, home, repo } = found

@@ -140,6 +140,26 @@ describe('which workspace', () => {
     ).toEqual(['inside', 'one-1111'])
   })
 
+  it('is that of the files that a command plainly writes, and not of those that it reads', async () => {
+    const home = new Home()
+    const [here, there] = [workspace(), workspace()]
+    await home.session('holder', there, { CLAUDE_PID: '1' }).write(`${there}/x`)
+    const me = home.session('me', here, { CLAUDE_PID: String(process.pid) })
+    const near = path.relative(here, there)
+    for (const command of [
+      `touch ${there}/f`,
+      `echo hi >> ${near}/f`,
+      `cp a.txt ${there}/`,
+      `rm -rf ${there}`,
+      `make -C ${there}`,
+      `GIT_DIR=${near}/.git git commit -m x`,
+      `sh -c 'cd ${there} && touch x'`,
+    ])
+      expect(await me.bash(command), command).toMatchObject(blocked('holder'))
+    for (const command of [`cp ${there}/a ./a`, `cat ${there}/a > b`, `diff ${there}/a a; make`])
+      expect(await me.bash(command), command).toEqual(passed)
+  })
+
   it('is found through links, below files that do not exist yet, and in patches', async () => {
     const { ws, one, other } = two()
     const link = path.join(folder('l-'), 'link')
@@ -297,8 +317,8 @@ describe('failures', () => {
   ]
 
   it.each(bad)('%s lets the tool run, with one line in the log', async (_name, text) => {
+    // Nobody has made a place for it yet.
     const { home, ws } = two()
-    fs.mkdirSync(home.runtime, { recursive: true })
     expect(await runHook(['before-tool', '--agent', 'claude'], text, { HOME: home.dir }, ws)).toEqual(passed)
     expect(home.log()).toMatch(/^\S+Z claude before-tool [^\n]+\n$/)
   })
@@ -313,6 +333,7 @@ describe('failures', () => {
         stdout: '',
         stderr: expect.stringMatching(/^leasehold: the session lock could not be checked, and session_lock\.fail is closed: /),
       })
+      expect(home.log()).toMatch(/^\S+Z - before-tool [^\n]+\n/)
       expect(await runHook(['stop'], text, { HOME: home.dir }, ws)).toEqual(passed)
     }
     expect(await home.session('s', ws).write(`${ws}/a`)).toEqual(passed)
@@ -431,7 +452,135 @@ describe('a session that works on a ticket', () => {
   }, 60_000)
 })
 
+describe('the leases of a session', () => {
+  const worker = (repo = repository()) => {
+    const home = new Home()
+    const env = { CLAUDE_PID: String(process.pid), CLAUDE_CODE_SESSION_ID: 'worker-1', HOME: home.dir }
+    return { repo, home, me: home.session('worker-1', repo.dir, env), agent: repo.as('agent:worker', env) }
+  }
+  const isLost = (resource: string) => ({
+    code: 2,
+    stdout: '',
+    stderr: expect.stringMatching(new RegExp(`^your lease of ${resource} is lost[^]*\nnext: `)),
+  })
+  const heldFile = (dir: string) => path.join(dir, '.git', 'leasehold', 'held.json')
+
+  it.each(['env:long is kept', 'env:long is released'])(
+    'are renewed too when they are shorter than those before: %s',
+    async name => {
+      const { repo, me, agent } = worker()
+      await agent.acquire('env:long')
+      expect(await me.write(`${repo.dir}/a`)).toEqual(passed)
+      const { token } = await agent.acquire('env:short --ttl 4s')
+      if (name.endsWith('released')) expect((await agent.run('claim release env:long')).code).toBe(0)
+      for (let at = 0; at < 10; at++) {
+        expect(await me.write(`${repo.dir}/a`)).toEqual(passed)
+        await sleep(700)
+      }
+      expect(await agent.lease('env:short')).toMatchObject({ token, standing: 'live' })
+      const beats = repo.story().filter(line => line === 'heartbeat env:short').length
+      expect(beats).toBeGreaterThan(2)
+      expect(beats).toBeLessThan(12)
+    },
+    60_000,
+  )
+
+  it('are renewed in time when somebody made one shorter', async () => {
+    const { repo, me, agent } = worker()
+    await agent.acquire('env:a')
+    expect(await me.write(`${repo.dir}/a`)).toEqual(passed)
+    expect((await agent.run('claim renew env:a --ttl 3s')).code).toBe(0)
+    for (let at = 0; at < 8; at++) {
+      expect(await me.call('refresh')).toEqual(passed)
+      await sleep(700)
+    }
+    expect(await agent.lease('env:a')).toMatchObject({ standing: 'live' })
+  }, 60_000)
+
+  it('block the next write once when one was lost, long before it is due', async () => {
+    const { repo, me, agent } = worker()
+    await agent.acquire('env:k')
+    await agent.acquire('env:kept')
+    expect(await me.write(`${repo.dir}/a`)).toEqual(passed)
+    git(repo.dir, 'commit', '-q', '--allow-empty', '-m', 'x')
+    const elsewhere = path.join(folder('wts-'), 'boss')
+    git(repo.dir, 'worktree', 'add', '-q', elsewhere)
+    const boss = repo.as('human:boss').in(elsewhere)
+    await boss.acquire('env:theirs')
+    const before = repo.story()
+    for (let at = 0; at < 3; at++) expect(await me.write(`${repo.dir}/a`)).toEqual(passed)
+    expect(repo.story(), 'what is only about others makes no hook renew').toEqual(before)
+    expect((await boss.run('claim evict env:k --reason', 'mine now')).code).toBe(0)
+    await boss.acquire('env:k')
+    expect(await me.bash('git status')).toEqual(passed)
+    expect(await me.call('refresh')).toEqual(passed)
+    expect(await me.write(`${repo.dir}/a`)).toMatchObject(isLost('env:k'))
+    const told = repo.story()
+    for (let at = 0; at < 3; at++) expect(await me.write(`${repo.dir}/a`)).toEqual(passed)
+    expect(repo.story(), 'nothing is left to be looked at').toEqual(told)
+  }, 60_000)
+
+  it('block it also when another agent of the same worktree took the lease, before or after the session’s first hook', async () => {
+    for (const first of [true, false]) {
+      const { repo, me, agent } = worker()
+      const other = repo.as('agent:other', { LEASEHOLD_SESSION_ID: 'other-2' })
+      await agent.acquire('env:k')
+      if (first) expect(await me.write(`${repo.dir}/a`)).toEqual(passed)
+      expect((await other.run('claim evict env:k --reason', 'mine now')).code).toBe(0)
+      await other.acquire('env:k')
+      expect(await me.write(`${repo.dir}/a`)).toMatchObject(isLost('env:k'))
+      expect(await me.write(`${repo.dir}/a`)).toEqual(passed)
+      // What the other has is its own.
+      expect((await other.run('claim release env:k')).code).toBe(0)
+      await agent.acquire('env:k')
+      expect(JSON.parse(fs.readFileSync(heldFile(repo.dir), 'utf8'))).not.toHaveProperty('replaced')
+      expect(await me.write(`${repo.dir}/a`)).toEqual(passed)
+    }
+  }, 60_000)
+
+  it('say nothing of what the session gave back itself', async () => {
+    const { repo, me, agent } = worker()
+    await agent.acquire('env:k')
+    expect(await me.write(`${repo.dir}/a`)).toEqual(passed)
+    expect((await agent.run('claim release env:k')).code).toBe(0)
+    await repo.as('agent:other', { LEASEHOLD_SESSION_ID: 'other-2' }).acquire('env:k')
+    expect(await me.write(`${repo.dir}/a`)).toEqual(passed)
+  }, 60_000)
+})
+
 describe('what people see', () => {
+  it('says who would take a free lock, and whether anybody would', async () => {
+    const repo = repository()
+    const home = new Home()
+    const lh = repo.as('human:alice', { HOME: home.dir })
+    const next = async () => [(await lh.ok('session-lock status')).next, (await lh.ok('why workspace:.')).next]
+    for (const said of await next()) expect(said).toContain('lh hooks install <agent>')
+    await lh.ok('hooks install gemini')
+    for (const said of await next()) expect(said).toContain('the hook of the next tool call that writes takes it')
+    await lh.ok('config set session_lock.enabled false')
+    for (const said of await next()) expect(said).toContain('session_lock.enabled is false')
+  })
+
+  it('is a proper word where there is no place for a lock', async () => {
+    const repo = repository()
+    const home = new Home()
+    const lh = repo.as('human:alice', { HOME: home.dir })
+    const { file } = await lh.ok('session-lock status')
+    const refused = async (said: string) => {
+      for (const words of ['session-lock status', 'why workspace:.', 'session-lock release --force --reason x'])
+        expect(await lh.refused('unavailable', words), words).toMatchObject({ message: said, hint: expect.stringContaining('ls -ld') })
+      await lh.ok('status')
+    }
+    fs.mkdirSync(file, { recursive: true })
+    await refused(`${file} is a directory where a lock should be, and hooks let everything pass.`)
+    fs.rmSync(home.runtime, { recursive: true })
+    fs.writeFileSync(home.runtime, 'a file')
+    await refused(`${home.runtime} is not a directory.`)
+    fs.rmSync(path.dirname(home.runtime), { recursive: true })
+    fs.writeFileSync(path.dirname(home.runtime), 'a file')
+    await refused(`${path.dirname(home.runtime)} is not a directory.`)
+  })
+
   it('status and why show the lock, its holder, the proof, and how to free it; a person frees it', async () => {
     const repo = repository()
     const home = new Home()

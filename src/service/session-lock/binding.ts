@@ -10,6 +10,7 @@ import {
   readSync,
   unlinkSync,
   writeSync,
+  type Stats,
 } from 'node:fs'
 import { dirname, isAbsolute, join } from 'node:path'
 import { makeDirectory } from '../../host/files.ts'
@@ -74,6 +75,16 @@ export class LockDirectory {
     }
   }
 
+  /** Throws `unavailable` for what keeps hooks from having this workspace's lock: the directory is none of ours, or another lies in its place. */
+  inspect(hash: string): void {
+    const present = lookAt(this.path)
+    if (present === undefined) return
+    refuseStrange(this.path, present)
+    const file = this.file(hash)
+    if (lstatSync(file, { throwIfNoEntry: false })?.isDirectory() === true)
+      throw notOurs(file, 'is a directory where a lock should be, and hooks let everything pass')
+  }
+
   /** Every workspace that has a record. */
   hashes(): readonly string[] {
     try {
@@ -113,7 +124,7 @@ export class LockDirectory {
    */
   locked<T>(deadline: number, work: () => T): T {
     if (this.#depth > 0) return work()
-    prepare(this.path)
+    prepareDirectory(this.path)
     const fd = this.#lock(deadline)
     this.#depth++
     try {
@@ -220,8 +231,8 @@ const isOwn = (stats: { isFile(): boolean; uid: number; nlink: number; size: num
 const userId = (): number => process.geteuid?.() ?? 0
 
 /** Makes the directory, or sees that it is ours. Throws `unavailable`. */
-function prepare(path: string): void {
-  let present = lstatSync(path, { throwIfNoEntry: false })
+export function prepareDirectory(path: string): void {
+  let present = lookAt(path)
   if (present === undefined) {
     const above = dirname(path)
     const home = dirname(above)
@@ -233,10 +244,23 @@ function prepare(path: string): void {
     makeDirectory(path, 0o700)
     present = lstatSync(path)
   }
-  if (present.isSymbolicLink()) throw notOurs(path, 'is a symbolic link')
-  if (!present.isDirectory()) throw notOurs(path, 'is not a directory')
-  if (present.uid !== userId()) throw notOurs(path, 'belongs to another user')
+  refuseStrange(path, present)
   if ((present.mode & 0o077) !== 0) chmodSync(path, 0o700)
+}
+
+/** What is there, undefined when nothing is. Throws `unavailable` when it could not be. */
+function lookAt(path: string): Stats | undefined {
+  try {
+    return lstatSync(path, { throwIfNoEntry: false })
+  } catch (error) {
+    throw (error as NodeJS.ErrnoException).code === 'ENOTDIR' ? notOurs(dirname(path), 'is not a directory') : error
+  }
+}
+
+function refuseStrange(path: string, stats: Stats): void {
+  if (stats.isSymbolicLink()) throw notOurs(path, 'is a symbolic link')
+  if (!stats.isDirectory()) throw notOurs(path, 'is not a directory')
+  if (stats.uid !== userId()) throw notOurs(path, 'belongs to another user')
 }
 
 const notOurs = (path: string, why: string): Fault => new Fault('unavailable', `${path} ${why}.`, { hint: `Look at it: ls -ld ${path}` })

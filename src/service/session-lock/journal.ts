@@ -1,5 +1,6 @@
-import { closeSync, constants, fstatSync, ftruncateSync, lstatSync, openSync, readSync, writeSync } from 'node:fs'
+import { closeSync, constants, fstatSync, ftruncateSync, openSync, readSync, writeSync } from 'node:fs'
 import { join } from 'node:path'
+import { prepareDirectory } from './binding.ts'
 
 /** A longer file loses its older half. Bytes. */
 const maxBytes = 64 * 1024
@@ -8,8 +9,7 @@ const maxBytes = 64 * 1024
 export function note(directory: string, what: string): void {
   const { O_RDWR, O_APPEND, O_CREAT, O_NOFOLLOW, O_NONBLOCK } = constants
   try {
-    const above = lstatSync(directory, { throwIfNoEntry: false })
-    if (above === undefined || !above.isDirectory() || above.uid !== (process.geteuid?.() ?? above.uid)) return
+    prepareDirectory(directory)
     const fd = openSync(join(directory, 'leasehold-hook.log'), O_RDWR | O_APPEND | O_CREAT | O_NOFOLLOW | O_NONBLOCK, 0o600)
     try {
       const stats = fstatSync(fd)

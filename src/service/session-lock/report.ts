@@ -32,11 +32,23 @@ export function workspaceNamed(text: string, directory: string): string {
   }
 }
 
-/** `lh session-lock status`, `lh why workspace:…`: who has it, what proves that they live, what frees it, and the next command. */
-export function explainLock(workspace: string, env: NodeJS.ProcessEnv): Wire {
+/** What is known of who takes the lock of a workspace. */
+export interface Takers {
+  /** `session_lock.enabled` */
+  readonly enabled: boolean
+  /** Has any agent hooks of ours, as far as can be seen? */
+  readonly hooks: boolean
+}
+
+/**
+ * `lh session-lock status`, `lh why workspace:…`: who has it, what proves that they live, what frees it, and the next command. Throws
+ * `unavailable` when there is no place for a lock.
+ */
+export function explainLock(workspace: string, env: NodeJS.ProcessEnv, takers: Takers = { enabled: true, hooks: true }): Wire {
   const directory = new LockDirectory(runtimeDirectory(env))
   const hash = computeWorkspaceHash(workspace)
   const facts = { ok: true, resource: `workspace:${workspace}`, workspace, file: directory.file(hash) }
+  directory.inspect(hash)
   const record = recordOf(directory.read(hash))
   if (record === null) {
     return {
@@ -45,7 +57,7 @@ export function explainLock(workspace: string, env: NodeJS.ProcessEnv): Wire {
       session_lock: null,
       evidence: ['no session has it'],
       frees_when: 'it is free now',
-      next: 'nothing: the hook of the next tool call that writes takes it',
+      next: nextOfFree(takers),
     }
   }
   const now = momentNow()
@@ -63,11 +75,14 @@ export function explainLock(workspace: string, env: NodeJS.ProcessEnv): Wire {
       dead || expired
         ? 'at the next tool call of any session that writes here'
         : `when that session stops or ends, or in ${spanOf(remaining)} without a sign of it${alive === 'alive' ? ', or when its client is gone with all it started' : ''}`,
-    next:
-      dead || expired
-        ? 'nothing: the next tool call that writes takes it'
-        : `lh session-lock release --force --reason "…" ${shellPath(workspace)}`,
+    next: dead || expired ? nextOfFree(takers) : `lh session-lock release --force --reason "…" ${shellPath(workspace)}`,
   }
+}
+
+function nextOfFree({ enabled, hooks }: Takers): string {
+  if (!enabled) return 'nothing takes it: session_lock.enabled is false; who said so: lh config explain session_lock.enabled'
+  if (!hooks) return 'no agent’s hooks were found that would take it: lh hooks install <agent>'
+  return 'nothing: the hook of the next tool call that writes takes it'
 }
 
 /** What is shown of a lock wherever it is shown. */
@@ -109,12 +124,14 @@ export interface Released {
 }
 
 /**
- * Ends a session's lock by a person's word, and notes it beside the locks. Throws `not_found` when nobody has it.
+ * Ends a session's lock by a person's word, and notes it beside the locks. Throws `not_found` when nobody has it, `unavailable` when there is
+ * no place for a lock.
  */
 export function releaseByForce(workspace: string, env: NodeJS.ProcessEnv, actor: string, reason: string): Released {
   const directory = new LockDirectory(runtimeDirectory(env))
   const hash = computeWorkspaceHash(workspace)
   const previous = directory.locked(elapsedMs() + patienceMs, () => {
+    directory.inspect(hash)
     const io = directory.io(hash)
     const record = recordOf(io.readLock())
     if (record !== null) io.deleteLock()

@@ -95,6 +95,16 @@ function statusLines(context: Context, { client, wirings, fires, coveredBy, find
 const inWords = ({ message, path, line }: Finding): string =>
   path === undefined || message.includes(path) ? message : `${path}${line === undefined ? '' : `:${line}`}: ${message}`
 
+/** Has any agent hooks of ours, as far as can be seen from here? Yes where that cannot be told. */
+export async function areHooksWired(context: Context): Promise<boolean> {
+  try {
+    const around = await surroundings(context)
+    return agentNames.some(agent => agentStatus(agent, around).wirings.length > 0)
+  } catch {
+    return true
+  }
+}
+
 /** `lh hooks test <agent>` */
 export const test: Run = async context => {
   const { testAgent } = await import('../../../service/hooks/agent/canary.ts')

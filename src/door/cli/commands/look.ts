@@ -65,6 +65,7 @@ export const status: Run = async context => {
   const cluster = await clusterOf(view)
   if (cluster !== null) context.output.note(`${workspace.store.location}, as told by ${view.answeredBy}; ${cluster.words}`)
   for (const doubt of cluster?.uncertain ?? []) warnings.push(doubt)
+  warnings.push(...(await unrenewed(context, mine)))
   context.output.answer(
     () => ({
       ok: true,
@@ -116,6 +117,17 @@ function troubles(leases: readonly Seen[]): readonly string[] {
     const trouble = standingTroubles[standing]
     return trouble === undefined ? [] : [`${resource} (${agentInWords(holder.agentId, holder.sessionId)}) ${trouble}`]
   })
+}
+
+/** A hook speaks for its session only, so where hooks renew leases, what was taken without one is a surprise. */
+async function unrenewed(context: Context, mine: readonly Seen[]): Promise<readonly string[]> {
+  const found = mine.filter(
+    ({ standing, lease }) => standing === 'live' && lease.ttlSecs > 0 && lease.binding === null && lease.holder.sessionId === null,
+  )
+  if (found.length === 0 || !(await (await import('./agent-hooks.ts')).areHooksWired(context))) return []
+  return found.map(
+    ({ lease: { resource } }) => `${resource} was taken without a session: hooks do not renew it; lh claim renew ${resource}`,
+  )
 }
 
 interface Shown {

@@ -6,6 +6,7 @@ import { delimiter, isAbsolute, join } from 'node:path'
 import { policy, usage } from '../../../core/fault.ts'
 import type { Client, Merged, Surroundings, Target } from './client.ts'
 import { clients } from './clients.ts'
+import { coveredBy } from './cover.ts'
 import { ourEntries, valueOf } from './document.ts'
 import { readAgentFile } from './file.ts'
 import type { Launchable } from './launch.ts'
@@ -51,6 +52,9 @@ const stranger = 'leasehold-canary'
 export async function testAgent(agent: AgentName, around: Surroundings, program: string | null): Promise<CanaryReport> {
   const client = clients[agent]
   const found = installedTarget(client, around)
+  const cover = found === null ? coveredBy(agent, around) : null
+  // Its hooks are those of another agent, called as that one calls them.
+  if (cover !== null) throw policy(`${client.title} has no hooks of its own here: it is wired through ${cover}`, 'lh hooks test claude')
   if (found === null) throw policy(`the hooks of ${client.title} are not installed here`, `lh hooks install ${agent}`)
   const path = program === null ? onPath(agent, around.env) : absolute(program)
   const folder = realpathSync(mkdtempSync(join(tmpdir(), 'leasehold-canary-')))

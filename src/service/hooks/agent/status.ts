@@ -6,6 +6,7 @@ import { coveredBy } from './cover.ts'
 import type { Client, Finding, Form, Surroundings, Target } from './client.ts'
 import type { Entries } from './document.ts'
 import { ourEntries } from './document.ts'
+import { gapsIn } from './gaps.ts'
 import { readAgentFile } from './file.ts'
 import { callOf, handlersOf, programsIn } from './line.ts'
 import { runtimeFindings } from './runtime.ts'
@@ -14,9 +15,9 @@ import { runtimeFindings } from './runtime.ts'
 export interface Wiring {
   readonly form: Form
   readonly path: string
-  /** `outdated`: it acquires and releases, but is not what this version installs. */
+  /** `outdated`: it does all that is needed, but is not what this version installs. */
   readonly state: 'complete' | 'outdated' | 'incomplete' | 'broken'
-  /** Events that nothing is wired to. */
+  /** Events that have no hook of ours, or not the one that they need. */
   readonly missing: readonly string[]
 }
 
@@ -78,18 +79,23 @@ function wiringOf(client: Client, form: Form, target: Target, around: Surroundin
     if (text.trim() === '') return null
     const ours = ourEntries({ path, text, dialect: client.dialect })
     if (Object.keys(ours).length === 0) return null
-    const missing = Object.keys(target.entries).filter(event => ours[event] === undefined)
+    const gaps = gapsIn(ours, target.entries)
     const calls = callsIn(ours)
     const found = (message: string): void => void findings.push({ severity: 'error', message, path })
     const acquires = calls.has('before-tool')
     const releases = calls.has('stop') || calls.has('session-end')
     if (acquires && !releases) found('the lock is taken and never given back: no hook runs when a session stops or ends')
     if (!acquires) found('nothing runs before a tool: the lock is never taken')
+    for (const gap of gaps)
+      found(
+        `${gap.lost ? `${gap.event} has lost its hook` : `${gap.event} is not asked about ${gap.tools.join(' ')}`}: lh hooks install ${client.name}`,
+      )
+    const missing = gaps.filter(({ lost }) => lost).map(({ event }) => event)
+    const isWhole = acquires && releases && gaps.length === 0
     for (const problem of programProblems(ours, around)) findings.push({ ...problem, path })
     if (isDeepStrictEqual(ours, target.entries)) return { form, path, state: 'complete', missing }
-    if (acquires && releases)
-      findings.push({ severity: 'warning', message: `not what this version installs: lh hooks install ${client.name}`, path })
-    return { form, path, state: acquires && releases ? 'outdated' : 'incomplete', missing }
+    if (isWhole) findings.push({ severity: 'warning', message: `not what this version installs: lh hooks install ${client.name}`, path })
+    return { form, path, state: isWhole ? 'outdated' : 'incomplete', missing }
   } catch (error) {
     if (!isFault(error)) throw error
     // Whether ours is in it cannot be told; that nobody reads it can.
