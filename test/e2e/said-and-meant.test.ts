@@ -84,6 +84,14 @@ describe('a reason and a branch', () => {
   })
 })
 
+it('a transfer goes to an agent or to a session', async () => {
+  const one = repository().as('agent:one')
+  await one.acquire('env:a')
+  const both = 'claim transfer env:a --to-agent agent:two --to-session review --reason r'
+  expect((await one.refused('usage', both)).message).toContain('exclude each other')
+  expect((await one.refused('usage', 'claim transfer env:a --reason r')).message).toContain('needs --to-agent or --to-session')
+})
+
 it('a reason that a command gives of itself does not replace what a person said', async () => {
   const repo = repository()
   git(repo.dir, '-c', 'user.name=a', '-c', 'user.email=a@b', 'commit', '-q', '--allow-empty', '-m', 'first')

@@ -193,7 +193,9 @@ function endedAnswer(context: Context, workspace: FileWorkspace, target: Target,
 export const transfer: Run = async context => {
   const workspace = await openWorkspace(context)
   const [toAgent, toSession] = [textOption(context, 'to-agent'), textOption(context, 'to-session')]
-  if ((toAgent === undefined) === (toSession === undefined))
+  if (toAgent !== undefined && toSession !== undefined)
+    throw usage('--to-agent and --to-session exclude each other', 'a session has its agent: leave --to-agent out')
+  if (toAgent === undefined && toSession === undefined)
     throw usage('a transfer needs --to-agent or --to-session', 'lh claim transfer <lease|resource> --to-agent agent:other --reason "…"')
   const reason = requiredReason(context, 'a transfer')
   const toWorktree = textOption(context, 'to-worktree')
