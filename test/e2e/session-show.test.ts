@@ -75,6 +75,12 @@ describe('a launched agent', () => {
     const { session } = await ada.ok('session show fix')
     expect(session).toMatchObject({ session_id: id, standing: 'ended', state: 'ended', open: null, leases: [] })
     expect(session.facts[0]).toMatch(/^it ended at /)
+    for (const words of ['session resume dev-fix', 'session end dev-fix', 'session reclaim dev-fix --reason r'])
+      // oxlint-disable-next-line no-await-in-loop -- each in turn
+      expect(await ada.refused('not_found', words), words).toMatchObject({
+        message: 'session dev-fix has ended',
+        hint: expect.stringContaining(id),
+      })
     const again = await launched('fix')
     expect((await ada.ok('session show fix')).session.standing).toBe('live')
     await ada.ok('session end fix')

@@ -44,6 +44,15 @@ export async function findAnySession(store: Store, view: Reading, spelling: stri
   return theOnly(found.length > 0 ? found : matchSessions(await endedSessions(store), spelling), spelling)
 }
 
+/** As `findSession`, for what can only be done with one that goes on. Throws `not_found` that says so when it has ended. */
+export async function findOpenSession(store: Store, view: Reading, spelling: string): Promise<Session> {
+  const session = await findAnySession(store, view, spelling)
+  if (session.state !== 'ended') return session
+  throw new Fault('not_found', `session ${session.name} has ended`, {
+    hint: `what became of it: lh session show ${session.sessionId}; to begin again: lh launch`,
+  })
+}
+
 async function endedSessions(store: Store): Promise<readonly Session[]> {
   const last = new Map<string, Session>()
   for await (const { operation } of store.history())

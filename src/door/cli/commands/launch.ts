@@ -6,7 +6,7 @@ import type { Lease } from '../../../core/lease.ts'
 import type { Session, SessionOrigin } from '../../../core/session.ts'
 import { refusalDocument, shownLease } from '../../../service/claim/answer.ts'
 import { noteEnded, noteHeld } from '../../../service/claim/proof.ts'
-import { parseDuration } from '../../../service/config/durations.ts'
+import { formatDuration, parseDuration } from '../../../service/config/durations.ts'
 import { parseAgentId } from '../../../service/identity/agent.ts'
 import { claimSet } from '../../../service/identity/purpose.ts'
 import type { Profile } from '../../../service/launch/evidence.ts'
@@ -34,6 +34,8 @@ export const launchCommand: Run = async context => {
   if (spelling !== undefined && without) throw usage('--no-ticket and a ticket exclude each other', 'leave one of them out')
   if (without && switchOption(context, 'worktree'))
     throw usage('--worktree is the worktree of a ticket', 'leave out --worktree or --no-ticket')
+  if (without && context.options['ttl'] !== undefined && context.options['scope'] === undefined)
+    throw usage('--ttl is for a claim, and without a ticket and a --scope nothing is claimed', 'leave --ttl out')
   roleOf(context)
   const here = await openWorkspace(context)
   const caller = await callerOf(context, here)
@@ -223,13 +225,30 @@ async function askedStart(context: Context, command: readonly string[]) {
     throw usage(`there is no profile ${printable(named)}`, `there are ${profileNames.join(', ')}`)
   const profile = await profileOf(named ?? (text === undefined ? guessProfile(command) : 'command'))
   for (const name of profile.name === 'acp' ? [] : (['prompt', 'permit'] as const))
-    if (context.options[name] !== undefined)
-      throw usage(`--${name} is for the profile acp, and this is ${profile.name}`, "give the prompt to the agent's own command, after --")
+    if (context.options[name] !== undefined) throw usage(`--${name} is for the profile acp, and this is ${profile.name}`, notForAcp[name])
   const ready = text === undefined ? null : parseReady(text)
-  const timeout = textOption(context, 'ready-timeout')
-  const readyTimeoutMs = timeout === undefined ? defaultReadyMs : parseDuration(timeout, '--ready-timeout')
-  if (readyTimeoutMs <= 0) throw usage('--ready-timeout must be longer than nothing')
-  return { profile, ready, readyTimeoutMs }
+  // A command that says nothing of itself is believed when it does not end at once; that is shown as what it is.
+  const effective = ready ?? (profile.name === 'command' ? { kind: 'alive' as const, ms: aliveMs } : null)
+  return { profile, ready, effective, readyTimeoutMs: readyTimeout(context, effective?.kind === 'alive' ? effective.ms : 0) }
+}
+
+const notForAcp = {
+  prompt: "give the prompt to the agent's own command, after --",
+  permit: 'what it may do its own options say, after --',
+}
+
+/** How long to wait for an agent that has to be there for `leastMs` before it counts as ready. */
+function readyTimeout(context: Context, leastMs: number): number {
+  const text = textOption(context, 'ready-timeout')
+  if (text === undefined) return Math.max(defaultReadyMs, leastMs + 1000)
+  const ms = parseDuration(text, '--ready-timeout')
+  if (ms <= 0) throw usage('--ready-timeout must be longer than nothing')
+  if (ms <= leastMs)
+    throw usage(
+      `it counts as ready once it has lived for ${formatDuration(leastMs)}, and --ready-timeout ${printable(text)} is over before that`,
+      'give it longer, or another way to tell: --ready fd, output=REGEX, http=URL, or a shorter alive=…',
+    )
+  return ms
 }
 
 /**
@@ -242,18 +261,16 @@ export async function startOrder(
   command: readonly string[],
   session: string | null = null,
 ): Promise<StartOrder> {
-  const { profile, ready, readyTimeoutMs } = await askedStart(context, command)
+  const { profile, ready, effective, readyTimeoutMs } = await askedStart(context, command)
   const cwd = workspace.repository.root ?? context.directory
   const interactive = isInteractive(context)
   const prepared = profile.prepare({ command, env: context.env, cwd, interactive, ready, ...(await hooksOf(profile, context, workspace)) })
   for (const warning of prepared.warnings) context.output.warn(warning)
-  // A command that says nothing of itself is believed when it does not end at once; that is shown as what it is.
-  const effective = ready ?? (profile.name === 'command' ? { kind: 'alive' as const, ms: aliveMs } : null)
   return {
     profile,
     prepared,
     ready: effective,
-    readyTimeoutMs: effective?.kind === 'alive' ? Math.max(readyTimeoutMs, effective.ms + 1000) : readyTimeoutMs,
+    readyTimeoutMs,
     command,
     env: context.env,
     cwd,

@@ -7,7 +7,7 @@ import { orThrow } from '../../../service/claim/answer.ts'
 import { noteEnded } from '../../../service/claim/proof.ts'
 import { endOrphan, endSessionProcesses, resumeSession } from '../../../service/launch/launch.ts'
 import { isProfileName } from '../../../service/launch/evidence.ts'
-import { findAnySession, findSession } from '../../../service/session/find.ts'
+import { findAnySession, findOpenSession } from '../../../service/session/find.ts'
 import { seeSession, seenSessionToWire } from '../../../service/session/report.ts'
 import type { Context, Run } from '../command.ts'
 import type { FileWorkspace } from '../open.ts'
@@ -51,7 +51,7 @@ export const end: Run = async context => {
   const pending = await reservationOf(context, workspace)
   if (pending !== null) return endPending(context, pending)
   const view = await workspace.coordinator.view()
-  const session = findSession(view, context.positionals[0]!)
+  const session = await findOpenSession(workspace.store, view, context.positionals[0]!)
   const held = seeSession(session, view).leases
   const caller = await callerOf(context, workspace)
   const { sessionId, name } = session
@@ -90,7 +90,8 @@ async function endedWith(workspace: FileWorkspace, { agentId, sessionId }: Sessi
 
 async function named(context: Context): Promise<{ readonly workspace: FileWorkspace; readonly session: Session }> {
   const workspace = await openWorkspace(context)
-  return { workspace, session: findSession(await workspace.coordinator.view(), context.positionals[0]!) }
+  const view = await workspace.coordinator.view()
+  return { workspace, session: await findOpenSession(workspace.store, view, context.positionals[0]!) }
 }
 
 /** A launch in flight for what was named. */
