@@ -55,6 +55,8 @@ const slackMs = 60_000
 const longestStretchMs = 86_400_000
 /** Background work has no end that is told; a client that is proven dead ends it at once, another hook sooner. */
 const backgroundMs = 3_600_000
+/** Without any of this a command works where it runs, and reading it further would cost each one a millisecond. */
+const mayNamePlace = /\/|\.\.|\b(?:cd|pushd|rm|mv|cp|find|rsync|ch(?:mod|own|grp))\b|\s-C|--(?:prefix|cwd|dir|directory)\b/
 /** For what can be left out. */
 const shortWaitMs = 20
 /** Kept for what follows the lock's own work. */
@@ -236,7 +238,9 @@ function exportIdentity(file: string, session: string): void {
 
 /** The workspaces that this is about, with the settings of each. */
 async function placesOf({ payload, call, directory }: Scene, intent: Intent): Promise<readonly Place[]> {
-  const targets = targetsOf(intent.paths, payload.cwd, intent.shell || !intent.writes)
+  const { paths, command, shell, writes } = intent
+  const named = command === null || !mayNamePlace.test(command) ? [] : (await import('./shell-places.ts')).writtenPlaces(command, paths[0])
+  const targets = targetsOf([...paths, ...named], payload.cwd, shell || !writes)
   const places: Place[] = []
   for (const target of targets) {
     const settings = await hookSettings(target.repository, call.env)

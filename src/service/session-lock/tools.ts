@@ -1,6 +1,5 @@
 import type { Payload } from './payload.ts'
 import { isReadOnlyCommand } from './shell.ts'
-import { writtenPlaces } from './shell-places.ts'
 
 /** What a tool call is going to change. */
 export interface Intent {
@@ -10,9 +9,11 @@ export interface Intent {
   readonly paths: readonly string[]
   /** It runs commands, so which files it changes cannot be told. */
   readonly shell: boolean
+  /** The command line, when it may change something. `paths` then only says where it runs, and the line what it names. */
+  readonly command: string | null
 }
 
-const none: Intent = { writes: false, paths: [], shell: false }
+const none: Intent = { writes: false, paths: [], shell: false, command: null }
 
 const shells = new Set([
   'bash',
@@ -169,28 +170,29 @@ export const isShell = (tool: string | null): boolean => tool !== null && shells
 function shellIntent(name: string, input: Payload['input']): Intent {
   const command = commandIn(input)
   const directories = pathsUnder(input, directoryKeys)
-  if (command === null) return { writes: true, paths: directories, shell: true }
+  if (command === null) return { writes: true, paths: directories, shell: true, command }
   // PowerShell has another grammar, in which nothing is certain here.
   if (name !== 'powershell' && isReadOnlyCommand(command)) return none
-  return { writes: true, paths: [...directories, ...writtenPlaces(command, directories[0])], shell: true }
+  return { writes: true, paths: directories, shell: true, command }
 }
 
 function writeIntent(name: string, input: Payload['input']): Intent {
   // One tool of several agents reads as well as writes, and says which in an argument.
   if (name.startsWith('str_replace') && input['command'] === 'view') return none
   const paths = [...pathsUnder(input, pathKeys), ...listed(input), ...patched(input)]
-  return { writes: true, paths, shell: false }
+  return { writes: true, paths, shell: false, command: null }
 }
 
 /** MCP tools cannot be told apart for certain: a writing name, and something of ours that it could be about. */
 function intentOfServer(tool: string, input: Payload['input']): Intent {
   const words = wordsOf(tool.slice(tool.includes('__') ? tool.lastIndexOf('__') + 2 : 0))
   const paths = [...pathsUnder(input, pathKeys), ...pathsUnder(input, directoryKeys), ...listed(input)]
-  if (words.some(word => writingVerb.test(word)) && paths.length > 0) return { writes: true, paths, shell: false }
-  if (words.some(word => gitVerb.test(word)) && !words.some(word => readingVerb.test(word))) return { writes: true, paths, shell: true }
+  if (words.some(word => writingVerb.test(word)) && paths.length > 0) return { writes: true, paths, shell: false, command: null }
+  if (words.some(word => gitVerb.test(word)) && !words.some(word => readingVerb.test(word)))
+    return { writes: true, paths, shell: true, command: null }
   const command = commandIn(input)
   if (words.some(word => runningVerb.test(word)) && command !== null && !isReadOnlyCommand(command))
-    return { writes: true, paths, shell: true }
+    return { writes: true, paths, shell: true, command }
   return none
 }
 
@@ -201,7 +203,7 @@ function intentOfStranger(tool: string, input: Payload['input']): Intent {
   const command = commandIn(input)
   if (command !== null) return shellIntent('', input)
   const paths = [...pathsUnder(input, pathKeys), ...listed(input), ...patched(input)]
-  return paths.length === 0 ? none : { writes: true, paths, shell: false }
+  return paths.length === 0 ? none : { writes: true, paths, shell: false, command: null }
 }
 
 function commandIn(input: Payload['input']): string | null {

@@ -173,17 +173,17 @@ describe('tools', () => {
     ],
     ['apply_patch', { patchText: '--- a/x\n+++ b/x\t2020\n+++ /dev/null\n' }, writes('x')],
     ['Write', {}, writes()],
-    ['Bash', { command: 'cd /x && make' }, writes('/x')],
+    ['Bash', { command: 'cd /x && make' }, { ...writes(), command: 'cd /x && make' }],
     ['run_shell_command', { command: 'make', directory: 'sub' }, writes('sub')],
     ['shell', { command: ['bash', '-lc', 'make'] }, writes()],
     ['Bash', {}, writes()],
     ['PowerShell', { command: 'ls' }, writes()],
-    ['Monitor', { command: 'tail -f x > y' }, writes('y')],
-    ['Bash', { command: 'cp a ../b/c', workdir: '/w' }, writes('/w', '/w/../b/c')],
+    ['Monitor', { command: 'tail -f x > y' }, { ...writes(), command: 'tail -f x > y' }],
+    ['Bash', { command: 'cp a ../b/c', workdir: '/w' }, { ...writes('/w'), command: 'cp a ../b/c' }],
     ['mcp__fs__write_file', { path: '/w/a' }, writes('/w/a')],
     ['mcp__fs__move_file', { source: '/w/a', destination: '/w/b' }, writes('/w/b', '/w/a')],
     ['mcp__git__git_commit', { repo_path: '/w' }, writes()],
-    ['mcp__x__execute_command', { command: 'make' }, writes()],
+    ['mcp__x__execute_command', { command: 'make' }, { ...writes(), command: 'make' }],
     ['SomethingNew', { path: '/w/a' }, writes('/w/a')],
     ['SomethingNew', { command: 'make' }, writes()],
   ])('%s %j', (tool, input, expected) => expect(intent(tool, input)).toMatchObject(expected))
@@ -205,7 +205,9 @@ describe('tools', () => {
     ['mcp__x__execute_command', { command: 'ls' }],
     ['SomethingNew', { title: 'x' }],
     ['ReadSomethingNew', { path: '/w' }],
-  ])('%s %j changes nothing', (tool, input) => expect(intent(tool, input)).toEqual({ writes: false, paths: [], shell: false }))
+  ])('%s %j changes nothing', (tool, input) =>
+    expect(intent(tool, input)).toEqual({ writes: false, paths: [], shell: false, command: null }),
+  )
 
   it('say how long they may take', () => {
     expect(statedTimeoutMs({ tool: 'Bash', input: { timeout: 5000 } })).toBe(5000)
