@@ -538,12 +538,27 @@ describe('the leases of a session', () => {
     }
   }, 60_000)
 
-  it('say nothing of what the session gave back itself', async () => {
+  it('are lost together when they were taken together, and that is said once', async () => {
+    const { repo, me, agent } = worker()
+    await agent.ok('claim acquire env:a env:b')
+    expect(await me.write(`${repo.dir}/a`)).toEqual(passed)
+    expect((await repo.as('human:boss').run('claim evict env:b --reason', 'mine now')).code).toBe(0)
+    expect(await me.write(`${repo.dir}/a`)).toMatchObject(isLost('env:a, env:b'))
+    expect(await me.write(`${repo.dir}/a`)).toEqual(passed)
+  }, 60_000)
+
+  it('say nothing of what the session gave back itself, or handed on', async () => {
     const { repo, me, agent } = worker()
     await agent.acquire('env:k')
     expect(await me.write(`${repo.dir}/a`)).toEqual(passed)
     expect((await agent.run('claim release env:k')).code).toBe(0)
-    await repo.as('agent:other', { LEASEHOLD_SESSION_ID: 'other-2' }).acquire('env:k')
+    const other = repo.as('agent:other', { LEASEHOLD_SESSION_ID: 'other-2' })
+    await other.acquire('env:k')
+    expect(await me.write(`${repo.dir}/a`)).toEqual(passed)
+    await agent.acquire('env:t')
+    expect(await me.write(`${repo.dir}/a`)).toEqual(passed)
+    expect((await agent.run('claim transfer env:t --to-agent agent:other --reason', 'yours')).code).toBe(0)
+    expect((await repo.as('agent:other').run('claim renew env:t')).code).toBe(0)
     expect(await me.write(`${repo.dir}/a`)).toEqual(passed)
   }, 60_000)
 })

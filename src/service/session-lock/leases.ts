@@ -68,8 +68,9 @@ export async function renewLeases(workspace: Workspace, renewal: Renewal): Promi
       for (const renewed of answer.leases) if (renewed.ttlSecs > 0) shortestMs = Math.min(shortestMs, renewed.ttlSecs * 1000)
       if (usual !== null && ttlSecs !== undefined && ttlSecs > usual) stretched.push({ leaseId, ttlSecs: usual })
     } else if (isLost(answer)) {
-      told.push(leaseId)
-      if (!memo.told.includes(leaseId)) lost.push(wordsOf(answer, resource))
+      const gone = entries.filter(other => other.token === token)
+      told.push(...gone.map(other => other.leaseId))
+      if (!memo.told.includes(leaseId)) lost.push(wordsOf(answer, gone))
     }
   }
   const paths: PathLease[] = []
@@ -133,9 +134,10 @@ function callerOf(workspace: Workspace, agentId: string, sessionId: string | nul
 
 const isLost = ({ refusal }: Refused): boolean => ['superseded', 'not_found', 'not_owner'].includes(refusalCode(refusal))
 
-function wordsOf({ refusal, now }: Refused, resource: string): string {
+function wordsOf({ refusal, now }: Refused, gone: readonly HeldEntry[]): string {
   const { message, hint } = wordRefusal(refusal, now)
-  return `your lease of ${resource} is lost, so this write was stopped once: ${message}\nnext: ${hint === undefined || hint === '' ? `lh why ${resource}` : hint}`
+  const names = gone.map(({ resource }) => resource)
+  return `your lease of ${names.join(', ')} is lost, so this write was stopped once: ${message}\nnext: ${hint === undefined || hint === '' ? `lh why ${names[0]}` : hint}`
 }
 
 function conflictWords(lease: Lease, { now }: Refused): string {
