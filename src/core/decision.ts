@@ -23,12 +23,18 @@ export type Decision =
   | { readonly ok: true; readonly operations: readonly Operation[]; readonly outcome: Outcome }
   | { readonly ok: false; readonly refusal: Refusal }
 
-const nothing: Omit<Outcome, 'resources'> = { ended: [], endedSessions: [], alreadyHeld: false, late: false, replayOf: null }
+const none: readonly never[] = []
 
 export const refuse = (refusal: Refusal): Decision => ({ ok: false, refusal })
 
-export const accept = (operations: readonly Operation[], outcome: Partial<Outcome> & Pick<Outcome, 'resources'>): Decision => ({
-  ok: true,
-  operations,
-  outcome: { ...nothing, ...outcome },
-})
+export const accept = (
+  operations: readonly Operation[],
+  {
+    resources,
+    ended = none,
+    endedSessions = none,
+    alreadyHeld = false,
+    late = false,
+    replayOf = null,
+  }: Partial<Outcome> & Pick<Outcome, 'resources'>,
+): Decision => ({ ok: true, operations, outcome: { resources, ended, endedSessions, alreadyHeld, late, replayOf } })

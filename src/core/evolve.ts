@@ -20,19 +20,19 @@ export function evolve(slot: Slot, entry: Entry, resource: string): Slot {
     case 'transfer':
     case 'resume':
     case 'reclaim':
-      return { ...slot, lease: owned(slot.lease, entry, operation, resource), past: endOf(slot, entry) }
+      return slotOf(slot, owned(slot.lease, entry, operation, resource), endOf(slot, entry))
     case 'renew':
     case 'heartbeat':
-      return slot.lease === null ? slot : { ...slot, lease: beaten(slot.lease, entry, operation) }
+      return slot.lease === null ? slot : slotOf(slot, beaten(slot.lease, entry, operation), slot.past)
     case 'release':
       return operation.remaining?.includes(resource) === true
-        ? { ...slot, lease: slot.lease === null ? null : regrouped(slot.lease, operation) }
-        : { ...slot, lease: null, past: endOf(slot, entry) }
+        ? slotOf(slot, slot.lease === null ? null : regrouped(slot.lease, operation), slot.past)
+        : slotOf(slot, null, endOf(slot, entry))
     case 'auto-evict':
     case 'force-evict':
-      return { ...slot, lease: null, past: endOf(slot, entry) }
+      return slotOf(slot, null, endOf(slot, entry))
     case 'boot':
-      return slot.lease === null ? slot : { ...slot, lease: rebased(slot.lease, entry, operation) }
+      return slot.lease === null ? slot : slotOf(slot, rebased(slot.lease, entry, operation), slot.past)
     case 'allow':
     case 'session':
     case 'repair':
@@ -67,6 +67,9 @@ const deadline = (m: number, ttlSecs: number): number | null => (ttlSecs === 0 ?
 
 const groupOf = (leaseIds: readonly string[], resources: readonly string[]): Group | null =>
   resources.length === 1 ? null : { id: leaseIds[0]!, resources }
+
+/** Spelled out: a record is folded for each command of everybody, and spreading an object costs several times that. */
+const slotOf = ({ session }: Slot, lease: Lease | null, past: Past | null): Slot => ({ lease, past, session })
 
 const beaten = (lease: Lease, entry: Entry, operation: BeatOperation): Lease => ({
   ...lease,
