@@ -22,6 +22,8 @@ export const plainEnvironment = {
  * @property {(round: number) => readonly string[]} args of Node; `round` is never used twice
  * @property {string} [cwd]
  * @property {Record<string, string>} [env]
+ * @property {string} [input] what it reads on its standard input
+ * @property {number} [code] with which it has to end; 0 without it
  */
 
 /**
@@ -78,17 +80,19 @@ export function inTurns(groups, { rounds, usageRounds }) {
 }
 
 /** @param {Contestant} contestant @param {boolean} counted */
-function run({ name, args, cwd, env }, counted) {
+function run({ name, args, cwd, env, input, code = 0 }, counted) {
   const given = args(round)
   const options = { cwd, env: { ...plainEnvironment, ...env }, maxBuffer: 256 * 1024 * 1024 }
   const start = process.hrtime.bigint()
   const done = spawnSync(process.execPath, counted ? ['--require', usageHook, ...given] : given, {
     ...options,
     // A pipe, as an agent has: what a process does about its output is part of its time.
-    stdio: ['ignore', 'pipe', 'pipe', ...(counted ? [/** @type {const} */ ('pipe')] : [])],
+    ...(input === undefined ? {} : { input }),
+    stdio: [input === undefined ? 'ignore' : 'pipe', 'pipe', 'pipe', ...(counted ? [/** @type {const} */ ('pipe')] : [])],
   })
   const wall = Number(process.hrtime.bigint() - start) / 1e6
-  if (done.status !== 0) throw new Error(`${name}: exit ${done.status ?? done.signal}\n${done.stdout.toString()}${done.stderr.toString()}`)
+  if (done.status !== code)
+    throw new Error(`${name}: exit ${done.status ?? done.signal}\n${done.stdout.toString()}${done.stderr.toString()}`)
   const said = done.output[3]?.toString()
   return { wall, usage: counted ? /** @type {{ cpu: number, peak: number }} */ (JSON.parse(said ?? '')) : null }
 }

@@ -1,6 +1,6 @@
 // @ts-check
 /**
- * `npm run bench [-- whole inprocess contend history replay tickets worktrees launch] [--quick]`: measures the build in `dist` beside what it is compared with, in one
+ * `npm run bench [-- whole inprocess contend history replay tickets hook git-hooks launch etcd worktrees] [--quick]`: measures the build in `dist` beside what it is compared with, in one
  * run, and prints ratios with their targets. Times of one machine mean little, ratios of one run much.
  */
 import { execFileSync } from 'node:child_process'
@@ -19,6 +19,10 @@ const sections = {
   tickets: {
     title: 'Ten thousand tickets, against `node` reading the same files',
     load: async () => (await import('./tickets.mjs')).tickets,
+  },
+  hook: {
+    title: 'The hook before and after a tool call, wall time against `node empty.cjs`',
+    load: async () => (await import('./hook.mjs')).hook,
   },
   'git-hooks': { title: 'Git hooks', load: async () => (await import('./git-hooks.mjs')).gitHooks },
   launch: { title: 'Launches', load: async () => (await import('./launch.mjs')).launches },
