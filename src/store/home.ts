@@ -1,4 +1,5 @@
 import { Fault } from '../core/fault.ts'
+import { shellWord } from '../core/shell-word.ts'
 import type { MoveEnd, Standing } from './move.ts'
 import type { Store } from './store.ts'
 
@@ -80,13 +81,13 @@ function settleAtFirstWrite(store: Store, settle: () => Promise<string | null>):
 /** How to make a setting of this origin say something else. */
 function remedy(said: string, name: string): string {
   if (said.startsWith('environment ')) return `unset ${said.slice('environment '.length)}`
-  return said === 'user file' ? `lh config set --user store ${name}` : `lh config set store ${name}`
+  return said === 'user file' ? `lh config set --user store ${shellWord(name)}` : `lh config set store ${shellWord(name)}`
 }
 
 function differs(seen: Whereabouts, name: string, said: string): Fault {
   const inUse = seen.kind === 'there' ? seen.to : 'file:'
   const isAsked = said === 'flag'
-  const move = `move them: lh store move --to ${name}`
+  const move = `move them: lh store move --to ${shellWord(name)}`
   return new Fault(
     'usage',
     `this repository's leases are in ${inUse}, ${isAsked ? `not in ${name}` : `and the ${said} says store: ${name}`}`,

@@ -1,4 +1,5 @@
 import { Fault } from '../core/fault.ts'
+import { shellWord } from '../core/shell-word.ts'
 import type { MoveMark } from './move.ts'
 
 /**
@@ -11,17 +12,17 @@ export function refuseMoved(mark: MoveMark | undefined, location: string, isWrit
   const details = { outcome: 'nothing_changed' }
   if (to !== undefined && chosen === true)
     throw new Fault('usage', `this repository's leases are in ${to}, and not in ${location}`, {
-      hint: `use them there: lh config set store ${to}   or bring them here: lh store move --to file:`,
+      hint: `use them there: lh config set store ${shellWord(to)}   or bring them here: lh store move --to file:`,
       details,
     })
   if (to !== undefined && done === true)
     throw new Fault('unavailable', `the leases of ${location} were moved to ${to}`, {
-      hint: `use them there: lh config set store ${to}`,
+      hint: `use them there: lh config set store ${shellWord(to)}`,
       details: { ...details, moved_to: to },
     })
   if (to !== undefined && isWriting)
     throw new Fault('unavailable', `the leases of ${location} are being moved to ${to}, and that is not finished`, {
-      hint: `finish it: lh store move --to ${to}   or give it up: lh store move --back`,
+      hint: `finish it: lh store move --to ${shellWord(to)}   or give it up: lh store move --back`,
       details,
     })
   if (from !== undefined)

@@ -1,4 +1,5 @@
 import { realpathSync } from 'node:fs'
+import { shellWord } from '../../core/shell-word.ts'
 import { resolve } from 'node:path'
 import { notFound, usage } from '../../core/fault.ts'
 import type { Wire } from '../../core/wire.ts'
@@ -75,7 +76,7 @@ export function explainLock(workspace: string, env: NodeJS.ProcessEnv, takers: T
       dead || expired
         ? 'at the next tool call of any session that writes here'
         : `when that session stops or ends, or in ${spanOf(remaining)} without a sign of it${alive === 'alive' ? ', or when its client is gone with all it started' : ''}`,
-    next: dead || expired ? nextOfFree(takers) : `lh session-lock release --force --reason "…" ${shellPath(workspace)}`,
+    next: dead || expired ? nextOfFree(takers) : `lh session-lock release --force --reason "…" ${shellWord(workspace)}`,
   }
 }
 
@@ -151,5 +152,3 @@ function iso(ms: number): string {
   const date = new Date(ms)
   return Number.isNaN(date.getTime()) ? new Date(0).toISOString() : date.toISOString()
 }
-
-const shellPath = (path: string): string => (/^[\w@%+=:,./-]+$/.test(path) ? path : `'${path.replaceAll("'", `'\\''`)}'`)

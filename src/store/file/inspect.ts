@@ -1,4 +1,5 @@
 import fs from 'node:fs'
+import { shellWord } from '../../core/shell-word.ts'
 import path from 'node:path'
 import { isFault } from '../../core/fault.ts'
 import type { Lease } from '../../core/lease.ts'
@@ -453,13 +454,13 @@ function leaseFinding(lease: Lease, reading: Reading, worktreeIds: ReadonlySet<s
       'worktree-gone',
       null,
       `${whose} in worktree ${holder.worktreeId}, which does not exist any more`,
-      `lh claim evict ${resource} --reason 'its worktree is gone'`,
+      `lh claim evict ${shellWord(resource)} --reason 'its worktree is gone'`,
     )
   }
   if (isStale(lease, reading.now))
-    return warning('lease-stale', null, `${whose} without a time limit, has been silent for too long`, `lh why ${resource}`)
+    return warning('lease-stale', null, `${whose} without a time limit, has been silent for too long`, `lh why ${shellWord(resource)}`)
   if (lease.binding === null && holder.witness !== null && vitality(holder.witness) === 'dead') {
-    return info('holder-gone', null, `${whose}: the process that took it has ended; it ends by time`, `lh why ${resource}`)
+    return info('holder-gone', null, `${whose}: the process that took it has ended; it ends by time`, `lh why ${shellWord(resource)}`)
   }
   return null
 }
