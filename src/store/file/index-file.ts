@@ -5,14 +5,14 @@ import { IndexedState, copiedBytes, encodeIndex } from './index-cache.ts'
 import { completeState, loadWhole } from './load.ts'
 import type { Loaded } from './load.ts'
 
-/** A process that ends soon makes the index anew once this many records are behind it, and more the more keys there are to be copied. */
-const recordsBehind = 4
-const keysPerRecordBehind = 1024
+/** A process that ends soon makes the index anew once it is this many bytes behind (four claims), and more the more keys there are to be copied. */
+const bytesBehind = 2048
+const keysPerByteBehind = 2
 
 /** Is the index of a process that ends soon due? */
 export function isIndexDue({ state, behindIndex }: Loaded): boolean {
   const keys = state instanceof IndexedState ? state.indexedKeys : 0
-  return behindIndex >= Math.max(recordsBehind, keys / keysPerRecordBehind)
+  return behindIndex >= Math.max(bytesBehind, keys / keysPerByteBehind)
 }
 
 /** Reads the segment once more, every checksum, and writes its index. */

@@ -39,7 +39,7 @@ export interface Loaded {
   readonly damage: Damage | null
   readonly foreign: Foreign | null
   readonly checkpointBytes: number
-  /** Records that the index does not cover. */
+  /** Bytes that the index does not cover. */
   readonly behindIndex: number
   /** Bytes `[0, end)` of the segment when all of it was read, else null. */
   readonly bytes: Buffer | null
@@ -150,7 +150,7 @@ function loadThroughIndex(disk: Disk, fd: number, size: number, index: Index, re
     damage: null,
     foreign: tail.foreign,
     checkpointBytes: header.checkpointBytes,
-    behindIndex: scan.lines,
+    behindIndex: scan.end - offset,
     bytes: whole ? bytes : null,
     space: header.space,
     fold: null,
@@ -179,8 +179,8 @@ export function loadMore(disk: Disk, fd: number, known: Loaded): Loaded | null {
   if (bytes[0] !== newline) return null
   if (bytes.length === 1) return known
   const tail = new Tail(known.state, known.position)
-  const from = known.state instanceof ResidentState ? glimpseLines(bytes, 1, known.state, tail) : { end: 1, lines: 0 }
-  const scan = scanLines(bytes, from.end, (record, sum) => tail.take(record, sum))
+  const from = known.state instanceof ResidentState ? glimpseLines(bytes, 1, known.state, tail) : 1
+  const scan = scanLines(bytes, from, (record, sum) => tail.take(record, sum))
   if (scan.damage !== null) return null
   return {
     ...known,
@@ -189,7 +189,7 @@ export function loadMore(disk: Disk, fd: number, known: Loaded): Loaded | null {
     size: known.end - 1 + bytes.length,
     tornBytes: bytes.length - endOfLines(bytes),
     foreign: known.foreign ?? tail.foreign,
-    behindIndex: known.behindIndex + from.lines + scan.lines,
+    behindIndex: known.behindIndex + scan.end - 1,
     bytes: null,
     fold: null,
   }
@@ -206,11 +206,10 @@ function readOn(disk: Disk, fd: number, position: number): Buffer {
   return readFully(disk, fd, position, Math.max(0, disk.fstatSync(fd).size - position))
 }
 
-/** Takes records whose text is enough for now; stops at the first that has to be read, or is not in order. */
-function glimpseLines(bytes: Buffer, from: number, state: ResidentState, tail: Tail): { readonly end: number; readonly lines: number } {
+/** Takes records whose text is enough for now; gives the offset of the first that has to be read, or is not in order. */
+function glimpseLines(bytes: Buffer, from: number, state: ResidentState, tail: Tail): number {
   const { b } = state.clocks.current
   let end = from
-  let lines = 0
   let m: number | null = null
   for (let stop = bytes.indexOf(newline, end); stop >= 0; stop = bytes.indexOf(newline, end)) {
     const line = checkedLine(bytes, end, stop)
@@ -219,10 +218,9 @@ function glimpseLines(bytes: Buffer, from: number, state: ResidentState, tail: T
     tail.position = { seq: tail.position.seq + 1, sum: sumOf(line) }
     m = seen.m
     end = stop + 1
-    lines++
   }
   if (m !== null) state.moveTo(tail.position.seq, m)
-  return { end, lines }
+  return end
 }
 
 /** An index describes this segment if the record that ends where it says has its number and sum; an inode is no identity. */

@@ -408,7 +408,7 @@ export class FileStore implements Store {
       end,
       size: end,
       tornBytes: 0,
-      behindIndex: loaded.behindIndex + arrived,
+      behindIndex: loaded.behindIndex + end - loaded.end,
       bytes: null,
       fold: null,
     }
