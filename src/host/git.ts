@@ -95,32 +95,34 @@ const notStarted = (cwd: string, cause: Error): Fault =>
 
 /**
  * Runs `git` as `runGit` does, and so that it comes to its end also when this process is killed: into a pipe that nobody reads any more
- * it could not say what it does, and would stop in the middle of it. Throws `unavailable`.
+ * it could not say what it does, and would stop in the middle of it. What it says is all in `stderr`. Throws `unavailable`.
  */
 export function runGitToItsEnd(cwd: string, args: readonly string[], env: NodeJS.ProcessEnv = process.env): GitAnswer {
+  const said = namelessFile()
+  // Without a place for it a pipe does: most are not killed.
+  if (said === null) return runGit(cwd, args, env)
   const { spawnSync } = process.getBuiltinModule('node:child_process')
-  const [out, errors] = [namelessFile(), namelessFile()]
   try {
-    const { status, error } = spawnSync('git', args, { cwd, env, stdio: ['ignore', out, errors] })
+    const { status, error } = spawnSync('git', args, { cwd, env, stdio: ['ignore', said, said] })
     if (error !== undefined) throw notStarted(cwd, error)
-    return { status, stdout: contentOf(out), stderr: contentOf(errors) }
+    const bytes = Buffer.alloc(fstatSync(said).size)
+    return { status, stdout: '', stderr: bytes.toString('utf8', 0, readSync(said, bytes, 0, bytes.length, 0)) }
   } finally {
-    for (const fd of [out, errors]) closeSync(fd)
+    closeSync(said)
   }
 }
 
-/** A file without a name, which is gone with those who have it open. */
-function namelessFile(): number {
+/** A file without a name, which is gone with those who have it open; null where none can be made. */
+function namelessFile(): number | null {
   const { tmpdir } = process.getBuiltinModule('node:os')
   const path = join(tmpdir(), `leasehold-git-${process.pid}-${process.hrtime.bigint()}`)
-  const fd = openSync(path, 'wx+', 0o600)
-  unlinkSync(path)
-  return fd
-}
-
-function contentOf(fd: number): string {
-  const bytes = Buffer.alloc(fstatSync(fd).size)
-  return bytes.toString('utf8', 0, readSync(fd, bytes, 0, bytes.length, 0))
+  try {
+    const fd = openSync(path, 'wx+', 0o600)
+    unlinkSync(path)
+    return fd
+  } catch {
+    return null
+  }
 }
 
 function realDirectory(start: string): string {

@@ -20,7 +20,7 @@ export const openMaintenance = async (store: Store): Promise<Maintenance> =>
 export const openMoveEnd = async (store: Store): Promise<MoveEnd> =>
   isFileStore(store) ? (await import('./file/move.ts')).fileEnd(store) : (await import('./etcd/move.ts')).etcdEnd(store as EtcdStore)
 
-/** Told by what it has: each lazy chunk of the executable has its own copy of the class. */
+/** Told by what it has: `leasehold/testing` has a copy of the class of its own. */
 export const isFileStore = (store: Store): store is FileStore => 'layout' in store
 
 export type { FileStoreOptions } from './file/store.ts'

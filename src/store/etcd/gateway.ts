@@ -60,7 +60,7 @@ export class EngineError extends Error {
   }
 }
 
-/** Is this etcd's own "no" with this code? Told by its name: each lazy chunk of the executable has its own copy of the class. */
+/** Is this etcd's own "no" with this code? Told by its name: `leasehold/testing` has a copy of the class of its own. */
 export const isEngineError = (error: unknown, code: number): error is EngineError =>
   error instanceof Error && error.name === 'EngineError' && (error as EngineError).code === code
 

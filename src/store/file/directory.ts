@@ -115,6 +115,16 @@ export function lookAt(disk: Disk, file: string): fs.Stats | null {
   return disk.lstatSync(file, { throwIfNoEntry: false }) ?? null
 }
 
+/** Opens a file to read it; null when there is none. */
+export function openIfPresent(disk: Disk, file: string): number | null {
+  try {
+    return disk.openSync(file, readFlags)
+  } catch (error) {
+    if ((error as NodeJS.ErrnoException).code === 'ENOENT') return null
+    throw error
+  }
+}
+
 /**
  * Is this a directory that only we, or those who own the repository, can have filled? Throws `unavailable` when it is a symbolic
  * link, belongs to a stranger or can be written by everybody. The idea is Git's `safe.directory`.

@@ -11,13 +11,12 @@ import type { Disk } from '../../host/disk.ts'
 import { readFully, syncDirectory } from '../../host/disk.ts'
 import type { KernelLock } from '../../host/kernel-lock.ts'
 import { vitality } from '../../host/process.ts'
-import { matches } from '../history.ts'
 import { isRestorable } from '../restorable.ts'
 import { refuseMoved } from '../moved.ts'
 import { FullState } from '../state.ts'
 import type { Capabilities, Commit, Decider, HistoryQuery, LiveLock, Reading, ReservationLock, Store, TransactOptions } from '../store.ts'
 import { viewOf } from '../view.ts'
-import { listArchive, readEntries } from './archive.ts'
+import { listArchive } from './archive.ts'
 import { spaceId } from './create.ts'
 import type { FixedLimits, Format, Layout, Modes } from './directory.ts'
 import {
@@ -41,6 +40,7 @@ import {
   writeFormat,
 } from './directory.ts'
 import { Exclusive } from './exclusive.ts'
+import { historyOf } from './history.ts'
 import { allReservations, hasReservations, makeReservation, reservationOf } from './reservation.ts'
 import { isIndexDue, refreshIndex, updateIndex } from './index-file.ts'
 import { freeLocks } from './leftovers.ts'
@@ -152,8 +152,6 @@ export class FileStore implements Store {
   #inode = 0
   #known: Loaded | null = null
   #entered = false
-  /** While a batch is decided under the lock: no key is reserved. */
-  #noneReserved = false
   /** The `format` file of a resident store, judged, and what it looked like then. */
   #format: { readonly format: Format; readonly seen: fs.Stats | null } | null = null
 
@@ -191,38 +189,8 @@ export class FileStore implements Store {
     }
   }
 
-  // oxlint-disable-next-line typescript/require-await -- the interface is asynchronous, reading files is not
-  async *history(query: HistoryQuery = {}): AsyncGenerator<Entry> {
-    const { disk } = this.options
-    const { unreadable = () => {} } = query
-    // The log is opened before the archive is listed: a rotation in between moves it there, and the descriptor still reads it.
-    const log = openIfPresent(disk, this.layout.log)
-    try {
-      let last = 0
-      let told = false
-      for (const { file } of [...listArchive(disk, this.layout), { file: null }]) {
-        const fd = file === null ? log : openIfPresent(disk, file)
-        if (fd === null) continue
-        try {
-          const tell = (line: number, why: string): void => {
-            unreadable(`${file ?? this.layout.log}:${line}: ${why}`)
-            told = true
-          }
-          for (const entry of readEntries(disk, fd, tell)) {
-            // A segment that is archived while we read appears in both places.
-            if (entry.seq <= last) continue
-            if (!told && isGap(entry, last)) unreadable(`the records between ${last} and ${entry.seq} are missing`)
-            if (matches(entry, query)) yield entry
-            last = entry.seq
-            told = false
-          }
-        } finally {
-          if (fd !== log) disk.closeSync(fd)
-        }
-      }
-    } finally {
-      if (log !== null) disk.closeSync(log)
-    }
+  history(query: HistoryQuery = {}): AsyncGenerator<Entry> {
+    return historyOf(this.options.disk, this.layout, query)
   }
 
   async changed(sinceSeq: number, timeoutMs: number): Promise<void> {
@@ -287,7 +255,13 @@ export class FileStore implements Store {
     }
   }
 
-  #viewOf(state: Loaded['state'], now: Instant, format: Format | null, remembered: (opId: string) => Entry | null): View {
+  #viewOf(
+    state: Loaded['state'],
+    now: Instant,
+    format: Format | null,
+    remembered: (opId: string) => Entry | null,
+    mayBeReserved = true,
+  ): View {
     const { disk, lock } = this.options
     const dead = new Map<string, boolean>()
     return viewOf(state, now, {
@@ -298,7 +272,7 @@ export class FileStore implements Store {
         if (!dead.has(live)) dead.set(live, isBoundDead(disk, lock, this.layout, lease))
         return dead.get(live)!
       },
-      reservation: resource => (this.#noneReserved ? null : reservationOf(disk, lock, this.layout, resource)),
+      reservation: resource => (mayBeReserved ? reservationOf(disk, lock, this.layout, resource) : null),
       reservations: () => (lookAt(disk, this.layout.locks) === null ? [] : allReservations(disk, lock, this.layout)),
       life: ({ binding, witness }) =>
         binding !== null ? lifeOf(disk, lock, this.layout, binding, witness) : witness === null ? 'unknown' : vitality(witness),
@@ -422,13 +396,10 @@ export class FileStore implements Store {
   }
 
   #decideEach(batch: readonly Request[], session: Session, now: Instant, format: Format): readonly Decided[] {
-    // One look at the directory costs as much as two at files.
-    this.#noneReserved = batch.length > 2 && !hasReservations(this.options.disk, this.layout)
-    try {
-      return batch.map(request => this.#decideOne(request, session, now, format)).filter(each => each !== null)
-    } finally {
-      this.#noneReserved = false
-    }
+    // One look at the directory costs as much as two at files. Who reserves in this batch is seen by those behind it.
+    const mayBeReserved =
+      batch.length <= 2 || batch.some(({ options }) => options.reserve !== undefined) || hasReservations(this.options.disk, this.layout)
+    return batch.map(request => this.#decideOne(request, session, now, format, mayBeReserved)).filter(each => each !== null)
   }
 
   #write(session: Session, decided: readonly Decided[]): ReturnType<Session['write']> {
@@ -441,7 +412,7 @@ export class FileStore implements Store {
     }
   }
 
-  #decideOne(request: Request, session: Session, now: Instant, format: Format): Decided | null {
+  #decideOne(request: Request, session: Session, now: Instant, format: Format, mayBeReserved: boolean): Decided | null {
     const { disk, lock } = this.options
     let live: LiveLock | null = null
     let reservation: ReservationLock | null = null
@@ -449,13 +420,13 @@ export class FileStore implements Store {
     try {
       if (unreserve?.isCurrent() === false) throw reservationLost(unreserve)
       live = request.options.bind === true ? makeLiveLock(disk, lock, this.layout, this.modes) : null
-      const view = this.#viewOf(session.loaded.state, now, format, opId => session.recall(opId) ?? this.#recall(session, opId))
+      const recalled = (opId: string): Entry | null => session.recall(opId) ?? this.#recall(session, opId)
+      const view = this.#viewOf(session.loaded.state, now, format, recalled, mayBeReserved)
       const decision = request.decide(view, live)
       if (decision.ok) request.options.effect?.(decision.outcome)
       const operations = decision.ok ? decision.operations : []
       // Here a reservation is a lock and no record.
       const reserving = reserve === undefined ? undefined : operations.find(({ op }) => op === 'reserve')
-      if (reserve !== undefined) this.#noneReserved = false
       if (reserve !== undefined && reserving !== undefined && 'resources' in reserving)
         reservation = makeReservation(disk, lock, this.layout, this.modes, reserving.resources, reserve)
       const entries = operations.filter(operation => operation !== reserving).map(operation => session.append(operation, now))
@@ -755,10 +726,6 @@ export class FileStore implements Store {
   }
 }
 
-/** Are records missing between `last` and this one? What retention removed is before the first, and a repair names what it cut. */
-const isGap = ({ seq, operation }: Entry, last: number): boolean =>
-  last > 0 && seq !== last + 1 && !(operation.op === 'repair' && operation.lastGoodSeq === last)
-
 /** Does this record need the liveness lock that was made for it? */
 function binds(operation: Operation, live: LiveLock | null): boolean {
   if (live === null) return false
@@ -777,15 +744,6 @@ const reservationLost = ({ resources }: ReservationLock): Fault =>
     hint: 'launch again',
     details: { outcome: 'nothing_changed' },
   })
-
-function openIfPresent(disk: Disk, file: string): number | null {
-  try {
-    return disk.openSync(file, readFlags)
-  } catch (error) {
-    if ((error as NodeJS.ErrnoException).code === 'ENOENT') return null
-    throw error
-  }
-}
 
 const twoClocksWarning =
   'two clocks write into this store (two machines, or containers with their own time): expiry is judged by wall time; use an engine'

@@ -17,7 +17,7 @@ import { FullState } from '../state.ts'
 import type { Archived } from './archive.ts'
 import { listArchive } from './archive.ts'
 import type { Layout } from './directory.ts'
-import { readFlags } from './directory.ts'
+import { openIfPresent } from './directory.ts'
 import { breach } from './laws.ts'
 import { withoutDoubles } from './leftovers.ts'
 import { eachLine, endOfLines, seal, unseal, useNativeHash } from './record.ts'
@@ -63,15 +63,6 @@ function verifyArchive(disk: Disk, verifier: Verifier, archive: Archived): void 
     verifier.segment(archive.file, fd, archive.bytes, archive)
   } finally {
     disk.closeSync(fd)
-  }
-}
-
-function openIfPresent(disk: Disk, file: string): number | null {
-  try {
-    return disk.openSync(file, readFlags)
-  } catch (error) {
-    if ((error as NodeJS.ErrnoException).code === 'ENOENT') return null
-    throw error
   }
 }
 
