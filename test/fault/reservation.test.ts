@@ -114,6 +114,13 @@ async function until(condition: () => boolean | Promise<boolean>): Promise<void>
   while (!(await condition())) await new Promise(resolve => setTimeout(resolve, 5))
 }
 
+/** The first yes. The kernel takes a moment for the locks of a process that is over, and until then it counts as living. */
+async function granted<T extends { readonly ok: boolean }>(ask: () => Promise<T>): Promise<T> {
+  let answer = await ask()
+  await until(async () => answer.ok || (answer = await ask()).ok)
+  return answer
+}
+
 describe('many launchers at once', () => {
   async function race(tasks: readonly Partial<ReservationTask>[]): Promise<readonly Asked[]> {
     const go = path.join(path.dirname(directory), 'go')
@@ -169,9 +176,7 @@ describe('a launcher that is killed', () => {
     expect((await recover(openReal(directory), false)).removed, 'nothing of it is a leftover').toEqual([])
     expect(view.reservations()).toHaveLength(3)
     end(agent!)
-    await until(() => ['Z', null].includes(processState(agent!)))
-    const answer = await reserveHere()
-    expect(answer).toMatchObject({ ok: true })
+    const answer = await granted(reserveHere)
     expect(locks(), 'and the next launch has removed what was left').toHaveLength(4)
     if (answer.ok) for (const lock of [answer.reservation, answer.liveLock]) lock?.close()
   })
@@ -185,8 +190,7 @@ describe('a launcher that is killed', () => {
     expect(await acquire()).toMatchObject({ ok: false, refusal: { kind: 'reserved', reservation: { launcherAlive: false } } })
     const grandchild = Number(fs.readFileSync(pidFile, 'utf8'))
     process.kill(grandchild, 'SIGKILL')
-    await until(() => ['Z', null].includes(processState(grandchild)))
-    expect(await acquire()).toMatchObject({ ok: true })
+    expect(await granted(acquire)).toMatchObject({ ok: true })
   })
 
   it('after its claim leaves the claim to the agent, and no reservation', async () => {
@@ -199,8 +203,7 @@ describe('a launcher that is killed', () => {
     expect(view.life(view.session('LAUNCH')!)).toBe('alive')
     expect(await acquire()).toMatchObject({ ok: false, refusal: { kind: 'launched', standing: 'live' } })
     end(agent!)
-    await until(() => ['Z', null].includes(processState(agent!)))
-    const taken = await acquire()
+    const taken = await granted(acquire)
     expect(taken).toMatchObject({ ok: true, ended: [{}, {}, {}] })
     const [, evicted] = await historyOf(openReal(directory))
     expect(evicted!.operation).toMatchObject({
