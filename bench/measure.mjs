@@ -1,6 +1,6 @@
 // @ts-check
 /**
- * Measures whole processes in turns: every round runs each contestant once, in an order that rotates, so that a machine that slows down
+ * Measures whole processes in turns: every round runs each contestant once, in an order of chance, so that a machine that slows down
  * slows all of them. Wall times come from runs without any extra; CPU time and peak memory from a few more, where `usage-at-exit.cjs` is loaded
  * into every contestant alike (no child of Node tells its parent what it used).
  */
@@ -46,6 +46,12 @@ const mean = values => values.reduce((sum, value) => sum + value, 0) / values.le
 /** @param {number} ms */
 export const sleep = ms => new Promise(resolve => setTimeout(resolve, ms))
 
+/** In an order of chance: whoever always ran after the same one would pay for what that one left to the kernel. @template T @param {readonly T[]} values */
+function shuffled(values) {
+  const left = [...values]
+  return values.map(() => /** @type {T} */ (left.splice(Math.floor(Math.random() * left.length), 1)[0]))
+}
+
 let round = 0
 
 /**
@@ -60,8 +66,8 @@ export function inTurns(groups, { rounds, usageRounds }) {
   const turns = rounds + usageRounds + 2
   for (let turn = 0; turn < turns; turn++, round++) {
     const counted = turn >= rounds + 2
-    for (let at = 0; at < groups.length; at++) {
-      for (const contestant of groups[(at + turn) % groups.length] ?? []) {
+    for (const group of shuffled(groups)) {
+      for (const contestant of group) {
         const { wall, usage } = run(contestant, counted)
         const notes = seen.get(contestant.name)
         if (usage !== null) {

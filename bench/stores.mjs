@@ -19,9 +19,13 @@ export const libraryModule = name => import(pathToFileURL(path.join(dist, 'lib',
 /** A new directory on a real disk (`LEASEHOLD_TEST_TMP`, else the system's), removed when this process ends. @param {string} name */
 export function temporaryDirectory(name) {
   const directory = fs.mkdtempSync(path.join(process.env['LEASEHOLD_TEST_TMP'] ?? os.tmpdir(), `lh-bench-${name}-`))
-  process.on('exit', () => fs.rmSync(directory, { recursive: true, force: true }))
+  if (made.length === 0) process.on('exit', () => made.forEach(each => fs.rmSync(each, { recursive: true, force: true })))
+  made.push(directory)
   return fs.realpathSync(directory)
 }
+
+/** @type {string[]} */
+const made = []
 
 /** A Git repository. @param {string} name */
 export function repository(name) {

@@ -453,8 +453,9 @@ export class Coordinator {
 
   /** A fresh ULID. Not random: boot, process, clock and a counter make it unique, and loading randomness would cost more than the claim. */
   #mint(): string {
-    unique ??= Buffer.from(sha256Hex(Buffer.from(`${this.#origin}/${process.pid}/${process.hrtime().join('.')}`), 24).slice(0, 20), 'hex')
-    unique.writeUInt32BE(++minted >>> 0)
+    unique ??= Buffer.from(sha256Hex(Buffer.from(`${this.#origin}/${process.pid}/${process.hrtime.bigint()}`), 24).slice(0, 20), 'hex')
+    minted++
+    for (let at = 0; at < 4; at++) unique[at] = minted >>> (8 * (3 - at))
     return ulid(Date.now(), unique)
   }
 }

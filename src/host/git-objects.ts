@@ -46,6 +46,8 @@ function packed(commonDir: string, name: string): string | null {
 }
 
 function textOf(path: string): string | null {
+  // Asking first: most are missing, and an exception costs ten times the question.
+  if (!existsSync(path)) return null
   try {
     return readFileSync(path, 'utf8')
   } catch {

@@ -189,7 +189,8 @@ function commonDirOf(gitDir: string): string {
 
 /** `foundFrom` is the directory whose `.git` led here; null when the search began inside the git directory itself. */
 function describe(gitDir: string, foundFrom: string | null): Repository {
-  const commonDir = realpathSync.native(commonDirOf(gitDir))
+  const common = commonDirOf(gitDir)
+  const commonDir = common === gitDir ? gitDir : realpathSync.native(common)
   const settings = readEarlySettings(commonDir)
   const { shared, ignoreCase } = settings
   const facts = { gitDir, commonDir, shared, ignoreCase }

@@ -7,6 +7,8 @@ import { Fault } from '../core/fault.ts'
  * They exclude descriptors, also two of one process. On Linux these are OFD locks: flock(1) does not see them.
  */
 export interface KernelLock {
+  /** Loads what the first lock would. Throws `unavailable` where there is no such thing. */
+  load?(): void
   /** Takes the lock if it is free now; false when another descriptor has it. */
   tryExclusive(fd: number): boolean
   /** Would a shared lock be granted now? Used on read-only descriptors to ask whether somebody holds the exclusive one. */
@@ -36,20 +38,18 @@ interface Waiting {
   reject(error: Error): void
 }
 
-let loaded: KernelLock | undefined
 let addon: Addon | undefined
 
-/** The kernel's locks through `fs-native-extensions`. Throws `unavailable` where it has no build for this platform. */
-export function kernelLock(): KernelLock {
-  loaded ??= overAddon((addon ??= loadAddon()))
-  return loaded
-}
+/** Loaded by the first lock: who only reads takes none, and the dynamic linker would cost a command that reads a tenth of its time. */
+const loaded = (): Addon => (addon ??= loadAddon())
+
+/** The kernel's locks through `fs-native-extensions`. Using them throws `unavailable` where it has no build for this platform. */
+export const kernelLock = (): KernelLock => systemLock
 
 /** Two files take each other's place in one step. False where that cannot be done; throws the system's own errors. */
 export function exchangeFiles(one: string, other: string): boolean {
   try {
-    addon ??= loadAddon()
-    addon.swapSync(one, other)
+    loaded().swapSync(one, other)
     return true
   } catch (error) {
     const { code } = error as NodeJS.ErrnoException
@@ -58,35 +58,36 @@ export function exchangeFiles(one: string, other: string): boolean {
   }
 }
 
-function overAddon(addon: Addon): KernelLock {
-  const attempt = (fd: number, exclusive: boolean): boolean => {
-    // The addon says "busy" with an error, and its stack would cost more than the question.
-    const { stackTraceLimit } = Error
-    Error.stackTraceLimit = 0
-    try {
-      addon.tryLock(fd, 0, 0, exclusive)
-      return true
-    } catch (error) {
-      const { code } = error as NodeJS.ErrnoException
-      if (code === 'EAGAIN' || code === 'EACCES') return false
-      throw error
-    } finally {
-      Error.stackTraceLimit = stackTraceLimit
-    }
+function attempt(fd: number, exclusive: boolean): boolean {
+  const { tryLock } = loaded()
+  // The addon says "busy" with an error, and its stack would cost more than the question.
+  const { stackTraceLimit } = Error
+  Error.stackTraceLimit = 0
+  try {
+    tryLock(fd, 0, 0, exclusive)
+    return true
+  } catch (error) {
+    const { code } = error as NodeJS.ErrnoException
+    if (code === 'EAGAIN' || code === 'EACCES') return false
+    throw error
+  } finally {
+    Error.stackTraceLimit = stackTraceLimit
   }
-  return {
-    tryExclusive: fd => attempt(fd, true),
-    tryShared: fd => attempt(fd, false),
-    waitExclusive: fd =>
-      new Promise((resolve, reject) => {
-        const request = { handle: null as unknown, resolve, reject }
-        request.handle = addon.waitForLock(fd, 0, 0, true, request, function (error) {
-          if (error === null || error === undefined) this.resolve()
-          else this.reject(error)
-        })
-      }),
-    unlock: fd => addon.unlock(fd, 0, 0),
-  }
+}
+
+const systemLock: KernelLock = {
+  load: () => void loaded(),
+  tryExclusive: fd => attempt(fd, true),
+  tryShared: fd => attempt(fd, false),
+  waitExclusive: fd =>
+    new Promise((resolve, reject) => {
+      const request = { handle: null as unknown, resolve, reject }
+      request.handle = loaded().waitForLock(fd, 0, 0, true, request, function (error) {
+        if (error === null || error === undefined) this.resolve()
+        else this.reject(error)
+      })
+    }),
+  unlock: fd => loaded().unlock(fd, 0, 0),
 }
 
 function loadAddon(): Addon {

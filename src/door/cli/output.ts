@@ -46,11 +46,11 @@ const untold = (cause: Error): Fault =>
     cause,
   })
 
-/** Only a character device can be a terminal, and not the null device; for anything else Node's own answer would load its streams first (3 to 6 ms). */
-function isTerminal(fd: number): boolean {
+/** Only a character device can be a terminal, and not the null device: for anything else Node's own answer need not be loaded (3 to 6 ms). */
+export function mayBeTerminal(fd: number): boolean {
   try {
     const stat = fs.fstatSync(fd)
-    return stat.isCharacterDevice() && stat.rdev !== fs.statSync('/dev/null').rdev && process.stdout.isTTY
+    return stat.isCharacterDevice() && stat.rdev !== fs.statSync('/dev/null').rdev
   } catch {
     return false
   }
@@ -63,7 +63,7 @@ export function makeOutput(json: boolean, quiet: boolean, env: NodeJS.ProcessEnv
     json,
     quiet,
     get colour() {
-      return wanted && isTerminal(1)
+      return wanted && mayBeTerminal(1) && process.stdout.isTTY
     },
     answer(document, lines) {
       if (json) return void writeText(1, `${JSON.stringify(typeof document === 'function' ? document() : document)}\n`)

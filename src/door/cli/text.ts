@@ -51,13 +51,13 @@ const standingStyles: Readonly<Record<string, Style>> = {
 
 export const paintStanding = (colour: boolean, standing: string): string => paint(colour, standingStyles[standing] ?? 'white', standing)
 
-/** Control characters in what somebody typed must not reach a terminal. */
 // oxlint-disable-next-line no-control-regex -- these are the ones meant
+const control = /[\u0000-\u001f\u007f-\u009f\u061c\u200e\u200f\u2028-\u202e\u2066-\u2069\ufeff]/
+const everyControl = new RegExp(control, 'g')
+
+/** Control characters in what somebody typed must not reach a terminal. */
 export const printable = (text: string): string =>
-  text.replace(
-    /[\u0000-\u001f\u007f-\u009f\u061c\u200e\u200f\u2028-\u202e\u2066-\u2069\ufeff]/g,
-    found => `\\u{${found.codePointAt(0)!.toString(16)}}`,
-  )
+  control.test(text) ? text.replace(everyControl, found => `\\u{${found.codePointAt(0)!.toString(16)}}`) : text
 
 /** A line of a text; what is indented stays so. */
 export const printableLine = (line: string): string => line.split('\t').map(printable).join('\t')
@@ -75,14 +75,12 @@ export function columns(
     }
   return rows.map((row, at) => {
     const last = row.length - 1
-    let line = ''
-    for (let column = 0; column < last; column++) {
-      const text = row[column]!.padEnd(widths[column]!)
-      line += decorate === undefined ? text : decorate(text, at, column)
-      line += '  '
-    }
-    const text = row[last]!
-    return (line + (decorate === undefined ? text : decorate(text, at, last))).trimEnd()
+    const cells = row.map((text, column) => {
+      const cell = column === last ? text : text.padEnd(widths[column]!)
+      return decorate === undefined ? cell : decorate(cell, at, column)
+    })
+    const line = cells.join('  ')
+    return cells[last] === '' || line.endsWith(' ') ? line.trimEnd() : line
   })
 }
 

@@ -99,10 +99,10 @@ const unsafeTypes = new Map([
   [0x00c36400, 'Ceph'],
 ])
 
-/** Throws `unavailable` where locks are not reliable. `type` is what `statfs` says. */
-export function refuseUnsafeFileSystem(directory: string, type: number): void {
+/** Throws `unavailable` where locks are not reliable, unless that was allowed. `type` is what `statfs` says. */
+export function refuseUnsafeFileSystem(directory: string, type: number, isAllowed = (): boolean => false): void {
   const unsigned = type >>> 0
-  if (safeTypes.has(unsigned) || process.platform === 'darwin') return
+  if (safeTypes.has(unsigned) || process.platform === 'darwin' || isAllowed()) return
   const name = unsafeTypes.get(unsigned) ?? `type 0x${unsigned.toString(16)}`
   throw new Fault('unavailable', `${directory} is on a file system (${name}) where file locks are not reliable`, {
     hint: 'put the repository on a local disk (ext4, xfs, btrfs, zfs, tmpfs, apfs); to go on at your own risk: lh init --allow-unsafe-fs',
@@ -279,13 +279,15 @@ export function readMove(disk: Disk, layout: Layout): MoveMark | undefined {
 }
 
 /** Replaces a file as a whole: temporary file, optionally synced, then renamed. Leaves no temporary file behind when it fails. */
-export function replaceFile(disk: Disk, file: string, bytes: Uint8Array, mode: number, durable: boolean): void {
-  const temporary = `${file}.${process.pid}.${process.hrtime().join('')}.tmp`
+export function replaceFile(disk: Disk, file: string, content: Uint8Array | readonly Uint8Array[], mode: number, durable: boolean): void {
+  const temporary = `${file}.${process.pid}.${process.hrtime.bigint()}.tmp`
   const fd = createFile(disk, temporary, mode)
   try {
     try {
-      const { error } = writeFully(disk, fd, bytes)
-      if (error !== null) throw error
+      for (const bytes of content instanceof Uint8Array ? [content] : content) {
+        const { error } = writeFully(disk, fd, bytes)
+        if (error !== null) throw error
+      }
       if (durable) disk.fsyncSync(fd)
     } finally {
       disk.closeSync(fd)

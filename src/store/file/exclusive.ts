@@ -42,8 +42,8 @@ export class Exclusive {
   readonly #turn: Turn | null
   #fd: number | null = null
   #inode: number | null = null
-  /** The diagnostic line but for what changes, and where that begins. */
-  #line: { readonly bytes: Buffer; readonly changes: number } | null = null
+  /** The diagnostic line up to what changes. */
+  #words: string | null = null
 
   constructor(disk: Disk, lock: KernelLock, layout: Layout, modes: Modes, waitMs: number, turns: boolean) {
     this.#disk = disk
@@ -163,23 +163,19 @@ export class Exclusive {
   }
 
   #sign(label: string): void {
-    const { bytes, changes } = this.#ownLine()
-    const end = bytes.write(`${JSON.stringify(label.slice(0, 40))},"since":"${isoFromMs(Date.now())}"}`, changes)
-    bytes.fill(0x20, changes + end, diagnosticBytes - 1)
+    const text = `${this.#ownWords()}${JSON.stringify(label.slice(0, 40))},"since":"${isoFromMs(Date.now())}"}`
     try {
-      this.#disk.writeSync(this.#fd!, bytes, 0, diagnosticBytes, 0)
+      this.#disk.writeSync(this.#fd!, Buffer.from(`${text.padEnd(diagnosticBytes - 1)}\n`), 0, diagnosticBytes, 0)
     } catch {
       // A full disk must not keep anybody from releasing; the line is only for people.
     }
   }
 
-  #ownLine(): { readonly bytes: Buffer; readonly changes: number } {
-    if (this.#line !== null) return this.#line
-    const bytes = Buffer.alloc(diagnosticBytes, 0x20)
-    bytes[diagnosticBytes - 1] = 0x0a
+  #ownWords(): string {
+    if (this.#words !== null) return this.#words
     const own = { pid: process.pid, start_ticks: processStartTicks(process.pid), pid_ns: pidNamespace() } satisfies Partial<LockHolder>
-    this.#line = { bytes, changes: bytes.write(`${JSON.stringify(own).slice(0, -1)},"label":`) }
-    return this.#line
+    this.#words = `${JSON.stringify(own).slice(0, -1)},"label":`
+    return this.#words
   }
 }
 

@@ -12,14 +12,25 @@ import { FullState, tick } from '../state.ts'
 import { fingerprint } from './fingerprint.ts'
 import type { Position } from './segment.ts'
 
-// `claims.index.jsonl` is a cache of the state at one offset of the log: a header line, then one line for each key, in 64 buckets by
-// hash, one for all `path:` keys and one for sessions, so that a command about one key reads one bucket. Wrong or missing, it is ignored and made anew.
+// `claims.index.jsonl` is a cache of the state at one offset of the log: a header line, a table that says where each bucket lies, then the
+// keys in buckets by hash, one bucket for sessions and one for all `path:` keys, so that a command about one key reads one small bucket. A
+// bucket is an array in JSON with a line for each key. Wrong or missing, the index is ignored and made anew.
 
-const version = 3
-const hashBuckets = 64
-const pathBucket = hashBuckets
-const sessionBucket = hashBuckets + 1
-const bucketCount = hashBuckets + 2
+const version = 4
+const sessionBucket = 0
+const pathBucket = 1
+const firstHashBucket = 2
+
+/** Of these a bucket has about so many, whatever there is of them: a command about one key checks all of a bucket. */
+const keysPerBucket = 20
+const [fewestBuckets, mostBuckets] = [16, 4096]
+
+/** How many buckets by hash suit so many keys: a power of two. */
+function hashBucketsFor(keys: number): number {
+  let count = fewestBuckets
+  while (count < mostBuckets && count * keysPerBucket < keys) count *= 2
+  return count
+}
 
 /**
  * Up to this much log in front of the index is kept in it once more and compared, so that damage anywhere in it is seen at once. Comparing is
@@ -27,11 +38,15 @@ const bucketCount = hashBuckets + 2
  */
 export const copiedBytes = 262_144
 
+/** Where a bucket lies among the buckets, and its fingerprint. */
 export interface Bucket {
   readonly offset: number
   readonly length: number
   readonly print: number
 }
+
+/** The three of them, 32 bits each. */
+const entryBytes = 12
 
 /** What the header line says. */
 export interface IndexHeader {
@@ -46,31 +61,37 @@ export interface IndexHeader {
   readonly pasts: number
   readonly indefinite: readonly Indefinite[]
   readonly space: string
+  /** Buckets by hash; two more come before them. */
+  readonly hashBuckets: number
 }
 
-/** An index whose header was checked; its buckets are, when they are read. */
+/** An index whose header and table were checked; its buckets are, when they are read. */
 export interface Index {
   readonly header: IndexHeader
-  readonly buckets: readonly Bucket[]
+  readonly table: DataView
   readonly bytes: Buffer
   readonly bodyAt: number
   /** The log up to the index's offset as it was, or null when it is not kept. */
   readonly log: Buffer | null
 }
 
-/** Reads the header of an index, which ends before `limit`; null when it is not what was written. */
+/** Reads the header and the table of an index, which end before `limit`; null when they are not what was written. */
 export function parseHeader(bytes: Buffer, limit = bytes.length): Index | null {
   const end = bytes.subarray(0, limit).indexOf(0x0a)
-  if (end < 10) return null
-  const print = bytes.toString('latin1', 0, 8)
-  const headerBytes = bytes.subarray(9, end)
-  if (print !== hex(fingerprint(headerBytes))) return null
+  const headerAt = noPrint.length + 1
+  if (end < headerAt) return null
   try {
-    const { v, buckets, ...rest } = JSON.parse(headerBytes.toString('utf8'))
-    if (v !== version || buckets.length !== bucketCount) return null
-    const list = buckets.map(([offset, length, bucketPrint]: [number, number, number]) => ({ offset, length, print: bucketPrint }))
-    const bodyEnd = list.reduce((at: number, { length }: Bucket) => at + length, end + 1)
-    return { header: rest, buckets: list, bytes, bodyAt: end + 1, log: rest.copied ? bytes.subarray(bodyEnd, bodyEnd + rest.offset) : null }
+    const { v, ...header } = JSON.parse(bytes.toString('utf8', headerAt, end))
+    if (v !== version) return null
+    const bodyAt = end + 1 + (firstHashBucket + header.hashBuckets) * entryBytes
+    const print = bytes.toString('utf8', 0, noPrint.length)
+    if (bodyAt > limit || print !== hex(fingerprint(bytes.subarray(headerAt, bodyAt)))) return null
+    const table = new DataView(bytes.buffer, bytes.byteOffset + end + 1, bodyAt - end - 1)
+    const index = { header, table, bytes, bodyAt, log: null }
+    if (!header.copied) return index
+    const last = bucketAt(index, firstHashBucket + header.hashBuckets - 1)
+    const bodyEnd = bodyAt + last.offset + last.length
+    return { ...index, log: bytes.subarray(bodyEnd, bodyEnd + header.offset) }
   } catch {
     return null
   }
@@ -79,31 +100,43 @@ export function parseHeader(bytes: Buffer, limit = bytes.length): Index | null {
 /** Reads an index whose every byte is what was written, or null. */
 export function parseIndex(bytes: Buffer): Index | null {
   const index = parseHeader(bytes)
-  return index?.buckets.every(bucket => isIntact(index, bucket)) === true ? index : null
+  if (index === null) return null
+  for (let at = 0; at < bucketCountOf(index); at++) if (!isIntact(index, bucketAt(index, at))) return null
+  return index
 }
+
+const bucketCountOf = ({ header }: Index): number => firstHashBucket + header.hashBuckets
+
+const bucketAt = ({ table }: Pick<Index, 'table'>, at: number): Bucket => ({
+  offset: table.getUint32(at * entryBytes, true),
+  length: table.getUint32(at * entryBytes + 4, true),
+  print: table.getUint32(at * entryBytes + 8, true),
+})
 
 function isIntact({ bytes, bodyAt }: Index, { offset, length, print }: Bucket): boolean {
   const start = bodyAt + offset
   return start + length <= bytes.length && fingerprint(bytes.subarray(start, start + length)) === print
 }
 
+const noPrint = '00000000'
+
 const hex = (value: number): string => value.toString(16).padStart(8, '0')
 
 /** Which bucket a key is in: FNV-1a over its UTF-16 units. */
-function bucketOf(resource: string): number {
+function bucketOf(resource: string, hashBuckets: number): number {
   if (isPath(resource)) return pathBucket
   if (resource.startsWith(sessionKeyPrefix)) return sessionBucket
   let hash = 0x811c9dc5
   for (let i = 0; i < resource.length; i++) hash = Math.imul(hash ^ resource.charCodeAt(i), 0x01000193)
-  return (hash >>> 0) % hashBuckets
+  return firstHashBucket + ((hash >>> 0) % hashBuckets)
 }
 
 /** Where an index keeps what it knows of these keys. */
-export const bucketsOf = ({ buckets }: Index, keys: readonly string[]): readonly Bucket[] =>
-  [...new Set(keys.map(bucketOf))].map(at => buckets[at]!)
+export const bucketsOf = (index: Index, keys: readonly string[]): readonly Bucket[] =>
+  [...new Set(keys.map(key => bucketOf(key, index.header.hashBuckets)))].map(at => bucketAt(index, at))
 
 /** What `encodeIndex` is told; the rest of a header is the state's. */
-type Described = Omit<IndexHeader, 'copied' | 'clocks' | 'leases' | 'pasts' | 'indefinite'>
+type Described = Omit<IndexHeader, 'copied' | 'clocks' | 'leases' | 'pasts' | 'indefinite' | 'hashBuckets'>
 
 /** With more ended ownerships than this, some have to be forgotten, which takes all of the state. */
 export const maxPastsCopied = 11_000
@@ -179,12 +212,27 @@ export class IndexedState implements State {
 
   /** The key of a lease in the index. */
   #resourceOf(leaseId: string): string | null {
-    const { bytes, bodyAt, buckets } = this.#index
+    const { bytes, bodyAt } = this.#index
     const found = bytes.indexOf(`"lease_id":${JSON.stringify(leaseId)},"state"`, bodyAt)
-    const bucket = found < 0 ? -1 : buckets.findIndex(({ offset, length }) => found < bodyAt + offset + length)
-    const sound = bucket < 0 ? buckets.every((_, at) => this.#isIntact(at)) : this.#isIntact(bucket)
+    const bucket = found < 0 ? null : this.#bucketAround(found)
+    const sound = bucket === null ? this.#all.every(at => this.#isIntact(at)) : this.#isIntact(bucket)
     if (!sound) return this.#fold().byLeaseId(leaseId)?.resource ?? null
-    return bucket < 0 ? null : parseSlot(bytes, bytes.lastIndexOf(0x0a, found) + 1, bytes.indexOf(0x0a, found)).resource
+    if (bucket === null) return null
+    return parseSlot(bytes, bytes.lastIndexOf(keyMember, found)).resource
+  }
+
+  /** The bucket that this byte of the index is in; null when it is behind them. */
+  #bucketAround(byte: number): number | null {
+    const from = byte - this.#index.bodyAt
+    const found = this.#all.find(at => {
+      const { offset, length } = bucketAt(this.#index, at)
+      return from < offset + length
+    })
+    return found ?? null
+  }
+
+  get #all(): readonly number[] {
+    return Array.from({ length: bucketCountOf(this.#index) }, (_, at) => at)
   }
 
   *paths(): Generator<Lease> {
@@ -216,7 +264,7 @@ export class IndexedState implements State {
     if (touched === null || this.#folded !== null) return [...this.complete().leases()]
     const later = new Set([...touched.values()].flatMap(keys => [...keys]))
     const leases: (Lease | null)[] = []
-    for (let at = 0; at < bucketCount; at++)
+    for (const at of this.#all)
       for (const { resource, slot } of this.#bucketSlots(at)) leases.push(later.delete(resource) ? this.slot(resource).lease : slot.lease)
     for (const resource of later) leases.push(this.slot(resource).lease)
     return leases.filter(lease => lease !== null)
@@ -241,19 +289,18 @@ export class IndexedState implements State {
   complete(): FullState {
     const { header } = this.#index
     const state = new FullState(header.position.seq, header.clocks)
-    for (let bucket = 0; bucket < bucketCount; bucket++)
-      for (const { resource, slot } of this.#bucketSlots(bucket)) state.put(resource, slot)
+    for (const at of this.#all) for (const { resource, slot } of this.#bucketSlots(at)) state.put(resource, slot)
     for (const entry of this.#entries) state.apply(entry)
     return state
   }
 
-  /** The bytes of an index of this state. A bucket that no record touched is copied as it is. `log`: as for `encodeIndex`. */
-  encode(described: Described, log: Buffer | null): Buffer {
+  /** An index of this state, in pieces. Buckets that no record touched are copied as they are. `log`: as for `encodeIndex`. */
+  encode(described: Described, log: Buffer | null): readonly Uint8Array[] {
     const touched = this.#touched()
+    const { hashBuckets } = this.#index.header
     let { leases, pasts } = this.#index.header
-    const bodies = this.#index.buckets.map((bucket, at): Body => {
-      const keys = touched?.get(at)
-      if (keys === undefined) return { bytes: this.#bytesOf(at), print: bucket.print }
+    const bodies: Body[] = []
+    for (const [at, keys] of [...(touched ?? [])].toSorted(([a], [b]) => a - b)) {
       const slots = new Map(this.#bucketSlots(at).map(({ resource, slot }) => [resource, slot]))
       for (const resource of keys) {
         const before = slots.get(resource) ?? emptySlot
@@ -263,10 +310,18 @@ export class IndexedState implements State {
         if (after.lease === null && after.past === null && after.session === null) slots.delete(resource)
         else slots.set(resource, after)
       }
-      return bodyOf([...slots].map(([resource, slot]) => encodeSlot(resource, slot)))
-    })
-    if (touched === null || this.#folded !== null || pasts > maxPastsCopied) return encodeIndex(this.complete(), described, log)
-    return assemble({ ...described, copied: log !== null, clocks: this.clocks, leases, pasts, indefinite: this.indefinite() }, bodies, log)
+      bodies.push(
+        bodyOf(
+          at,
+          [...slots].map(([resource, slot]) => encodeSlot(resource, slot)),
+        ),
+      )
+    }
+    const suited = hashBucketsFor(leases + pasts)
+    const isOff = suited > 2 * hashBuckets || suited < hashBuckets / 2
+    if (touched === null || this.#folded !== null || pasts > maxPastsCopied || isOff) return encodeIndex(this.complete(), described, log)
+    const header = { ...described, copied: log !== null, clocks: this.clocks, leases, pasts, indefinite: this.indefinite(), hashBuckets }
+    return assemble(header, bodies, this.#index, log)
   }
 
   /** Keys that records after the index touch, by bucket; null when one touches all there are. */
@@ -276,7 +331,7 @@ export class IndexedState implements State {
       const touched = touches(operation)
       if (touched === null) return null
       for (const resource of touched) {
-        const at = bucketOf(resource)
+        const at = bucketOf(resource, this.#index.header.hashBuckets)
         keys.set(at, (keys.get(at) ?? new Set()).add(resource))
       }
     }
@@ -284,33 +339,35 @@ export class IndexedState implements State {
   }
 
   #lookUp(resource: string): Slot {
-    const at = bucketOf(resource)
+    const at = bucketOf(resource, this.#index.header.hashBuckets)
     if (!this.#isIntact(at)) return this.#fold().slot(resource)
     // As most are where few things are leased, while a list asks about thousands.
-    if (this.#index.buckets[at]!.length === 0) return emptySlot
+    if (bucketAt(this.#index, at).length === 0) return emptySlot
     const bytes = this.#bytesOf(at)
     // A match inside a line is impossible: within a line every quote of a user's text is escaped.
     const found = bytes.indexOf(linePrefix(resource))
-    return found < 0 ? emptySlot : parseSlot(bytes, found, bytes.indexOf(0x0a, found)).slot
+    return found < 0 ? emptySlot : parseSlot(bytes, found).slot
   }
 
   #bucketSlots(at: number): readonly KeySlot[] {
     if (!this.#isIntact(at))
-      return [...keysOf(this.#fold())].filter(key => bucketOf(key) === at).map(key => ({ resource: key, slot: this.#fold().slot(key) }))
-    // One text and one parse for all: a process that lives for one command does nothing faster than what is not its own code.
-    const lines = this.#bytesOf(at).toString('utf8').slice(0, -1).replaceAll('\n', ',')
-    return (JSON.parse(`[${lines}]`) as unknown[]).map(slotFromStored)
+      return [...keysOf(this.#fold())]
+        .filter(key => bucketOf(key, this.#index.header.hashBuckets) === at)
+        .map(key => ({ resource: key, slot: this.#fold().slot(key) }))
+    // One parse for all: a process that lives for one command does nothing faster than what is not its own code.
+    const text = this.#bytesOf(at).toString('utf8')
+    return text === '' ? [] : (JSON.parse(text) as unknown[]).map(slotFromStored)
   }
 
   #bytesOf(at: number): Buffer {
-    const { offset, length } = this.#index.buckets[at]!
+    const { offset, length } = bucketAt(this.#index, at)
     return this.#index.bytes.subarray(this.#index.bodyAt + offset, this.#index.bodyAt + offset + length)
   }
 
   #isIntact(at: number): boolean {
     const known = this.#intact.get(at)
     if (known !== undefined) return known
-    const intact = isIntact(this.#index, this.#index.buckets[at]!)
+    const intact = isIntact(this.#index, bucketAt(this.#index, at))
     this.#intact.set(at, intact)
     return intact
   }
@@ -321,14 +378,18 @@ export class IndexedState implements State {
   }
 }
 
-const linePrefix = (resource: string): string => `{"key":${JSON.stringify(resource)},`
+/** How each line of a bucket begins; within a user's text its quotes would be escaped. */
+const keyMember = '{"key":'
+const linePrefix = (resource: string): string => `${keyMember}${JSON.stringify(resource)},`
 
 interface KeySlot {
   readonly resource: string
   readonly slot: Slot
 }
 
-const parseSlot = (bytes: Buffer, start: number, end: number): KeySlot => slotFromStored(JSON.parse(bytes.toString('utf8', start, end)))
+/** The line that begins here, without what joins it to the next. */
+const parseSlot = (bytes: Buffer, start: number): KeySlot =>
+  slotFromStored(JSON.parse(bytes.toString('utf8', start, bytes.indexOf(0x0a, start) - 1)))
 
 const slotFromStored = ({ key, lease, past, session }: ReturnType<typeof JSON.parse>): KeySlot => ({
   resource: key,
@@ -340,7 +401,7 @@ const slotFromStored = ({ key, lease, past, session }: ReturnType<typeof JSON.pa
 })
 
 const encodeSlot = (resource: string, { lease, past, session }: Slot): string =>
-  `${linePrefix(resource)}"lease":${JSON.stringify(lease === null ? null : leaseToStored(lease))},"past":${JSON.stringify(past === null ? null : pastToStored(past))}${session === null ? '' : `,"session":${JSON.stringify(sessionToWire(session))}`}}\n`
+  `${linePrefix(resource)}"lease":${JSON.stringify(lease === null ? null : leaseToStored(lease))},"past":${JSON.stringify(past === null ? null : pastToStored(past))}${session === null ? '' : `,"session":${JSON.stringify(sessionToWire(session))}`}}`
 
 /** Every key that a state says something of. */
 function keysOf(state: FullState): Set<string> {
@@ -351,39 +412,68 @@ function keysOf(state: FullState): Set<string> {
   return keys
 }
 
-/** A bucket's bytes and their fingerprint. */
+/** What a bucket is to hold, and its fingerprint. */
 interface Body {
-  readonly bytes: Buffer
+  readonly at: number
+  readonly bytes: Uint8Array
   readonly print: number
 }
 
-function bodyOf(lines: readonly string[]): Body {
-  const bytes = Buffer.from(lines.join(''))
-  return { bytes, print: fingerprint(bytes) }
+function bodyOf(at: number, lines: readonly string[]): Body {
+  const bytes = Buffer.from(lines.length === 0 ? '' : `[${lines.join(',\n')}]\n`)
+  return { at, bytes, print: fingerprint(bytes) }
 }
 
-/** The bytes of an index of `state`; `log` is what it covers, or null when that is too much to keep. */
-export function encodeIndex(state: FullState, described: Described, log: Buffer | null): Buffer {
-  const lines: string[][] = Array.from({ length: bucketCount }, () => [])
+/** The index of `state`, in pieces; `log` is what it covers, or null when that is too much to keep. */
+export function encodeIndex(state: FullState, described: Described, log: Buffer | null): readonly Uint8Array[] {
+  const keys = keysOf(state)
+  const hashBuckets = hashBucketsFor(keys.size)
+  const lines: string[][] = Array.from({ length: firstHashBucket + hashBuckets }, () => [])
   let [leases, pasts] = [0, 0]
-  for (const resource of keysOf(state)) {
+  for (const resource of keys) {
     const slot = state.slot(resource)
-    lines[bucketOf(resource)]!.push(encodeSlot(resource, slot))
+    lines[bucketOf(resource, hashBuckets)]!.push(encodeSlot(resource, slot))
     leases += Number(slot.lease !== null)
     pasts += Number(slot.past !== null)
   }
-  const header = { ...described, copied: log !== null, clocks: state.clocks, leases, pasts, indefinite: state.indefinite() }
-  return assemble(header, lines.map(bodyOf), log)
+  const bodies = lines.map((each, at) => bodyOf(at, each))
+  const header = { ...described, copied: log !== null, clocks: state.clocks, leases, pasts, indefinite: state.indefinite(), hashBuckets }
+  return assemble(header, bodies, null, log)
 }
 
-function assemble(header: IndexHeader, bodies: readonly Body[], log: Buffer | null): Buffer {
-  let offset = 0
-  const buckets = bodies.map(({ bytes, print }) => {
-    const entry = [offset, bytes.length, print]
-    offset += bytes.length
-    return entry
-  })
-  const headerBytes = Buffer.from(JSON.stringify({ v: version, ...header, buckets }))
-  const pieces = [Buffer.from(`${hex(fingerprint(headerBytes))} `), headerBytes, Buffer.from('\n'), ...bodies.map(({ bytes }) => bytes)]
-  return Buffer.concat(log === null ? pieces : [...pieces, log])
+/** `bodies` in the order of their buckets; what they do not have comes from the index `before`, in as few pieces as there are gaps. */
+function assemble(header: IndexHeader, bodies: readonly Body[], before: Index | null, log: Buffer | null): readonly Uint8Array[] {
+  const count = firstHashBucket + header.hashBuckets
+  const tableBytes = Buffer.alloc(count * entryBytes)
+  const table = new DataView(tableBytes.buffer, tableBytes.byteOffset, tableBytes.length)
+  const pieces: Uint8Array[] = []
+  let [at, end] = [0, 0]
+  const note = (length: number, print: number): void => {
+    table.setUint32(at * entryBytes, end, true)
+    table.setUint32(at * entryBytes + 4, length, true)
+    table.setUint32(at * entryBytes + 8, print, true)
+    at++
+    end += length
+  }
+  const copyUntil = (index: Index, stop: number): void => {
+    if (at === stop) return
+    const begin = index.bodyAt + bucketAt(index, at).offset
+    const before = end
+    for (let from = at; from < stop; from++) {
+      const { length, print } = bucketAt(index, from)
+      note(length, print)
+    }
+    pieces.push(index.bytes.subarray(begin, begin + end - before))
+  }
+  for (const body of bodies) {
+    if (before !== null) copyUntil(before, body.at)
+    note(body.bytes.length, body.print)
+    pieces.push(body.bytes)
+  }
+  if (before !== null) copyUntil(before, count)
+  const start = Buffer.concat([Buffer.from(`${noPrint} ${JSON.stringify({ v: version, ...header })}\n`), tableBytes])
+  start.write(hex(fingerprint(start.subarray(noPrint.length + 1))))
+  // Each piece is a call of the system.
+  const body = before === null ? [Buffer.concat(pieces)] : pieces
+  return log === null ? [start, ...body] : [start, ...body, log]
 }

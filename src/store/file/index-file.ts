@@ -7,7 +7,7 @@ import type { Loaded } from './load.ts'
 
 /** A process that ends soon makes the index anew once it is this many bytes behind (four claims), and more the more keys there are to be copied. */
 const bytesBehind = 2048
-const keysPerByteBehind = 2
+const keysPerByteBehind = 5
 
 /** Is the index of a process that ends soon due? */
 export function isIndexDue({ state, behindIndex }: Loaded): boolean {

@@ -44,12 +44,15 @@ function* temporaries({ disk, layout, now }: LeftoverFacts): Generator<string> {
 
 /**
  * Lock files that nobody holds and nothing needs. They appear locked, so one that is free has lost its owner; under its maker's own name
- * nobody may touch the lock, and there its maker's end or its age says so.
+ * nobody may touch the lock, and there its maker's end or its age says so. Where there are no more than the `made` ones that the caller
+ * holds, none is looked at.
  */
-export function* freeLocks({ disk, lock, layout, now, state }: Omit<LeftoverFacts, 'base'>): Generator<string> {
+export function* freeLocks({ disk, lock, layout, now, state }: Omit<LeftoverFacts, 'base'>, made = 0): Generator<string> {
   if (state === null || lookAt(disk, layout.locks) === null) return
   let bound: ReadonlySet<string> | null = null
-  for (const name of disk.readdirSync(layout.locks)) {
+  const names = disk.readdirSync(layout.locks).filter(name => name.startsWith('live-') || name.startsWith('reserve-'))
+  if (names.length <= made) return
+  for (const name of names) {
     const match = /^(live|reserve)-([0-9a-f]{32})\.lock(\.\d+)?$/.exec(name)
     if (match === null) continue
     const file = path.join(layout.locks, name)

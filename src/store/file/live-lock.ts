@@ -20,9 +20,7 @@ const liveFile = (layout: Layout, live: string): string => path.join(layout.lock
  */
 export function createLocked(disk: Disk, lock: KernelLock, file: string, modes: Modes, fill: (fd: number) => void = () => {}): number {
   const hidden = `${file}.${process.pid}`
-  removeIfPresent(disk, hidden)
-  // Read and write: an exclusive lock needs a descriptor that may write.
-  const fd = disk.openSync(hidden, (createFlags & ~1) | 2, modes.file)
+  const fd = openNew(disk, hidden, modes)
   try {
     // A shared repository's group may look, whatever the umask says.
     if ((modes.file & 0o077) !== 0) disk.fchmodSync(fd, modes.file)
@@ -34,6 +32,19 @@ export function createLocked(disk: Disk, lock: KernelLock, file: string, modes: 
     removeIfPresent(disk, hidden)
     disk.closeSync(fd)
     throw error
+  }
+}
+
+/** One that is there is of a process that had our pid and was killed. */
+function openNew(disk: Disk, file: string, modes: Modes): number {
+  // Read and write: an exclusive lock needs a descriptor that may write.
+  const flags = (createFlags & ~1) | 2
+  try {
+    return disk.openSync(file, flags, modes.file)
+  } catch (error) {
+    if ((error as NodeJS.ErrnoException).code !== 'EEXIST') throw error
+    removeIfPresent(disk, file)
+    return disk.openSync(file, flags, modes.file)
   }
 }
 

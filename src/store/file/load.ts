@@ -75,17 +75,21 @@ function readIndex(disk: Disk, layout: Layout, about: readonly string[] | undefi
 /** An index of fewer bytes is read as a whole. */
 const sparseFrom = 262_144
 
-/** More than a header of average length. */
-const headBytes = 16_384
+/** More than header and table of most indexes, and of any. */
+const headBytes = [16_384, 65_536]
 
 /**
  * Only the header and the buckets of these keys. What is not read stays as it was allocated, so a bucket that should be asked for after all is
- * one that does not match its fingerprint. Null when the header is longer than usual, or the log is kept in this index.
+ * one that does not match its fingerprint. Null when there is no sound header, or the log is kept in this index.
  */
 function readSparsely(disk: Disk, fd: number, size: number, about: readonly string[]): Index | null {
   const bytes = Buffer.allocUnsafeSlow(size)
-  if (disk.readSync(fd, bytes, 0, headBytes, 0) < headBytes) return null
-  const index = parseHeader(bytes, headBytes)
+  let index: Index | null = null
+  for (let at = 0, read = 0; index === null && at < headBytes.length; at++) {
+    for (let count = 1; read < headBytes[at]! && count > 0; read += count)
+      count = disk.readSync(fd, bytes, read, headBytes[at]! - read, read)
+    index = parseHeader(bytes, read)
+  }
   if (index === null || index.log !== null) return null
   for (const { offset, length } of bucketsOf(index, about)) {
     const at = index.bodyAt + offset

@@ -293,8 +293,8 @@ export class FileStore implements Store {
     this.#queue.push(item)
     if (this.#pumping) return
     this.#pumping = true
-    // After the other callers of this turn of the event loop have come too.
-    queueMicrotask(() => void this.#pump())
+    // After the other callers of this turn of the event loop have come too. `queueMicrotask` would load Node's tracking of resources.
+    void Promise.resolve().then(() => this.#pump())
   }
 
   async #pump(): Promise<void> {
@@ -350,10 +350,10 @@ export class FileStore implements Store {
       this.#exclusive.release()
     }
     try {
-      // A refusal promises nothing, so only a "yes" has to be durable; also one that found its record already there. Alone, waiting here
-      // costs less than a trip through the thread pool; in company, others can queue up meanwhile.
-      if (decided.length === 1) this.#syncNow(fd, decided[0]!)
-      else if (decided.some(({ decision }) => decision.ok)) await this.#sync(fd)
+      // Alone, waiting here costs less than a trip through the thread pool; in company, others can queue up meanwhile.
+      const lasts = decided.some(mustLast)
+      if (lasts && decided.length === 1) this.#syncNow(fd)
+      else if (lasts) await this.#sync(fd)
     } catch (error) {
       this.#forget()
       for (const each of decided) letGo(each)
@@ -375,7 +375,8 @@ export class FileStore implements Store {
     const written = decided.filter(each => each.recordsUntil <= arrived)
     for (const each of decided) if (each.recordsUntil > arrived) this.#undo(each, error)
     for (const each of written) this.#dropEnded(each, session.loaded.state)
-    if (written.some(({ reservation }) => reservation !== null)) this.#tidyLocks(session.loaded.state, now)
+    const reserving = written.filter(({ reservation }) => reservation !== null)
+    if (reserving.length > 0) this.#tidyLocks(session.loaded.state, now, filesOf(reserving))
     const after: Loaded = {
       ...loaded,
       position: session.position,
@@ -490,10 +491,10 @@ export class FileStore implements Store {
   }
 
   /** Launchers that were killed leave the files of their locks; whoever launches next removes them, so that they do not pile up. */
-  #tidyLocks(state: Loaded['state'], { wall }: Instant): void {
+  #tidyLocks(state: Loaded['state'], { wall }: Instant, made: number): void {
     const { disk, lock } = this.options
     try {
-      for (const file of freeLocks({ disk, lock, layout: this.layout, now: wall, state })) removeIfPresent(disk, file)
+      for (const file of freeLocks({ disk, lock, layout: this.layout, now: wall, state }, made)) removeIfPresent(disk, file)
     } catch {
       // `recover` does it too, and says what is in its way.
     }
@@ -508,8 +509,7 @@ export class FileStore implements Store {
     }
   }
 
-  #syncNow(fd: number, { decision }: Decided): void {
-    if (!decision.ok) return
+  #syncNow(fd: number): void {
     try {
       this.options.disk.fdatasyncSync(fd)
     } catch (error) {
@@ -572,11 +572,12 @@ export class FileStore implements Store {
   /** The directory is there, ours and on a file system that can be trusted; made if it is missing. */
   #enter(): void {
     if (this.#entered) return
-    const { disk, fileSystemType, allowUnsafeFs } = this.options
+    const { disk, lock, fileSystemType, allowUnsafeFs } = this.options
+    lock.load?.()
     const stat = lookAt(disk, this.layout.directory)
     if (stat !== null) refuseStrangeDirectory(disk, this.layout.directory, stat)
     const where = stat === null ? path.dirname(this.layout.directory) : this.layout.directory
-    if (!allowUnsafeFs && !this.#wasAllowedUnsafe()) refuseUnsafeFileSystem(where, fileSystemType(where))
+    if (!allowUnsafeFs) refuseUnsafeFileSystem(where, fileSystemType(where), () => this.#wasAllowedUnsafe())
     const parts = [this.layout.locks, this.layout.archive, this.layout.quarantine].map(part => [part, lookAt(disk, part)] as const)
     if (stat === null || parts.some(([, seen]) => seen === null)) makeDirectories(disk, this.layout, this.modes)
     else for (const [part, seen] of parts) refuseStrangeDirectory(disk, part, seen!)
@@ -732,6 +733,14 @@ function binds(operation: Operation, live: LiveLock | null): boolean {
   if ('binding' in operation && operation.binding?.live === live.live) return true
   return 'sessions' in operation && (operation.sessions ?? []).some(({ binding }) => binding?.live === live.live)
 }
+
+/** How many lock files these launches have made. */
+const filesOf = (launches: readonly Decided[]): number =>
+  launches.reduce((count, { reservation, live }) => count + (reservation?.resources.length ?? 0) + Number(live !== null), 0)
+
+/** A refusal promises nothing, and a reservation ends with the power; else a "yes" is durable, also one that found its record already there. */
+const mustLast = ({ request, decision, entries }: Decided): boolean =>
+  decision.ok && (request.options.reserve === undefined || entries.length > 0)
 
 /** What a request that came to nothing made. */
 function letGo({ live, reservation }: Decided): void {

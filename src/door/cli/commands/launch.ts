@@ -1,4 +1,4 @@
-import { fstatSync, realpathSync } from 'node:fs'
+import { realpathSync } from 'node:fs'
 import { dirname, join } from 'node:path'
 import type { Wire } from '../../../core/wire.ts'
 import { policy, usage } from '../../../core/fault.ts'
@@ -23,6 +23,7 @@ import { switchOption, textOption } from '../command.ts'
 import type { FileWorkspace } from '../open.ts'
 import { elsewhere, openWorkspace } from '../open.ts'
 import { claimedResources } from '../resource.ts'
+import { mayBeTerminal } from '../output.ts'
 import { printable } from '../text.ts'
 import { callerOf, ttlOption } from './claim.ts'
 
@@ -285,22 +286,14 @@ export async function startOrder(
 const isInteractive = (context: Context): boolean => !context.output.json && isTerminal()
 
 /** Would an agent that is started now have a terminal? Asking `process.stdin` loads Node's streams, which most launches do not need yet. */
-const isTerminal = (): boolean => [0, 1].every(fd => isCharacterDevice(fd) && process.getBuiltinModule('node:tty').isatty(fd))
-
-function isCharacterDevice(fd: number): boolean {
-  try {
-    return fstatSync(fd).isCharacterDevice()
-  } catch {
-    return false
-  }
-}
+const isTerminal = (): boolean => [0, 1].every(fd => mayBeTerminal(fd) && process.getBuiltinModule('node:tty').isatty(fd))
 
 /** Are our hooks there for the client of this profile, and how are they called? */
 function hooksOf(profile: Profile, context: Context, workspace: FileWorkspace) {
   return hooksFor(profile.name, context.env, workspace.repository, thisProgram())
 }
 
-const thisProgram = () => ({ node: process.execPath, hook: join(dirname(realpathSync(process.argv[1]!)), 'hook.cjs') })
+const thisProgram = () => ({ node: process.execPath, hook: join(dirname(realpathSync.native(process.argv[1]!)), 'hook.cjs') })
 
 function promptOf(context: Context): string {
   const prompt = textOption(context, 'prompt')
