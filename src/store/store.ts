@@ -136,6 +136,8 @@ export interface Store {
   readonly location: string
   /** What somebody who writes should be told, such as a repair that was made; filled as it happens. */
   readonly warnings: readonly string[]
+  /** For whoever is about to write something else first. Throws `unavailable` where nobody could write here. */
+  ready?(): void
   transact(decide: Decider, options?: TransactOptions): Promise<Commit>
   /** The state at this moment. `about`: the only keys that the caller will ask for, so that no more than those need be read. */
   view(about?: readonly string[]): Promise<Reading>

@@ -51,6 +51,26 @@ describe('outside Git', () => {
   })
 })
 
+describe('without a lock module for the platform', () => {
+  it('reads as ever, refuses to write, and makes nothing', async () => {
+    const repo = repository()
+    const bin = path.join(folder(), 'bin')
+    fs.cpSync(path.dirname(executable), bin, { recursive: true })
+    const run = (words: string) =>
+      new Running(process.execPath, [path.join(bin, 'lh.cjs'), ...words.split(' ')], { cwd: repo.dir, env: repo.as('agent:a').env }).ended
+    const refused = await run('claim acquire env:x')
+    expect(refused).toMatchObject({ code: 7, stdout: '' })
+    expect(refused.stderr).toContain('no file-lock module')
+    expect((await run('doctor')).stdout).toContain('no file-lock module')
+    expect(fs.existsSync(repo.store)).toBe(false)
+    await repo.as('agent:a').ok('claim acquire env:x')
+    expect(await run('claim check env:x --token 1')).toMatchObject({ code: 0, stderr: '' })
+    expect((await run('claim list')).stdout).toContain('env:x')
+    expect(await run('claim release env:x')).toMatchObject({ code: 7 })
+    expect(repo.story()).toEqual(['acquire env:x'])
+  })
+})
+
 describe('one store', () => {
   it('is shared by all linked worktrees and subdirectories of a repository', async () => {
     const repo = repository()

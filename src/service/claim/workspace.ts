@@ -161,6 +161,7 @@ export class Workspace<S extends Store = Store> {
   }
 
   #identityOf(named: Agent, session: Session | null, look: 'write' | 'look'): Identity {
+    if (look === 'write') this.store.ready?.()
     const worktree = look === 'write' ? ensureWorktree(this.repository) : readWorktree(this.repository)
     const witness = resolveWitness(this.#options.env)
     return {

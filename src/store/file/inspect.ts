@@ -57,6 +57,7 @@ export async function inspect(store: FileStore, options: InspectOptions): Promis
   }
   if (lookAt(store.options.disk, store.layout.directory) === null) {
     run(() => fileSystem(store, path.dirname(store.layout.directory), null))
+    run(() => (store.ready(), []))
     run(() => [info('no-store', store.layout.directory, 'there is no store here yet; the first claim makes it', null)])
     return findings
   }

@@ -163,6 +163,10 @@ export class FileStore implements Store {
     this.#exclusive = new Exclusive(options.disk, options.lock, this.layout, this.modes, options.lockWaitMs, options.resident)
   }
 
+  ready(): void {
+    this.options.lock.load?.()
+  }
+
   transact(decide: Decider, options: TransactOptions = {}): Promise<Commit> {
     return new Promise((resolve, reject) => this.#enqueue({ decide, options, resolve, reject }))
   }
@@ -350,10 +354,10 @@ export class FileStore implements Store {
       this.#exclusive.release()
     }
     try {
-      // Alone, waiting here costs less than a trip through the thread pool; in company, others can queue up meanwhile.
-      const lasts = decided.some(mustLast)
-      if (lasts && decided.length === 1) this.#syncNow(fd)
-      else if (lasts) await this.#sync(fd)
+      // A refusal promises nothing, so only a "yes" has to be durable; also one that found its record already there. Alone, waiting here
+      // costs less than a trip through the thread pool; in company, others can queue up meanwhile.
+      if (decided.length === 1) this.#syncNow(fd, decided[0]!)
+      else if (decided.some(({ decision }) => decision.ok)) await this.#sync(fd)
     } catch (error) {
       this.#forget()
       for (const each of decided) letGo(each)
@@ -509,7 +513,8 @@ export class FileStore implements Store {
     }
   }
 
-  #syncNow(fd: number): void {
+  #syncNow(fd: number, { decision }: Decided): void {
+    if (!decision.ok) return
     try {
       this.options.disk.fdatasyncSync(fd)
     } catch (error) {
@@ -572,8 +577,8 @@ export class FileStore implements Store {
   /** The directory is there, ours and on a file system that can be trusted; made if it is missing. */
   #enter(): void {
     if (this.#entered) return
-    const { disk, lock, fileSystemType, allowUnsafeFs } = this.options
-    lock.load?.()
+    const { disk, fileSystemType, allowUnsafeFs } = this.options
+    this.ready()
     const stat = lookAt(disk, this.layout.directory)
     if (stat !== null) refuseStrangeDirectory(disk, this.layout.directory, stat)
     const where = stat === null ? path.dirname(this.layout.directory) : this.layout.directory
@@ -737,10 +742,6 @@ function binds(operation: Operation, live: LiveLock | null): boolean {
 /** How many lock files these launches have made. */
 const filesOf = (launches: readonly Decided[]): number =>
   launches.reduce((count, { reservation, live }) => count + (reservation?.resources.length ?? 0) + Number(live !== null), 0)
-
-/** A refusal promises nothing, and a reservation ends with the power; else a "yes" is durable, also one that found its record already there. */
-const mustLast = ({ request, decision, entries }: Decided): boolean =>
-  decision.ok && (request.options.reserve === undefined || entries.length > 0)
 
 /** What a request that came to nothing made. */
 function letGo({ live, reservation }: Decided): void {

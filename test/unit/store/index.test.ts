@@ -13,9 +13,9 @@ const folder = mkdtempSync(path.join(tmpdir(), 'leasehold-index-'))
 const clock = new StillClock()
 const caller = (agentId: string) => ({ holder: { agentId, worktreeId: 'wt:00000001', sessionId: null, witness: null } })
 
-const open = (resident: boolean): FileStore =>
+const open = (resident: boolean, name = 'leasehold'): FileStore =>
   openFileStore({
-    directory: path.join(folder, 'leasehold'),
+    directory: path.join(folder, name),
     clock,
     shared: false,
     lockWaitMs: 10_000,
@@ -85,4 +85,61 @@ it('lists what a process that stays lists', async () => {
   const byKey = (leases: Iterable<{ resource: string }>) => [...leases].toSorted((a, b) => a.resource.localeCompare(b.resource))
   expect(byKey(once.all())).toEqual(byKey((await staying.view()).all()))
   staying.close()
+})
+
+describe('an index', () => {
+  const at = (resident: boolean): FileStore => open(resident, 'growing')
+  const file = at(false).layout.index
+  const header = (): { hashBuckets: number; leases: number; pasts: number; offset: number } => {
+    const text = readFileSync(file, 'latin1')
+    return JSON.parse(text.slice(9, text.indexOf('\n')))
+  }
+  /** Commands of processes that end at once, until one of them makes the index anew from the one before. */
+  const bringUpToDate = async (name: string): Promise<void> => {
+    const { log } = at(false).layout
+    for (let each = 0; each === 0 || header().offset < statSync(log).size; each++)
+      await coordinator(at(false)).acquire(caller('agent:b'), { resources: [`env:${name}-${each}`] })
+  }
+  const many = async (work: (store: FileStore, number: number) => Promise<unknown>): Promise<void> => {
+    const store = at(true)
+    await Promise.all(Array.from({ length: 900 }, (_, number) => work(store, number)))
+    store.close()
+  }
+  const listed = async (): Promise<readonly string[]> => [...(await at(false).view()).all()].map(({ resource }) => resource).toSorted()
+
+  it('gets more buckets with more keys, and says the same', async () => {
+    await bringUpToDate('few')
+    expect(header()).toMatchObject({ hashBuckets: 16, leases: (await listed()).length })
+    await many((store, number) => coordinator(store).acquire(caller('agent:a'), { resources: [`ticket:t-${number}`] }))
+    await bringUpToDate('grown')
+    expect(header()).toMatchObject({ hashBuckets: 64, leases: (await listed()).length })
+    expect((await listed()).filter(key => key.startsWith('ticket:'))).toHaveLength(900)
+    for (const key of ['ticket:t-0', 'ticket:t-899', 'env:few-0']) expect((await at(false).view([key])).lease(key)?.resource).toBe(key)
+  })
+
+  it('is not believed when a byte of its header or of its table is another', async () => {
+    const sound = readFileSync(file)
+    const whole = await listed()
+    const end = sound.indexOf('\n') + 1 + (2 + header().hashBuckets) * 12
+    for (let byte = 0; byte < end; byte += byte < 40 ? 1 : 7) {
+      const damaged = Buffer.from(sound)
+      damaged[byte] = damaged[byte]! ^ 0x01
+      writeFileSync(file, damaged)
+      const view = await at(false).view(['ticket:t-500'])
+      expect(view.lease('ticket:t-500')?.resource, `byte ${byte}`).toBe('ticket:t-500')
+      expect(view.lease('ticket:never'), `byte ${byte}`).toBeNull()
+    }
+    expect(await listed()).toEqual(whole)
+    writeFileSync(file, sound)
+  })
+
+  it('counts what has ended, and forgets none of it', async () => {
+    await many((store, number) => coordinator(store).release(caller('agent:a'), { target: { resource: `ticket:t-${number}` } }))
+    await bringUpToDate('over')
+    const view = await at(false).view()
+    expect(header()).toMatchObject({ hashBuckets: 64, leases: [...view.all()].length, pasts: 900 })
+    expect(await listed()).toEqual((await listed()).filter(key => key.startsWith('env:')))
+    expect(view.past('ticket:t-500')).not.toBeNull()
+    expect(view.lease('ticket:t-500')).toBeNull()
+  })
 })
