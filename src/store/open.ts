@@ -2,7 +2,7 @@ import fs from 'node:fs'
 import { systemClock } from '../host/clock.ts'
 import { kernelLock } from '../host/kernel-lock.ts'
 import { FileStore, statfsType } from './file/store.ts'
-import type { FileStoreOptions } from './file/store.ts'
+import type { FileStoreOptions } from './file/options.ts'
 import type { EtcdSettings } from './etcd/open.ts'
 import type { EtcdStore } from './etcd/store.ts'
 import type { Elsewhere, Home } from './home.ts'
@@ -23,7 +23,7 @@ export const openMoveEnd = async (store: Store): Promise<MoveEnd> =>
 /** Told by what it has: `leasehold/testing` has a copy of the class of its own. */
 export const isFileStore = (store: Store): store is FileStore => 'layout' in store
 
-export type { FileStoreOptions } from './file/store.ts'
+export type { FileStoreOptions } from './file/options.ts'
 
 /** What opening a file store needs to be told; the machine's own parts are filled in. */
 export type OpenFileOptions = Omit<FileStoreOptions, 'clock' | 'disk' | 'lock' | 'fileSystemType'> &

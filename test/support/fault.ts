@@ -12,7 +12,7 @@ import type { Disk } from '../../src/host/disk.ts'
 import type { KernelLock } from '../../src/host/kernel-lock.ts'
 import { FullState } from '../../src/store/state.ts'
 import { FileStore } from '../../src/store/file/store.ts'
-import type { FileStoreOptions } from '../../src/store/file/store.ts'
+import type { FileStoreOptions } from '../../src/store/file/options.ts'
 import type { Commit, Store, TransactOptions } from '../../src/store/store.ts'
 
 // What the fault tests share: opening a file store on any disk, and looking at what is on that disk without the store's own eyes.

@@ -326,3 +326,10 @@ export function makeDirectories(disk: Disk, layout: Layout, modes: Modes): void 
     refuseStrangeDirectory(disk, directory, disk.lstatSync(directory))
   }
 }
+
+/** The log of a store that was in use is not there. */
+export const logMissing = (layout: Layout): Fault =>
+  new Fault('unavailable', `${layout.log} is gone, although this store was in use: what is held is unknown`, {
+    hint: 'put it back from a backup, or start after the newest number that is known: lh recover --cut',
+    details: { outcome: 'nothing_changed' },
+  })

@@ -1,43 +1,32 @@
 import fs from 'node:fs'
-import path from 'node:path'
 import type { Decision } from '../../core/decision.ts'
 import { Fault } from '../../core/fault.ts'
 import type { Instant, Lease } from '../../core/lease.ts'
 import type { Entry, Operation } from '../../core/operation.ts'
 import { sessionKey } from '../../core/session.ts'
 import type { View } from '../../core/view.ts'
-import type { Clock } from '../../host/clock.ts'
-import type { Disk } from '../../host/disk.ts'
-import { readFully, syncDirectory } from '../../host/disk.ts'
-import type { KernelLock } from '../../host/kernel-lock.ts'
+import { readFully } from '../../host/disk.ts'
 import { vitality } from '../../host/process.ts'
 import { isRestorable } from '../restorable.ts'
 import { refuseMoved } from '../moved.ts'
 import { FullState } from '../state.ts'
 import type { Capabilities, Commit, Decider, HistoryQuery, LiveLock, Reading, ReservationLock, Store, TransactOptions } from '../store.ts'
 import { viewOf } from '../view.ts'
-import { listArchive } from './archive.ts'
-import { spaceId } from './create.ts'
-import type { FixedLimits, Format, Layout, Modes } from './directory.ts'
+import type { Format, Layout, Modes } from './directory.ts'
 import {
   accessFault,
-  isDiskFull,
-  formatVersion,
   lateFault,
   layoutOf,
+  logMissing,
   lookAt,
-  makeDirectories,
   modesOf,
   readFlags,
   readFormat,
   readMove,
   copyFault,
-  refuseCopy,
   refuseNewerFormat,
   refuseStrangeDirectory,
-  refuseUnsafeFileSystem,
   removeIfPresent,
-  writeFormat,
 } from './directory.ts'
 import { Exclusive } from './exclusive.ts'
 import { historyOf } from './history.ts'
@@ -46,34 +35,12 @@ import { isIndexDue, refreshIndex, updateIndex } from './index-file.ts'
 import { freeLocks } from './leftovers.ts'
 import { isBoundDead, lifeOf, makeLiveLock, removeLiveFile } from './live-lock.ts'
 import type { Loaded } from './load.ts'
-import { completeState, load, loadMore, recall } from './load.ts'
-import { ResidentState } from './resident-state.ts'
-import { cutTail, damageFault, isPowerLoss, refuseForeign } from './repair.ts'
-import type { Retention, Rotated } from './rotate.ts'
-import { createFirstSegment, isFull, rewrite, rotate } from './rotate.ts'
-import { Session, bootOperation, isPoisoned, logFlags, onLogClock, poison, settled, syncFault, unpoison } from './session.ts'
+import { load, recall } from './load.ts'
+import { OpenLog } from './open-log.ts'
+import type { FileStoreOptions } from './options.ts'
+import { damageFault } from './repair.ts'
+import { Session, bootOperation, isPoisoned, poison, settled, syncFault } from './session.ts'
 import { changeIn } from './watch.ts'
-
-export interface FileStoreOptions {
-  /** Absolute; made by the first write, in a directory that exists. */
-  readonly directory: string
-  readonly clock: Clock
-  readonly disk: Disk
-  readonly lock: KernelLock
-  /** Type of a directory's file system, as `statfs` says. */
-  readonly fileSystemType: (directory: string) => number
-  /** Git's `core.sharedRepository`: the group may read and write. */
-  readonly shared: boolean
-  /** How long to wait for the store's lock, milliseconds. */
-  readonly lockWaitMs: number
-  readonly retention: Retention
-  /** Fixed when the store is made. When the caller chose them and the store has others, it refuses. */
-  readonly limits: FixedLimits
-  readonly limitsChosen: boolean
-  readonly allowUnsafeFs: boolean
-  /** A process that stays keeps the state in memory; one that ends soon looks each key up in the index. */
-  readonly resident: boolean
-}
 
 /** Work that needs the store to itself. */
 interface Maintenance {
@@ -116,10 +83,6 @@ const residentIndexMs = 1000
 /** It works this many times as long as that takes, before it does so again: only others need the index. */
 const residentIndexShare = 20
 
-/** Has a file not been rewritten between two looks at it? */
-const isSameFile = (before: fs.Stats | null, now: fs.Stats | null): boolean =>
-  before !== null && before.ino === now?.ino && before.mtimeMs === now.mtimeMs && before.size === now.size
-
 /** Requests that share one lock, one write and one sync; bounds how long the lock is held. */
 const maxBatch = 512
 
@@ -147,13 +110,7 @@ export class FileStore implements Store {
   #queue: (Request | Maintenance)[] = []
   #pumping = false
   #indexAgainAt = residentIndexMs
-  /** The log of a resident store. */
-  #fd: number | null = null
-  #inode = 0
-  #known: Loaded | null = null
-  #entered = false
-  /** The `format` file of a resident store, judged, and what it looked like then. */
-  #format: { readonly format: Format; readonly seen: fs.Stats | null } | null = null
+  readonly #log: OpenLog
 
   constructor(options: FileStoreOptions) {
     this.options = options
@@ -161,6 +118,7 @@ export class FileStore implements Store {
     this.layout = layoutOf(options.directory)
     this.modes = modesOf(options.shared)
     this.#exclusive = new Exclusive(options.disk, options.lock, this.layout, this.modes, options.lockWaitMs, options.resident)
+    this.#log = new OpenLog(options, this, text => void this.warnings.push(text))
   }
 
   ready(): void {
@@ -203,15 +161,13 @@ export class FileStore implements Store {
 
   close(): void {
     this.#exclusive.close()
-    if (this.#fd !== null) this.options.disk.closeSync(this.#fd)
-    this.#fd = null
-    this.#known = null
+    this.#log.forget()
   }
 
   /** Runs `work` under the store's lock on the open log, after the usual checks and repairs. */
   exclusively<T>(label: string, work: (fd: number, loaded: Loaded, now: Instant) => T): Promise<T> {
     return this.lockedOnly(label, () => {
-      const { fd, loaded, now } = this.#openLog()
+      const { fd, loaded, now } = this.#log.open()
       return work(fd, loaded, now)
     })
   }
@@ -328,18 +284,18 @@ export class FileStore implements Store {
   }
 
   async #runAlone({ label, alone }: Maintenance): Promise<void> {
-    this.#enter()
+    this.#log.enter()
     await this.#exclusive.take(label)
     try {
       alone()
     } finally {
-      this.#forget()
+      this.#log.forget()
       this.#exclusive.release()
     }
   }
 
   async #commit(batch: readonly Request[]): Promise<void> {
-    this.#enter()
+    this.#log.enter()
     const label = batch[0]!.options.label ?? 'transact'
     if (!this.#exclusive.takeNow(label)) await this.#exclusive.take(label)
     let fd: number
@@ -348,7 +304,7 @@ export class FileStore implements Store {
     try {
       ;({ fd, decided, after } = this.#decideAll(batch))
     } catch (error) {
-      this.#forget()
+      this.#log.forget()
       throw error
     } finally {
       this.#exclusive.release()
@@ -359,7 +315,7 @@ export class FileStore implements Store {
       if (decided.length === 1) this.#syncNow(fd, decided[0]!)
       else if (decided.some(({ decision }) => decision.ok)) await this.#sync(fd)
     } catch (error) {
-      this.#forget()
+      this.#log.forget()
       for (const each of decided) letGo(each)
       throw lateFault(error)
     }
@@ -369,7 +325,7 @@ export class FileStore implements Store {
 
   /** Under the lock: read what is new, decide every request in turn, write all records at once. */
   #decideAll(batch: readonly Request[]): { readonly fd: number; readonly decided: readonly Decided[]; readonly after: Written } {
-    const { fd, loaded, now, format } = this.#openLog()
+    const { fd, loaded, now, format } = this.#log.open()
     const session = new Session(this.options.disk, this.layout, fd, loaded)
     const boot = bootOperation(loaded.state.clocks, now)
     if (boot !== null) session.append(boot, now)
@@ -391,7 +347,7 @@ export class FileStore implements Store {
       bytes: null,
       fold: null,
     }
-    this.#known = error === null && this.options.resident ? after : null
+    this.#log.keep(error === null && this.options.resident ? after : null)
     const whole = loaded.bytes !== null && error === null && isIndexDue(after)
     return {
       fd,
@@ -548,10 +504,10 @@ export class FileStore implements Store {
   #afterwards(fd: number, { loaded, bytes }: Written): void {
     const { disk, resident } = this.options
     if (!isIndexDue(loaded)) {
-      if (!resident) this.#forget()
+      if (!resident) this.#log.forget()
     } else if (!resident) {
       refreshIndex(disk, this.layout, this.modes, loaded, bytes)
-      this.#forget()
+      this.#log.forget()
     } else if (performance.now() > this.#indexAgainAt) {
       const start = performance.now()
       if (!this.#isIndexFresh()) updateIndex(disk, this.layout, this.modes, fd, loaded)
@@ -564,171 +520,6 @@ export class FileStore implements Store {
   #isIndexFresh(): boolean {
     const age = Date.now() - (lookAt(this.options.disk, this.layout.index)?.mtimeMs ?? 0)
     return age >= 0 && age < residentIndexMs
-  }
-
-  // ── opening ──
-
-  #forget(): void {
-    this.#known = null
-    if (this.#fd !== null) this.options.disk.closeSync(this.#fd)
-    this.#fd = null
-  }
-
-  /** The directory is there, ours and on a file system that can be trusted; made if it is missing. */
-  #enter(): void {
-    if (this.#entered) return
-    const { disk, fileSystemType, allowUnsafeFs } = this.options
-    this.ready()
-    const stat = lookAt(disk, this.layout.directory)
-    if (stat !== null) refuseStrangeDirectory(disk, this.layout.directory, stat)
-    const where = stat === null ? path.dirname(this.layout.directory) : this.layout.directory
-    if (!allowUnsafeFs) refuseUnsafeFileSystem(where, fileSystemType(where), () => this.#wasAllowedUnsafe())
-    const parts = [this.layout.locks, this.layout.archive, this.layout.quarantine].map(part => [part, lookAt(disk, part)] as const)
-    if (stat === null || parts.some(([, seen]) => seen === null)) makeDirectories(disk, this.layout, this.modes)
-    else for (const [part, seen] of parts) refuseStrangeDirectory(disk, part, seen!)
-    this.#entered = this.options.resident
-  }
-
-  /** Did somebody say so when the store was made? A damaged `format` says nothing here: recovery must come in to write it anew. */
-  #wasAllowedUnsafe(): boolean {
-    try {
-      return readFormat(this.options.disk, this.layout)?.unsafe_fs === true
-    } catch {
-      return false
-    }
-  }
-
-  /** Under the lock: the log, read to its end, repaired where that is allowed, rotated where that is due. */
-  #openLog(): { readonly fd: number; readonly loaded: Loaded; readonly now: Instant; readonly format: Format } {
-    const { disk, clock, retention } = this.options
-    const reading = clock.now()
-    const format = this.#openFormat(reading)
-    if (this.#known === null && lookAt(disk, this.layout.newLog) !== null) disk.unlinkSync(this.layout.newLog)
-    let { fd, loaded } = this.#openSegment()
-    if (loaded.damage !== null && !isPowerLoss(loaded, loaded.damage, reading)) throw damageFault(this.layout, loaded.damage)
-    refuseForeign(loaded, this.layout)
-    if (loaded.end === loaded.checkpointBytes) this.#settleNames(loaded)
-    if (loaded.damage !== null || loaded.tornBytes > 0) {
-      this.#mend(fd, loaded, reading)
-      ;({ fd, loaded } = this.#openSegment())
-    }
-    if (isPoisoned(disk, this.layout)) {
-      ;({ fd, loaded } = this.#replace(fd, rewrite(disk, this.layout, this.modes, fd)))
-      unpoison(disk, this.layout)
-    }
-    if (isFull(loaded, retention)) ({ fd, loaded } = this.#rotated(fd, loaded, settled(reading, loaded.state.clocks)))
-    return { fd, loaded, now: settled(reading, loaded.state.clocks), format }
-  }
-
-  /**
-   * Before the first record of a segment: whoever made it may have been killed between its rename and the sync of its name. Without that
-   * sync a power loss brings the older segment back, and what was acknowledged in this one is gone.
-   */
-  #settleNames({ position }: Loaded): void {
-    const { disk } = this.options
-    syncDirectory(disk, this.layout.directory)
-    if (position.seq === 0) syncDirectory(disk, path.dirname(this.layout.directory))
-  }
-
-  #replace(old: number, rotated: Rotated): Rotated {
-    this.options.disk.closeSync(old)
-    this.#adopt(rotated.fd)
-    return rotated
-  }
-
-  #adopt(fd: number): void {
-    this.#fd = fd
-    this.#inode = this.options.disk.fstatSync(fd).ino
-  }
-
-  /** A new segment is only tidier: where the disk has no room for one, a short record may still fit into the old. */
-  #rotated(fd: number, loaded: Loaded, now: Instant): { fd: number; loaded: Loaded } {
-    try {
-      return this.#replace(fd, rotate(this.options.disk, this.layout, this.modes, fd, now, this.options.retention))
-    } catch (error) {
-      if (!isDiskFull(error)) throw error
-      return { fd, loaded }
-    }
-  }
-
-  #openSegment(): { fd: number; loaded: Loaded } {
-    const { disk } = this.options
-    const present = lookAt(disk, this.layout.log)
-    if (present === null) throw logMissing(this.layout)
-    if (!present.isFile()) throw new Fault('unavailable', `${this.layout.log} is not a file`, { hint: 'see: lh doctor' })
-    if (this.#fd !== null && this.#known !== null && this.#inode === present.ino) {
-      const loaded = loadMore(disk, this.#fd, this.#known)
-      if (loaded !== null) return { fd: this.#fd, loaded }
-    }
-    this.#forget()
-    const fd = disk.openSync(this.layout.log, logFlags)
-    this.#adopt(fd)
-    const loaded = load(disk, fd, this.layout)
-    return { fd, loaded: this.options.resident ? { ...loaded, state: new ResidentState(completeState(loaded.state)) } : loaded }
-  }
-
-  #mend(fd: number, loaded: Loaded, reading: Instant): void {
-    const session = new Session(this.options.disk, this.layout, fd, loaded)
-    const reason = loaded.damage === null ? 'torn tail' : `damaged by a power loss: ${loaded.damage.reason}`
-    const { cutBytes, cutLines, quarantine } = cutTail(session, this.modes, onLogClock(reading, loaded.state.clocks), reason)
-    const { error } = session.write()
-    if (error !== null) throw error
-    this.#known = null
-    if (cutLines > 0)
-      this.warnings.push(
-        `${cutLines} damaged lines (${cutBytes} bytes) at the end of the log were cut after a power loss; a copy is in quarantine/${quarantine}`,
-      )
-  }
-
-  /** The `format` file; makes the store when there is nothing yet. */
-  #openFormat(now: Instant): Format {
-    const { disk, limits, limitsChosen } = this.options
-    if (this.#known !== null && this.#format !== null && isSameFile(this.#format.seen, lookAt(disk, this.layout.format)))
-      return this.#format.format
-    const format = readFormat(disk, this.layout) ?? this.#create(now)
-    refuseNewerFormat(format, true)
-    refuseMoved(format.move, this.location, true)
-    refuseCopy(format, this.layout, disk.lstatSync(this.layout.directory))
-    if (limitsChosen) refuseOtherLimits(format.limits, limits, this.layout)
-    this.#format = { format, seen: lookAt(disk, this.layout.format) }
-    return format
-  }
-
-  #create(now: Instant): Format {
-    const { disk, limits, allowUnsafeFs } = this.options
-    refuseMoved(readMove(disk, this.layout), this.location, true)
-    const stat = disk.lstatSync(this.layout.directory)
-    let space = spaceId()
-    // Of directories that were made just before a power loss, some may be gone.
-    makeDirectories(disk, this.layout, this.modes)
-    if (lookAt(disk, this.layout.log) === null) {
-      // Numbers that were given once are never given again, also when both files are gone.
-      if (lookAt(disk, this.layout.index) !== null || listArchive(disk, this.layout).length > 0) throw logMissing(this.layout)
-      createFirstSegment(disk, this.layout, this.modes, space, new FullState(0, { current: { b: now.b, m: now.m }, seen: [now.b] }), now)
-    } else {
-      // Stopped between the log and the format: the log is still without a record.
-      const { loaded } = this.#openSegment()
-      if (loaded.fold?.records !== 0 || loaded.damage !== null) {
-        throw new Fault('unavailable', `${this.layout.format} is missing beside a log with records`, {
-          hint: 'to write it anew: lh recover',
-          details: { outcome: 'nothing_changed' },
-        })
-      }
-      space = loaded.space
-      syncDirectory(disk, this.layout.directory)
-    }
-    const format: Format = {
-      format: formatVersion,
-      min_reader: formatVersion,
-      min_writer: formatVersion,
-      space,
-      limits,
-      device: stat.dev,
-      inode: stat.ino,
-      ...(allowUnsafeFs ? { unsafe_fs: true } : {}),
-    }
-    writeFormat(disk, this.layout, format, this.modes)
-    return format
   }
 }
 
@@ -757,25 +548,6 @@ const reservationLost = ({ resources }: ReservationLock): Fault =>
 
 const twoClocksWarning =
   'two clocks write into this store (two machines, or containers with their own time): expiry is judged by wall time; use an engine'
-
-const logMissing = (layout: Layout): Fault =>
-  new Fault('unavailable', `${layout.log} is gone, although this store was in use: what is held is unknown`, {
-    hint: 'put it back from a backup, or start after the newest number that is known: lh recover --cut',
-    details: { outcome: 'nothing_changed' },
-  })
-
-function refuseOtherLimits(fixed: FixedLimits, chosen: FixedLimits, layout: Layout): void {
-  for (const key of ['max_indefinite_leases_per_agent', 'max_indefinite_leases_per_repo'] as const) {
-    if (fixed[key] === chosen[key]) continue
-    throw new Fault(
-      'usage',
-      `${key} is ${chosen[key]} in the configuration here and ${fixed[key]} in ${layout.format}, which all worktrees share`,
-      {
-        hint: `to change it for all: lh config set ${key} ${chosen[key]}`,
-      },
-    )
-  }
-}
 
 /** The real file system's answer to `fileSystemType`. */
 export const statfsType = (directory: string): number => fs.statfsSync(directory).type
