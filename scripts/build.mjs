@@ -228,7 +228,7 @@ const { Script } = require('node:vm')
 const loaded = new Map()
 function load(name) {
   const known = loaded.get(name)
-  if (known !== undefined) return known.exports
+  if (known !== undefined) return known
   const program = __dirname + '/' + name
   const filename = program + '.cjs'
   let cachedData
@@ -241,9 +241,10 @@ function load(name) {
   const chunk = { exports: {} }
   loaded.set(name, chunk)
   script.runInThisContext()(chunk.exports, requireFrom, chunk, filename, __dirname)
-  return chunk.exports
+  return chunk
 }
-const requireFrom = id => (id.startsWith('./') ? load(id.slice(2, -4)) : require(id))
+// What main exports is made when it is asked for.
+const requireFrom = id => (id.startsWith('./') ? load(id.slice(2, -4)).exports : require(id))
 load(${choice})
 `,
   )

@@ -19,13 +19,16 @@ export async function targetOf(workspace: FileWorkspace, text: string): Promise<
   return leaseId === null ? { resource: await resourceOf(workspace, text) } : { leaseId }
 }
 
-/** Four characters or more of a lease id, which begins with a digit. A word that anything else than a lease could be is looked up no further. */
-const leaseBeginning = /^[0-7][0-9A-HJKMNP-TV-Z]{3,24}$/i
+/**
+ * Four characters or more of a lease id, which begins with a digit, in capitals: folding cases would cost a pattern more than all else that it
+ * does. A word that anything else than a lease could be is looked up no further.
+ */
+const leaseBeginning = /^[0-7][0-9A-HJKMNP-TV-Z]{3,24}$/
 
 /** The one live lease whose id begins so; null where there is none. Throws `usage` where several do, or a ticket of that name is held. */
 async function leaseBegun(workspace: FileWorkspace, text: string): Promise<string | null> {
-  if (!leaseBeginning.test(text)) return null
   const beginning = text.toUpperCase()
+  if (!leaseBeginning.test(beginning)) return null
   const view = await workspace.coordinator.view()
   const found = [...view.all()].filter(({ leaseId }) => leaseId.startsWith(beginning))
   const [first] = found

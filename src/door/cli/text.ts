@@ -21,7 +21,8 @@ export function secondsInWords(secs: number): string {
 /** When a lease ends, as people say it. */
 export const untilInWords = (lease: Wire): string => endInWords(lease['remaining_secs'] as number | null)
 
-function endInWords(left: number | null): string {
+/** The same of the seconds that it has left, null for an indefinite one. */
+export function endInWords(left: number | null): string {
   if (left === null) return 'indefinitely'
   return left > 0 ? `for ${secondsInWords(left)}` : `expired ${secondsInWords(-left)} ago`
 }

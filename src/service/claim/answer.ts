@@ -109,6 +109,9 @@ export const seenToWire = ({ lease, standing, now }: Seen): Wire => leaseToWire(
 /** A lease as a reader shows it. */
 export const readLease = (lease: Lease, view: Reading): Wire => seenToWire(seeLease(lease, view))
 
+/** What a granted lease has left; null for an indefinite one. */
+export const secondsLeft = (lease: Lease, { now }: Granted): number | null => remainingSecs(lease, now)
+
 /** A "yes" that leaves leases: acquire, renew, heartbeat, transfer. */
 export function grantedDocument(granted: Granted): Wire {
   const leases = granted.leases.map(lease => shownLease(lease, granted.now, false))

@@ -43,18 +43,26 @@ export function statusDocument(leases: readonly Seen[], view: Reading, resource:
   return { ok: true, leases: leases.map(seenToWire), count: leases.length, pending, resource, agent: agentId, warnings: view.warnings }
 }
 
-/** Is this the current token, and not expired? Throws `superseded` otherwise: whoever has it must stop; `unavailable` where nobody can know. */
-export function checkDocument(view: Reading, target: Target, token: number): Wire {
+/** The lease whose current token this is, and not expired. Throws `superseded` otherwise: whoever has it must stop; `unavailable` where nobody can know. */
+export function currentLease(view: Reading, target: Target, token: number): Lease {
   if (view.doubt !== undefined) throw view.doubt
   const lease = 'leaseId' in target ? view.byLeaseId(target.leaseId) : view.lease(target.resource)
   const resource = 'leaseId' in target ? (lease?.resource ?? target.leaseId) : target.resource
   if (lease === null || lease.token !== token) throw notCurrent(view, resource, lease, token)
-  if (!isExpired(lease, view.now)) return { ok: true, current: true, token, resource, lease: readLease(lease, view) }
+  if (!isExpired(lease, view.now)) return lease
   throw new Fault('superseded', `token ${token} is the newest of ${resource}, but its lease has expired`, {
     hint: `renew is still possible while nobody takes it: lh claim renew ${shellWord(resource)}`,
     details: { current: false, token, resource, renewable: true },
   })
 }
+
+export const checkDocument = (view: Reading, lease: Lease): Wire => ({
+  ok: true,
+  current: true,
+  token: lease.token,
+  resource: lease.resource,
+  lease: readLease(lease, view),
+})
 
 function notCurrent(view: Reading, resource: string, lease: Lease | null, token: number): Fault {
   const past = lease === null ? view.past(resource) : null

@@ -1,9 +1,9 @@
 import type { Answer, Granted } from '../../../coordinator.ts'
 import type { Target } from '../../../core/command.ts'
 import { notFound, usage } from '../../../core/fault.ts'
-import type { Wire } from '../../../core/wire.ts'
-import { endedDocument, grantedDocument, orThrow } from '../../../service/claim/answer.ts'
-import { checkDocument, leasesOf, listDocument, listedLeases, statusDocument } from '../../../service/claim/reports.ts'
+import type { Lease } from '../../../core/lease.ts'
+import { endedDocument, grantedDocument, orThrow, secondsLeft } from '../../../service/claim/answer.ts'
+import { checkDocument, currentLease, leasesOf, listDocument, listedLeases, statusDocument } from '../../../service/claim/reports.ts'
 import { pendingOf } from '../../../service/claim/pending.ts'
 import type { Pending } from '../../../service/claim/pending.ts'
 import { leaseIdIn, noteEnded, noteHeld, parseToken, proofFor } from '../../../service/claim/proof.ts'
@@ -16,7 +16,7 @@ import { launcherInWords } from '../launched.ts'
 import type { FileWorkspace } from '../open.ts'
 import { openWorkspace } from '../open.ts'
 import { claimedResources, resourceOf, targetOf } from '../resource.ts'
-import { holderInWords, leaseTable, printable, untilInWords } from '../text.ts'
+import { agentInWords, endInWords, leaseTable, printable } from '../text.ts'
 
 /** The command's caller, and the warning that finding it may have caused. */
 export async function callerOf(context: Context, workspace: FileWorkspace): ReturnType<FileWorkspace['caller']> {
@@ -91,15 +91,12 @@ function branchOption(context: Context): string | undefined {
 function leasesAnswer(context: Context, workspace: FileWorkspace, granted: Granted, verb: string): number {
   const note = granted.replay && !granted.live ? null : noteHeld(workspace, granted.leases)
   for (const warning of [...workspace.store.warnings, ...(note === null ? [] : [note])]) context.output.warn(warning)
-  const document = grantedDocument(granted)
-  const leases = (document['lease'] === undefined ? document['leases'] : [document['lease']]) as readonly Wire[]
   const suffix = granted.replay ? ' (the first answer again)' : granted.late ? ' (it had expired, and nobody had taken it)' : ''
+  const told = (lease: Lease): string =>
+    `${verb} ${lease.resource}  token ${lease.token}, ${endInWords(secondsLeft(lease, granted))}  lease ${lease.leaseId}${suffix}`
   context.output.answer(
-    document,
-    leases.map(
-      lease =>
-        `${verb} ${String(lease['resource'])}  token ${String(lease['token'])}, ${untilInWords(lease)}  lease ${String(lease['lease_id'])}${suffix}`,
-    ),
+    () => grantedDocument(granted),
+    () => granted.leases.map(told),
   )
   return 0
 }
@@ -183,9 +180,11 @@ const askedFor = (target: Target): string => ('resource' in target ? target.reso
 function endedAnswer(context: Context, workspace: FileWorkspace, target: Target, answer: Answer, actor: string, verb: string): number {
   const granted = orThrow(answer)
   for (const warning of workspace.store.warnings) context.output.warn(warning)
-  const document = endedDocument(granted, actor, askedFor(target))
   const lines = granted.ended.map(lease => `${verb} ${lease.resource}, held by ${lease.holder.agentId} with token ${lease.token}`)
-  context.output.answer(document, lines.length === 0 ? [`${askedFor(target)} was already released`] : lines)
+  context.output.answer(
+    () => endedDocument(granted, actor, askedFor(target)),
+    lines.length === 0 ? [`${askedFor(target)} was already released`] : lines,
+  )
   return 0
 }
 
@@ -297,9 +296,11 @@ export const check: Run = async context => {
   const workspace = await openWorkspace(context)
   const target = await targetOf(workspace, context.positionals[0]!)
   const view = await workspace.coordinator.view('resource' in target ? [target.resource] : undefined)
-  const document = checkDocument(view, target, token)
-  context.output.answer(document, [
-    `token ${token} is the current one of ${String(document['resource'])}, held by ${holderInWords(document['lease'] as Wire)}`,
-  ])
+  const lease = currentLease(view, target, token)
+  const { agentId, sessionId } = lease.holder
+  context.output.answer(
+    () => checkDocument(view, lease),
+    [`token ${token} is the current one of ${lease.resource}, held by ${agentInWords(agentId, sessionId)}`],
+  )
   return 0
 }
