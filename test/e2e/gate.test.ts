@@ -101,7 +101,7 @@ describe('defining gates', () => {
     })
     expect(fs.readFileSync(made.gate.file, 'utf8')).toBe('title: Unit tests\nstage: post\nmode: auto\ncommand: npm test\ntimeout: 1m30s\n')
     expect((await a.ok('gate define tests --timeout 1m30s --title', 'Unit tests', '--command', 'npm test')).outcome).toBe('unchanged')
-    const replaced = await a.run('gate define tests --stage pre --title', 'Unit tests', '--command', 'make')
+    const replaced = await a.run('gate define tests --stage pre --timeout 5m --command', 'make')
     expect(replaced.stdout).toMatch(
       /^replaced tests\n {2}- stage: post\n {2}\+ stage: pre\n {2}- command: npm test\n {2}\+ command: make\n {2}- timeout: 1m30s\n {2}\+ timeout: 5m\n/,
     )
@@ -111,6 +111,50 @@ describe('defining gates', () => {
       ['tests', 'auto', 'pre'],
     ])
     expect((await a.run('gate list')).stdout).toBe('review  post  manual\ntests   pre   auto    5m  make\n')
+  })
+
+  it('changes what is named and keeps the rest of the file', async () => {
+    const repo = repository()
+    const a = repo.as(null)
+    const words = ['--title', 'Build', '--description', 'It builds', '--command', 'make'] as const
+    const { file } = (await a.ok('gate define build --stage pre --timeout 3m', ...words)).gate
+    const content = (): string => fs.readFileSync(file, 'utf8')
+    fs.writeFileSync(file, `# ours\n${content()}env:\n  LEVEL: "2"\nworking_dir: src\n`)
+    const before = content()
+    const { outcome, changes } = await a.ok('gate define build --timeout 2m')
+    expect([outcome, changes]).toEqual(['replaced', [{ name: 'timeout', from: '3m', to: '2m' }]])
+    expect(content()).toBe(before.replace('3m', '2m'))
+    await a.ok('gate define build --command', 'make all')
+    await a.ok('gate define build --title', 'All of it')
+    await a.ok('gate define build --description', 'It all builds')
+    const edited = before
+      .replace('3m', '2m')
+      .replace('make', 'make all')
+      .replace('Build', 'All of it')
+      .replace('It builds', 'It all builds')
+    expect(content()).toBe(edited)
+    await a.ok('gate define build --stage post')
+    expect(content()).toBe(edited.replace('pre', 'post'))
+    expect((await a.ok('gate define build')).outcome).toBe('unchanged')
+  })
+
+  it('makes a manual gate automatic and the other way round, and keeps the rest', async () => {
+    const repo = repository()
+    const a = repo.as(null)
+    const { file } = (await a.ok('gate define review --manual --stage pre --title', 'Read it')).gate
+    fs.appendFileSync(file, 'timeout: 7m\n')
+    expect((await a.refused('usage', 'gate define review --timeout 5m')).message).toMatch(/no time limit/)
+    const titled = await a.ok('gate define review --title', 'Somebody read it')
+    expect(titled.gate).toMatchObject({ mode: 'manual', stage: 'pre', title: 'Somebody read it' })
+    expect(fs.readFileSync(file, 'utf8')).toContain('timeout: 7m')
+    const rest = { stage: 'pre', title: 'Somebody read it' }
+    expect((await a.ok('gate define review --command', 'true')).gate).toMatchObject({
+      ...rest,
+      mode: 'auto',
+      command: 'true',
+      timeout_secs: 420,
+    })
+    expect((await a.ok('gate define review --manual')).gate).toMatchObject({ ...rest, mode: 'manual', command: null, timeout_secs: null })
   })
 
   it('refuses what cannot be meant, and then nothing is written', async () => {

@@ -48,43 +48,68 @@ const stageOption = (context: Context): Stage | null => {
 /** `lh gate define` */
 export const define: Run = async context => {
   const key = checkGateKey(context.positionals[0]!)
-  const [command, manual] = [textOption(context, 'command'), switchOption(context, 'manual')]
-  if ((command === undefined) === !manual)
-    throw usage(
-      `the gate ${key} needs ${manual ? 'only one of --command and --manual' : '--command or --manual'}`,
-      `lh gate define ${key} --command "npm test"`,
-    )
-  if (command?.trim() === '') throw usage('--command is empty')
-  const timeout = textOption(context, 'timeout')
-  if (manual && timeout !== undefined) throw usage('a manual gate has no time limit', 'leave --timeout out')
-  const timeoutMs = timeout === undefined ? defaultTimeoutMs : parseTimeout(timeout, '--timeout')
-  const stage = stageOption(context) ?? 'post'
+  const asked = askedOf(context, key)
   const workspace = await openWorkspace(context)
   const { root, gitDir } = workspace.repository
   if (root === null) throw usage(`${gitDir} is bare: it has no files for gates`, 'run this in a worktree')
   const known = Definitions.open(workspace.repository).get(key)
-  const defined = writeDefinition(root, {
-    key,
-    title: wordsOption(context, 'title'),
-    description: wordsOption(context, 'description'),
-    stage,
-    mode: manual ? 'manual' : 'auto',
-    command: command ?? null,
-    timeoutMs,
-    // What only the file can say stays.
-    env: known?.env ?? {},
-    workingDir: known?.workingDir ?? null,
-    passContext: known?.passContext ?? null,
-    legacy: known?.legacy ?? null,
-  })
+  const defined = writeDefinition(root, changed(key, known, asked))
   context.output.answer(definedDocument(defined), definedLines(defined, context.output.colour))
   return 0
 }
 
-function wordsOption(context: Context, name: string): string | null {
+type Deciding = Pick<Definition, 'mode' | 'command'>
+
+/** What the command line says of a gate; undefined where it says nothing. */
+interface Asked {
+  readonly deciding: Deciding | undefined
+  readonly stage: Stage | undefined
+  readonly timeoutMs: number | undefined
+  readonly title: string | undefined
+  readonly description: string | undefined
+}
+
+function askedOf(context: Context, key: string): Asked {
+  const [command, manual] = [textOption(context, 'command'), switchOption(context, 'manual')]
+  if (command !== undefined && manual) throw undecided(key, 'only one of --command and --manual')
+  if (command?.trim() === '') throw usage('--command is empty')
+  const timeout = textOption(context, 'timeout')
+  return {
+    deciding: manual ? { mode: 'manual', command: null } : command === undefined ? undefined : { mode: 'auto', command },
+    stage: stageOption(context) ?? undefined,
+    timeoutMs: timeout === undefined ? undefined : parseTimeout(timeout, '--timeout'),
+    title: wordsOption(context, 'title'),
+    description: wordsOption(context, 'description'),
+  }
+}
+
+const undecided = (key: string, what: string): Fault => usage(`the gate ${key} needs ${what}`, `lh gate define ${key} --command "npm test"`)
+
+/** A gate with what was asked for; what nobody spoke of is as it was, also what only the file can say. */
+function changed(key: string, known: Definition | null, asked: Asked): Definition {
+  const deciding = asked.deciding ?? known
+  if (deciding === null) throw undecided(key, '--command or --manual')
+  const { mode, command } = deciding
+  if (mode === 'manual' && asked.timeoutMs !== undefined) throw usage('a manual gate has no time limit', 'leave --timeout out')
+  return {
+    key,
+    title: asked.title ?? known?.title ?? null,
+    description: asked.description ?? known?.description ?? null,
+    stage: asked.stage ?? known?.stage ?? 'post',
+    mode,
+    command,
+    timeoutMs: asked.timeoutMs ?? known?.timeoutMs ?? defaultTimeoutMs,
+    env: known?.env ?? {},
+    workingDir: known?.workingDir ?? null,
+    passContext: known?.passContext ?? null,
+    legacy: known?.legacy ?? null,
+  }
+}
+
+function wordsOption(context: Context, name: string): string | undefined {
   const text = textOption(context, name)
   if (text?.trim() === '') throw usage(`--${name} is empty`)
-  return text ?? null
+  return text
 }
 
 const definedDocument = ({ outcome, found, previous }: Defined): Wire => ({

@@ -14,13 +14,23 @@ export const gateCommands: readonly CommandSpec[] = [
     options: [
       { name: 'command', value: '<command>', doc: 'automatic: what /bin/sh runs at the top of the worktree; exit 0 passes' },
       { name: 'manual', doc: 'a person decides, with lh gate pass' },
-      { ...stage, doc: `${stage.doc}; post unless told` },
-      { name: 'timeout', value: '<duration>', doc: 'after it everything that the command started is ended: 1s to 24h, 5m unless told' },
+      { ...stage, doc: `${stage.doc}; a new gate is post unless told` },
+      {
+        name: 'timeout',
+        value: '<duration>',
+        doc: 'after it everything that the command started is ended: 1s to 24h; of a new gate 5m unless told',
+      },
       { name: 'title', value: '<text>', doc: 'a name for people' },
       { name: 'description', value: '<text>', doc: 'what it is for' },
     ],
-    details: 'The same again changes nothing. What only the file can say (env, working_dir, legacy) and comments in it are kept.',
-    examples: ['lh gate define tests --command "npm test" --timeout 10m', 'lh gate define review --manual --title "Somebody read it"'],
+    details:
+      'A new gate needs --command or --manual. Of one that is there only what is named changes: the rest stays as its file says it, also what only the file ' +
+      'can say (env, working_dir, legacy) and comments. The same again changes nothing.',
+    examples: [
+      'lh gate define tests --command "npm test" --timeout 10m',
+      'lh gate define tests --timeout 20m',
+      'lh gate define review --manual --title "Somebody read it"',
+    ],
     load: async () => (await import('../commands/gate.ts')).define,
   },
   {
