@@ -25,6 +25,8 @@ const firstHashBucket = 2
 const keysPerBucket = 20
 const [fewestBuckets, mostBuckets] = [16, 4096]
 
+const isBucketCount = (count: unknown): boolean => Number.isInteger(count) && Number(count) >= fewestBuckets && Number(count) <= mostBuckets
+
 /** How many buckets by hash suit so many keys: a power of two. */
 function hashBucketsFor(keys: number): number {
   let count = fewestBuckets
@@ -82,7 +84,7 @@ export function parseHeader(bytes: Buffer, limit = bytes.length): Index | null {
   if (end < headerAt) return null
   try {
     const { v, ...header } = JSON.parse(bytes.toString('utf8', headerAt, end))
-    if (v !== version) return null
+    if (v !== version || !isBucketCount(header.hashBuckets)) return null
     const bodyAt = end + 1 + (firstHashBucket + header.hashBuckets) * entryBytes
     const print = bytes.toString('utf8', 0, noPrint.length)
     if (bodyAt > limit || print !== hex(fingerprint(bytes.subarray(headerAt, bodyAt)))) return null
@@ -157,6 +159,7 @@ export class IndexedState implements State {
   readonly #intact = new Map<number, boolean>()
   /** The state at the index's position, once a bucket was found damaged. */
   #folded: FullState | null = null
+  #foldedBuckets: ReadonlyMap<number, readonly KeySlot[]> | null = null
   /** Every key that was looked at, carried forward. */
   readonly #slots = new Map<string, Slot>()
   readonly #entries: Entry[] = []
@@ -174,6 +177,11 @@ export class IndexedState implements State {
   get indexedKeys(): number {
     const { leases, pasts } = this.#index.header
     return leases + pasts
+  }
+
+  /** Was a bucket found damaged? Then the index has to be made anew, or each command about it folds the log once more. */
+  get isDamaged(): boolean {
+    return this.#folded !== null
   }
 
   slot(resource: string): Slot {
@@ -272,9 +280,8 @@ export class IndexedState implements State {
 
   indefinite(): readonly Indefinite[] {
     const keys = new Set(this.#index.header.indefinite.map(({ resource }) => resource))
-    for (const { operation } of this.#entries) {
-      if ('ttlSecs' in operation && operation.ttlSecs === 0) for (const resource of operation.resources) keys.add(resource)
-    }
+    // The header names one key of each ownership. A record may take that one out of it and leave the others.
+    for (const { operation } of this.#entries) for (const resource of touches(operation) ?? []) keys.add(resource)
     const ownerships = new Map<number, Indefinite>()
     for (const resource of keys) {
       const { lease } = this.slot(resource)
@@ -350,10 +357,7 @@ export class IndexedState implements State {
   }
 
   #bucketSlots(at: number): readonly KeySlot[] {
-    if (!this.#isIntact(at))
-      return [...keysOf(this.#fold())]
-        .filter(key => bucketOf(key, this.#index.header.hashBuckets) === at)
-        .map(key => ({ resource: key, slot: this.#fold().slot(key) }))
+    if (!this.#isIntact(at)) return this.#foldedSlots().get(at) ?? []
     // One parse for all: a process that lives for one command does nothing faster than what is not its own code.
     const text = this.#bytesOf(at).toString('utf8')
     return text === '' ? [] : (JSON.parse(text) as unknown[]).map(slotFromStored)
@@ -375,6 +379,21 @@ export class IndexedState implements State {
   #fold(): FullState {
     this.#folded ??= this.#refold()
     return this.#folded
+  }
+
+  /** What the damaged buckets should have said, by bucket: divided once, for there may be thousands of them. */
+  #foldedSlots(): ReadonlyMap<number, readonly KeySlot[]> {
+    if (this.#foldedBuckets !== null) return this.#foldedBuckets
+    const folded = this.#fold()
+    const buckets = new Map<number, KeySlot[]>()
+    for (const resource of keysOf(folded)) {
+      const at = bucketOf(resource, this.#index.header.hashBuckets)
+      const slots = buckets.get(at) ?? []
+      slots.push({ resource, slot: folded.slot(resource) })
+      buckets.set(at, slots)
+    }
+    this.#foldedBuckets = buckets
+    return buckets
   }
 }
 

@@ -11,6 +11,7 @@ const keysPerByteBehind = 5
 
 /** Is the index of a process that ends soon due? */
 export function isIndexDue({ state, behindIndex }: Loaded): boolean {
+  if (state instanceof IndexedState && state.isDamaged) return true
   const keys = state instanceof IndexedState ? state.indexedKeys : 0
   return behindIndex >= Math.max(bytesBehind, keys / keysPerByteBehind)
 }

@@ -2,13 +2,17 @@ import fc from 'fast-check'
 import { expect, it } from 'vitest'
 import { fingerprint } from '../../../src/store/file/fingerprint.ts'
 
-/** FNV-1a over little-endian words, the rest byte by byte, as the index has had it from the beginning. */
+/** FNV-1a over little-endian words, the rest byte by byte, with a shift after each step. */
 function reference(bytes: Uint8Array): number {
   const view = new DataView(bytes.buffer, bytes.byteOffset, bytes.length)
   let hash = 0x811c9dc5 ^ bytes.length
   let at = 0
-  for (; at + 4 <= bytes.length; at += 4) hash = Math.imul(hash ^ view.getInt32(at, true), 0x01000193)
-  for (; at < bytes.length; at++) hash = Math.imul(hash ^ bytes[at]!, 0x01000193)
+  const step = (value: number): void => {
+    hash = Math.imul(hash ^ value, 0x01000193)
+    hash ^= hash >>> 15
+  }
+  for (; at + 4 <= bytes.length; at += 4) step(view.getInt32(at, true))
+  for (; at < bytes.length; at++) step(bytes[at]!)
   return hash >>> 0
 }
 
@@ -35,4 +39,15 @@ it('notices any one byte that differs', () => {
     }),
     { numRuns: 200 },
   )
+})
+
+it('notices two bits that differ in the same place of two words', () => {
+  const bytes = filled(10_240)
+  const print = fingerprint(bytes)
+  for (let bit = 0; bit < 32; bit++)
+    for (let word = 1; word < 40; word++) {
+      const other = bytes.slice()
+      for (const at of [0, word]) other[at * 4 + (bit >> 3)]! ^= 1 << (bit & 7)
+      expect(fingerprint(other), `bit ${bit}, words 0 and ${word}`).not.toBe(print)
+    }
 })
