@@ -1,7 +1,7 @@
 import fs from 'node:fs'
 import path from 'node:path'
 import { beforeEach, describe, expect, it } from 'vitest'
-import { exits, folder, parse, repository, until } from '../support/cli.ts'
+import { executable, exits, folder, parse, repository, Running, until } from '../support/cli.ts'
 import type { Agent, Doc, Repo } from '../support/cli.ts'
 import { anAgent, depart, kill, launch, letGo, openWorkspace, reserve } from '../support/launches.ts'
 import type { Opened } from '../support/launches.ts'
@@ -184,6 +184,17 @@ needsTmux.describe('on a terminal', () => {
 })
 
 describe('in a pipe', () => {
+  it.runIf(process.platform === 'linux').each(['status --watch', 'claim history --follow'])(
+    '%s ends when its reader goes away',
+    async words => {
+      await ada.acquire('env:quiet')
+      const line = `"${process.execPath}" "${executable}" ${words} | head -1`
+      const done = await new Running('sh', ['-c', line], { cwd: repo.dir, env: { ...process.env, ...ada.env } }).ended
+      expect(done).toMatchObject({ code: 0 })
+      expect(done.stdout).toContain('env:quiet')
+    },
+  )
+
   it('is one line for each change, and no escape codes', async () => {
     await ada.acquire('env:staging')
     const watching = ada.start('status --watch')

@@ -54,7 +54,7 @@ export interface Output {
   note(text: string): void
   warn(text: string): void
   /** Raw text on standard output, for commands whose output is not an answer (export); silent with `--quiet`. */
-  raw(text: string): void
+  raw(text: string): boolean
 }
 
 /** A string option's value. */

@@ -6,6 +6,7 @@ import { parseDuration } from '../../../service/config/durations.ts'
 import type { Context, Run } from '../command.ts'
 import { switchOption, textOption } from '../command.ts'
 import { openWorkspace } from '../open.ts'
+import { isUnread } from '../output.ts'
 import { resourceOf } from '../resource.ts'
 import { columns, paint, printable, said } from '../text.ts'
 
@@ -41,11 +42,10 @@ export const history: Run = async context => {
     ...(sinceMs === undefined ? {} : { sinceMs }),
   }
   if (follow) {
-    await followHistory(workspace, query, operation =>
-      context.output.raw(
-        context.output.json ? `${JSON.stringify(operation)}\n` : `${operationLines([operation], context.output.colour).join('\n')}\n`,
-      ),
-    )
+    const { json, colour, raw } = context.output
+    const tell = (operation: Wire): boolean =>
+      raw(json ? `${JSON.stringify(operation)}\n` : `${operationLines([operation], colour).join('\n')}\n`)
+    await followHistory(workspace, query, { tell, listens: () => !isUnread(1) })
     return 0
   }
   const document = await historyDocument(workspace.store, query)
@@ -61,7 +61,7 @@ export const exportLog: Run = async context => {
   const sinceMs = sinceOption(context)
   const gaps = new Gaps()
   const query = { ...(sinceMs === undefined ? {} : { sinceMs }), unreadable: gaps.note }
-  for await (const line of exportLines(workspace.store, query)) context.output.raw(`${line}\n`)
+  for await (const line of exportLines(workspace.store, query)) if (!context.output.raw(`${line}\n`)) return 0
   for (const warning of gaps.warnings) context.output.warn(warning)
   return 0
 }
