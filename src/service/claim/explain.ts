@@ -5,7 +5,7 @@ import { inWords } from '../../core/refusal.ts'
 import { isPath, pathsOverlap } from '../../core/resource.ts'
 import { isoFromMs } from '../../core/time.ts'
 import type { Wire } from '../../core/wire.ts'
-import { processState, vitality } from '../../host/process.ts'
+import { processesWith, processState, vitality } from '../../host/process.ts'
 import type { Reading } from '../../store/store.ts'
 import { readLease, standingNow } from './answer.ts'
 import { pendingFor, pendingToWire } from './pending.ts'
@@ -87,18 +87,44 @@ function evidenceOf(lease: Lease, view: Reading): readonly string[] {
   } else {
     const state = vitality(witness)
     const stopped = state === 'alive' && /[Tt]/.test(processState(witness.pid) ?? '') ? ', but stopped' : ''
-    facts.push(`process ${witness.pid} on ${witness.host} is ${state}${stopped}`)
+    const survived = isSurvived(lease, view) ? `, but ${survivorsInWords(lease)}` : ''
+    facts.push(`process ${witness.pid} on ${witness.host} is ${state}${stopped}${survived}`)
   }
-  if (lease.binding !== null) facts.push(view.boundDead(lease) ? 'its process and every child of it are gone' : 'it ends with its process')
+  if (lease.binding !== null) facts.push(bindingInWords(lease, view))
   if (lease.group !== null) facts.push(`taken together with ${lease.group.resources.filter(key => key !== lease.resource).join(', ')}`)
   return facts
+}
+
+function bindingInWords(lease: Lease, view: Reading): string {
+  if (view.boundDead(lease)) return 'its process and every child of it are gone'
+  return isSurvived(lease, view) ? 'it ends with the last process that was started under it' : 'it ends with its process'
+}
+
+/** Is its process dead, and the lease kept by what that started? A cluster cannot see that: there nobody renews it any more. */
+const isSurvived = (lease: Lease, view: Reading): boolean =>
+  lease.binding !== null &&
+  lease.holder.witness !== null &&
+  view.members === undefined &&
+  vitality(lease.holder.witness) === 'dead' &&
+  !view.boundDead(lease)
+
+/** More processes than this are not named. */
+const maxPids = 5
+
+/** A process that cleared its environment keeps the lock all the same, and has no name to be found by. */
+function survivorsInWords({ binding }: Lease): string {
+  const pids = binding === null ? [] : processesWith('LEASEHOLD_LIVE', binding.live)
+  if (pids.length === 0) return 'as far as can be told, something that it started still runs'
+  const more = pids.length > maxPids ? ` and ${pids.length - maxPids} more` : ''
+  return `something that it started still runs: process ${pids.slice(0, maxPids).join(', ')}${more}`
 }
 
 function freesWhen(lease: Lease, view: Reading): string {
   if (lease.binding !== null && view.boundDead(lease)) return 'at the next request for it: its process is proven dead'
   const left = remainingMs(lease, view.now)
   if (left === null) return 'only by release, transfer or evict: it is indefinite'
-  const bound = lease.binding === null ? '' : ', or at once when its process ends'
+  const ending = isSurvived(lease, view) ? 'what its process started ends' : 'its process ends'
+  const bound = lease.binding === null ? '' : `, or at once when ${ending}`
   if (isExpired(lease, view.now))
     return `at the next request for it: it expired ${inWords(-left)} ago; until then its holder may still renew`
   return `in ${inWords(left)}, at ${isoFromMs(view.now.wall + left)}, unless its holder renews${bound}`
