@@ -124,10 +124,11 @@ const owns = (command: Acquire, lease: Lease): boolean =>
   sameHolder(command.holder, lease.holder) || (command.presented.leaseId === lease.leaseId && command.presented.token === lease.token)
 
 function blocked(command: Acquire, lease: Lease, wanted: string): Refusal {
-  const { holder } = command
-  const sameAgent = lease.holder.agentId === holder.agentId && lease.holder.worktreeId === holder.worktreeId
-  if (lease.state === 'pending') return { kind: 'held', lease, wanted }
-  return sameAgent && lease.resource === wanted ? { kind: 'other-instance', lease } : { kind: 'held', lease, wanted }
+  const { agentId, worktreeId } = command.holder
+  const sameAgent = lease.holder.agentId === agentId
+  const here = lease.holder.worktreeId === worktreeId
+  if (lease.state === 'pending' || !sameAgent) return { kind: 'held', lease, wanted }
+  return here && lease.resource === wanted ? { kind: 'other-instance', lease } : { kind: 'held', lease, wanted, sameAgent: !here }
 }
 
 function grant(command: Acquire, wanted: readonly string[], ttlSecs: number, policy: Policy): OwnershipOperation {

@@ -41,7 +41,9 @@ function authorityRefusal(lease: Lease, holder: Holder, presented: Presented): R
   const wrong = (token !== null && token !== lease.token) || (leaseId !== null && leaseId !== lease.leaseId)
   if (wrong) return { kind: 'superseded', resource: lease.resource, lease, past: null, presented }
   if (leaseId !== null && token !== null) return null
-  return sameHolder(holder, lease.holder) ? null : { kind: 'not-owner', lease, sameAgent: holder.agentId === lease.holder.agentId }
+  if (sameHolder(holder, lease.holder)) return null
+  const { agentId, worktreeId } = lease.holder
+  return { kind: 'not-owner', lease, sameAgent: holder.agentId === agentId, sameWorktree: holder.worktreeId === worktreeId }
 }
 
 /** `find` and `authorityRefusal` in one: the lease, if it is there and the caller's. */

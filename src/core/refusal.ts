@@ -26,7 +26,8 @@ export interface Reservation {
 
 /** "No", as data: who holds it, until when, and which rule said so. Worded by `wordRefusal`, given an exit code by `refusalCode`. */
 export type Refusal =
-  | { readonly kind: 'held'; readonly lease: Lease; readonly wanted: string }
+  /** `sameAgent`: by the caller's own agent, in another worktree. */
+  | { readonly kind: 'held'; readonly lease: Lease; readonly wanted: string; readonly sameAgent?: boolean }
   | { readonly kind: 'reserved'; readonly reservation: Reservation }
   /** A launched agent has it, or could have it again. */
   | { readonly kind: 'launched'; readonly lease: Lease; readonly session: Session; readonly standing: SessionStanding }
@@ -43,8 +44,8 @@ export type Refusal =
   | { readonly kind: 'not-pending'; readonly lease: Lease }
   | { readonly kind: 'not-held'; readonly resource: string }
   | { readonly kind: 'unknown-lease'; readonly leaseId: string }
-  /** `sameAgent`: the caller itself, in another worktree or session. */
-  | { readonly kind: 'not-owner'; readonly lease: Lease; readonly sameAgent?: boolean }
+  /** `sameAgent`: the caller itself, in another worktree or session; `sameWorktree`: only the session differs. */
+  | { readonly kind: 'not-owner'; readonly lease: Lease; readonly sameAgent?: boolean; readonly sameWorktree?: boolean }
   | {
       readonly kind: 'superseded'
       readonly resource: string
@@ -141,7 +142,7 @@ export function wordRefusal(refusal: Refusal, now: Instant): Wording {
 function wordingOf(refusal: Refusal, now: Instant): Wording {
   switch (refusal.kind) {
     case 'held':
-      return wordHeld(refusal.lease, refusal.wanted, now)
+      return wordHeld(refusal, now)
     case 'reserved':
       return wordReserved(refusal.reservation)
     case 'launched':
@@ -153,13 +154,10 @@ function wordingOf(refusal: Refusal, now: Instant): Wording {
     case 'lapsing':
       return {
         message: `${refusal.lease.resource} looks abandoned by ${refusal.lease.holder.agentId} and is being watched before it is taken`,
-        hint: `ask again in ${inWords(refusal.retryAfterMs)}, or wait with --wait`,
+        hint: `ask again in ${inWords(refusal.retryAfterMs)}, or ${waitHint(refusal.lease.resource)}`,
       }
     case 'other-instance':
-      return {
-        message: `${refusal.lease.resource} is held by ${refusal.lease.holder.agentId} itself, in ${instanceInWords(refusal.lease)}, ${untilInWords(refusal.lease, now)}`,
-        hint: `work there, or end that one first; see: lh why ${shellWord(refusal.lease.resource)}`,
-      }
+      return wordOtherInstance(refusal.lease, now)
     case 'pending':
       return {
         message: `${refusal.lease.resource} is reserved for a launch by ${refusal.lease.holder.agentId}; a reservation is confirmed, not used`,
@@ -175,11 +173,7 @@ function wordingOf(refusal: Refusal, now: Instant): Wording {
     case 'unknown-lease':
       return { message: `there is no lease ${show(refusal.leaseId)}`, hint: 'to see the leases there are: lh claim list' }
     case 'not-owner':
-      if (refusal.sameAgent === true)
-        return {
-          message: `${refusal.lease.resource} is held by ${holderInWords(refusal.lease)}, ${untilInWords(refusal.lease, now)}: by you, but not from here`,
-          hint: `go where it is held (see: lh worktree list), or show its token: --lease ${refusal.lease.leaseId} --token ${refusal.lease.token}`,
-        }
+      if (refusal.sameAgent === true) return wordOwnElsewhere(refusal.lease, refusal.sameWorktree === true, now)
       return {
         message: `${refusal.lease.resource} is held by ${holderInWords(refusal.lease)}, ${untilInWords(refusal.lease, now)}: not by you`,
         hint: `only its holder can do that; to end it all the same: lh claim evict ${shellWord(refusal.lease.resource)} --reason "…"`,
@@ -237,23 +231,65 @@ function wordFinished({ resource, outcome, outcomeBy, branch, holder }: Past): W
   }
 }
 
-function wordHeld(lease: Lease, wanted: string, now: Instant): Wording {
+function wordHeld({ lease, wanted, sameAgent }: Extract<Refusal, { kind: 'held' }>, now: Instant): Wording {
   const overlap = wanted === lease.resource ? '' : ` (${wanted} overlaps it)`
   const stale = isStale(lease, now) ? `; stale: no sign of life for ${inWords(now.m - lease.beat.m)}` : ''
+  if (sameAgent === true)
+    return {
+      message: `${lease.resource} is held by ${holderInWords(lease)}, ${untilInWords(lease, now)}${stale}${overlap}: by you, in another worktree`,
+      hint: `go on there (see: lh worktree list), or give it back first: ${releaseHint(lease)}`,
+    }
   return {
     message: `${lease.resource} is held by ${holderInWords(lease)}, ${untilInWords(lease, now)}${stale}${overlap}`,
-    hint: `see: lh why ${shellWord(lease.resource)}, or wait for it with --wait`,
+    hint: `see: lh why ${shellWord(lease.resource)}, or ${waitHint(wanted)}`,
   }
+}
+
+/** Most commands cannot wait themselves, so the one that can is named. */
+const waitHint = (wanted: string): string => `wait for it: lh claim acquire ${shellWord(wanted)} --wait`
+
+/** What may be shown for a lease from anywhere, by its holder. */
+const proofHint = ({ leaseId, token }: Lease): string => `--lease ${leaseId} --token ${token}`
+
+const releaseHint = (lease: Lease): string => `lh claim release ${shellWord(lease.resource)} ${proofHint(lease)}`
+
+/** The agent that asks has it, in this worktree, and another process or session of it, or none, is the holder. */
+function wordOtherInstance(lease: Lease, now: Instant): Wording {
+  const { resource, holder, binding } = lease
+  if (binding === null && holder.sessionId === null)
+    return {
+      message: `you hold ${resource} already, here, outside of a session, ${untilInWords(lease, now)}`,
+      hint: `give it back first: ${releaseHint(lease)}`,
+    }
+  return {
+    message: `${resource} is held by ${holder.agentId} itself, in ${instanceInWords(lease)}, ${untilInWords(lease, now)}`,
+    hint: `work there, or end that one first; see: lh why ${shellWord(resource)}`,
+  }
+}
+
+/** The agent that asks has it, but it asks from elsewhere: a lease is of an agent in a worktree and a session. */
+function wordOwnElsewhere(lease: Lease, sameWorktree: boolean, now: Instant): Wording {
+  const held = `${lease.resource} is held by ${holderInWords(lease)}, ${untilInWords(lease, now)}`
+  if (!sameWorktree)
+    return {
+      message: `${held}: by you, but not from here`,
+      hint: `go where it is held (see: lh worktree list), or show its token: ${proofHint(lease)}`,
+    }
+  return lease.holder.sessionId === null
+    ? {
+        message: `${held}: by you, but outside of this session`,
+        hint: `do it outside of the session, or show its token: ${proofHint(lease)}`,
+      }
+    : { message: `${held}: by you, but in another session`, hint: `do it from inside that session, or show its token: ${proofHint(lease)}` }
 }
 
 function wordLaunched({ lease, session, standing }: Extract<Refusal, { kind: 'launched' }>): Wording {
   const who = `session ${session.name} (role ${session.role}, ${lease.holder.agentId})`
   const ticket = lease.group?.resources.find(key => kindOf(key) === 'ticket') ?? lease.resource
   const what = ticket === lease.resource ? ticket : `${lease.resource} is part of ${ticket}, which`
-  const reclaim = standing === 'stale' ? '' : `, and to take it from one that is stale: ${reclaimHint(session)}`
   return {
     message: `${what} is claimed by ${who}, which is ${standing}${standingInWords[standing]}`,
-    hint: `${openHint(session, standing)}; see: lh why ${shellWord(lease.resource)}${reclaim}`,
+    hint: `${openHint(session, standing)}; see: lh why ${shellWord(lease.resource)}`,
   }
 }
 
@@ -296,27 +332,33 @@ function wordReserved({ resource, agentId, role, pid, launcherAlive, agent, ageM
     }
   return {
     message: `${resource} is reserved: ${who} is being launched for it${pid === null ? '' : ` by pid ${pid}`} since ${inWords(ageMs)}`,
-    hint: `the launch ends with a claim or with nothing; see: lh why ${shellWord(resource)}, or wait with --wait`,
+    hint: `the launch ends with a claim or with nothing; see: lh why ${shellWord(resource)}, or ${waitHint(resource)}`,
   }
 }
 
 function wordSuperseded(refusal: Extract<Refusal, { kind: 'superseded' }>, now: Instant): Wording {
   const { resource, lease, past, presented } = refusal
-  const shown = presented.token === null ? `lease ${presented.leaseId}` : `token ${presented.token}`
+  const shown = presented.token !== null ? `token ${presented.token}` : presented.leaseId === null ? 'lease' : `lease ${presented.leaseId}`
   if (lease !== null) {
     return {
       message: `your ${shown} for ${resource} is no longer current: ${holderInWords(lease)} holds it with token ${lease.token}, ${untilInWords(lease, now)}`,
       hint: `stop writing; see: lh why ${shellWord(resource)}, then: lh claim acquire ${shellWord(resource)} --wait`,
     }
   }
-  const how =
-    past === null
-      ? 'it has ended'
-      : `it ended by ${past.endedBy}${past.reason === null ? '' : ` (${past.reason})`} ${inWords(now.wall - past.endedAt)} ago`
   return {
-    message: `your ${shown} for ${resource} is no longer current: ${how} and nobody holds it now`,
+    message: `your ${shown} for ${resource} is no longer current: ${endInWords(past, presented, now)} and nobody holds it now`,
     hint: `to take it again: lh claim acquire ${shellWord(resource)}`,
   }
+}
+
+/** How what was presented ended. Only the last ownership's end is remembered, and it says nothing of those before it. */
+function endInWords(past: Past | null, { leaseId, token }: Presented, now: Instant): string {
+  if (past === null) return 'it has ended'
+  const isIt = (token === null || token === past.token) && (leaseId === null || leaseId === past.leaseId)
+  if (isIt) return `it ended by ${past.endedBy}${past.reason === null ? '' : ` (${past.reason})`} ${inWords(now.wall - past.endedAt)} ago`
+  if (token === past.token) return 'it has ended'
+  if (token !== null && token > past.token) return `its last token was ${past.token}, which has ended,`
+  return `a later token, ${past.token}, took its place, which has ended too,`
 }
 
 function wordLimit({ scope, limit, agentId, held }: Extract<Refusal, { kind: 'limit' }>): Wording {

@@ -271,19 +271,22 @@ describe('what a stranger is told of a launched claim', () => {
     return world.refuses(acquire(bob, t1))
   }
 
-  it.each(['live', 'restorable', 'stale'] as const)('%s: ticket, role, session, standing and both commands', standing => {
-    const refusal = askedBy(standing)
-    expect(refusal).toMatchObject({ kind: 'launched', standing, session: { sessionId: 'S1' }, lease: { resource: t1 } })
-    expect(refusalCode(refusal)).toBe('held')
-    const { message, hint } = wordRefusal(refusal, world.clock.now())
-    expect(message).toContain('ticket:t1')
-    expect(message).toContain('role dev')
-    expect(message).toContain('session dev-s1')
-    expect(message).toContain(standing)
-    expect(hint).toContain('lh why ticket:t1')
-    expect(hint).toContain('lh session reclaim dev-s1 --reason "…"')
-    if (standing === 'restorable') expect(hint).toContain('lh session resume dev-s1')
-  })
+  it.each(['live', 'restorable', 'stale'] as const)(
+    '%s: ticket, role, session, standing and the commands that would be allowed',
+    standing => {
+      const refusal = askedBy(standing)
+      expect(refusal).toMatchObject({ kind: 'launched', standing, session: { sessionId: 'S1' }, lease: { resource: t1 } })
+      expect(refusalCode(refusal)).toBe('held')
+      const { message, hint } = wordRefusal(refusal, world.clock.now())
+      expect(message).toContain('ticket:t1')
+      expect(message).toContain('role dev')
+      expect(message).toContain('session dev-s1')
+      expect(message).toContain(standing)
+      expect(hint).toContain('lh why ticket:t1')
+      expect(hint.includes('lh session reclaim dev-s1 --reason "…"'), 'reclaimed is only what is stale').toBe(standing === 'stale')
+      if (standing === 'restorable') expect(hint).toContain('lh session resume dev-s1')
+    },
+  )
 
   it('is the same for every key of the group, and says which', () => {
     askedBy('live')

@@ -155,6 +155,51 @@ describe('the words', () => {
     expect(worded(refusal)).toContain('it ended by force-evict (went home) 90 s ago and nobody holds it now')
     expect(worded({ ...refusal, past: null })).toContain('it has ended')
     expect(worded({ ...refusal, presented: { leaseId: 'L-1', token: null } })).toContain('your lease L-1')
+    expect(worded({ ...refusal, presented: { leaseId: lease.leaseId, token: null } })).toContain('it ended by force-evict')
+  })
+
+  it('of an old token never tell how a later ownership ended', () => {
+    const refusal: Extract<Refusal, { kind: 'superseded' }> = { kind: 'superseded', resource: lease.resource, lease: null, past, presented }
+    const told = (leaseId: string | null, token: number | null): string => worded({ ...refusal, presented: { leaseId, token } })
+    expect(told(null, 9)).toContain('your token 9 for ticket:login is no longer current: a later token, 12, took its place')
+    expect(told('L-1', null)).toContain('a later token, 12, took its place')
+    expect(told(null, 13)).toContain('its last token was 12, which has ended')
+    expect(told('L-1', 12)).toContain('it has ended and nobody holds it now')
+    for (const words of [told(null, 9), told('L-1', 9), told('L-1', null), told(null, 13), told('L-1', 12)])
+      expect(words).not.toMatch(/force-evict|went home/)
+  })
+
+  it('name a command that waits, for those that cannot', () => {
+    const spaced = { ...lease, resource: 'path:a b' }
+    const wait = "wait for it: lh claim acquire 'path:a b' --wait"
+    expect(worded({ kind: 'held', lease: spaced, wanted: spaced.resource })).toContain(wait)
+    expect(worded({ kind: 'held', lease, wanted: spaced.resource })).toContain(wait)
+    expect(worded({ kind: 'lapsing', lease: spaced, retryAfterMs: 2500 })).toContain(wait)
+    for (const { refusal } of Object.values(samples)) expect(worded(refusal)).not.toMatch(/wait (?:for it )?with/)
+  })
+
+  it('say what the caller itself has, and where', () => {
+    const alone = { ...lease, holder: holder('agent:eve') }
+    const release = `lh claim release ticket:login --lease ${lease.leaseId} --token 17`
+    expect(worded({ kind: 'other-instance', lease: alone })).toMatch(
+      /^you hold ticket:login already, here, outside of a session, for another 4 min\n/,
+    )
+    expect(worded({ kind: 'other-instance', lease: alone })).toContain(`give it back first: ${release}`)
+    expect(worded({ kind: 'held', lease, wanted: lease.resource, sameAgent: true })).toMatch(
+      /\(wt:00000001, .*by you, in another worktree\n/,
+    )
+    expect(worded({ kind: 'held', lease, wanted: lease.resource, sameAgent: true })).toContain(release)
+  })
+
+  it('send nobody elsewhere who is where it is held, in another session', () => {
+    const told = (of: Lease, sameWorktree: boolean): string => worded({ kind: 'not-owner', lease: of, sameAgent: true, sameWorktree })
+    const proof = `--lease ${lease.leaseId} --token 17`
+    expect(told(lease, false)).toMatch(/by you, but not from here\ngo where it is held/)
+    expect(told(lease, true)).toMatch(/session s-ann\).*by you, but in another session\ndo it from inside that session, or show its token/)
+    expect(told({ ...lease, holder: holder('agent:eve') }, true)).toContain(
+      'by you, but outside of this session\ndo it outside of the session',
+    )
+    for (const words of [told(lease, false), told(lease, true)]) expect(words).toContain(proof)
   })
 
   it('name the process that has it, where one is known', () => {
