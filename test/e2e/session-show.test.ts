@@ -85,9 +85,33 @@ describe('a launched agent', () => {
     expect((await ada.ok('session show fix')).session.standing).toBe('live')
     await ada.ok('session end fix')
     await again.ended
-    const refusal = await ada.refused('usage', 'session show fix')
-    expect(refusal.details.candidates).toContain(id)
-    expect(refusal.details.candidates).toHaveLength(2)
+    // Of two that have ended, one after the other under one name, the newest.
+    const newest = (await ada.ok('session show dev-fix')).session
+    expect(newest).toMatchObject({ standing: 'ended' })
+    expect(newest.session_id > id).toBe(true)
+    expect((await ada.ok('session show fix')).session.session_id).toBe(newest.session_id)
+    for (const words of ['session resume dev-fix', 'session end fix'])
+      // oxlint-disable-next-line no-await-in-loop -- each in turn
+      expect((await ada.refused('not_found', words)).hint, words).toContain(
+        `lh session show ${newest.session_id}; to begin again: lh launch fix --role dev`,
+      )
+    // Several that could each be meant are named.
+    const review = await launched('fix', 'review')
+    expect((await ada.ok('session show fix')).session.name).toBe('review-fix')
+    await ada.ok('session end fix')
+    await review.ended
+    expect((await ada.refused('usage', 'session show fix')).details.candidates).toHaveLength(3)
+  })
+
+  it('that is live is not asked for a command to open it again', async () => {
+    await launched('fix')
+    for (const more of [[], ['--', script]]) {
+      // oxlint-disable-next-line no-await-in-loop -- each in turn
+      const { message, hint } = await ada.refused('held', 'session resume dev-fix', ...more)
+      expect(message).toContain('is live, not restorable')
+      expect(hint).toContain('lh session show dev-fix')
+    }
+    expect((await ada.refused('held', 'claim acquire fix')).hint).not.toContain('reclaim')
   })
 
   it('in flight is pending everywhere, and refuses with its launcher', async () => {

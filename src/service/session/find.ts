@@ -1,4 +1,5 @@
 import { Fault } from '../../core/fault.ts'
+import { shellWord } from '../../core/shell-word.ts'
 import type { Session } from '../../core/session.ts'
 import type { Reading, Store } from '../../store/store.ts'
 
@@ -38,19 +39,33 @@ export function matchSessions(sessions: readonly Session[], spelling: string): r
 /** The one session that is meant, of those that have not ended. Throws `not_found`, and `usage` when several may be meant. */
 export const findSession = (view: Reading, spelling: string): Session => theOnly(matchSessions([...view.sessions()], spelling), spelling)
 
-/** As `findSession`; where no session fits, one that has ended, as the history has it. */
+/** As `findSession`; where no session fits, one that has ended, as the history has it: of several with one name the newest. */
 export async function findAnySession(store: Store, view: Reading, spelling: string): Promise<Session> {
   const found = matchSessions([...view.sessions()], spelling)
-  return theOnly(found.length > 0 ? found : matchSessions(await endedSessions(store), spelling), spelling)
+  return theOnly(found.length > 0 ? found : newestOfName(matchSessions(await endedSessions(store), spelling)), spelling)
 }
+
+/** Names are unique at one moment, so sessions of one name came one after the other, and the last of them is meant. */
+export function newestOfName(ended: readonly Session[]): readonly Session[] {
+  const isOneName = new Set(ended.map(({ name }) => name)).size === 1
+  return isOneName ? [ended.reduce((newest, other) => (isNewer(other, newest) ? other : newest))] : ended
+}
+
+const isNewer = (one: Session, other: Session): boolean =>
+  one.startedAt === other.startedAt ? one.sessionId > other.sessionId : one.startedAt > other.startedAt
 
 /** As `findSession`, for what can only be done with one that goes on. Throws `not_found` that says so when it has ended. */
 export async function findOpenSession(store: Store, view: Reading, spelling: string): Promise<Session> {
   const session = await findAnySession(store, view, spelling)
   if (session.state !== 'ended') return session
   throw new Fault('not_found', `session ${session.name} has ended`, {
-    hint: `what became of it: lh session show ${session.sessionId}; to begin again: lh launch`,
+    hint: `what became of it: lh session show ${session.sessionId}; to begin again: ${launchAgain(session)}`,
   })
+}
+
+function launchAgain({ relatedTickets, role }: Session): string {
+  const [ticket] = relatedTickets
+  return `lh launch ${ticket === undefined ? '--no-ticket' : shellWord(ticket)} --role ${role} -- …`
 }
 
 async function endedSessions(store: Store): Promise<readonly Session[]> {

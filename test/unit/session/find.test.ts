@@ -1,5 +1,5 @@
 import { describe, expect, it } from 'vitest'
-import { matchSessions } from '../../../src/service/session/find.ts'
+import { matchSessions, newestOfName } from '../../../src/service/session/find.ts'
 import type { Session } from '../../../src/core/session.ts'
 
 const session = (sessionId: string, name: string, more: Partial<Session> = {}): Session => ({
@@ -60,5 +60,21 @@ describe('a session is found by', () => {
     expect(meant('01B')).toEqual([])
     expect(meant('')).toEqual([])
     expect(meant('login')).toEqual([])
+  })
+})
+
+describe('of sessions that have ended', () => {
+  const ended = (sessionId: string, name: string, startedAt: number) => session(sessionId, name, { startedAt, state: 'ended' })
+  const [first, last, other] = [ended('01B', 'dev-login', 5), ended('01A', 'dev-login', 9), ended('01C', 'review-login', 20)]
+
+  it('and have one name, the newest is meant', () => {
+    expect(newestOfName([first, last])).toEqual([last])
+    expect(newestOfName([last, first])).toEqual([last])
+    expect(newestOfName([ended('01A', 'a', 1), ended('01B', 'a', 1)]).map(({ sessionId }) => sessionId)).toEqual(['01B'])
+  })
+
+  it('and have several names, each may be meant', () => {
+    expect(newestOfName([first, other])).toEqual([first, other])
+    expect(newestOfName([])).toEqual([])
   })
 })

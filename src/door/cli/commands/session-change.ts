@@ -8,6 +8,7 @@ import { noteEnded } from '../../../service/claim/proof.ts'
 import { endOrphan, endSessionProcesses, resumeSession } from '../../../service/launch/launch.ts'
 import { isProfileName } from '../../../service/launch/evidence.ts'
 import { findAnySession, findOpenSession } from '../../../service/session/find.ts'
+import { refuseUnlessRestorable } from '../../../service/session/reopen.ts'
 import { seeSession, seenSessionToWire } from '../../../service/session/report.ts'
 import type { Context, Run } from '../command.ts'
 import type { FileWorkspace } from '../open.ts'
@@ -19,13 +20,10 @@ import { followed, startOrder } from './launch.ts'
 
 /** `lh session resume` */
 export const resume: Run = async context => {
-  const { workspace, session } = await named(context)
-  const command = context.rest.length > 0 ? context.rest : session.resume?.command
-  if (command === undefined)
-    throw policy(
-      `nobody knows how the agent of session ${session.name} is started again (profile ${session.profile})`,
-      `give its command: lh session resume ${session.name} -- …, or end the session: lh session end ${session.name}`,
-    )
+  const { workspace, session, view } = await named(context)
+  refuseUnlessRestorable(session, view)
+  // What can be opened again says how.
+  const command = context.rest.length > 0 ? context.rest : (session.resume?.command ?? [])
   const there = await openWorkspace(elsewhere(context, session.cwd))
   const caller = await callerOf(context, workspace)
   const options = { ...context.options, ...(isProfileName(session.profile) ? { profile: session.profile } : {}) }
@@ -88,10 +86,10 @@ async function endedWith(workspace: FileWorkspace, { agentId, sessionId }: Sessi
   )
 }
 
-async function named(context: Context): Promise<{ readonly workspace: FileWorkspace; readonly session: Session }> {
+async function named(context: Context): Promise<{ readonly workspace: FileWorkspace; readonly session: Session; readonly view: Reading }> {
   const workspace = await openWorkspace(context)
   const view = await workspace.coordinator.view()
-  return { workspace, session: await findOpenSession(workspace.store, view, context.positionals[0]!) }
+  return { workspace, view, session: await findOpenSession(workspace.store, view, context.positionals[0]!) }
 }
 
 /** A launch in flight for what was named. */
