@@ -124,6 +124,10 @@ it('--wait takes its value with = or, with a unit, as the next word; a plain num
   failure(await b.run('--json claim acquire x --wait 200ms'), 'timeout')
   const error = await b.refused('usage', 'claim acquire x --wait 5')
   expect(error.hint).toContain('--wait=5')
+  // As of a variable that is not set: without limit was not asked for.
+  for (const words of ['claim acquire x --wait=', 'claim acquire --wait= x', 'exec x --wait= -- true'])
+    // oxlint-disable-next-line no-await-in-loop -- each in turn
+    expect((await b.refused('usage', words)).message, words).toBe('--wait= has no value')
   expect(success(await b.run('--json claim acquire --wait=5 7')).lease.resource).toBe('ticket:7')
   expect(success(await b.run('claim acquire --json --wait y')).lease.resource).toBe('ticket:y')
   expect(parse((await b.run('--json claim acquire x --wait=soon')).stdout).error.message).toContain('--wait: "soon" is no duration')

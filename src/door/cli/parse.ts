@@ -128,6 +128,9 @@ function withOptionalValues(args: readonly string[], optional: ReadonlySet<strin
   const out: string[] = []
   for (let at = 0; at < args.length; at++) {
     const [word, next = ''] = [args[at]!, args[at + 1]]
+    // An empty value is mostly a variable that is not set; without one the option would mean something else.
+    if (word.endsWith('=') && optional.has(word.slice(0, -1)))
+      throw usage(`${word} has no value`, `give one, for example ${word}30s, or leave the = out: ${word.slice(0, -1)}`)
     if (!optional.has(word)) out.push(word)
     else if (/^\d+$/.test(next))
       throw usage(`${word} ${next} can mean two things`, `write ${word}=${next} for ${next} seconds, or put the resource before ${word}`)
