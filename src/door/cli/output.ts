@@ -46,20 +46,6 @@ const untold = (cause: Error): Fault =>
     cause,
   })
 
-/**
- * Has the reader of this pipe gone away? A writer learns it by writing; one that has nothing to say would stay for ever. On Linux a pipe
- * without a reader cannot be opened for writing (fifo(7)). False for what is no pipe, and where it cannot be told.
- */
-export function isUnread(fd: number): boolean {
-  if (process.platform !== 'linux') return false
-  try {
-    if (fs.fstatSync(fd).isFIFO()) fs.closeSync(fs.openSync(`/proc/self/fd/${fd}`, fs.constants.O_WRONLY | fs.constants.O_NONBLOCK))
-    return false
-  } catch (error) {
-    return (error as NodeJS.ErrnoException).code === 'ENXIO'
-  }
-}
-
 /** Only a character device can be a terminal, and not the null device: for anything else Node's own answer need not be loaded (3 to 6 ms). */
 export function mayBeTerminal(fd: number): boolean {
   try {

@@ -27,21 +27,15 @@ export class Gaps {
   }
 }
 
-/** How long to sleep at most before looking again, milliseconds; a change wakes it, and a reader that goes away does not. */
-const followMs = 1000
+/** How long to sleep at most before looking again, milliseconds; a change wakes it. */
+const followMs = 60_000
 
-/** Who follows. Each says whether there is still somebody to be told. */
-export interface Follower {
-  tell(operation: Wire): boolean
-  listens(): boolean
-}
-
-/** Hands over what happened and then what happens, until nobody listens any more. */
-export async function followHistory(workspace: Workspace, query: HistoryQuery, follower: Follower): Promise<void> {
-  for (let afterSeq = 0; follower.listens();) {
+/** Hands over what happened and then what happens, until `tell` says that nobody listens any more. */
+export async function followHistory(workspace: Workspace, query: HistoryQuery, tell: (operation: Wire) => boolean): Promise<void> {
+  for (let afterSeq = 0; ;) {
     const { lastSeq } = await workspace.coordinator.view()
     for await (const entry of workspace.store.history({ ...query, afterSeq })) {
-      if (entry.seq <= lastSeq && !follower.tell(entryToWire(entry))) return
+      if (entry.seq <= lastSeq && !tell(entryToWire(entry))) return
     }
     afterSeq = Math.max(afterSeq, lastSeq)
     await workspace.store.changed(afterSeq, followMs)

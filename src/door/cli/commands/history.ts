@@ -6,7 +6,6 @@ import { parseDuration } from '../../../service/config/durations.ts'
 import type { Context, Run } from '../command.ts'
 import { switchOption, textOption } from '../command.ts'
 import { openWorkspace } from '../open.ts'
-import { isUnread } from '../output.ts'
 import { resourceOf } from '../resource.ts'
 import { columns, paint, printable, said } from '../text.ts'
 
@@ -45,7 +44,7 @@ export const history: Run = async context => {
     const { json, colour, raw } = context.output
     const tell = (operation: Wire): boolean =>
       raw(json ? `${JSON.stringify(operation)}\n` : `${operationLines([operation], colour).join('\n')}\n`)
-    await followHistory(workspace, query, { tell, listens: () => !isUnread(1) })
+    await followHistory(workspace, query, tell)
     return 0
   }
   const document = await historyDocument(workspace.store, query)

@@ -6,7 +6,7 @@ import { lookEveryMs } from '../board/pace.ts'
 import type { Context, Run } from '../command.ts'
 import type { FileWorkspace } from '../open.ts'
 import { openWorkspace } from '../open.ts'
-import { isUnread, writeText } from '../output.ts'
+import { writeText } from '../output.ts'
 import { printable } from '../text.ts'
 
 /** `lh status --watch` */
@@ -21,10 +21,10 @@ export const watch: Run = async context => {
   return (await import('../board/run.ts')).runBoard(context, workspace, agentId)
 }
 
-/** One line for each change, the first ones saying what is there. Ends when nobody reads any more; an unreadable store is an error. */
+/** One line for each change, the first ones saying what is there. Ends at the first change that nobody reads any more; an unreadable store is an error. */
 async function tellChanges({ output }: Context, workspace: FileWorkspace): Promise<number> {
   let before: Things | null = null
-  while (!isUnread(1)) {
+  for (;;) {
     // oxlint-disable-next-line no-await-in-loop -- one look after the other
     const view = await workspace.coordinator.view()
     const after = thingsOf(overviewOf(view, null, []), view)
@@ -37,5 +37,4 @@ async function tellChanges({ output }: Context, workspace: FileWorkspace): Promi
     // oxlint-disable-next-line no-await-in-loop -- waiting is what the loop is for
     await workspace.coordinator.changed(view.lastSeq, lookEveryMs)
   }
-  return 0
 }
