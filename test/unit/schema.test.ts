@@ -313,7 +313,7 @@ describe('what --json prints is what its schema says', () => {
     running.stdout.on('data', chunk => (document += String(chunk)))
     await until(() => document.includes('\n'), 'the agent is ready')
     fitted(['launch'], document)
-    expect(lh(['session', 'resume', 'review'], as('human:one')).status).toBe(8)
+    expect(lh(['session', 'resume', 'review'], as('human:one')).status).toBe(3)
     expect(lh(['session', 'reclaim', 'review', '--reason', 'r'], as('human:one')).status).toBe(3)
     expect(lh(['session', 'end', 'review'], as('human:one')).document['ok']).toBe(true)
   })
