@@ -4,10 +4,10 @@ import { decide } from './core/decide.ts'
 import { evolve } from './core/evolve.ts'
 import { Fault, isFault } from './core/fault.ts'
 import { shellWord } from './core/shell-word.ts'
-import type { Binding, Holder, Instant, Lease } from './core/lease.ts'
+import type { Binding, EndedBy, Holder, Instant, Lease } from './core/lease.ts'
 import { emptySlot } from './core/lease.ts'
 import type { Entry } from './core/operation.ts'
-import { isOwnership } from './core/operation.ts'
+import { endedBy, isOwnership } from './core/operation.ts'
 import type { Policy } from './core/policy.ts'
 import type { Presented, Refusal } from './core/refusal.ts'
 import { refusalCode, retryAfterMs, wordRefusal } from './core/refusal.ts'
@@ -373,6 +373,19 @@ export class Coordinator {
   /** State at this moment; never writes, never waits for a writer. `about`: as for a store. */
   view(about?: readonly string[]): Promise<Reading> {
     return this.#store.view(about)
+  }
+
+  /** How the ownership of a key with this token ended; null while it lasts, and where no record tells any more. */
+  async endOf(resource: string, token: number): Promise<EndedBy | null> {
+    const past = (await this.view([resource])).past(resource)
+    if (past?.token === token) return past.endedBy
+    // Of those that ended only the newest is remembered; the log has them all.
+    if (past === null || past.token > token)
+      for await (const { operation } of this.#store.history({ resource, afterSeq: token })) {
+        const end = 'resources' in operation && operation.resources.includes(resource) ? endedBy(operation) : null
+        if (end !== null) return end
+      }
+    return null
   }
 
   /** Resolves when something may have been written after this position, or after a while. */

@@ -1,6 +1,6 @@
 import { describe, expect, it } from 'vitest'
 import type { Agent, Doc } from '../support/cli.ts'
-import { exits, isRunning, sleep, until } from '../support/cli.ts'
+import { executable, exits, isRunning, sleep, until } from '../support/cli.ts'
 import type { Stage } from '../support/launch.ts'
 import { accepted, ending, expectNothingLeft, id, known, launched, launching, person, stage, tell, wrote } from '../support/launch.ts'
 import { fieldOf } from '../support/tickets.ts'
@@ -183,4 +183,18 @@ describe('a claim that is handed to another session', () => {
     tell(all, 'stop')
     await dev.running.ended
   })
+})
+
+it('an agent that gave its ticket back goes on, whoever had it for a moment since', async () => {
+  const all = stage()
+  const lh = '"$0" "$1"'
+  const script = `echo >&3; sleep 1; ${lh} claim release fix-login >&2; ${lh} ticket queue fix-login >&2; sleep 2; exit 0`
+  const ended = await all.launcher.run(`${launching} --`, 'sh', '-c', script, process.execPath, executable)
+  expect(ended.code, ended.stderr).toBe(0)
+  expect(
+    all.repo
+      .story()
+      .filter(line => line.endsWith(key))
+      .slice(0, 3),
+  ).toEqual([`acquire ${key}`, `release ${key}`, `acquire ${key}`])
 })

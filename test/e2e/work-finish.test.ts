@@ -1,7 +1,7 @@
 import fs from 'node:fs'
 import path from 'node:path'
 import { describe, expect, it } from 'vitest'
-import { type Doc, git, parse, Running, until } from '../support/cli.ts'
+import { type Doc, executable, git, parse, Running, until } from '../support/cli.ts'
 import { requires } from '../support/skip.ts'
 import { commit, eventsIn, fieldOf, ticketBytes } from '../support/tickets.ts'
 import { allGone, branches, countOf, dirt, head, heldNow, id, isGone, read, references, save, shop, type Shop } from '../support/work.ts'
@@ -49,6 +49,15 @@ describe('work --finish', () => {
     const reader = `sh -c 'cat; sleep 1' | sh -c 'cat; sleep 1'`
     const { stdout } = await all.a.in(all.place).startWith(['sh', '-c', `"$@" | ${reader}`, 'sh'], '--json work --finish').ended
     expect(parse(stdout).removed).toBe(true)
+    await expectFinished(all)
+  })
+
+  it('by a launched agent ends the launch as the agent ends, with one document', async () => {
+    const all = shop()
+    const script = 'echo >&3; echo done >work; git add work; git commit -qm "the work"; "$0" "$1" work --finish >&2; exit 5'
+    const ended = await all.a.run('--json work fix-login --ready fd --', 'sh', '-c', script, process.execPath, executable)
+    expect(ended.code, ended.stderr).toBe(5)
+    expect(parse(ended.stdout)).toMatchObject({ ok: true })
     await expectFinished(all)
   })
 

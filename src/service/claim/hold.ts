@@ -293,9 +293,8 @@ export class Keeper {
     const { coordinator, granted, mayGiveBack = false } = this.#request
     if (!mayGiveBack && taken(granted).some(lease => lease.token === token)) return false
     const resources = this.#leases.filter(lease => lease.token === token).flatMap(({ group, resource }) => group?.resources ?? [resource])
-    const view = await coordinator.view(resources)
-    const pasts = resources.map(resource => view.past(resource))
-    return pasts.some(past => past?.token === token && (past.endedBy === 'release' || (mayGiveBack && past.endedBy === 'transfer')))
+    const ends = await Promise.all(resources.map(resource => coordinator.endOf(resource, token)))
+    return ends.some(end => end === 'release' || (mayGiveBack && end === 'transfer'))
   }
 
   #lose(refused: Refused | null): void {

@@ -1,3 +1,4 @@
+import { existsSync } from 'node:fs'
 import type { Target } from '../../core/command.ts'
 import type { Holder, Lease } from '../../core/lease.ts'
 import type { Presented } from '../../core/refusal.ts'
@@ -88,7 +89,8 @@ const isOf =
 
 /** Forgets what its holder has given away. */
 export function noteEnded(workspace: Workspace, leases: readonly Lease[]): string | null {
-  if (leases.length === 0) return null
+  // What a worktree remembered is gone with it: an agent may have finished its work and removed the place that it worked in.
+  if (leases.length === 0 || !existsSync(workspace.repository.gitDir)) return null
   if (leases.some(isOf(workspace))) unmark(workspace.repository)
   return forgetHeld(
     workspace.repository,
