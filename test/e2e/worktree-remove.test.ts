@@ -1,3 +1,4 @@
+import { spawnSync } from 'node:child_process'
 import fs from 'node:fs'
 import path from 'node:path'
 import { describe, expect, it } from 'vitest'
@@ -14,6 +15,19 @@ const needsRoot = requires(process.platform === 'linux' && process.getuid?.() ==
 async function made(agent: Agent): Promise<{ readonly place: string; readonly id: string }> {
   const { worktree } = await agent.ok('worktree add fix-login')
   return { place: worktree.path, id: worktree.worktree_id }
+}
+
+/** Types the commands of a hint into a shell, one after the other: what begins with `lh` or in parentheses, without what is to be seen only. */
+function typed(agent: Agent, hint: string): void {
+  const commands = hint.split('; ').flatMap(part => /(?:^|: )(\(cd .*|lh (?!why).*)$/.exec(part)?.[1] ?? [])
+  expect(commands).not.toEqual([])
+  const lh = `lh() { '${process.execPath}' '${executable}' "$@"; }`
+  const { status, stderr } = spawnSync('sh', ['-ec', [lh, ...commands].join('\n')], {
+    cwd: agent.cwd,
+    env: { ...process.env, ...agent.env },
+    encoding: 'utf8',
+  })
+  expect({ status, stderr, commands }).toMatchObject({ status: 0 })
 }
 
 describe('worktree remove', () => {
@@ -61,6 +75,64 @@ describe('worktree remove', () => {
     await b.ok('worktree remove fix-login')
     expect(known(repo.dir)).toEqual([])
     expect((await b.ok('claim list')).count).toBe(0)
+  })
+
+  it('tells whoever lost the lease what gets past that, as it can be typed where they stand', async () => {
+    const { repo, home, a, b } = room()
+    const { place } = await made(a)
+    await a.in(place).ok('claim acquire fix-login')
+    await b.ok('claim evict fix-login --reason', 'silent')
+    const remove = 'worktree remove fix-login'
+    const lost = await a.refused('superseded', remove)
+    expect(lost.hint).toBe(`to take it again: (cd ${place} && lh claim acquire ticket:${ticketId}); then remove it`)
+    expect((await a.in(place).refused('superseded', remove)).hint).toBe(
+      `to take it again: lh claim acquire ticket:${ticketId}; then remove it`,
+    )
+    // Taken from where they stand, it is not the worktree's: they are told so from here, and from a third place.
+    await a.ok('claim acquire fix-login')
+    const release = `lh claim release ticket:${ticketId}`
+    const there = `; take it there: (cd ${place} && lh claim acquire ticket:${ticketId}); then remove it`
+    const here = await a.refused('superseded', remove)
+    expect(here.hint).toBe(`you hold it, but not there; give it back: ${release}${there}`)
+    git(repo.dir, 'worktree', 'add', '-q', '--detach', path.join(home, 'third'))
+    const third = await a.in(path.join(home, 'third')).refused('superseded', remove)
+    expect(third.hint).toBe(`you hold it, but not there; give it back: (cd ${repo.dir} && ${release})${there}`)
+    // Typed as they are said.
+    typed(a.in(path.join(home, 'third')), third.hint)
+    expect((await a.ok(remove)).worktree.released).toHaveLength(3)
+    expect(known(repo.dir)).toEqual(['third'])
+  })
+
+  it('lets whoever lost it wait in the worktree for the other', async () => {
+    const { a, b } = room()
+    const { place } = await made(a)
+    await a.in(place).ok('claim acquire fix-login')
+    await b.ok('claim evict fix-login --reason', 'silent')
+    await b.acquire('fix-login')
+    const { hint } = await a.refused('superseded', 'worktree remove fix-login')
+    expect(hint).toContain(`; to wait for it: (cd ${place} && lh claim acquire ticket:${ticketId} --wait)`)
+    await b.ok('claim release fix-login')
+    typed(a, hint)
+    await a.ok('worktree remove fix-login')
+  })
+
+  it('is not kept from whoever lost it where nobody can take it again: the ticket is done, or the directory is gone', async () => {
+    const { repo, a, b } = room()
+    const first = await made(a)
+    await a.in(first.place).ok('claim acquire fix-login')
+    await b.ok('claim evict fix-login --reason', 'silent')
+    fs.rmSync(first.place, { recursive: true })
+    expect((await a.ok('worktree remove fix-login')).worktree.released).toEqual([])
+    const { place } = await made(a)
+    await a.in(place).ok('claim acquire fix-login')
+    await b.ok('claim evict fix-login --reason', 'silent')
+    await b.ok('ticket start fix-login')
+    await b.ok('ticket done fix-login')
+    const { hint } = await a.refused('superseded', 'worktree remove fix-login')
+    expect(hint).toMatch(/lh claim acquire worktree:[0-9a-f]+ branch:agents\/fix-login\); then remove it$/)
+    typed(a, hint)
+    await a.ok('worktree remove fix-login')
+    expect(known(repo.dir)).toEqual([])
   })
 
   it('goes by what is shown: a token or lease that is not the present one is refused, also for its holder', async () => {

@@ -1,25 +1,20 @@
-import type { Caller, Refused } from '../../coordinator.ts'
+import type { Answer, Refused } from '../../coordinator.ts'
 import type { Holder, Lease } from '../../core/lease.ts'
-import { isExpired } from '../../core/lease.ts'
+import { isExpired, isFinal } from '../../core/lease.ts'
 import type { Presented } from '../../core/refusal.ts'
 import type { Reading } from '../../store/store.ts'
 import { orThrow, provenDead } from '../claim/answer.ts'
 import { proofFor } from '../claim/proof.ts'
-import type { ProofFlags } from '../claim/proof.ts'
 import type { Workspace } from '../claim/workspace.ts'
 import { readHeld } from '../identity/held.ts'
-import { branchKey, worktreeKey } from '../identity/purpose.ts'
+import type { Asker } from './asker.ts'
 import type { Entry } from './entries.ts'
+import { keysOf } from './keys.ts'
+import { refuseRemoval } from './regain.ts'
+
+export type { Asker } from './asker.ts'
 
 // Who may remove a worktree: whoever has its leases, or anybody while nobody has. Only one at a time, and nobody starts to work in it meanwhile.
-
-/** Who asks, and what they show. */
-export interface Asker {
-  readonly workspace: Workspace
-  readonly caller: Caller
-  readonly flags: ProofFlags
-  readonly env: NodeJS.ProcessEnv
-}
 
 /** The right to remove a worktree, as long as it is not given back. */
 export interface Fence {
@@ -37,17 +32,6 @@ export interface Fence {
 
 /** How long a removal may take until others may think that it died. Seconds. */
 const momentSecs = 300
-
-/** The keys that stand for a worktree. */
-export function keysOf(
-  { identity, branch }: Entry,
-  workspace: Workspace,
-): { readonly own: readonly string[]; readonly ticket: string | null } {
-  const { purpose, worktreeId } = identity
-  const name = purpose?.branch ?? branch
-  const ticket = purpose === null || purpose.ticket === null ? null : `ticket:${purpose.ticket}`
-  return { own: [worktreeKey(worktreeId), ...(name === null ? [] : [branchKey(workspace.repository, name)])], ticket }
-}
 
 /** Every lease that concerns a worktree: on it, its branch, its ticket, or taken by whoever works in it. */
 export function leasesOf(entry: Entry, workspace: Workspace, view: Reading): readonly Lease[] {
@@ -82,8 +66,11 @@ export async function fenceOff(asker: Asker, entry: Entry): Promise<Fence> {
     const found = foundProof(asker, entry, key)
     const proof = stray ?? (shown === null || lease === null ? found : proofOf(lease, shown, found))
     // oxlint-disable-next-line no-await-in-loop -- hardly ever more than three
-    const proven = await ownLease(asker, key, proof, stray !== null)
-    if (proven !== null) mine.push(proven)
+    const answer = await prove(asker, key, proof)
+    if (answer.ok) mine.push(answer.leases.find(({ resource }) => resource === key) ?? answer.leases[0]!)
+    else if (!isFree(answer, asker.caller.holder, stray !== null) && !(shown === null && isNobodys(answer, entry)))
+      // oxlint-disable-next-line no-await-in-loop -- it ends the loop
+      await refuseRemoval(asker, entry, answer)
     stray = null
   }
   return new Held(workspace, asker.caller.holder, entry, mine)
@@ -117,17 +104,9 @@ function foundProof({ workspace, caller, env }: Asker, entry: Entry, key: string
   return (isMeant ? null : noteIn(entry, key, holder)) ?? proofFor(workspace, target, {}, isMeant ? env : {}, holder)
 }
 
-/** The caller's lease on a key, proven; null when nobody has one. `exactly`: an own release counts only if it was of what is presented. */
-async function ownLease({ workspace, caller }: Asker, key: string, presented: Presented, exactly: boolean): Promise<Lease | null> {
-  const answer = await workspace.coordinator.guard(
-    { holder: caller.holder },
-    { target: { resource: key }, presented, effect: () => undefined },
-  )
-  if (answer.ok) return answer.leases.find(({ resource }) => resource === key) ?? answer.leases[0]!
-  if (isFree(answer, caller.holder, exactly)) return null
-  orThrow(answer)
-  return null
-}
+/** Proves the caller's lease on a key, and changes nothing. */
+const prove = ({ workspace, caller }: Asker, key: string, presented: Presented): Promise<Answer> =>
+  workspace.coordinator.guard({ holder: caller.holder }, { target: { resource: key }, presented, effect: () => undefined })
 
 /** What the worktree itself noted when this caller took the lease there. */
 function noteIn({ gitDir, identity }: Entry, key: string, holder: Holder): Presented | null {
@@ -148,6 +127,13 @@ function isFree({ refusal, now }: Refused, holder: Holder, exactly: boolean): bo
   }
   return refusal.kind === 'not-held' || (refusal.kind === 'not-owner' && isExpired(refusal.lease, now))
 }
+
+/** The ticket was finished by whoever had it last. */
+const isOver = ({ refusal }: Refused): boolean => refusal.kind === 'superseded' && refusal.lease === null && isFinal(refusal.past)
+
+/** The caller lost it and cannot take it again: it is over, or the directory, in which that would have to be, is gone. Nobody has it. */
+const isNobodys = (answer: Refused, { present }: Entry): boolean =>
+  isOver(answer) || (!present && answer.refusal.kind === 'superseded' && answer.refusal.lease === null)
 
 class Held implements Fence {
   readonly leases: readonly Lease[]
