@@ -67,7 +67,7 @@ describe('worktree add', () => {
     })
     expect((await a.ok('worktree add spike_1.x')).already).toBe(true)
     expect((await a.ok('worktree add spike_1.x --base release/1.0')).already).toBe(true)
-    expect((await a.refused('policy', 'worktree add spike_1.x --base main')).message).toContain('from release/1.0')
+    expect((await a.refused('policy', 'worktree add spike_1.x --base main')).message).toContain('whose work goes to release/1.0')
     // A commit is not noted; what was made from it has it.
     const first = git(repo.dir, 'rev-parse', 'release/1.0')
     await a.ok(`worktree add plain --base ${first}`)
@@ -119,6 +119,21 @@ describe('worktree add', () => {
     expect(fs.existsSync(path.join(home, 'three'))).toBe(false)
     git(repo.dir, 'branch', '-f', 'old', 'main')
     expect((await a.ok('worktree add three --branch old --base main')).worktree).toMatchObject({ base: 'main', behind: 0 })
+  })
+
+  it('says what a worktree starts from: the base, or a branch that was there', async () => {
+    const { repo, a } = room()
+    git(repo.dir, 'branch', 'agents/old')
+    git(repo.dir, 'switch', '-q', 'agents/old')
+    const head = commit(repo.dir, 'of its own')
+    git(repo.dir, 'switch', '-q', 'main')
+    commit(repo.dir, 'later')
+    const old = await a.run('worktree add old')
+    expect(old.stderr).toMatch(/^made wt:[0-9a-f]+ on agents\/old, which was there before; its work goes to main\n$/)
+    const { worktree, already } = await a.ok('worktree add old')
+    expect([already, worktree]).toEqual([true, expect.objectContaining({ head, base: 'main', ahead: 1, behind: 1 })])
+    expect((await a.run('worktree add old')).stderr).toMatch(/^it is there already: wt:[0-9a-f]+ on agents\/old; its work goes to main\n$/)
+    expect((await a.run('worktree add fresh')).stderr).toMatch(/^made wt:[0-9a-f]+ on agents\/fresh, from main\n$/)
   })
 
   it('says what is missing where the base branch is not there', async () => {
@@ -327,6 +342,23 @@ describe('worktree list and info', () => {
     await b.refused('not_found', 'worktree info nothing')
     const text = await b.run('worktree list')
     expect(text.stdout).toMatch(/app-worktrees\/fix-login +agents\/fix-login +dirty +\+1 -1 +agent:a/)
+  })
+
+  it('find the main one by its directory and its branch as well, after any other that is called so', async () => {
+    const { repo, a } = room()
+    for (const name of ['main', 'app']) {
+      // oxlint-disable-next-line no-await-in-loop -- each in turn
+      expect((await a.ok(`worktree info ${name}`)).worktree).toMatchObject({ main: true, path: repo.dir })
+      // oxlint-disable-next-line no-await-in-loop -- as above
+      expect((await a.refused('policy', `worktree remove ${name} --salvage`)).message).toContain(
+        'is the main worktree; it is never removed',
+      )
+    }
+    const { worktree } = await a.ok('worktree add app')
+    expect((await a.in(worktree.path).ok('worktree info main')).worktree.path).toBe(repo.dir)
+    expect((await a.ok('worktree info app')).worktree.path).toBe(worktree.path)
+    await a.ok('worktree remove app')
+    expect(fs.existsSync(path.join(repo.dir, 'file'))).toBe(true)
   })
 
   it('keep the identity through git worktree move, with one warning', async () => {

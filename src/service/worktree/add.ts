@@ -33,6 +33,8 @@ export interface AddRequest {
   readonly path?: string | undefined
   readonly branch?: string | undefined
   readonly base?: string | undefined
+  /** Also refuse a ticket that the caller holds: the worktree is for somebody else, or for the caller anew. */
+  readonly unheld?: boolean | undefined
   /** Where the caller stands. */
   readonly directory: string
   readonly env: NodeJS.ProcessEnv
@@ -46,6 +48,8 @@ export interface Added {
   readonly purpose: Purpose
   /** It was there before; nothing was made. */
   readonly already: boolean
+  /** Its branch came with it, so it starts where `purpose.base` is; else the branch was there, with commits of its own perhaps. */
+  readonly madeBranch: boolean
   readonly warnings: readonly string[]
 }
 
@@ -67,7 +71,7 @@ export async function addWorktree(desk: Desk, holder: Holder, request: AddReques
   if (left !== undefined) await inTurn(repository, () => resume(repository, left, request.env))
   const present = await madeFor(desk, holder, subject, request)
   if (present !== null) return present
-  if (subject.ticket !== null) await refuseTaken(desk, holder, subject.ticket)
+  if (subject.ticket !== null) await refuseTaken(desk, holder, subject.ticket, request.unheld === true)
   const start = await startOf(desk, request)
   const made = await inTurn(
     repository,
@@ -113,12 +117,12 @@ async function madeFor(desk: Desk, holder: Holder, subject: Subject, request: Ad
   const otherwise = request.branch !== undefined && request.branch !== branch
   if (elsewhere || otherwise || (await startsElsewhere(desk, entry, request)))
     throw policy(
-      `there is a worktree for ${request.name} already: ${path} on ${branch}${base === null ? '' : `, from ${base}`}`,
+      `there is a worktree for ${request.name} already: ${path} on ${branch}${base === null ? '' : `, whose work goes to ${base}`}`,
       `use that one, or remove it first: lh worktree remove ${identity.worktreeId}`,
     )
   const own = findRepository(path, {})
   const warnings = identity.warning === undefined ? [] : [identity.warning]
-  return { repository: own, path, worktreeId: identity.worktreeId, purpose: identity.purpose!, already: true, warnings }
+  return { repository: own, path, worktreeId: identity.worktreeId, purpose: identity.purpose!, already: true, madeBranch: false, warnings }
 }
 
 /** Is another start asked for than it has? One that is no branch is not noted; its commit is in the work then. */
@@ -137,18 +141,27 @@ function isFor(purpose: Purpose | null, { ticket, names }: Subject, desk: Desk):
   return ticket !== null || purpose.branch === `${desk.workspace.config.get('worktree.branch_prefix')}${names[0]}`
 }
 
-/** Throws for a ticket that is over or blocked, and for one that somebody else holds, naming who. */
-async function refuseTaken(desk: Desk, holder: Holder, id: string): Promise<void> {
+/** Throws for a ticket that is over or blocked, and for one that somebody else holds, naming who. `unheld`: or the caller itself. */
+async function refuseTaken(desk: Desk, holder: Holder, id: string, unheld: boolean): Promise<void> {
   if (desk.catalogue.locate(id) === null) throw notFound(`There is no ticket ${JSON.stringify(id)}.`, 'See: lh ticket list')
-  await refuseHeld(desk, holder, keyOf(id))
+  await refuseHeld(desk, holder, keyOf(id), unheld)
   await refuseUnclaimable(desk, id)
 }
 
-async function refuseHeld(desk: Desk, holder: Holder, key: string): Promise<void> {
+async function refuseHeld(desk: Desk, holder: Holder, key: string, unheld = false): Promise<void> {
   const view = await desk.view()
   const lease = view.lease(key)
-  if (lease === null || isExpired(lease, view.now) || isOwn(lease, holder)) return
-  const refused = { ok: false as const, refusal: { kind: 'held' as const, lease, wanted: key }, opId: '', now: view.now, lastSeq: 0 }
+  if (lease === null || isExpired(lease, view.now)) return
+  // Seen from the worktree that is to be made, it is held in another one.
+  const sameAgent = isOwn(lease, holder)
+  if (sameAgent && !unheld) return
+  const refused = {
+    ok: false as const,
+    refusal: { kind: 'held' as const, lease, wanted: key, sameAgent },
+    opId: '',
+    now: view.now,
+    lastSeq: 0,
+  }
   const { code, message, hint, details, holder: who } = refusalDocument(refused)
   const { op_id: _, ...facts } = details ?? {}
   throw new Fault(code, message, { hint, details: { ...facts, holder: who } })
@@ -248,7 +261,7 @@ async function begin(desk: Desk, holder: Holder, subject: Subject, start: Start,
 
 /** The files of a worktree that is begun. Beside others: only the beginning has to be one at a time. */
 async function finish(desk: Desk, begun: Begun, env: NodeJS.ProcessEnv): Promise<Added> {
-  const { repository, path, worktreeId, purpose, settle, undo } = begun
+  const { repository, path, worktreeId, purpose, plan, settle, undo } = begun
   try {
     await checkOut(path, env)
     const union = desk.workspace.config.get('worktree.union_paths')
@@ -259,7 +272,7 @@ async function finish(desk: Desk, begun: Begun, env: NodeJS.ProcessEnv): Promise
   }
   settle()
   const warnings = await afterCheckout(path, env)
-  return { repository, path, worktreeId, purpose, already: false, warnings }
+  return { repository, path, worktreeId, purpose, already: false, madeBranch: plan.madeBranch !== null, warnings }
 }
 
 /** What Git said, for people who find nothing there any more. */

@@ -22,7 +22,9 @@ export async function findEntry(desk: Desk, { text, directory, env }: Spelled): 
     some(entries, entry => entry.path === path) ??
     (await ofTicket(desk, entries, text)) ??
     some(entries, entry => !entry.main && basename(entry.path) === text) ??
-    some(entries, entry => !entry.main && (entry.branch === text || entry.identity.purpose?.branch === text))
+    some(entries, entry => !entry.main && (entry.branch === text || entry.identity.purpose?.branch === text)) ??
+    // The main one is called like a repository or its base branch, and a linked one may be too: that is more often meant.
+    some(entries, entry => entry.main && (basename(entry.path) === text || entry.branch === text))
   if (found === null)
     throw notFound(
       `there is no worktree ${JSON.stringify(text)}${existsSync(path) ? ', and that directory is none of this repository' : ''}`,

@@ -4,6 +4,7 @@ import type { Wire } from '../../../core/wire.ts'
 import { ensureWorktree } from '../../../service/identity/worktree.ts'
 import { Desk } from '../../../service/ticket/desk.ts'
 import { addWorktree } from '../../../service/worktree/add.ts'
+import type { Added } from '../../../service/worktree/add.ts'
 import { listEntries } from '../../../service/worktree/entries.ts'
 import type { Entry } from '../../../service/worktree/entries.ts'
 import type { Asker } from '../../../service/worktree/fence.ts'
@@ -36,12 +37,7 @@ export const add: Run = async context => {
   const [path, branch, base] = ['path', 'branch', 'base'].map(name => textOption(context, name))
   const added = await addWorktree(new Desk(workspace), caller.holder, { name: positionals[0]!, path, branch, base, directory, env })
   for (const warning of added.warnings) output.warn(warning)
-  const { ticket, branch: made, base: from } = added.purpose
-  output.note(
-    printable(
-      `${added.already ? 'it is there already:' : 'made'} ${added.worktreeId} on ${made}${from === null ? '' : `, from ${from}`}${ticket === null ? '' : `, for ${ticket}`}`,
-    ),
-  )
+  output.note(printable(addedInWords(added)))
   if (output.json) {
     const entries = await listEntries(workspace.repository, env)
     const [worktree] = await rows(
@@ -55,6 +51,14 @@ export const add: Run = async context => {
     writeText(1, `${added.path}\n`)
   }
   return 0
+}
+
+/** A branch that was there was not made from the base; what it has in common with that, only Git knows. */
+function addedInWords({ already, madeBranch, worktreeId, purpose }: Added): string {
+  const { ticket, branch, base } = purpose
+  const onBranch = `${already ? 'it is there already:' : 'made'} ${worktreeId} on ${branch}${already || madeBranch ? '' : ', which was there before'}`
+  const start = base === null ? '' : madeBranch ? `, from ${base}` : `; its work goes to ${base}`
+  return `${onBranch}${start}${ticket === null ? '' : `, for ${ticket}`}`
 }
 
 /** `lh worktree list` */

@@ -5,7 +5,8 @@ const salvage: OptionSpec = {
   name: 'salvage',
   doc: 'first save every file, also untracked ones, and every commit under refs/leasehold/salvage/, then remove',
 }
-const spelling = 'A worktree is named by its path, its wt: id, its ticket, or the name of its directory or branch.'
+const spelling =
+  'A worktree is named by its path, its wt: id, its ticket, or the name of its directory or branch; the main one by these two only if no other is called so.'
 
 /** `lh worktree …` */
 export const worktreeCommands: readonly CommandSpec[] = [
