@@ -3,6 +3,7 @@ import type { Asked, Depart, EndSession, HoldSession, Launch, ResumeSession, Tel
 import { accept, refuse } from './decision.ts'
 import type { Decision } from './decision.ts'
 import { confirm } from './holding.ts'
+import { isExpired } from './lease.ts'
 import type { Lease } from './lease.ts'
 import type { Operation } from './operation.ts'
 import { autoEvict, beatOn, membersOf, subjectOf } from './ownership.ts'
@@ -85,7 +86,9 @@ export function resumeSession(command: ResumeSession, view: View, policy: Policy
   const found = restorable(command.sessionId, view)
   if ('refusal' in found) return refuse(found.refusal)
   const { session } = found
-  const lease = launchedLease(session, view)
+  const ownerships = claimedBy(session, view)
+  const other = ownerships.length > 0 ? null : takenFrom(session, view)
+  if (other !== null) return refuse({ kind: 'held', lease: other, wanted: other.resource })
   const after: Session = {
     ...session,
     state: 'live',
@@ -96,28 +99,43 @@ export function resumeSession(command: ResumeSession, view: View, policy: Policy
     resume: command.resume ?? session.resume,
     clientSessionIds: union(session.clientSessionIds, command.clientSessionIds),
   }
-  if (lease === null) return accept([telling(command, [after])], { resources: [] })
-  const members = membersOf(lease, view)
-  return accept(
-    [
-      {
-        op: 'resume',
-        opId: command.opId,
-        actor: command.holder.agentId,
-        ...subjectOf(members),
-        holder: { ...lease.holder, witness: command.witness },
-        ttlSecs: policy.ttlSecs,
-        staleSecs: lease.staleSecs,
-        branch: lease.branch,
-        reason: lease.reason,
-        binding: command.binding,
-        from: { holder: lease.holder, token: lease.token, leaseIds: members.map(({ leaseId }) => leaseId) },
-        sessions: [after],
-      },
-    ],
-    { resources: members.map(({ resource }) => resource) },
-  )
+  if (ownerships.length === 0) return accept([telling(command, [after])], { resources: [] })
+  const operations = ownerships.map((members): Operation => {
+    const lease = members[0]!
+    return {
+      op: 'resume',
+      opId: null,
+      actor: command.holder.agentId,
+      ...subjectOf(members),
+      holder: { ...lease.holder, witness: command.witness },
+      ttlSecs: policy.ttlSecs,
+      staleSecs: lease.staleSecs,
+      branch: lease.branch,
+      reason: lease.reason,
+      binding: command.binding,
+      from: { holder: lease.holder, token: lease.token, leaseIds: members.map(({ leaseId }) => leaseId) },
+    }
+  })
+  return accept(lastTells(operations, command.opId, [after]), { resources: ownerships.flat().map(({ resource }) => resource) })
 }
+
+/** Of several records the last has the id of the command, and tells of the sessions. */
+function lastTells(operations: readonly Operation[], opId: string | null, sessions: readonly Session[]): readonly Operation[] {
+  return operations.map((operation, at) => (at < operations.length - 1 ? operation : ({ ...operation, opId, sessions } as Operation)))
+}
+
+/** The claims that a session was launched with, or was handed: all leases of each. */
+function claimedBy(session: Session, view: View): readonly (readonly Lease[])[] {
+  const ownerships = new Map<number, readonly Lease[]>()
+  for (const lease of claimsOf(session, view)) if (!ownerships.has(lease.token)) ownerships.set(lease.token, membersOf(lease, view))
+  return [...ownerships.values()]
+}
+
+/** Who has a ticket of a session now that it lost: beside them nobody else may begin to work on it. */
+const takenFrom = (session: Session, view: View): Lease | null =>
+  session.relatedTickets
+    .map(ticket => view.lease(`ticket:${ticket}`))
+    .find(lease => lease !== null && lease.holder.sessionId !== session.sessionId && !isExpired(lease, view.now)) ?? null
 
 /** What the note of a claim says while its agent could be started again. */
 const restorableNote = 'restorable'
@@ -131,8 +149,8 @@ export function depart(command: Depart, view: View): Decision {
   if (command.keep && (lease !== null || session.origin !== 'ticket-claim') && view.restorable(session)) {
     const kept: Session = { ...session, state: 'restorable', exitCode: command.exitCode, endReason: null }
     if (lease === null) return accept([telling(command, [kept])], { resources: [] })
-    const beat = beatOn(lease, 'renew', command.holder.agentId, 0, restorableNote, command.opId, view)
-    return accept([{ ...beat, sessions: [kept] }], { resources: beat.resources })
+    const beats = claimedBy(session, view).map(([first]) => beatOn(first!, 'renew', command.holder.agentId, 0, restorableNote, null, view))
+    return accept(lastTells(beats, command.opId, [kept]), { resources: beats.flatMap(({ resources }) => resources) })
   }
   return endAll(command, session, { reason: command.reason, exitCode: command.exitCode, force: false }, view)
 }
@@ -175,8 +193,7 @@ function endAll(command: Asked, session: Session, { reason, exitCode, force }: E
     const terms = { token: lease.token, holder: lease.holder, reason, outcome: null, remaining: null }
     return { op: 'release', opId: null, actor: holder.agentId, ...subjectOf(members), ...terms }
   })
-  const last = operations.pop()
-  return accept([...operations, last === undefined ? telling(command, [ended]) : ({ ...last, opId, sessions: [ended] } as Operation)], {
+  return accept(operations.length === 0 ? [telling(command, [ended])] : lastTells(operations, opId, [ended]), {
     resources: [],
     ended: [...ownerships.values()].flat(),
     endedSessions: [ended],

@@ -26,6 +26,13 @@ interface EndOfTime {
 /** Its process died. Even its own holder starts anew then: a lease bound to the dead would be evicted under the living. */
 export const isLeftBehind = (lease: Lease, view: View): boolean => lease.binding !== null && view.boundDead(lease)
 
+/** Does this lease stand in nobody's way? The next request ends it: its time is over, or its process proven dead; a launched claim ends by neither alone. */
+export function isOver(lease: Lease, view: View): boolean {
+  const session = launchedWith(lease, view)
+  if (session !== null) return sessionStanding(session, lease, view) === 'gone'
+  return isExpired(lease, view.now) || isLeftBehind(lease, view)
+}
+
 /** May this lease be ended without its holder? If so, why; if it is being watched first, until when. */
 export function endOfTime(lease: Lease, view: View): EndOfTime | { readonly refusal: Refusal | null } {
   const session = launchedWith(lease, view)

@@ -304,6 +304,15 @@ describe('the answer', () => {
 })
 
 describe('what it is launched for', () => {
+  it('makes no worktree of its own for a ticket that is held already', async () => {
+    const all = stage()
+    await all.launcher.ok('claim acquire fix-login')
+    const before = git(all.repo.dir, 'branch', '--list')
+    await all.launcher.refused('held', `${launching.replace('--json ', '')} --worktree`, ...all.agent('env'))
+    expect(git(all.repo.dir, 'branch', '--list')).toBe(before)
+    expect(git(all.repo.dir, 'worktree', 'list').split('\n')).toHaveLength(1)
+  })
+
   it('a ticket in a worktree of its own, with its branch', async () => {
     const all = stage()
     const { running, doc } = await launched(all, `${launching} --worktree`, ...all.agent('env'))

@@ -48,6 +48,11 @@ describe('one that can be opened again', () => {
     expect(sessions[0].stored).toBe(all.stored()[0])
     const why = await person(all).ok('why fix-login')
     expect(why).toMatchObject({ next: 'lh session resume dev-fix-login', session: { standing: 'restorable' } })
+    // Nobody is offered its ticket meanwhile, and nothing is wrong with it.
+    expect((await person(all).ok('ticket next')).ticket).toBeNull()
+    expect((await person(all).ok('ticket list --ready')).tickets).toEqual([])
+    const codes = (await person(all).ok('doctor')).findings.map(({ code }: Doc) => code)
+    expect(codes.filter((code: string) => /^(lease|claim)-/.test(code))).toEqual([])
     const text = (await person(all).run('status')).stdout
     expect(text).toContain('restorable')
     const refused = await all.b.refused('held', 'claim acquire fix-login')

@@ -184,7 +184,7 @@ export const worktreeFile: Schema = object(
   {
     ticket: text('full id of the ticket it was made for'),
     branch: text('the branch it was made with; there only when lh made the worktree'),
-    base: text('the branch it was made from'),
+    base: text('the branch that its work is to go to'),
     own_branch: flag('the branch came with the worktree, and goes with it when it is merged'),
   },
 )

@@ -1,7 +1,8 @@
 import { join } from 'node:path'
 import { policy } from '../../core/fault.ts'
 import type { Lease, Past } from '../../core/lease.ts'
-import { isExpired, isFinal } from '../../core/lease.ts'
+import { isFinal } from '../../core/lease.ts'
+import { isOver } from '../../core/ownership.ts'
 import type { Reading } from '../../store/store.ts'
 import type { Workspace } from '../claim/workspace.ts'
 import { Catalogue } from './catalogue.ts'
@@ -111,11 +112,10 @@ export class Desk {
   }
 }
 
-/** The lease that stands in the way of others: not one whose time is over, or whose process is proven dead. The next claim ends those. */
+/** The lease that stands in the way of others. */
 export function standingLease(view: Reading, key: string): Lease | null {
   const lease = view.lease(key)
-  if (lease === null || isExpired(lease, view.now)) return null
-  return lease.binding !== null && view.boundDead(lease) ? null : lease
+  return lease === null || isOver(lease, view) ? null : lease
 }
 
 /** Front matter that is wrong here makes the state of the work, or what it needs, a guess. */

@@ -3,6 +3,8 @@ import path from 'node:path'
 import { isFault } from '../../core/fault.ts'
 import type { Lease } from '../../core/lease.ts'
 import { isStale } from '../../core/lease.ts'
+import { isOver } from '../../core/ownership.ts'
+import { launchedWith } from '../../core/standing.ts'
 import { shellWord } from '../../core/shell-word.ts'
 import { writeFully } from '../../host/disk.ts'
 import { pidNamespace, processStartTicks, processState, vitality } from '../../host/process.ts'
@@ -447,8 +449,11 @@ function* leases(reading: Reading, { worktreeIds }: InspectOptions): Found {
 function leaseFinding(lease: Lease, reading: Reading, worktreeIds: ReadonlySet<string> | null): Finding | null {
   const { resource, holder } = lease
   const whose = `${resource}, held by ${holder.agentId}`
-  if (reading.boundDead(lease)) return info('lease-dead', null, `${whose}: its process is dead; the next claim takes it`, 'lh doctor --fix')
-  if (reading.lapse(lease).state === 'over')
+  // Of a launched claim facts decide, and its session tells of them: neither time nor the end of its process alone ends it.
+  const launched = launchedWith(lease, reading) !== null
+  if (launched ? isOver(lease, reading) : reading.boundDead(lease))
+    return info('lease-dead', null, `${whose}: its process is dead; the next claim takes it`, 'lh doctor --fix')
+  if (!launched && reading.lapse(lease).state === 'over')
     return info('lease-expired', null, `${whose}, has expired; the next claim takes it`, 'lh doctor --fix')
   if (worktreeIds !== null && !worktreeIds.has(holder.worktreeId)) {
     return warning(
@@ -458,6 +463,7 @@ function leaseFinding(lease: Lease, reading: Reading, worktreeIds: ReadonlySet<s
       `lh claim evict ${shellWord(resource)} --reason 'its worktree is gone'`,
     )
   }
+  if (launched) return null
   if (isStale(lease, reading.now))
     return warning('lease-stale', null, `${whose} without a time limit, has been silent for too long`, `lh why ${shellWord(resource)}`)
   if (lease.binding === null && holder.witness !== null && vitality(holder.witness) === 'dead') {

@@ -614,6 +614,18 @@ describe('a person’s word on a launched claim', () => {
   })
 })
 
+it('a session whose ticket somebody else has by now is not begun again', () => {
+  world.does(launch(sessionOf('S1'), [t1]))
+  world.make('S1', 'restorable')
+  world.openable.add('S1')
+  world.does(depart('S1'))
+  world.does(release(holderOf(sessionOf('S1')), on(t1)))
+  world.does(acquire(bob, t1))
+  expect(world.refuses(resumeSession('S1'))).toMatchObject({ kind: 'held', wanted: t1, lease: { holder: bob } })
+  world.does(release(bob, on(t1)))
+  expect(opsOf(world.does(resumeSession('S1')))).toEqual(['session'])
+})
+
 describe('transfer to a session', () => {
   const one = sessionOf('S1', { peers: ['LEAD'] })
   const two = sessionOf('S2', { relatedTickets: ['t2'], agentId: 'agent:two', worktreeId: 'wt:00000002' })
@@ -646,6 +658,22 @@ describe('transfer to a session', () => {
     world.make('S2', 'gone')
     // With both of its claims.
     expect(opsOf(world.does(acquire(bob, t1)))).toEqual(['auto-evict', 'auto-evict', 'acquire'])
+  })
+
+  it('goes on when that session does: kept, and begun again with all of its claims', () => {
+    world.does(hand())
+    world.make('S2', 'restorable')
+    world.openable.add('S2')
+    const kept = world.does(depart('S2'))
+    expect(opsOf(kept)).toEqual(['renew', 'renew'])
+    for (const key of ['ticket:t2', t1]) expect(world.lease(key)).toMatchObject({ ttlSecs: 0, note: 'restorable' })
+    world.make('S1', 'gone')
+    expect(world.refuses(acquire(bob, t1))).toMatchObject({ kind: 'launched', standing: 'restorable' })
+    const resumed = world.does(resumeSession('S2', { binding: { live: 'live-again' } }))
+    expect(opsOf(resumed)).toEqual(['resume', 'resume'])
+    for (const key of ['ticket:t2', ...group])
+      expect(world.lease(key)).toMatchObject({ holder: { sessionId: 'S2' }, binding: { live: 'live-again' }, ttlSecs: 10 })
+    expect(resumed.map(told)).toEqual([[], [expect.objectContaining({ sessionId: 'S2', state: 'live' })]])
   })
 
   it('of a claim that was kept for its agent has a deadline again, and no limit is in its way', () => {

@@ -133,7 +133,7 @@ async function placeOf(context: Context, here: FileWorkspace, spelling: string) 
   if (!switchOption(context, 'worktree')) return { workspace: here, ticket, resources: inOrder(asked.resources, key), branch: asked.branch }
   const { holder } = await callerOf(context, here)
   const { addWorktree } = await import('../../../service/worktree/add.ts')
-  const added = await addWorktree(desk, holder, { name: ticket, directory: context.directory, env: context.env })
+  const added = await addWorktree(desk, holder, { name: ticket, directory: context.directory, env: context.env, unheld: true })
   for (const warning of added.warnings) context.output.warn(warning)
   const workspace = await openWorkspace(elsewhere(context, added.path))
   return { workspace, ticket, resources: inOrder(claimSet(workspace.repository, keyOf(ticket)), key), branch: added.purpose.branch }

@@ -1,7 +1,7 @@
 import { join } from 'node:path'
 import { shellWord } from '../../../core/shell-word.ts'
 import type { Lease } from '../../../core/lease.ts'
-import { isExpired } from '../../../core/lease.ts'
+import { isOver } from '../../../core/ownership.ts'
 import type { Reading } from '../../../store/store.ts'
 import { maxTicketBytes, ticketsDirectory } from '../files.ts'
 import { wasReopened } from '../readiness.ts'
@@ -25,7 +25,7 @@ const momentSecs = 60
 export function claimsOf(reading: Reading): ReadonlyMap<string, Lease> {
   const claims = new Map<string, Lease>()
   for (const lease of reading.all()) {
-    if (!lease.resource.startsWith(kind) || isExpired(lease, reading.now) || reading.boundDead(lease)) continue
+    if (!lease.resource.startsWith(kind) || isOver(lease, reading)) continue
     if (lease.ttlSecs > 0 && lease.ttlSecs <= momentSecs) continue
     claims.set(lease.resource.slice(kind.length), lease)
   }
