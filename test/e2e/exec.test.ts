@@ -120,17 +120,33 @@ describe('a command under a lease', () => {
     for (const [name, code] of [
       ['SIGINT', 7],
       ['SIGTERM', 8],
+      ['SIGQUIT', 9],
+      ['SIGUSR1', 10],
     ] as const) {
       const holder = repo
         .as('agent:a')
-        .start('exec x --', 'sh', '-c', 'trap "exit 7" INT; trap "exit 8" TERM; echo ready; while :; do sleep 0.05; done')
+        .start(
+          'exec x --',
+          'sh',
+          '-c',
+          'trap "exit 7" INT; trap "exit 8" TERM; trap "exit 9" QUIT; trap "exit 10" USR1; echo ready; while :; do sleep 0.05; done',
+        )
       // oxlint-disable-next-line no-await-in-loop -- one signal after the other
       await until(() => holder.stdout, 'the command runs')
       holder.kill(name)
       // oxlint-disable-next-line no-await-in-loop -- one signal after the other
       expect((await holder.ended).code).toBe(code)
     }
-    expect(repo.records().map(({ op }) => op)).toEqual(['acquire', 'release', 'acquire', 'release'])
+    expect(repo.records().map(({ op }) => op)).toEqual([
+      'acquire',
+      'release',
+      'acquire',
+      'release',
+      'acquire',
+      'release',
+      'acquire',
+      'release',
+    ])
   })
 })
 

@@ -247,7 +247,7 @@ describe('what it says', () => {
 })
 
 describe('the launcher is told to stop', () => {
-  for (const name of ['SIGINT', 'SIGTERM', 'SIGHUP'] as const) {
+  for (const name of ['SIGINT', 'SIGQUIT', 'SIGTERM', 'SIGHUP'] as const) {
     it(`by ${name}`, async () => {
       const all = stage()
       const running = all.launcher.start(launching, ...all.agent('family'))

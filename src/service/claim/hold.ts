@@ -327,13 +327,20 @@ export class Keeper {
 /** A log that ends before a token of ours never granted it, so it cannot say that it was lost: the repository was moved, or is not mounted. */
 const notTheLog = (): Fault => new Fault('unavailable', 'its log is not where it was')
 
-const forwarded = ['SIGINT', 'SIGTERM', 'SIGHUP', 'SIGUSR1', 'SIGUSR2'] as const
+/** Signals that ask a program to end. */
+export const endings = ['SIGINT', 'SIGQUIT', 'SIGTERM', 'SIGHUP'] as const
 
-/** The command decides what a signal means; the Ctrl-C of a terminal that it shares has reached it already. */
+/** Signals that are for what we run, whatever they mean to it. Without a handler SIGUSR1 would make Node listen for a debugger. */
+export const forwarded = [...endings, 'SIGUSR1', 'SIGUSR2'] as const
+
+/** The Ctrl-C and Ctrl-\\ of a terminal reach every program on it. */
+export const isFromTerminal = (signal: NodeJS.Signals): boolean => signal === 'SIGINT' || signal === 'SIGQUIT'
+
+/** The command decides what a signal means; what the terminal that it shares sends has reached it already. */
 export function forwardSignals(child: Runner, sharesTerminal: () => boolean): () => void {
   const handlers = forwarded.map(signal => {
     const handler = (): void => {
-      if (signal === 'SIGINT' && sharesTerminal()) return
+      if (isFromTerminal(signal) && sharesTerminal()) return
       child.kill(signal)
     }
     process.on(signal, handler)

@@ -5,6 +5,7 @@ import type { Reservation } from '../../core/refusal.ts'
 import type { LaunchEvidence, Session } from '../../core/session.ts'
 import { signalGroup, vitality, witnessOf } from '../../host/process.ts'
 import { orThrow } from '../claim/answer.ts'
+import { endings, forwarded, isFromTerminal } from '../claim/hold.ts'
 import type { Workspace } from '../claim/workspace.ts'
 import type { Accepted } from './acceptance.ts'
 import { Acceptance } from './acceptance.ts'
@@ -191,12 +192,12 @@ class Run {
     /** What was sent while the record was being written: for the agent then, since its launch can no longer be stopped. */
     const late: NodeJS.Signals[] = []
     const forward = (name: NodeJS.Signals): void => {
-      if (name !== 'SIGINT' || !order.terminal) working?.kill(name)
+      if (!isFromTerminal(name) || !order.terminal) working?.kill(name)
     }
     const release = onSignals(name => {
       if (working !== null) return forward(name)
       late.push(name)
-      this.#stop.abort(`the launch was stopped by ${name}`)
+      if ((endings as readonly string[]).includes(name)) this.#stop.abort(`the launch was stopped by ${name}`)
     })
     const acceptance = new Acceptance(order.prepared.judge)
     let channel: ReportChannel | null = null
@@ -386,9 +387,8 @@ function unrecorded(error: unknown, pid: number, keep: boolean): unknown {
 }
 
 function onSignals(tell: (name: NodeJS.Signals) => void): () => void {
-  const names = ['SIGINT', 'SIGTERM', 'SIGHUP'] as const
-  for (const name of names) process.on(name, tell)
+  for (const name of forwarded) process.on(name, tell)
   return () => {
-    for (const name of names) process.off(name, tell)
+    for (const name of forwarded) process.off(name, tell)
   }
 }
