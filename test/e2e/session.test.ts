@@ -57,6 +57,10 @@ describe('one that can be opened again', () => {
     expect(text).toContain('restorable')
     const refused = await all.b.refused('held', 'claim acquire fix-login')
     expect(refused.hint).toContain('lh session resume dev-fix-login')
+    for (const words of ['launch fix-login --role dev --worktree --ready fd -- true', 'worktree add fix-login']) {
+      // oxlint-disable-next-line no-await-in-loop -- one after the other
+      expect(await all.b.refused('held', words)).toMatchObject({ hint: expect.stringContaining('lh session resume dev-fix-login') })
+    }
   })
 
   it('is told to whoever launched it', async () => {

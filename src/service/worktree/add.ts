@@ -3,7 +3,8 @@ import { basename, dirname, join, resolve } from 'node:path'
 import { Fault, isFault, notFound, policy, usage } from '../../core/fault.ts'
 import { shellWord } from '../../core/shell-word.ts'
 import type { Holder, Lease } from '../../core/lease.ts'
-import { isExpired } from '../../core/lease.ts'
+import { endOfTime, isOver } from '../../core/ownership.ts'
+import type { Refusal } from '../../core/refusal.ts'
 import { refusalDocument } from '../claim/answer.ts'
 import { makeDirectory, isReadOnly } from '../../host/files.ts'
 import { findRepository } from '../../host/git.ts'
@@ -151,17 +152,15 @@ async function refuseTaken(desk: Desk, holder: Holder, id: string, unheld: boole
 async function refuseHeld(desk: Desk, holder: Holder, key: string, unheld = false): Promise<void> {
   const view = await desk.view()
   const lease = view.lease(key)
-  if (lease === null || isExpired(lease, view.now)) return
+  if (lease === null || isOver(lease, view)) return
   // Seen from the worktree that is to be made, it is held in another one.
   const sameAgent = isOwn(lease, holder)
   if (sameAgent && !unheld) return
-  const refused = {
-    ok: false as const,
-    refusal: { kind: 'held' as const, lease, wanted: key, sameAgent },
-    opId: '',
-    now: view.now,
-    lastSeq: 0,
-  }
+  // Of a launched claim its session is named, and how to open that.
+  const end = endOfTime(lease, view)
+  const launched = 'refusal' in end && end.refusal?.kind === 'launched' ? end.refusal : null
+  const refusal: Refusal = launched ?? { kind: 'held', lease, wanted: key, sameAgent }
+  const refused = { ok: false as const, refusal, opId: '', now: view.now, lastSeq: 0 }
   const { code, message, hint, details, holder: who } = refusalDocument(refused)
   const { op_id: _, ...facts } = details ?? {}
   throw new Fault(code, message, { hint, details: { ...facts, holder: who } })
