@@ -42,7 +42,7 @@ describe('peers', () => {
     const all = stage()
     const one = await launched(all, role('one'))
     const two = await launched(all, role('two'))
-    const both = `one,${two.doc.session.session_id.toLowerCase()}`
+    const both = `one,${two.doc.session.session_id.toLowerCase()},one`
     const three = await launched(all, `${role('three')} --peer ${both}`, ...all.agent('env'))
     expect(three.doc.session.peers).toEqual([one.doc.session.session_id, two.doc.session.session_id])
     expect(wrote(all, 'env')).toContain(`LEASEHOLD_PEERS=${three.doc.session.peers.join(',')}`)

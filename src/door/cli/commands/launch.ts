@@ -197,7 +197,7 @@ async function peersOf(context: Context, workspace: FileWorkspace): Promise<read
   const text = textOption(context, 'peer')
   if (text === undefined) return []
   const sessions = [...(await workspace.coordinator.view()).sessions()]
-  const peers: string[] = []
+  const peers = new Set<string>()
   for (const spelling of text
     .split(',')
     .map(each => each.trim())
@@ -205,13 +205,13 @@ async function peersOf(context: Context, workspace: FileWorkspace): Promise<read
     const found = sessions.filter(
       ({ name, sessionId }) => name === spelling || (spelling.length >= 4 && sessionId.startsWith(spelling.toUpperCase())),
     )
-    if (found.length === 1) peers.push(found[0]!.sessionId)
+    if (found.length === 1) peers.add(found[0]!.sessionId)
     else
       context.output.warn(
         `there is ${found.length === 0 ? 'no' : 'more than one'} session ${printable(spelling)} to be its peer; it starts without`,
       )
   }
-  return peers
+  return [...peers]
 }
 
 const defaultReadyMs = 60_000
