@@ -136,6 +136,15 @@ describe('work on a ticket', () => {
     }
   })
 
+  it('says of a ticket in intake what leads back to it', async () => {
+    const { repo, a } = shop({ state: 'intake' })
+    const { hint } = await a.refused('policy', 'work fix-login')
+    expect(hint).toMatch(/lh ticket ready \S+ && git add \.leasehold && git commit; then: lh work /)
+    await a.ok('ticket ready fix-login')
+    commit(repo.dir)
+    await a.ok('work fix-login')
+  })
+
   it('refuses words that it does not understand, and makes nothing', async () => {
     const all = shop()
     const { a } = all
