@@ -3,6 +3,7 @@ import { shellWord } from './shell-word.ts'
 import type { Instant, Lease, Past, Witness } from './lease.ts'
 import { isStale, remainingMs } from './lease.ts'
 import { bounds, ttlRange } from './policy.ts'
+import { resumeCommand } from './session.ts'
 import type { Session, SessionStanding } from './session.ts'
 import { kindOf, nameOf, printable, show } from './resource.ts'
 
@@ -308,7 +309,7 @@ function openHint(session: Session, standing: SessionStanding): string {
     case 'live':
       return `it works in ${cwd}: lh session show ${name}`
     case 'restorable':
-      return `open it: lh session resume ${name}, or end it: lh session end ${name}`
+      return `open it: ${resumeCommand(session)}, or end it: lh session end ${name}`
     case 'stale':
       return `make sure that it is gone, then: ${reclaimHint(session)}`
     case 'gone':

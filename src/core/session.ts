@@ -76,3 +76,7 @@ export const sessionKeyPrefix = 'session:'
 export const sessionKey = (sessionId: string): string => `${sessionKeyPrefix}${sessionId}`
 
 export const union = (one: readonly string[], other: readonly string[]): readonly string[] => [...new Set([...one, ...other])]
+
+/** What begins a session again. An agent that is spoken to over ACP does nothing until it is told what. */
+export const resumeCommand = ({ name, profile }: Pick<Session, 'name' | 'profile'>): string =>
+  `lh session resume ${name}${profile === 'acp' ? ' --prompt "…"' : ''}`

@@ -1,3 +1,4 @@
+import { resumeCommand } from '../../../src/core/session.ts'
 import { describe, expect, it } from 'vitest'
 import type { Instant, Lease } from '../../../src/core/lease.ts'
 import type { Session } from '../../../src/core/session.ts'
@@ -261,3 +262,8 @@ it.each<[number, string]>([
   [12_000_000, '3 h 20 min'],
   [172_800_000, '2 d'],
 ])('%d ms is %s', (ms, words) => expect(inWords(ms)).toBe(words))
+
+it('a session is begun again by a command that can be typed: over ACP an agent has to be told what to do', () => {
+  expect(resumeCommand({ name: 'dev', profile: 'claude' })).toBe('lh session resume dev')
+  expect(resumeCommand({ name: 'dev', profile: 'acp' })).toBe('lh session resume dev --prompt "…"')
+})

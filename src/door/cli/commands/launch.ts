@@ -5,6 +5,7 @@ import { policy, usage } from '../../../core/fault.ts'
 import type { Lease } from '../../../core/lease.ts'
 import type { Session, SessionOrigin } from '../../../core/session.ts'
 import { refusalDocument, shownLease } from '../../../service/claim/answer.ts'
+import { openCommand } from '../../../service/claim/open-session.ts'
 import { noteEnded, noteHeld } from '../../../service/claim/proof.ts'
 import { formatDuration, parseDuration } from '../../../service/config/durations.ts'
 import { parseAgentId } from '../../../service/identity/agent.ts'
@@ -96,7 +97,7 @@ export async function followed(context: Context, workspace: FileWorkspace, launc
     context.output.warn(`the claim was lost while the agent ran: ${message}; ${hint}`)
     return 6
   }
-  if (ended.restorable) context.output.note(`its claim is kept: lh session resume ${session.name}, or lh session end ${session.name}`)
+  if (ended.restorable) context.output.note(`its claim is kept: ${openCommand(session, 'restorable')}, or lh session end ${session.name}`)
   return ended.exitCode
 }
 
