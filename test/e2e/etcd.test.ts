@@ -5,7 +5,7 @@ import path from 'node:path'
 import { Ajv2020 } from 'ajv/dist/2020.js'
 import { afterAll, beforeAll, expect, it } from 'vitest'
 import { catalogue } from '../../src/service/schema/catalogue.ts'
-import { Repo, folder, git, parse, signal, until } from '../support/cli.ts'
+import { Repo, exits, folder, git, isRunning, parse, signal, until } from '../support/cli.ts'
 import type { Agent } from '../support/cli.ts'
 import { type Etcd, freePort, needsEtcd, startEtcd } from '../support/etcd.ts'
 import { Person } from '../support/git-hooks.ts'
@@ -127,6 +127,24 @@ needsEtcd.describe('with the leases in etcd', () => {
     signal(held.pid, 'SIGKILL')
     expect(await b.ok('claim acquire env:y --wait=60s')).toMatchObject({ lease: { holder: { agent_id: 'agent:b' } } })
     expect((await b.history('env:y')).map(({ op }) => op)).toEqual(['acquire', 'auto-evict', 'acquire'])
+  })
+
+  it('an agent whose launcher was killed ends before the next one starts', async () => {
+    const repo = configured()
+    const a = repo.as('agent:a')
+    putTicket(repo.dir, '20260101-000000-fix')
+    commit(repo.dir)
+    const file = path.join(folder(), 'first')
+    const first = a.start('launch fix --role dev --ready fd --', 'sh', '-c', `echo $$ >${file}; exec sleep 600`)
+    const pid = await until(() => (fs.existsSync(file) ? Number(fs.readFileSync(file, 'utf8')) : 0), 'its agent runs')
+    signal(first.pid, 'SIGKILL')
+    const words = 'launch fix --role dev --ready fd --'
+    const second = await until(async () => {
+      const tried = await a.run(words, 'sh', '-c', `grep -qs '^State:.[RSDT]' /proc/${pid}/status && exit 9; echo >&3; exit 0`)
+      return tried.code === exits.held ? null : tried
+    }, 'its reservation lapses')
+    expect(second.code, second.stderr).toBe(0)
+    expect(isRunning(pid)).toBe(false)
   })
 
   it('an eviction ends the command of its holder', async () => {

@@ -112,7 +112,13 @@ async function withoutOrphan(reserve: () => Promise<Answer>): Promise<Answer> {
   for (let tries = 1; ; tries++) {
     // oxlint-disable-next-line no-await-in-loop -- each try follows an end
     const answer = await reserve()
-    if (answer.ok || answer.refusal.kind !== 'reserved' || answer.refusal.reservation.launcherAlive || tries === maxOrphans) return answer
+    if (answer.ok) {
+      // Where a reservation is a record that lapses, it ends before what it was for.
+      for (const { state, holder } of answer.ended)
+        if (state === 'pending' && holder.sessionId !== null) await endOrphan({ launchId: holder.sessionId, agent: null })
+      return answer
+    }
+    if (answer.refusal.kind !== 'reserved' || answer.refusal.reservation.launcherAlive || tries === maxOrphans) return answer
     // oxlint-disable-next-line no-await-in-loop -- as above
     await endOrphan(answer.refusal.reservation)
   }
