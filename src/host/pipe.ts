@@ -1,5 +1,4 @@
 import { closeSync, constants, mkdtempSync, openSync, rmSync } from 'node:fs'
-import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 
 /** Both ends of a pipe, as descriptors of this process. */
@@ -14,6 +13,7 @@ export interface Pipe {
  */
 export function openPipe(): Pipe | null {
   const { spawnSync } = process.getBuiltinModule('node:child_process')
+  const { tmpdir } = process.getBuiltinModule('node:os')
   let directory: string | null = null
   let read: number | null = null
   try {

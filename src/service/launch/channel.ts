@@ -1,5 +1,4 @@
 import fs from 'node:fs'
-import os from 'node:os'
 import path from 'node:path'
 import { processState } from '../../host/process.ts'
 import type { HookReport } from './evidence.ts'
@@ -43,7 +42,7 @@ export class ReportChannel {
   #rest = ''
 
   constructor(onReport: (report: HookReport) => void) {
-    this.#directory = fs.mkdtempSync(path.join(os.tmpdir(), `${prefix}${process.pid}-`))
+    this.#directory = fs.mkdtempSync(path.join(process.getBuiltinModule('node:os').tmpdir(), `${prefix}${process.pid}-`))
     this.file = path.join(this.#directory, 'reports.jsonl')
     fs.writeFileSync(this.file, '', { mode: 0o600 })
     this.#timer = setInterval(() => this.#look(onReport), lookEveryMs)

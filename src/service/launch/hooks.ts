@@ -1,4 +1,4 @@
-import { homedir } from 'node:os'
+import { homeOf } from './profiles/files.ts'
 import type { Repository } from '../../host/git.ts'
 import type { Program } from '../hooks/agent/client.ts'
 import { isAgentName } from '../hooks/agent/names.ts'
@@ -20,6 +20,6 @@ export async function hooksFor(
 ): Promise<HooksHere> {
   if (!isAgentName(profile)) return { hooksInstalled: false, program }
   const { agentStatus } = await import('../hooks/agent/service.ts')
-  const around = { env, home: env['HOME'] || homedir(), root: root ?? '/', commonDir, program, failClosed: false, plugin: null }
+  const around = { env, home: homeOf(env), root: root ?? '/', commonDir, program, failClosed: false, plugin: null }
   return { hooksInstalled: agentStatus(profile, around).fires === true, program }
 }

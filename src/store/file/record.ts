@@ -26,15 +26,18 @@ const readBefore = new Map<string, string>()
 
 /** 16 hexadecimal digits of the SHA-256 of bytes, or of a text in UTF-8. */
 export function checksum(data: Uint8Array | string): string {
+  if (native !== undefined) return native(data)
   hashed += data.length
-  if (hashed > nativeAfterBytes) useNativeHash()
-  return native === undefined ? sha256Hex(typeof data === 'string' ? Buffer.from(data) : data, 16) : native(data)
+  if (hashed > nativeAfterBytes) return useNativeHash()(data)
+  return sha256Hex(typeof data === 'string' ? Buffer.from(data) : data, 16)
 }
 
-/** Loads the native hash now: the caller knows that many lines are coming. */
-export function useNativeHash(): void {
+/** Loads the native hash, once: the caller knows that many lines are coming. */
+export function useNativeHash(): (data: Uint8Array | string) => string {
+  if (native !== undefined) return native
   const { hash } = process.getBuiltinModule('node:crypto')
-  native ??= data => hash('sha256', data, 'hex').slice(0, 16)
+  native = data => hash('sha256', data, 'hex').slice(0, 16)
+  return native
 }
 
 /** A line and the sum that the next one will carry as `prev`. */

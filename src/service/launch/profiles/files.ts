@@ -1,9 +1,8 @@
 import { openSync, closeSync, readdirSync, readSync } from 'node:fs'
-import { homedir } from 'node:os'
 import { join } from 'node:path'
 
 /** The home of whoever runs the agent. */
-export const homeOf = (env: NodeJS.ProcessEnv): string => env['HOME'] || homedir()
+export const homeOf = (env: NodeJS.ProcessEnv): string => env['HOME'] || process.getBuiltinModule('node:os').homedir()
 
 /** Names in a directory, newest first by name; none where it cannot be read. */
 export function namesIn(directory: string): readonly string[] {
