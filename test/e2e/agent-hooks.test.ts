@@ -5,6 +5,7 @@ import { describe, expect, it } from 'vitest'
 import { agentNames } from '../../src/service/hooks/agent/names.ts'
 import type { Agent, Repo } from '../support/cli.ts'
 import { executable, exits, folder, repository, Running } from '../support/cli.ts'
+import { lhIn } from '../support/shell.ts'
 
 const hook = path.join(path.dirname(executable), 'hook.cjs')
 
@@ -207,7 +208,7 @@ describe('lh hooks, for agents', () => {
     const bin = folder('bin-')
     fs.writeFileSync(path.join(bin, 'lh'), '#!/bin/sh\necho "unknown command: $1" >&2; exit 2\n', { mode: 0o755 })
     expect(await call(`${bin}:/usr/bin:/bin`), 'another program of that name blocks nothing').toMatchObject({ code: 0, stdout: '' })
-    fs.writeFileSync(path.join(bin, 'lh'), `#!/bin/sh\nexec '${process.execPath}' '${executable}' "$@"\n`, { mode: 0o755 })
+    lhIn(bin)
     expect(await call(`${bin}:/usr/bin:/bin`)).toMatchObject({ code: 2, stdout: '', stderr: expect.stringContaining('stranger') })
   })
 

@@ -3,6 +3,7 @@ import fs from 'node:fs'
 import path from 'node:path'
 import { beforeAll, describe, expect, it } from 'vitest'
 import { type Doc, executable, folder, git, parse } from '../support/cli.ts'
+import { lhIn } from '../support/shell.ts'
 
 // docs/day.md is run as it stands: the blocks that are marked `run`, in their order, in one shell. What follows such a block as `text` is
 // what it printed. To write what it prints now into the document: LEASEHOLD_TEST_WRITE_DAY=1.
@@ -39,8 +40,7 @@ let day: string
 beforeAll(() => {
   day = folder('day-')
   const bin = path.join(day, 'bin')
-  fs.mkdirSync(bin)
-  fs.writeFileSync(path.join(bin, 'lh'), `#!/bin/sh\nexec '${process.execPath}' '${executable}' "$@"\n`, { mode: 0o755 })
+  lhIn(bin)
   const start = path.join(day, 'start')
   fs.mkdirSync(start)
   const script = steps.map(({ commands }) => `${commands}echo '${mark}'\n`).join('')

@@ -1,10 +1,11 @@
 import { spawnSync } from 'node:child_process'
-import { mkdirSync, readFileSync, writeFileSync } from 'node:fs'
+import { readFileSync } from 'node:fs'
 import path from 'node:path'
 import { expect } from 'vitest'
-import { executable, folder } from '../support/cli.ts'
+import { folder } from '../support/cli.ts'
 import { freePort, isEtcdInstalled, isInstalled } from '../support/etcd.ts'
 import { Janitor } from '../support/janitor.ts'
+import { lhIn } from '../support/shell.ts'
 import { requires } from '../support/skip.ts'
 
 // docs/etcd.md is run as it stands: the blocks that are marked `run`, in their order, in one shell. Only the ports are others.
@@ -29,8 +30,7 @@ requires(
         blocks = blocks.map(commands => commands.replaceAll(port, String(free)))
       }
       const bin = path.join(place, 'bin')
-      mkdirSync(bin)
-      writeFileSync(path.join(bin, 'lh'), `#!/bin/sh\nexec '${process.execPath}' '${executable}' "$@"\n`, { mode: 0o755 })
+      lhIn(bin)
       const script = blocks.map((commands, number) => `echo "=== ${number}"\n${commands}`).join('')
       const { status, stdout } = spawnSync('bash', ['-euo', 'pipefail', '-c', `exec 2>&1\n${script}`], {
         cwd: place,

@@ -4,6 +4,7 @@ import path from 'node:path'
 import { describe, expect, it } from 'vitest'
 import { exits, executable, failure, folder, isRunning, parse, repository, type Running, signal, success, until } from '../support/cli.ts'
 import { requires } from '../support/skip.ts'
+import { room, ticketId } from '../support/worktrees.ts'
 
 // `lh exec`: a lease that lives as long as a command.
 
@@ -243,6 +244,22 @@ needsProc.describe('kill -9', () => {
     await holder.ended
     await repo.as('agent:b').acquire('y')
     expect(repo.story().slice(1)).toEqual(['auto-evict ticket:x+ticket:y', 'acquire ticket:y'])
+  })
+
+  it('frees the ticket for whoever looks for work, and for a worktree made for it', async () => {
+    const { repo, a, b } = room()
+    const holder = a.start('exec fix-login --ttl 30d --', ...sleeper)
+    const child = await childOf(holder)
+    expect((await b.ok('ticket next')).ticket).toBeNull()
+    await b.refused('held', 'worktree add fix-login')
+    signal(child, 'SIGKILL')
+    holder.kill('SIGKILL')
+    await until(() => !isRunning(child), 'it is gone')
+    await holder.ended
+    expect((await b.ok('ticket next')).ticket).toMatchObject({ id: ticketId })
+    await b.ok('worktree add fix-login')
+    // Making it claims nothing: the lease of the dead is still what the record tells.
+    expect(repo.story()).toEqual([`acquire ticket:${ticketId}`])
   })
 
   it('of a child that is not the last frees nothing: a grandchild still works', async () => {

@@ -3,6 +3,7 @@ import path from 'node:path'
 import { beforeEach, describe, expect, it } from 'vitest'
 import { executable, folder, git, type Repo } from '../support/cli.ts'
 import { hooked, person, steal, type Person } from '../support/git-hooks.ts'
+import { lhIn } from '../support/shell.ts'
 import { commit, linked, putTicket, ticketFile } from '../support/tickets.ts'
 
 // What the hooks let pass and what they refuse, with real Git. Each refusal is tried again with the rule off, so that it is the rule that
@@ -482,7 +483,7 @@ describe('a broken installation', () => {
     }
     bob.stage('src/x')
     const bin = folder('bin-')
-    fs.writeFileSync(path.join(bin, 'lh'), `#!/bin/sh\nexec '${process.execPath}' '${executable}' "$@"\n`, { mode: 0o755 })
+    lhIn(bin)
     expect(bob.with({ PATH: `${bin}:${process.env['PATH']}` }).commit('x')).toMatchObject({
       code: 1,
       said: expect.stringMatching(/"src\/x"/),

@@ -1,23 +1,11 @@
-import { execFileSync } from 'node:child_process'
 import fs from 'node:fs'
 import path from 'node:path'
 import { expect, it } from 'vitest'
-import { type Agent, executable, folder, git, isRunning, repository, signal, until } from '../support/cli.ts'
+import { folder, git, isRunning, repository, signal, until } from '../support/cli.ts'
+import { type } from '../support/shell.ts'
 
 // What somebody is told of a lease of their own that they cannot use from where they ask, of an older one, and of one whose process
 // died: what is said is so, and the command that is named works when it is typed right there.
-
-/** Runs a command as it was printed, in a shell in which `lh` is what is tested. */
-function type(line: string, { cwd, env }: Agent): string {
-  const home = folder('bin-')
-  fs.writeFileSync(path.join(home, 'lh'), `#!/bin/sh\nexec '${process.execPath}' '${executable}' "$@"\n`, { mode: 0o755 })
-  return execFileSync('/bin/sh', ['-c', line], {
-    cwd,
-    env: { ...process.env, ...env, PATH: `${home}:${process.env['PATH']}` },
-    encoding: 'utf8',
-    stdio: ['ignore', 'pipe', 'pipe'],
-  }).trim()
-}
 
 const commandIn = (hint: string, name: string): string => {
   const found = new RegExp(`lh ${name}[^,;…]*`).exec(hint)

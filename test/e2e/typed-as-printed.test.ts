@@ -1,24 +1,12 @@
-import { execFileSync } from 'node:child_process'
 import fs from 'node:fs'
 import path from 'node:path'
 import { expect, it } from 'vitest'
-import { type Agent, executable, folder, git, Repo, repository } from '../support/cli.ts'
+import { folder, git, Repo, repository } from '../support/cli.ts'
+import { type } from '../support/shell.ts'
 import { commit, putTicket } from '../support/tickets.ts'
 import { id, save } from '../support/work.ts'
 
 // What is printed as a command works when it is typed so, also where names have blanks and quotes in them.
-
-/** Runs a line in a shell, in which `lh` is what is tested. */
-function type(line: string, { cwd, env }: Agent): string {
-  const home = folder('bin-')
-  fs.writeFileSync(path.join(home, 'lh'), `#!/bin/sh\nexec '${process.execPath}' '${executable}' "$@"\n`, { mode: 0o755 })
-  return execFileSync('/bin/sh', ['-c', line], {
-    cwd,
-    env: { ...process.env, ...env, PATH: `${home}:${process.env['PATH']}` },
-    encoding: 'utf8',
-    stdio: ['ignore', 'pipe', 'pipe'],
-  }).trim()
-}
 
 /** The command after a colon, up to the next `;`, `,` or the end of the line. */
 const after = (text: string, words: string): string => {
