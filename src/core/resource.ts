@@ -48,7 +48,7 @@ function canonicalName(kind: string, raw: string, text: string, context: Resourc
   if (name === '') throw usage(`${show(text)} has no name`, spelling)
   const bad = forbiddenCharacter(name)
   if (bad !== null) throw usage(`${show(text)} contains ${bad}, which a resource name may not`)
-  if (name !== name.trim()) throw usage(`${show(text)} begins or ends with a blank`)
+  refuseOuterBlanks(name, text)
   switch (kind) {
     case 'ticket':
       return ticketName(name, text)
@@ -61,6 +61,10 @@ function canonicalName(kind: string, raw: string, text: string, context: Resourc
     default:
       return name
   }
+}
+
+function refuseOuterBlanks(name: string, text: string): void {
+  if (name !== name.trim()) throw usage(`${show(text)} begins or ends with a blank`)
 }
 
 /** Lower case can decompose: J with caron has no capital of its own, its small letter has one code point. */
@@ -99,6 +103,8 @@ function pathName(name: string, text: string, context: ResourceContext): string 
   const subtree = segments.length === 0 || /(^|\/)\.?$/.test(relative)
   if (subtree && segments.at(-1) !== '**') segments.push('**')
   const joined = segments.join('/')
+  // A leading ./ may have hidden a blank: the key must be a spelling that can be given back.
+  refuseOuterBlanks(joined, text)
   return context.ignoreCase ? folded(joined) : joined
 }
 
