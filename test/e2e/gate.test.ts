@@ -452,7 +452,7 @@ describe('a gate that is ended', () => {
   })
 
   it('with lh has no result, and the ticket is free again', async () => {
-    for (const name of ['SIGINT', 'SIGTERM'] as const) {
+    for (const name of ['SIGINT', 'SIGQUIT', 'SIGTERM'] as const) {
       const repo = ticketWith({ good: 'true', slow: 'sleep 600 & echo $! $$ >pids; wait' })
       const a = repo.as('agent:a')
       const run = a.start('gate run fix-login')

@@ -75,7 +75,7 @@ describe('claim heartbeat --every', () => {
     const a = repo.as('agent:a')
     await a.acquire('x --ttl 1m')
     const before = Object.keys(repo.snapshot())
-    for (const name of ['SIGTERM', 'SIGINT', 'SIGHUP'] as const) {
+    for (const name of ['SIGTERM', 'SIGINT', 'SIGQUIT', 'SIGHUP'] as const) {
       const records = repo.records().length
       const beating = a.start('claim heartbeat x --every 30s --note', name)
       // oxlint-disable-next-line no-await-in-loop -- one signal after the other

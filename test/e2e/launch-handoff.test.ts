@@ -51,6 +51,24 @@ describe('peers', () => {
     await Promise.all([one, two, three].map(({ running }) => running.ended))
   })
 
+  it('may be named in another case, by what they work on, and by their own ids, as everywhere', async () => {
+    const all = stage()
+    const dev = await launched(all, `${launching} --name Dev`)
+    const { session_id: devId, related_tickets: tickets } = dev.doc.session
+    for (const [name, spelling] of [
+      ['one', 'dEV'],
+      ['two', 'fix-login'],
+      ['three', `ticket:${tickets[0]}`],
+    ] as const) {
+      // oxlint-disable-next-line no-await-in-loop -- one after the other
+      const peer = await launched(all, `${role(name)} --peer ${spelling}`)
+      expect(peer.running.stderr, spelling).not.toContain('to be its peer')
+      expect(peer.doc.session.peers, spelling).toEqual([devId])
+    }
+    tell(all, 'stop')
+    await dev.running.ended
+  })
+
   it('that cannot be reached are a warning: unknown, ended, or more than one', async () => {
     const all = stage()
     const gone = await launched(all, `${role('gone')} --name gone`)

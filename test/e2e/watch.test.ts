@@ -76,6 +76,7 @@ needsTmux.describe('on a terminal', () => {
     ['SIGTERM', '143'],
     ['SIGHUP', '129'],
     ['SIGINT', '130'],
+    ['SIGQUIT', '131'],
   ] as const)('gives the terminal back after %s', async (signal, code) => {
     const terminal = new Terminal(ada, 'status --watch')
     await terminal.shows('q quits')

@@ -5,6 +5,7 @@ import { isFault } from '../../core/fault.ts'
 import type { Presented } from '../../core/refusal.ts'
 import { refusalCode } from '../../core/refusal.ts'
 import { vitality, witnessOf } from '../../host/process.ts'
+import { endings, onSignals } from './signals.ts'
 
 export interface BeatRequest {
   readonly coordinator: Coordinator
@@ -88,15 +89,9 @@ async function pause(ms: number, signalled: Promise<string>, isAlive: () => bool
 }
 
 function untilSignal(): { readonly signalled: Promise<string>; cancel(): void } {
-  let handler: (signal: NodeJS.Signals) => void = () => undefined
+  let cancel = (): void => undefined
   const signalled = new Promise<string>(resolve => {
-    handler = signal => resolve(`${signal} told it to`)
-    for (const signal of ['SIGINT', 'SIGTERM', 'SIGHUP'] as const) process.on(signal, handler)
+    cancel = onSignals(endings, signal => resolve(`${signal} told it to`))
   })
-  return {
-    signalled,
-    cancel() {
-      for (const signal of ['SIGINT', 'SIGTERM', 'SIGHUP'] as const) process.off(signal, handler)
-    },
-  }
+  return { signalled, cancel }
 }

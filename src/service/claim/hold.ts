@@ -4,6 +4,7 @@ import { Fault, usage } from '../../core/fault.ts'
 import type { Lease } from '../../core/lease.ts'
 import type { Refusal } from '../../core/refusal.ts'
 import { witnessOf } from '../../host/process.ts'
+import { forwarded, isFromTerminal, onSignals } from './signals.ts'
 
 /** What is to be kept while something runs. */
 export interface KeepRequest {
@@ -327,28 +328,11 @@ export class Keeper {
 /** A log that ends before a token of ours never granted it, so it cannot say that it was lost: the repository was moved, or is not mounted. */
 const notTheLog = (): Fault => new Fault('unavailable', 'its log is not where it was')
 
-/** Signals that ask a program to end. */
-export const endings = ['SIGINT', 'SIGQUIT', 'SIGTERM', 'SIGHUP'] as const
-
-/** Signals that are for what we run, whatever they mean to it. Without a handler SIGUSR1 would make Node listen for a debugger. */
-export const forwarded = [...endings, 'SIGUSR1', 'SIGUSR2'] as const
-
-/** The Ctrl-C and Ctrl-\\ of a terminal reach every program on it. */
-export const isFromTerminal = (signal: NodeJS.Signals): boolean => signal === 'SIGINT' || signal === 'SIGQUIT'
-
 /** The command decides what a signal means; what the terminal that it shares sends has reached it already. */
 export function forwardSignals(child: Runner, sharesTerminal: () => boolean): () => void {
-  const handlers = forwarded.map(signal => {
-    const handler = (): void => {
-      if (isFromTerminal(signal) && sharesTerminal()) return
-      child.kill(signal)
-    }
-    process.on(signal, handler)
-    return [signal, handler] as const
+  return onSignals(forwarded, signal => {
+    if (!isFromTerminal(signal) || !sharesTerminal()) child.kill(signal)
   })
-  return () => {
-    for (const [signal, handler] of handlers) process.off(signal, handler)
-  }
 }
 
 /** A child's exit code, or 128 + n when a signal ended it. */

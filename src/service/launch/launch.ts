@@ -5,7 +5,7 @@ import type { Reservation } from '../../core/refusal.ts'
 import type { LaunchEvidence, Session } from '../../core/session.ts'
 import { signalGroup, vitality, witnessOf } from '../../host/process.ts'
 import { orThrow } from '../claim/answer.ts'
-import { endings, forwarded, isFromTerminal } from '../claim/hold.ts'
+import { endings, forwarded, isFromTerminal, onSignals } from '../claim/signals.ts'
 import type { Workspace } from '../claim/workspace.ts'
 import type { Accepted } from './acceptance.ts'
 import { Acceptance } from './acceptance.ts'
@@ -200,7 +200,7 @@ class Run {
     const forward = (name: NodeJS.Signals): void => {
       if (!isFromTerminal(name) || !order.terminal) working?.kill(name)
     }
-    const release = onSignals(name => {
+    const release = onSignals(forwarded, name => {
       if (working !== null) return forward(name)
       late.push(name)
       if ((endings as readonly string[]).includes(name)) this.#stop.abort(`the launch was stopped by ${name}`)
@@ -390,11 +390,4 @@ function unrecorded(error: unknown, pid: number, keep: boolean): unknown {
     details: { ...error.details, agent_pid: pid, kept: keep },
     cause: error,
   })
-}
-
-function onSignals(tell: (name: NodeJS.Signals) => void): () => void {
-  for (const name of forwarded) process.on(name, tell)
-  return () => {
-    for (const name of forwarded) process.off(name, tell)
-  }
 }

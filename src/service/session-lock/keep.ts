@@ -2,6 +2,7 @@ import { closeSync, constants, fstatSync, lstatSync, openSync } from 'node:fs'
 import type { Witness } from '../../core/lease.ts'
 import { kernelLock } from '../../host/kernel-lock.ts'
 import { vitality } from '../../host/process.ts'
+import { endings, onSignals } from '../claim/signals.ts'
 import type { HeldEntry } from '../identity/held.ts'
 import { LockDirectory, removeOwn, runtimeDirectory } from './binding.ts'
 import { Guard } from './guard.ts'
@@ -56,7 +57,7 @@ export async function keepLeases(keeping: Keeping, env: NodeJS.ProcessEnv, open:
     keeper.end()
     process.exit(0)
   }
-  for (const signal of ['SIGTERM', 'SIGINT', 'SIGHUP'] as const) process.once(signal, end)
+  onSignals(endings, end)
   try {
     await keeper.run()
   } finally {

@@ -1,6 +1,7 @@
 import { Fault, notFound, policy, usage } from '../../core/fault.ts'
 import type { Caller } from '../../coordinator.ts'
 import type { Wire } from '../../core/wire.ts'
+import { endings, onSignals } from '../claim/signals.ts'
 import { orThrow } from '../claim/answer.ts'
 import { suggest } from '../config/schema.ts'
 import { changeTicket, signed, type Happening } from './change.ts'
@@ -246,8 +247,6 @@ async function choose(request: RunRequest): Promise<{ readonly automatic: readon
   }
 }
 
-const interrupting = ['SIGINT', 'SIGTERM', 'SIGHUP'] as const
-
 async function runHeld(
   request: RunRequest,
   gates: readonly Definition[],
@@ -262,7 +261,7 @@ async function runHeld(
     interrupted ??= signal
     stop.abort()
   }
-  for (const signal of interrupting) process.on(signal, onSignal)
+  const deaf = onSignals(endings, onSignal)
   const ran: Ran[] = []
   try {
     const kept = await keepLease(held, () => stop.abort(), request.warn)
@@ -279,7 +278,7 @@ async function runHeld(
       kept.stop()
     }
   } finally {
-    for (const signal of interrupting) process.off(signal, onSignal)
+    deaf()
   }
   return { ran, interrupted }
 }

@@ -136,13 +136,14 @@ export async function refuseUnstartable(desk: Desk, ticket: Ticket): Promise<voi
 }
 
 function checkStart(ticket: Ticket): void {
-  if (!isFinished(ticket) && ticket.workflowState === 'intake') {
-    throw policy(
-      `${ticket.id} is in intake: it has to be clarified before work on it starts`,
-      `say that it is clear: lh ticket ready ${ticket.id}, then: lh ticket start ${ticket.id}`,
-    )
-  }
+  refuseIntake(ticket, `say that it is clear: lh ticket ready ${ticket.id}, then: lh ticket start ${ticket.id}`)
   if (!isFinished(ticket)) checkStep(ticket, 'inprogress')
+}
+
+/** Throws `policy` for a ticket of which nobody has said yet that it is clear; `hint`: how to say it, and what to do then. */
+export function refuseIntake(ticket: Ticket, hint: string): void {
+  if (isFinished(ticket) || ticket.workflowState !== 'intake') return
+  throw policy(`${ticket.id} is in intake: it has to be clarified before work on it starts`, hint)
 }
 
 async function markStarted({ desk, caller }: Asking, id: string, lease: Lease): Promise<Stepped> {

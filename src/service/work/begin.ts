@@ -5,8 +5,7 @@ import type { Workspace } from '../claim/workspace.ts'
 import { readWorktree } from '../identity/worktree.ts'
 import { worktreeIdsOf } from '../identity/worktrees.ts'
 import { Desk, keyOf } from '../ticket/desk.ts'
-import { isFinished } from '../ticket/ticket.ts'
-import { refuseUnstartable } from '../ticket/workflow.ts'
+import { refuseIntake, refuseUnstartable } from '../ticket/workflow.ts'
 import { addWorktree, refuseHalfGone, refuseNoBase } from '../worktree/add.ts'
 import type { Added } from '../worktree/add.ts'
 import { pause } from '../worktree/git.ts'
@@ -71,11 +70,10 @@ async function refuseBeforehand(desk: Desk, holder: Holder, id: string, env: Nod
       'commit it there first: git add .leasehold && git commit',
     )
   await refuseOwnElsewhere(desk, holder, id)
-  if (there.workflowState === 'intake' && !isFinished(there))
-    throw policy(
-      `${id} is in intake: it has to be clarified before work on it starts`,
-      `say that it is clear, and commit that on ${desk.catalogue.baseBranch}: lh ticket ready ${id} && git add .leasehold && git commit; then: lh work ${id}`,
-    )
+  refuseIntake(
+    there,
+    `say that it is clear, and commit that on ${desk.catalogue.baseBranch}: lh ticket ready ${id} && git add .leasehold && git commit; then: lh work ${id}`,
+  )
   await refuseUnstartable(desk, there)
 }
 

@@ -1,6 +1,7 @@
 import { spawn } from 'node:child_process'
 import type { ChildProcess } from 'node:child_process'
 import { isFault } from '../../../core/fault.ts'
+import { endings, isFromTerminal, onSignals } from '../../../service/claim/signals.ts'
 import { commandWords } from '../../../service/config/command-words.ts'
 import type { OpenTicket } from '../../../service/session/overview.ts'
 import { overviewOf } from '../../../service/session/overview.ts'
@@ -18,8 +19,6 @@ import { takeScreen } from './screen.ts'
 
 /** Tickets are files: to read all of them is work, and they change seldom. Milliseconds. */
 const ticketsEveryMs = 5000
-
-const endings = ['SIGTERM', 'SIGHUP', 'SIGINT'] as const
 
 /** Shows the board until somebody ends it. Resolves to the exit code. */
 export async function runBoard(context: Context, workspace: FileWorkspace, agentId: string | null): Promise<number> {
@@ -51,8 +50,7 @@ class Running {
   }
 
   async run(): Promise<number> {
-    const end = (signal: NodeJS.Signals): void => this.#endBy(signal)
-    for (const signal of endings) process.on(signal, end)
+    const deaf = onSignals(endings, signal => this.#endBy(signal))
     this.#screen = takeScreen(this.#context.output.colour, {
       keys: keys => {
         for (const key of keys) this.#press(key)
@@ -75,14 +73,14 @@ class Running {
       return this.#over
     } finally {
       this.#screen.close()
-      for (const signal of endings) process.off(signal, end)
+      deaf()
     }
   }
 
   /** Ends as the signal would have ended us, with the terminal given back first. */
   #endBy(signal: NodeJS.Signals): void {
     // A Ctrl-C in a program that we gave the terminal to is for that program; when we end, it must not stay on the terminal.
-    if (signal === 'SIGINT' && this.#lent !== null) return
+    if (isFromTerminal(signal) && this.#lent !== null) return
     this.#lent?.kill(signal)
     this.#screen?.close()
     process.removeAllListeners(signal)

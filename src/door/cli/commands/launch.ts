@@ -198,14 +198,13 @@ async function peersOf(context: Context, workspace: FileWorkspace): Promise<read
   const text = textOption(context, 'peer')
   if (text === undefined) return []
   const sessions = [...(await workspace.coordinator.view()).sessions()]
+  const { matchSessions } = await import('../../../service/session/find.ts')
   const peers = new Set<string>()
   for (const spelling of text
     .split(',')
     .map(each => each.trim())
     .filter(each => each !== '')) {
-    const found = sessions.filter(
-      ({ name, sessionId }) => name === spelling || (spelling.length >= 4 && sessionId.startsWith(spelling.toUpperCase())),
-    )
+    const found = matchSessions(sessions, spelling)
     if (found.length === 1) peers.add(found[0]!.sessionId)
     else
       context.output.warn(
