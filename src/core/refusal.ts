@@ -177,7 +177,7 @@ function wordingOf(refusal: Refusal, now: Instant): Wording {
       if (refusal.sameAgent === true) return wordOwnElsewhere(refusal.lease, refusal.sameWorktree === true, now)
       return {
         message: `${refusal.lease.resource} is held by ${holderInWords(refusal.lease)}, ${untilInWords(refusal.lease, now)}: not by you`,
-        hint: `only its holder can do that; to end it all the same: lh claim evict ${shellWord(refusal.lease.resource)} --reason "…"`,
+        hint: `only its holder can do that; see: lh why ${shellWord(refusal.lease.resource)}; when nobody is behind it any more: lh claim evict ${shellWord(refusal.lease.resource)} --reason "…"`,
       }
     case 'superseded':
       return wordSuperseded(refusal, now)

@@ -25,9 +25,30 @@ it.each(['path:a b.txt', "env:it's", 'path:src/**'])('says in commands how %s is
   expect(why.next).toMatch(/^lh claim acquire '.*' --wait$/)
   await a.ok('claim release', resource)
   expect(type((await b.ok('why', resource)).next, b)).toContain('acquired')
-  // Not ours: the command to end it all the same.
+  // Not ours: the command to end it, for when that is right.
   const stranger = await a.refused('not_owner', 'claim renew', resource)
-  expect(type(after(stranger.hint, 'all the same: '), a)).toContain('agent:b')
+  expect(type(after(stranger.hint, 'any more: '), a)).toContain('agent:b')
+})
+
+it('says how to wait for a ticket, and how to go on with it, in words of the command that was asked', async () => {
+  const dir = folder('again-')
+  git(dir, 'init', '-q', '-b', 'main')
+  putTicket(dir, id)
+  save(dir, 'file', 'one\n')
+  const repo = new Repo(dir)
+  const [a, b] = [repo.as('agent:a'), repo.as('agent:b')]
+  await a.ok(`work ${id}`)
+  const held = await b.refused('held', `work ${id}`)
+  expect(held.hint).toMatch(new RegExp(`or wait for it: lh work ${id} --wait$`))
+  const launched = await b.refused('held', `launch ${id} --role dev --ready fd -- true`)
+  expect(launched.hint).toMatch(/^see: lh why ticket:\S+, or launch it again when it is free$/)
+  // What was taken away is taken again where the work is, also when it is to be finished.
+  await b.ok(`claim evict ${id} --reason`, 'a test')
+  const lost = await a.refused('superseded', `work --finish ${id}`)
+  expect(lost.hint).toBe(`to take it again: lh work ${id}`)
+  await a.ok(after(lost.hint, 'again: lh '))
+  await b.refused('held', `work ${id}`)
+  expect((await a.run(`work --finish ${id}`)).code).toBe(0)
 })
 
 it('says in commands how a path with blanks is typed', async () => {

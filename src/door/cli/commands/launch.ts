@@ -19,6 +19,7 @@ import type { Dialogue, LaunchOrder, StartOrder } from '../../../service/launch/
 import { guessProfile, profileOf } from '../../../service/launch/profiles/by-name.ts'
 import { parseReady } from '../../../service/launch/ready.ts'
 import { Desk, keyOf } from '../../../service/ticket/desk.ts'
+import { instead } from '../again.ts'
 import type { Context, Run } from '../command.ts'
 import { switchOption, textOption } from '../command.ts'
 import type { FileWorkspace } from '../open.ts'
@@ -30,6 +31,14 @@ import { callerOf, ttlOption } from './claim.ts'
 
 /** `lh launch` */
 export const launchCommand: Run = async context => {
+  try {
+    return await begin(context)
+  } catch (error) {
+    throw instead(error, 'launch it again when it is free', 'launch it again')
+  }
+}
+
+async function begin(context: Context): Promise<number> {
   const [spelling] = context.positionals
   const without = switchOption(context, 'no-ticket')
   if (spelling === undefined && !without) throw usage('which ticket?', 'lh launch <ticket> --role <role> -- <command>…, or --no-ticket')

@@ -23,6 +23,7 @@ import { placeFor } from '../../../service/work/begin.ts'
 import { placeAt, worktreeFor } from '../../../service/work/find.ts'
 import type { Place } from '../../../service/work/find.ts'
 import { finishWork } from '../../../service/work/finish.ts'
+import { instead } from '../again.ts'
 import type { Context, Run } from '../command.ts'
 import { switchOption, textOption } from '../command.ts'
 import type { FileWorkspace } from '../open.ts'
@@ -32,7 +33,20 @@ import { callerOf, reasonOption, tellWaiting, ttlOption, waitOption } from './cl
 import { runUnmetGates } from './gate.ts'
 
 /** `lh work` */
-export const work: Run = context => (switchOption(context, 'finish') ? finish(context) : begin(context))
+export const work: Run = async context => {
+  try {
+    return await (switchOption(context, 'finish') ? finish(context) : begin(context))
+  } catch (error) {
+    const ticket = context.positionals[0] ?? (await ticketHere(context))
+    const command = `lh work ${ticket === null ? '<ticket>' : shellWord(ticket)}`
+    throw instead(error, `wait for it: ${command} --wait`, `to take it again: ${command}`)
+  }
+}
+
+async function ticketHere(context: Context): Promise<string | null> {
+  const { root } = (await openWorkspace(context)).repository
+  return root === null ? null : (placeAt(root)?.purpose.ticket ?? null)
+}
 
 async function asking(context: Context, workspace: FileWorkspace): Promise<Asking> {
   const caller = await callerOf(context, workspace)
