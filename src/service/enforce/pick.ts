@@ -27,8 +27,8 @@ export interface PickFacts {
 const isTicket = (resource: string): boolean => resource.startsWith('ticket:')
 
 /**
- * The ownership whose trailers a commit gets: the environment's, else that of the session's note, else of the only note; of several the
- * one whose ticket files are staged, else the only one that was not lost, else none. The log is never asked whose it might be.
+ * The ownership whose trailers a commit gets: the environment's, else that of the session's note, else of the only note of the agent that
+ * the environment names, else of the only note at all; of several the one whose ticket files are staged, else the only one that was not lost, else none. The log is never asked whose it might be.
  */
 export function pickTrio(facts: PickFacts): Picked {
   const fromEnvironment = environmentCandidates(facts)
@@ -37,7 +37,17 @@ export function pickTrio(facts: PickFacts): Picked {
     .filter(({ resource }) => isTicket(resource))
     .map(entry => ({ ...entry, ticket: nameOf(entry.resource) }))
   const own = notes.filter(({ session }) => session === facts.session)
-  return choose(own.length > 0 ? own : notes, facts)
+  const likely = own.length > 0 ? own : notes
+  const agent = facts.env['LEASEHOLD_AGENT_ID']
+  if (!agent || (own.length > 0 && facts.session !== null)) return choose(likely, facts)
+  // Who says who they are does not commit under the token of another agent that works here.
+  const named = likely.filter(({ agentId }) => agentId === agent)
+  return named.length === 0 && likely.length > 0 ? { trio: null, warning: notYours(likely, agent) } : choose(named, facts)
+}
+
+function notYours(notes: readonly (Trio & HeldEntry)[], agent: string): string {
+  const held = notes.map(({ ticket, agentId }) => `${ticket} by ${agentId}`).join(', ')
+  return `this commit names no ticket: held here is ${held}, and you are ${agent}; to take a ticket yourself: lh claim acquire <ticket>`
 }
 
 function environmentCandidates({ env, entries, leaseIdOf }: PickFacts): readonly Trio[] {

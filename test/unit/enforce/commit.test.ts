@@ -193,6 +193,18 @@ describe('whose trailers', () => {
     expect(picked({}, [note('path:b', 2)])).toEqual({ trio: null, warning: null })
   })
 
+  it('never those of another agent that works here, where the environment says who commits', () => {
+    const [ann, bob] = [{ LEASEHOLD_AGENT_ID: 'agent:ann' }, { LEASEHOLD_AGENT_ID: 'agent:bob' }]
+    expect(picked(ann, [note('ticket:a', 1)]).trio?.ticket).toBe('a')
+    expect(picked(bob, [note('ticket:a', 1)])).toEqual({
+      trio: null,
+      warning: expect.stringMatching(/held here is a by agent:ann, and you are agent:bob; .*lh claim acquire/),
+    })
+    expect(picked(bob, [])).toEqual({ trio: null, warning: null })
+    // A session's own note is its own whatever its agent is called.
+    expect(picked(bob, [note('ticket:a', 1, 's1')], { session: 's1' }).trio?.ticket).toBe('a')
+  })
+
   it('of several the staged one, else the only one that was not lost, else none and a warning', () => {
     const two = [note('ticket:a', 1), note('ticket:b', 2)]
     expect(picked({}, two, { staged: () => ['.leasehold/tickets/b/ticket.md'] }).trio?.ticket).toBe('b')
