@@ -5,7 +5,7 @@ import { isStale, remainingMs } from './lease.ts'
 import { bounds, ttlRange } from './policy.ts'
 import { resumeCommand } from './session.ts'
 import type { Session, SessionStanding } from './session.ts'
-import { kindOf, nameOf, printable, show } from './resource.ts'
+import { kindOf, nameOf, printable, show, spellingOf } from './resource.ts'
 
 /** A launch in flight: a hold that is not in the log and dies with the process that made it. */
 export interface Reservation {
@@ -23,6 +23,8 @@ export interface Reservation {
   readonly agent: Witness | null
   /** Milliseconds since it began. */
   readonly ageMs: number
+  /** The file whose kernel lock it is. */
+  readonly lockFile: string | null
 }
 
 /** "No", as data: who holds it, until when, and which rule said so. Worded by `wordRefusal`, given an exit code by `refusalCode`. */
@@ -329,7 +331,7 @@ function wordReserved({ resource, agentId, role, pid, launcherAlive, agent, ageM
   if (!launcherAlive)
     return {
       message: `${resource} is reserved: ${who} was being launched for it ${inWords(ageMs)} ago, its launcher is gone, and what it started still runs${agent === null ? '' : ` (pid ${agent.pid})`}`,
-      hint: `end that: lh session end ${shellWord(nameOf(resource))}; or launch again, which ends it first`,
+      hint: `end that: lh session end ${shellWord(spellingOf(resource))}; or launch again, which ends it first`,
     }
   return {
     message: `${resource} is reserved: ${who} is being launched for it${pid === null ? '' : ` by pid ${pid}`} since ${inWords(ageMs)}`,

@@ -20,6 +20,9 @@ export const kindOf = (key: string): string => key.slice(0, key.indexOf(':'))
 /** The part of a key after the first colon. */
 export const nameOf = (key: string): string => key.slice(key.indexOf(':') + 1)
 
+/** The shortest spelling of a key: a ticket is a bare word. */
+export const spellingOf = (key: string): string => (kindOf(key) === 'ticket' ? nameOf(key) : key)
+
 /** Does this key name a path or a pattern of paths? */
 export const isPath = (key: string): boolean => key.startsWith('path:')
 

@@ -146,6 +146,29 @@ export function processesWith(name: string, value: string): readonly number[] {
   return listProcesses().filter(pid => pid !== process.pid && !isCorpse(pid) && carries(pid, entry) === true)
 }
 
+/**
+ * The processes, ourselves excepted, that keep a kernel lock on one of these files by a descriptor that they inherited, whatever they did
+ * to their environment. Whoever merely looks at a file has no lock on it. Linux only: elsewhere nobody is seen.
+ */
+export function lockKeepers(files: readonly string[]): readonly number[] {
+  if (files.length === 0 || isDarwin || !procIsOurs()) return []
+  const names = new Set(files.flatMap(file => [file, `${file} (deleted)`]))
+  const keeps = (pid: number, fd: string): boolean =>
+    names.has(linkOf(`/proc/${pid}/fd/${fd}`) ?? '') && /^lock:.* OFDLCK .* WRITE /m.test(contentOf(`/proc/${pid}/fdinfo/${fd}`) ?? '')
+  return listProcesses().filter(pid => pid !== process.pid && descriptorsOf(pid).some(fd => keeps(pid, fd)))
+}
+
+/** Where a descriptor of ours leads; null where that cannot be told. */
+export const fileBehind = (fd: number): string | null => (isDarwin ? null : linkOf(`/proc/self/fd/${fd}`))
+
+function descriptorsOf(pid: number): readonly string[] {
+  try {
+    return readdirSync(`/proc/${pid}/fd`)
+  } catch {
+    return []
+  }
+}
+
 /** Does anything still run in a process group? Corpses that nobody buries do not count where /proc tells them apart. */
 export function groupRuns(group: number): boolean {
   try {

@@ -4,6 +4,8 @@ import path from 'node:path'
 import { describe, expect, it } from 'vitest'
 import { type Code, type Doc, Running, executable, failure, folder, isRunning, parse, signal, until } from '../support/cli.ts'
 import {
+  accepted,
+  ending,
   expectNothingLeft,
   expectRetryWorks,
   id,
@@ -273,6 +275,40 @@ describe('the launcher is told to stop', () => {
   })
 })
 
+describe('what the agent does with its descriptors', () => {
+  it('is its own affair: one that writes to all of one digit changes nothing', async () => {
+    const all = stage()
+    const running = all.launcher.start(launching, ...all.agent('scribbles'))
+    await until(() => starts(all).length > 0, 'it is there')
+    await until(
+      async () => (await known(all)).pending.some(({ agent_pid: pid }) => pid !== null) || running.child.exitCode !== null,
+      'seen',
+    )
+    for (const { resource, agent_id: agentId } of (await known(all)).pending) {
+      expect(resource).toBe(`ticket:${id}`)
+      expect(agentId).toMatch(/^agent:command-/)
+    }
+    await accepted(running)
+    await ending(all, running)
+  })
+
+  it('what it leaves without an environment ends with a launch that fails', async () => {
+    const all = stage()
+    failed(await all.launcher.run(launching, ...all.agent('blank', '5')))
+    expect(wrote(all, 'blank').map(Number).filter(isRunning)).toEqual([])
+    await expectNothingLeft(all, [], 'blank')
+  })
+})
+
+/** The command line of a process; empty when it is gone. */
+function commandOf(pid: number): string {
+  try {
+    return fs.readFileSync(`/proc/${pid}/cmdline`, 'utf8')
+  } catch {
+    return ''
+  }
+}
+
 describe('the launcher is killed', () => {
   it('with its agent: the ticket is free at once', async () => {
     const all = stage()
@@ -318,6 +354,59 @@ describe('the launcher is killed', () => {
     await expectRetryWorks(all)
     expect(orphans.filter(isRunning)).toEqual([])
     expect(starts(all)).toHaveLength(2)
+  })
+
+  it('and its agent lives, and has closed what it inherited: it is the same', async () => {
+    const all = stage()
+    const running = all.launcher.start(launching, ...all.agent('shuts'))
+    await until(() => starts(all).some(pid => commandOf(pid).startsWith('sleep')), 'all is closed')
+    running.kill('SIGKILL')
+    await running.exited
+    const [agent] = starts(all)
+    expect((await known(all)).pending).toEqual([expect.objectContaining({ launcher_alive: false, agent_pid: agent })])
+    expect((await all.b.refused('held', 'claim acquire fix-login')).hint).toContain(`lh session end ${id}`)
+    // Whoever tidies up sees what a launch still needs.
+    await all.b.ok('recover')
+    expect((await known(all)).pending).toHaveLength(1)
+    await expectRetryWorks(all)
+    expect(isRunning(agent!)).toBe(false)
+  })
+
+  it('and what its agent left has no environment and a group of its own: it is found by the lock that it keeps', async () => {
+    const all = stage()
+    const running = all.launcher.start(launching, ...all.agent('blank'))
+    await until(() => wrote(all, 'blank').length > 0, 'it is there')
+    const [keeper] = wrote(all, 'blank').map(Number)
+    running.kill('SIGKILL')
+    for (const pid of processesOf(all.dir)) signal(pid, 'SIGKILL')
+    await running.exited
+    await all.b.refused('held', 'claim acquire fix-login')
+    expect(await all.b.ok(`session end ${id}`)).toMatchObject({ released: [`ticket:${id}`] })
+    expect(isRunning(keeper!)).toBe(false)
+    await all.b.acquire('fix-login')
+  })
+
+  it('with an agent in a worktree of its own: each command that is named ends what is left', async () => {
+    const all = stage()
+    const start = async (): Promise<readonly Doc[]> => {
+      const running = all.launcher.start('--json launch fix-login --role dev --worktree --ready fd', ...all.agent('silent'))
+      await until(() => processesOf(all.dir).length > 0, 'the agent is there')
+      running.kill('SIGKILL')
+      await running.exited
+      return (await known(all)).pending
+    }
+    const { length } = await start()
+    expect(length).toBeGreaterThan(2)
+    await all.b.ok(`session end ${id}`)
+    for (let index = 0; index < length; index++) {
+      // oxlint-disable-next-line no-await-in-loop -- one launch after the other
+      const { resource, open } = (await start())[index]!
+      // oxlint-disable-next-line no-await-in-loop -- as above
+      expect(await all.b.ok(open.replace(/^lh /, ''))).toMatchObject({ released: [resource] })
+      expect(processesOf(all.dir)).toEqual([])
+      // oxlint-disable-next-line no-await-in-loop -- as above
+      expect((await known(all)).pending).toEqual([])
+    }
   })
 
   it('and a person ends what it left, by the command that is named', async () => {

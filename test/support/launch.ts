@@ -26,6 +26,11 @@ garbage) head -c 300000 /dev/urandom; head -c 3000000 /dev/zero; echo; echo 'not
 silent) exec sleep 1000 ;;
 closes) eval "exec $LEASEHOLD_READY_FD>&-"; sleep 1000 ;;
 family) sleep 1001 & setsid sleep 1002 & setsid sh -c 'sleep 1003 & exec sleep 1004' & : > "$AGENT_DIR/family"; sleep 1000 ;;
+shuts) : > "$AGENT_DIR/shuts"; exec bash -c 'for n in {3..200}; do eval "exec $n>&-"; done; exec sleep 1000' ;;
+blank)
+  setsid env -i PATH="$PATH" AT="$AGENT_DIR/blank" sh -c 'echo $$ > "$AT.new"; mv "$AT.new" "$AT"; exec env -i sleep 1005' <&- >&- 2>&- &
+  while [ ! -e "$AGENT_DIR/blank" ]; do sleep 0.02; done; [ -z "$2" ] || exit "$2"; sleep 1000 ;;
+scribbles) for n in 4 5 6 7 8 9; do (eval "echo scribble >&$n") 2> /dev/null; done; sleep 0.3; ready; idle ;;
 deaf) setsid sh -c 'trap "" TERM INT HUP; while :; do sleep 1; done' & deaf ;;
 signals)
   for name in TERM INT HUP USR1 USR2; do trap "echo $name >> $AGENT_DIR/signals; [ $name = TERM ] && exit 7" $name; done

@@ -1,7 +1,7 @@
 import type { Lease } from '../../core/lease.ts'
 import { shellWord } from '../../core/shell-word.ts'
 import type { Reservation } from '../../core/refusal.ts'
-import { nameOf } from '../../core/resource.ts'
+import { spellingOf } from '../../core/resource.ts'
 import { launchedWith, sessionStanding } from '../../core/standing.ts'
 import type { Wire } from '../../core/wire.ts'
 import type { Reading } from '../../store/store.ts'
@@ -45,7 +45,7 @@ const fromLock = ({ resource, launchId, role, agentId, pid, launcherAlive, agent
   launcherAlive,
   agentPid: agent?.pid ?? null,
   ageMs,
-  open: launcherAlive ? null : `lh session end ${shellWord(nameOf(resource))}`,
+  open: launcherAlive ? null : `lh session end ${shellWord(spellingOf(resource))}`,
 })
 
 /** The record of a launch is there a moment before its lock is gone. From then on it is no launch in flight. */

@@ -1,7 +1,7 @@
 import type { ChildProcess } from 'node:child_process'
 import { spawn } from 'node:child_process'
 import type { Readable, Writable } from 'node:stream'
-import { groupRuns, processesWith, signalGroup } from '../../host/process.ts'
+import { fileBehind, groupRuns, lockKeepers, processesWith, signalGroup } from '../../host/process.ts'
 import { exited } from '../claim/hold.ts'
 
 /** From SIGTERM to SIGKILL, milliseconds. */
@@ -48,15 +48,17 @@ export class AgentProcess {
   readonly ready: Readable | null
   readonly lastLines: string[] = []
   readonly #launchId: string
+  readonly #lockFiles: readonly string[]
   readonly #group: number | null
   readonly #outputs: Writable[] = []
   #heardAt = 0
   readonly #unread = new Set<Writable>()
 
-  private constructor(child: ChildProcess, { launchId, terminal, readyFd }: SpawnRequest) {
+  private constructor(child: ChildProcess, { launchId, terminal, readyFd, locks }: SpawnRequest) {
     this.child = child
     this.ended = exited(child)
     this.#launchId = launchId
+    this.#lockFiles = locks.map(fileBehind).filter(file => file !== null)
     this.#group = terminal ? null : child.pid!
     this.ready = readyFd ? (child.stdio[readyAt] as Readable) : null
   }
@@ -71,7 +73,7 @@ export class AgentProcess {
       env: { ...env, ...(readyFd ? { LEASEHOLD_READY_FD: String(readyAt) } : {}) },
       // A group of its own, so that all of it can be ended; an agent that has the terminal must stay in the terminal's.
       detached: !terminal,
-      stdio: [dialogue ? 'pipe' : 'inherit', output, output, ...(readyFd ? ['pipe' as const] : []), ...locks],
+      stdio: [dialogue ? 'pipe' : 'inherit', output, output, ...(readyFd ? ['pipe' as const] : []), ...belowLocks(readyFd), ...locks],
     })
     await new Promise<void>((resolve, reject) => child.once('spawn', resolve).once('error', reject))
     const agent = new AgentProcess(child, request)
@@ -93,7 +95,7 @@ export class AgentProcess {
   /** Ends the agent and everything that it started, also what left its group; resolves when nothing of it runs. */
   async end(): Promise<void> {
     const group = this.#group
-    await endAll(this.#launchId, {
+    await endAll(this.#launchId, this.#lockFiles, {
       signal: name => void this.kill(name),
       runs: () => (group === null ? this.child.exitCode === null && this.child.signalCode === null : groupRuns(group)),
     })
@@ -192,14 +194,22 @@ function lineSplitter(onLine: (line: string) => void): (chunk: Buffer) => void {
 /** Where an agent finds the descriptor to say that it is ready on. Shells know only those of one digit. */
 const readyAt = 3
 
-/** TERM, and KILL for what is still there a while later. The environment finds those that made a session of their own. */
-export async function endAll(launchId: string, main: Main): Promise<void> {
-  const carriers = (): readonly number[] => processesWith('LEASEHOLD_LAUNCH_ID', launchId)
+/** Where its locks begin: a shell script that writes to a descriptor of one or two digits, or closes it, means one of its own. */
+const locksAt = 100
+
+const belowLocks = (readyFd: boolean): readonly 'ignore'[] => Array.from({ length: locksAt - readyAt - Number(readyFd) }, () => 'ignore')
+
+/**
+ * TERM, and KILL for what is still there a while later. The environment finds those that made a session of their own, and the locks of the
+ * launch those that have cleared it.
+ */
+export async function endAll(launchId: string, lockFiles: readonly string[], main: Main): Promise<void> {
+  const carriers = (): ReadonlySet<number> => new Set([...processesWith('LEASEHOLD_LAUNCH_ID', launchId), ...lockKeepers(lockFiles)])
   const signal = (name: NodeJS.Signals): void => {
     main.signal(name)
     for (const pid of carriers()) signalOne(pid, name)
   }
-  const runs = (): boolean => main.runs() || carriers().length > 0
+  const runs = (): boolean => main.runs() || carriers().size > 0
   signal('SIGTERM')
   await untilNot(runs, () => undefined)
   await untilNot(runs, () => signal('SIGKILL'))

@@ -115,7 +115,7 @@ async function withoutOrphan(reserve: () => Promise<Answer>): Promise<Answer> {
     if (answer.ok) {
       // Where a reservation is a record that lapses, it ends before what it was for.
       for (const { state, holder } of answer.ended)
-        if (state === 'pending' && holder.sessionId !== null) await endOrphan({ launchId: holder.sessionId, agent: null })
+        if (state === 'pending' && holder.sessionId !== null) await endOrphan({ launchId: holder.sessionId, agent: null, lockFile: null })
       return answer
     }
     if (answer.refusal.kind !== 'reserved' || answer.refusal.reservation.launcherAlive || tries === maxOrphans) return answer
@@ -128,9 +128,9 @@ async function withoutOrphan(reserve: () => Promise<Answer>): Promise<Answer> {
 const maxOrphans = 4
 
 /** Ends the agent of a launch whose launcher is gone. Throws nothing; afterwards the reservation is free unless something could not be ended. */
-export async function endOrphan({ launchId, agent }: Pick<Reservation, 'launchId' | 'agent'>): Promise<void> {
+export async function endOrphan({ launchId, agent, lockFile }: Pick<Reservation, 'launchId' | 'agent' | 'lockFile'>): Promise<void> {
   const isAlive = (): boolean => agent !== null && vitality(agent) === 'alive'
-  await endAll(launchId, {
+  await endAll(launchId, lockFile === null ? [] : [lockFile], {
     signal: name => {
       if (isAlive()) signalGroup(agent!.pid, name)
       try {
@@ -149,7 +149,7 @@ export async function endOrphan({ launchId, agent }: Pick<Reservation, 'launchId
  */
 export async function endSessionProcesses({ coordinator }: Workspace, session: Session): Promise<boolean> {
   const { sessionId, witness } = session
-  await endOrphan({ launchId: sessionId, agent: witness })
+  await endOrphan({ launchId: sessionId, agent: witness, lockFile: null })
   for (const deadline = performance.now() + recordingMs; performance.now() < deadline;) {
     // oxlint-disable-next-line no-await-in-loop -- polling
     const view = await coordinator.view()

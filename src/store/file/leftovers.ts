@@ -7,6 +7,7 @@ import type { Archived } from './archive.ts'
 import { listArchive } from './archive.ts'
 import type { Layout } from './directory.ts'
 import { lookAt, readFlags } from './directory.ts'
+import { isReservation } from './reservation.ts'
 
 /** How old a temporary file is before its maker cannot be at work on it any more, milliseconds. */
 const workingMs = 60_000
@@ -59,6 +60,7 @@ export function* freeLocks({ disk, lock, layout, now, state }: Omit<LeftoverFact
     const maker = match[3]?.slice(1)
     if (maker === undefined ? !isFree(disk, lock, file) : !isAbandoned(disk, file, maker, now)) continue
     if (match[1] === 'live' && (bound ??= boundBy(state)).has(match[2]!)) continue
+    if (match[1] === 'reserve' && maker === undefined && isReservation(disk, lock, file)) continue
     yield file
   }
 }

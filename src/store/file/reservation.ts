@@ -7,14 +7,14 @@ import { isoFromMs } from '../../core/time.ts'
 import { witnessFromWire, witnessToWire } from '../../core/wire.ts'
 import type { Disk } from '../../host/disk.ts'
 import type { KernelLock } from '../../host/kernel-lock.ts'
-import { vitality, witnessOf } from '../../host/process.ts'
+import { processesWith, vitality, witnessOf } from '../../host/process.ts'
 import type { ReservationLock, ReservationNote } from '../store.ts'
 import { lookAt, readFlags, removeIfPresent } from './directory.ts'
 import type { Layout, Modes } from './directory.ts'
 import { createLocked } from './live-lock.ts'
 
 // A launch in flight holds a kernel lock on `locks/reserve-<hash of the key>.lock`, shares it with the agent that it starts, and writes no
-// record. The lock is gone with the last of them; a file without one says nothing. Files are made, tested for a decision and removed only
+// record. The lock is gone with the last of them; a file without one says nothing, unless what it was for still runs. Files are made, tested for a decision and removed only
 // under the store's lock, so that a reservation and an acquisition cannot pass each other.
 
 const prefix = 'reserve-'
@@ -97,7 +97,7 @@ function writeNote(disk: Disk, fd: number, note: Note): void {
   if (written < noteBytes) throw Object.assign(new Error('ENOSPC: only a part of a reservation could be written'), { code: 'ENOSPC' })
 }
 
-/** The reservation of a key, or null. A file that nobody keeps locked is none. */
+/** The reservation of a key, or null. A file that nobody keeps locked, and of whose launch nothing runs, is none. */
 export const reservationOf = (disk: Disk, lock: KernelLock, layout: Layout, resource: string): Reservation | null =>
   read(disk, lock, fileOf(layout, resource), resource)
 
@@ -126,13 +126,24 @@ function read(disk: Disk, lock: KernelLock, file: string, resource: string | nul
     throw error
   }
   try {
-    if (isFree(lock, fd)) return null
+    const free = isFree(lock, fd)
     const bytes = Buffer.alloc(noteBytes)
-    return parse(bytes.toString('utf8', 0, disk.readSync(fd, bytes, 0, bytes.length, 0)), resource)
+    const found = parse(bytes.toString('utf8', 0, disk.readSync(fd, bytes, 0, bytes.length, 0)), resource, file)
+    return free && !runsOn(found) ? null : found
   } finally {
     disk.closeSync(fd)
   }
 }
+
+/**
+ * A launcher that was killed leaves its file, and its agent may have closed what it did not know. Then the lock is free, and the second proof
+ * counts, as for a lease that is bound to a process: its process, or one that carries the launch's id in its environment.
+ */
+const runsOn = ({ agent, launchId }: Reservation): boolean =>
+  (agent !== null && vitality(agent) === 'alive') || (launchId !== '' && processesWith('LEASEHOLD_LAUNCH_ID', launchId).length > 0)
+
+/** Is this the file of a launch, free or not, of which something still runs? Only under the store's lock. */
+export const isReservation = (disk: Disk, lock: KernelLock, file: string): boolean => read(disk, lock, file, null) !== null
 
 /** Where nobody can tell, for want of a lock module, it counts: that a launch is in flight is shown, and nobody there could take its key. */
 function isFree(lock: KernelLock, fd: number): boolean {
@@ -144,8 +155,8 @@ function isFree(lock: KernelLock, fd: number): boolean {
   }
 }
 
-/** Locked, so it counts, whatever can be read of it. */
-function parse(text: string, resource: string | null): Reservation {
+/** One that is locked counts, whatever can be read of it. */
+function parse(text: string, resource: string | null, lockFile: string): Reservation {
   try {
     const note = JSON.parse(text)
     const launcher = note.launcher === null ? null : witnessFromWire(note.launcher)
@@ -158,9 +169,10 @@ function parse(text: string, resource: string | null): Reservation {
       launcherAlive: launcher === null || vitality(launcher) !== 'dead',
       agent: note.agent === null ? null : witnessFromWire(note.agent),
       ageMs: Math.max(0, Date.now() - Date.parse(note.since)),
+      lockFile,
     }
   } catch {
     const unknown = { launchId: '', role: '', agentId: 'unknown', pid: null, launcherAlive: true, agent: null, ageMs: 0 }
-    return { resource: resource ?? 'unknown', ...unknown }
+    return { resource: resource ?? 'unknown', ...unknown, lockFile }
   }
 }

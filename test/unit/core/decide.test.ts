@@ -146,7 +146,7 @@ describe('acquire', () => {
   it('of a reservation that lives outside the log is refused', async () => {
     const { decide } = await import('../../../src/core/decide.ts')
     const launch = { launchId: 'L', role: 'dev', launcherAlive: true, agent: null }
-    const reservation = { resource: a, agentId: 'agent:bob', pid: 7, ageMs: 1, ...launch }
+    const reservation = { resource: a, agentId: 'agent:bob', pid: 7, ageMs: 1, lockFile: null, ...launch }
     const view = { ...(await bench.store.view()), reservation: (key: string) => (key === a ? reservation : null) }
     expect(decide(acquire(ann, [b, a]), view, bench.policy)).toEqual({ ok: false, refusal: { kind: 'reserved', reservation } })
   })

@@ -236,7 +236,7 @@ describe('launch', () => {
   })
 
   it('passes its own reservation, and nobody else does', () => {
-    const other = { role: 'dev', agentId: 'agent:dev', pid: 7, launcherAlive: true, agent: null, ageMs: 5 }
+    const other = { role: 'dev', agentId: 'agent:dev', pid: 7, launcherAlive: true, agent: null, lockFile: null, ageMs: 5 }
     world.reserved.set(t1, { resource: t1, launchId: 'S1', ...other })
     expect(world.refuses(launch(sessionOf('S2')))).toMatchObject({ kind: 'reserved', reservation: { launchId: 'S1', pid: 7 } })
     expect(world.refuses(acquire(bob, group))).toMatchObject({ kind: 'reserved' })
@@ -511,6 +511,7 @@ describe('hold-session and resume-session', () => {
       launcherAlive: true,
       agent: null,
       ageMs: 5,
+      lockFile: null,
     }
     world.reserved.set(group[2]!, reservation)
     expect(world.refuses(holdSession('S1'))).toEqual({ kind: 'reserved', reservation })

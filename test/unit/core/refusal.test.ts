@@ -78,7 +78,10 @@ const samples: { readonly [K in Refusal['kind']]: { refusal: Extract<Refusal, { 
     code: 'policy',
   },
   reserved: {
-    refusal: { kind: 'reserved', reservation: { resource: 'ticket:login', agentId: 'agent:ann', pid: 4242, ageMs: 1500, ...launching } },
+    refusal: {
+      kind: 'reserved',
+      reservation: { resource: 'ticket:login', agentId: 'agent:ann', pid: 4242, ageMs: 1500, lockFile: null, ...launching },
+    },
     names: 'ticket:login',
     code: 'held',
   },
@@ -219,7 +222,10 @@ describe('the words', () => {
       { kind: 'superseded', resource: 'ticket:a', lease: null, past: { ...past, reason: evil }, presented: { leaseId: evil, token: null } },
       { kind: 'unknown-lease', leaseId: evil },
       { kind: 'op-id-reused', opId: evil, op: 'acquire', resources: [] },
-      { kind: 'reserved', reservation: { resource: 'ticket:a', agentId: evil, pid: null, ageMs: 1, ...launching, role: evil } },
+      {
+        kind: 'reserved',
+        reservation: { resource: 'ticket:a', agentId: evil, pid: null, ageMs: 1, lockFile: null, ...launching, role: evil },
+      },
       { kind: 'limit', scope: 'agent', limit: 1, agentId: evil, held: [evil] },
     ]
     for (const refusal of all) {

@@ -152,7 +152,7 @@ describe.each([
         acquire(one, [key]),
         reserve(one, [key]),
       ]) {
-        const { ageMs, ...rest } = await reserved(asked)
+        const { ageMs, lockFile, ...rest } = await reserved(asked)
         expect(rest).toEqual({
           resource: key,
           launchId: 'LAUNCH',
@@ -163,6 +163,7 @@ describe.each([
           agent: null,
         })
         expect(ageMs).toBeGreaterThanOrEqual(0)
+        expect(path.basename(lockFile!)).toMatch(/^reserve-[0-9a-f]{32}\.lock$/)
       }
     }
     expect(await historyOf(two)).toEqual([])

@@ -1,5 +1,7 @@
 import { policy, usage } from '../../../core/fault.ts'
 import type { Reservation } from '../../../core/refusal.ts'
+import { spellingOf } from '../../../core/resource.ts'
+import { shellWord } from '../../../core/shell-word.ts'
 import type { Reading } from '../../../store/store.ts'
 import type { Session } from '../../../core/session.ts'
 import type { Wire } from '../../../core/wire.ts'
@@ -47,7 +49,7 @@ export const reclaim: Run = async context => {
 export const end: Run = async context => {
   const workspace = await openWorkspace(context)
   const pending = await reservationOf(context, workspace)
-  if (pending !== null) return endPending(context, pending)
+  if (pending !== null) return endPending(context, workspace, pending)
   const view = await workspace.coordinator.view()
   const session = await findOpenSession(workspace.store, view, context.positionals[0]!)
   const held = seeSession(session, view).leases
@@ -100,12 +102,20 @@ async function reservationOf(context: Context, workspace: FileWorkspace): Promis
   return view.reservations().find(({ resource, launchId }) => resource === key || launchId === text) ?? null
 }
 
-async function endPending(context: Context, pending: Reservation): Promise<number> {
+async function endPending(context: Context, workspace: FileWorkspace, pending: Reservation): Promise<number> {
   const { resource, pid, launcherAlive, launchId } = pending
   if (launcherAlive) throw policy(`${resource} is being launched, and the launcher runs (pid ${pid})`, `to stop the launch: kill ${pid}`)
   await endOrphan(pending)
-  context.output.answer({ ok: true, session: null, released: [resource], launch_id: launchId }, [
-    `ended what a launch of ${printable(resource)} had left behind; it is free`,
+  const view = await workspace.coordinator.view()
+  if (view.reservation(resource)?.launchId === launchId)
+    throw policy(
+      `what a launch of ${resource} had left behind still runs, and cannot be ended from here`,
+      `end it where it runs, then: lh session end ${shellWord(spellingOf(resource))}`,
+    )
+  // What was to be opened again is as it was before that.
+  const kept = view.session(launchId)
+  context.output.answer({ ok: true, session: null, released: kept === null ? [resource] : [], launch_id: launchId }, [
+    `ended what a launch of ${printable(resource)} had left behind; ${kept === null ? 'it is free' : `it is kept for session ${kept.name}: lh session show ${kept.name}`}`,
   ])
   return 0
 }
