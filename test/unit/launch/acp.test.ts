@@ -3,7 +3,7 @@ import { describe, expect, it } from 'vitest'
 import type { Verdict } from '../../../src/service/launch/evidence.ts'
 import type { AcpRun } from '../../../src/service/launch/profiles/acp.ts'
 import { runAcp } from '../../../src/service/launch/profiles/acp.ts'
-import { parse, type Doc } from '../../support/cli.ts'
+import { parse, until, type Doc } from '../../support/cli.ts'
 
 /** An agent that answers each request as it is told, and writes down what it was asked. */
 class Agent {
@@ -121,6 +121,26 @@ describe('an agent that speaks ACP', () => {
     expect(agent.asked.map(({ method }) => method)).toEqual(['initialize', 'session/new', 'session/prompt'])
     expect(agent.asked[1].params).toEqual({ cwd: '/workspace', mcpServers: [] })
     expect(agent.asked[2].params.prompt).toEqual([{ type: 'text', text: 'PROMPT-OF-THE-USER' }])
+  })
+
+  it.each(['agent_message_chunk', 'agent_thought_chunk'])('is accepted while it gives a long answer (%s)', async sessionUpdate => {
+    let end = (_: object): void => undefined
+    const agent = new Agent({
+      'session/prompt': (_, self) => {
+        for (let count = 0; count < 100; count++) self.update({ sessionUpdate, content: { type: 'text', text: 'ten chars ' } })
+        return new Promise<object>(resolve => (end = resolve))
+      },
+    })
+    const told = run(agent)
+    await until(() => told.verdicts.at(-1)?.state === 'accepted', 'it is accepted')
+    expect(told.verdicts.at(-1)).toEqual({
+      state: 'accepted',
+      evidence: { kind: 'model-answer', seen: '1000 characters of an answer', confirmed: true },
+    })
+    expect(told.verdicts.at(-2)).toEqual({ state: 'waiting', step: 'the agent is answering' })
+    end({ result: { stopReason: 'end_turn' } })
+    await told.ended
+    expect(told.verdicts.filter(({ state }) => state === 'accepted')).toHaveLength(1)
   })
 
   it('is accepted at its first tool call', async () => {

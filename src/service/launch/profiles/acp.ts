@@ -4,7 +4,7 @@ import { Fault } from '../../../core/fault.ts'
 import { version } from '../../../version.ts'
 import type { Verdict } from '../evidence.ts'
 import { redactor } from '../words.ts'
-import { Ladder, nameOf, recordOf, sessionIdOf, textOf } from './ladder.ts'
+import { Ladder, longAnswer, nameOf, recordOf, sessionIdOf, textOf } from './ladder.ts'
 
 // The Agent Client Protocol, version 1, as its client. This file brings the protocol's library: load it lazily.
 
@@ -158,6 +158,7 @@ class Watched {
   readonly #show: (text: string) => string
   #begun = false
   #spoke = false
+  #answered = 0
 
   constructor(run: AcpRun) {
     this.#run = run
@@ -188,8 +189,13 @@ class Watched {
     if (kind !== 'agent_message_chunk' && kind !== 'agent_thought_chunk') return
     this.#spoke = true
     this.step('the agent is answering')
-    const text = kind === 'agent_message_chunk' ? textOf(recordOf(update['content'])?.['text']) : null
-    if (text !== null) this.#run.onText(text)
+    const text = textOf(recordOf(update['content'])?.['text'])
+    if (text === null) return
+    // A first word may be an error's: a wrong key is told as a message, and only then refused.
+    this.#answered += text.length
+    if (this.#answered >= longAnswer && this.#ladder.isOpen)
+      this.#run.onVerdict(this.#ladder.accept('model-answer', `${this.#answered} characters of an answer`))
+    if (kind === 'agent_message_chunk') this.#run.onText(text)
   }
 
   end(stopReason: string): void {

@@ -1,13 +1,10 @@
 import type { HookReport, Judge, Verdict } from '../evidence.ts'
-import { judgeHook, Ladder, nameOf, objectOf, recordOf, SessionName, textOf } from './ladder.ts'
+import { judgeHook, Ladder, longAnswer, nameOf, objectOf, recordOf, SessionName, textOf } from './ladder.ts'
 
 type Sent = Readonly<Record<string, unknown>>
 
 /** Blocks of a message that only a model makes. */
 const blocks: readonly unknown[] = ['text', 'thinking', 'redacted_thinking', 'tool_use', 'server_tool_use', 'mcp_tool_use']
-
-/** An answer this long, in characters of partial messages, comes from a model that works; shorter ones are waited for to the end. */
-const longAnswer = 1000
 
 /** What sets a client apart that took over Claude's stream. */
 export interface Speech {

@@ -6,7 +6,7 @@ import { redactor } from '../words.ts'
 import type { Options } from './arguments.ts'
 import { Arguments, splitCommand, words } from './arguments.ts'
 import { beginning, fileBelow, homeOf } from './files.ts'
-import { judgeHook, Ladder, nameOf, objectOf, recordOf, sessionIdOf, SessionName, textOf } from './ladder.ts'
+import { judgeHook, Ladder, longAnswer, nameOf, objectOf, recordOf, sessionIdOf, SessionName, textOf } from './ladder.ts'
 
 const program = /(?:^|\/)gemini(?:-cli)?(?:@[\w.-]+)?(?:\.js)?$/
 
@@ -27,9 +27,6 @@ const kept = words(
 /** Options and subcommands that start no agent to watch. */
 const elsewhere = ['-l', '--list-extensions', '--list-sessions', '--delete-session', '-h', '--help', '-v', '--version']
 const tools = new Set(['mcp', 'extensions', 'extension', 'skills', 'skill', 'hooks', 'hook', 'gemma'])
-
-/** Text comes in pieces; what is cut off before this many characters may be an API that dies. */
-const longAnswer = 1000
 
 class GeminiJudge implements Judge {
   readonly #ladder: Ladder

@@ -1,5 +1,8 @@
 import type { Evidence, HookReport, Verdict } from '../evidence.ts'
 
+/** An answer this long, in characters, comes from a model that works; shorter ones, which may be an error's, are waited for to the end. */
+export const longAnswer = 1000
+
 /** What was reached of one launch. The first acceptance or rejection stays. */
 export class Ladder {
   #verdict: Verdict = { state: 'waiting', step: null }
