@@ -111,6 +111,15 @@ describe('by mistake', () => {
     await ending(all, running)
   })
 
+  it('nobody waits for what they hold themselves', async () => {
+    const all = stage()
+    await all.launcher.acquire('fix-login')
+    const own = failure(await all.launcher.run(launching, ...all.agent('work')), 'held')
+    expect(own.message).toMatch(/^you hold ticket:\S+ yourself/)
+    await all.launcher.ok(own.hint.replace('give it back first: lh ', ''))
+    expect((await launched(all)).doc.ok).toBe(true)
+  })
+
   it('a ticket that a person holds is not launched for, whoever that is', async () => {
     const all = stage()
     await person(all).acquire('fix-login')

@@ -1,5 +1,6 @@
 import { spawn, spawnSync } from 'node:child_process'
 import fs from 'node:fs'
+import path from 'node:path'
 import { describe, expect, it } from 'vitest'
 import { type Doc, executable, failure, git, isRunning, parse, success, until } from '../support/cli.ts'
 import type { Stage } from '../support/launch.ts'
@@ -68,6 +69,18 @@ describe('what the launch of an intake was asked for', () => {
     expect(leases[0]).toMatchObject({ resource: key, token: 1, lease_id: doc.lease.lease_id, bound: true, standing: 'live' })
     expect((await ending(all, running)).code).toBe(0)
     expect(all.repo.story()).toEqual([`acquire ${key}`, `release ${key}`])
+  })
+
+  it('a program that is named from where somebody stands below the top is that one; the agent works at the top', async () => {
+    const all = stage()
+    const below = path.join(all.repo.dir, 'tools')
+    fs.mkdirSync(below)
+    fs.symlinkSync(all.agent()[1]!, path.join(below, 'agent.sh'))
+    const running = all.launcher.in(below).start(launching, '--', './agent.sh', 'env')
+    const doc = await accepted(running)
+    expect(doc.session.cwd).toBe(all.repo.dir)
+    expect(wrote(all, 'pwd')).toEqual([all.repo.dir])
+    await ending(all, running)
   })
 
   it('a launch after a failed one is not in the way of itself', async () => {

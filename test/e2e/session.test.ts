@@ -36,6 +36,17 @@ async function restorable(all: Stage): Promise<Doc> {
 }
 
 describe('one that can be opened again', () => {
+  it('says so when the place in which it worked is gone, and what can be done then', async () => {
+    const all = stage()
+    const { running, doc } = await launched(all, `${opening} --worktree`, ...all.claude)
+    await ending(all, running)
+    fs.rmSync(doc.session.cwd, { recursive: true })
+    const { message, hint } = await person(all).refused('policy', 'session resume dev-fix-login')
+    expect(message).toBe(`session dev-fix-login worked in ${doc.session.cwd}, and that is gone`)
+    await all.launcher.ok(hint.replace(/^.*: lh /, ''))
+    await all.b.acquire('fix-login')
+  })
+
   it('keeps its claim without a deadline, outside the limits, and is shown so everywhere', async () => {
     const all = stage()
     const doc = await restorable(all)

@@ -36,6 +36,9 @@ export const pendingToWire = (pending: Pending): Wire => ({
   open: pending.open,
 })
 
+/** What ends the agent of a launch whose launcher is gone. */
+export const endCommand = (resource: string): string => `lh session end ${shellWord(spellingOf(resource))}`
+
 const fromLock = ({ resource, launchId, role, agentId, pid, launcherAlive, agent, ageMs }: Reservation): Pending => ({
   resource,
   launchId: launchId || null,
@@ -45,7 +48,7 @@ const fromLock = ({ resource, launchId, role, agentId, pid, launcherAlive, agent
   launcherAlive,
   agentPid: agent?.pid ?? null,
   ageMs,
-  open: launcherAlive ? null : `lh session end ${shellWord(spellingOf(resource))}`,
+  open: launcherAlive ? null : endCommand(resource),
 })
 
 /** The record of a launch is there a moment before its lock is gone. From then on it is no launch in flight. */

@@ -2,9 +2,11 @@ import type { Answer, Caller, Granted, LaunchHold } from '../../coordinator.ts'
 import { Fault, isFault } from '../../core/fault.ts'
 import type { Holder } from '../../core/lease.ts'
 import type { Reservation } from '../../core/refusal.ts'
+import { spellingOf } from '../../core/resource.ts'
 import type { LaunchEvidence, Session } from '../../core/session.ts'
+import { shellWord } from '../../core/shell-word.ts'
 import { signalGroup, vitality, witnessOf } from '../../host/process.ts'
-import { orThrow } from '../claim/answer.ts'
+import { orThrow, refusalDocument } from '../claim/answer.ts'
 import { endings, forwarded, isFromTerminal, onSignals } from '../claim/signals.ts'
 import type { Workspace } from '../claim/workspace.ts'
 import type { Accepted } from './acceptance.ts'
@@ -39,7 +41,9 @@ export async function launch(order: LaunchOrder): Promise<Launched> {
   const note = { launchId: sessionId, role, agentId }
   const reserve = (): Promise<Answer> =>
     resources.length === 0 ? nothingToReserve(order) : coordinator.reserve({ holder }, { resources, note, ttlSecs: reservationTtlSecs })
-  const hold = holdOf(orThrow(await withoutOrphan(reserve)))
+  const reserved = await withoutOrphan(reserve)
+  refuseOwn(reserved, order.caller)
+  const hold = holdOf(orThrow(reserved))
   const environment = environmentOf(agentId, role, order.ticket, order.peers)
   const begun = async (started: Started): Promise<Session> => ({
     sessionId,
@@ -66,6 +70,17 @@ export async function launch(order: LaunchOrder): Promise<Launched> {
     const own: Caller = { holder: { ...holder, witness: session.witness } }
     const answer = await coordinator.launch(own, { resources, ttlSecs: order.ttlSecs, branch: order.branch, reason: null, session }, hold)
     return { answer, session, caller: own }
+  })
+}
+
+/** Whoever launches an agent for what they hold themselves would wait for themselves: the agent is another holder. */
+function refuseOwn(answer: Answer, { holder }: Caller): void {
+  if (answer.ok || answer.refusal.kind !== 'held' || answer.refusal.lease.holder.agentId !== holder.agentId) return
+  const { resource, leaseId, token } = answer.refusal.lease
+  const { code, details, holder: who } = refusalDocument(answer)
+  throw new Fault(code, `you hold ${resource} yourself, and a launched agent is a holder of its own`, {
+    hint: `give it back first: lh claim release ${shellWord(spellingOf(resource))} --lease ${leaseId} --token ${token}`,
+    details: { ...details, holder: who },
   })
 }
 
@@ -277,7 +292,9 @@ class Run {
       return agent
     } catch (error) {
       const { code } = error as NodeJS.ErrnoException
-      const why = code === 'ENOENT' ? 'there is no such program' : code === 'EACCES' ? 'it may not be executed' : (error as Error).message
+      const where = prepared.command[0]!.includes('/') ? ` (in ${cwd}, where it is started)` : ''
+      const why =
+        code === 'ENOENT' ? `there is no such program${where}` : code === 'EACCES' ? 'it may not be executed' : (error as Error).message
       throw failed(`"${prepared.command[0]}" could not be started: ${why}`, this.#unchanged, null)
     }
   }

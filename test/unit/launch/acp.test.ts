@@ -124,7 +124,7 @@ describe('an agent that speaks ACP', () => {
   })
 
   it.each(['agent_message_chunk', 'agent_thought_chunk'])('is accepted while it gives a long answer (%s)', async sessionUpdate => {
-    let end = (_: object): void => undefined
+    let end: (answer: object) => void = () => undefined
     const agent = new Agent({
       'session/prompt': (_, self) => {
         for (let count = 0; count < 100; count++) self.update({ sessionUpdate, content: { type: 'text', text: 'ten chars ' } })

@@ -1,5 +1,5 @@
-import { realpathSync } from 'node:fs'
-import { dirname, join } from 'node:path'
+import { existsSync, realpathSync } from 'node:fs'
+import { dirname, isAbsolute, join } from 'node:path'
 import type { Wire } from '../../../core/wire.ts'
 import { policy, usage } from '../../../core/fault.ts'
 import type { Lease } from '../../../core/lease.ts'
@@ -268,11 +268,12 @@ function readyTimeout(context: Context, leastMs: number): number {
 export async function startOrder(
   context: Context,
   workspace: FileWorkspace,
-  command: readonly string[],
+  typed: readonly string[],
   session: string | null = null,
 ): Promise<StartOrder> {
-  const { profile, ready, effective, readyTimeoutMs } = await askedStart(context, command)
   const cwd = workspace.repository.root ?? context.directory
+  const command = asTyped(typed, context.directory, cwd)
+  const { profile, ready, effective, readyTimeoutMs } = await askedStart(context, command)
   const interactive = isInteractive(context)
   const prepared = profile.prepare({ command, env: context.env, cwd, interactive, ready, ...(await hooksOf(profile, context, workspace)) })
   for (const warning of prepared.warnings) context.output.warn(warning)
@@ -290,6 +291,15 @@ export async function startOrder(
     keep: switchOption(context, 'keep'),
     warn: text => context.output.warn(text),
   }
+}
+
+/** The agent works at the top of its worktree. Whoever stands below it there, and names a program from where they stand, means that one. */
+function asTyped(typed: readonly string[], from: string, cwd: string): readonly string[] {
+  const [program = '', ...args] = typed
+  const isBelow = from.startsWith(`${cwd}/`)
+  if (!isBelow || !program.includes('/') || isAbsolute(program) || existsSync(join(cwd, program))) return typed
+  const meant = join(from, program)
+  return existsSync(meant) ? [meant, ...args] : typed
 }
 
 const isInteractive = (context: Context): boolean => !context.output.json && isTerminal()

@@ -1,11 +1,12 @@
+import { existsSync } from 'node:fs'
 import { policy, usage } from '../../../core/fault.ts'
 import type { Reservation } from '../../../core/refusal.ts'
-import { spellingOf } from '../../../core/resource.ts'
 import { shellWord } from '../../../core/shell-word.ts'
 import type { Reading } from '../../../store/store.ts'
 import type { Session } from '../../../core/session.ts'
 import type { Wire } from '../../../core/wire.ts'
 import { orThrow } from '../../../service/claim/answer.ts'
+import { endCommand } from '../../../service/claim/pending.ts'
 import { noteEnded } from '../../../service/claim/proof.ts'
 import { endOrphan, endSessionProcesses, resumeSession } from '../../../service/launch/launch.ts'
 import { isProfileName } from '../../../service/launch/evidence.ts'
@@ -24,6 +25,11 @@ import { followed, startOrder } from './launch.ts'
 export const resume: Run = async context => {
   const { workspace, session, view } = await named(context)
   refuseUnlessRestorable(session, view)
+  if (!existsSync(session.cwd))
+    throw policy(
+      `session ${session.name} worked in ${session.cwd}, and that is gone`,
+      `restore it, or end the session, which frees its claim: lh session end ${shellWord(session.name)}`,
+    )
   // What can be opened again says how.
   const command = context.rest.length > 0 ? context.rest : (session.resume?.command ?? [])
   const there = await openWorkspace(elsewhere(context, session.cwd))
@@ -110,7 +116,7 @@ async function endPending(context: Context, workspace: FileWorkspace, pending: R
   if (view.reservation(resource)?.launchId === launchId)
     throw policy(
       `what a launch of ${resource} had left behind still runs, and cannot be ended from here`,
-      `end it where it runs, then: lh session end ${shellWord(spellingOf(resource))}`,
+      `end it where it runs, then: ${endCommand(resource)}`,
     )
   // What was to be opened again is as it was before that.
   const kept = view.session(launchId)
