@@ -178,6 +178,27 @@ describe('with --json', () => {
     expect((await a.run('ticket create --title Once')).stderr).toContain('lh ticket ready once')
   })
 
+  it('name the ticket that the asking agent has already, and the one that cannot be believed', async () => {
+    const repo = repository()
+    putTicket(repo.dir, '20260101-000000-mine')
+    putTicket(repo.dir, '20260101-000001-broken', { priority: 'P0' })
+    const file = path.join(repo.dir, '.leasehold/tickets/20260101-000001-broken/ticket.md')
+    fs.writeFileSync(file, fs.readFileSync(file, 'utf8').replace(/^title: .*$/m, 'title: Fix: the "login'))
+    const ann = repo.as('agent:ann')
+    const damaged =
+      /20260101-000001-broken\/ticket\.md:\d+ is damaged \(.*\): what is said of 20260101-000001-broken is a guess; see: lh ticket doctor/
+    const taken = await ann.run('ticket next --claim')
+    expect([taken.code, taken.stdout]).toEqual([0, expect.stringContaining('20260101-000000-mine')])
+    for (const words of ['ticket next --claim', 'ticket next', 'ticket list', 'ticket list --ready']) {
+      // oxlint-disable-next-line no-await-in-loop -- one after the other
+      const { code, stdout, stderr } = await ann.run(words)
+      expect([words, code, stderr]).toEqual([words, 0, expect.stringMatching(damaged)])
+      if (words.startsWith('ticket next'))
+        expect(stdout).toContain('no ticket is ready\nyou hold 20260101-000000-mine: lh ticket show 20260101-000000-mine\n')
+    }
+    expect((await repo.as('agent:bob').run('ticket next')).stdout).not.toContain('you hold')
+  })
+
   it('next says why there is none, and what helps', async () => {
     const repo = repository()
     const a = repo.as('agent:a')

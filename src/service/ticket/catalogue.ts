@@ -44,6 +44,11 @@ export interface Copy {
   readonly ticket: Ticket
 }
 
+const unreadable: ReadonlySet<string> = new Set(['yaml', 'duplicate_key', 'no_front_matter', 'unclosed_front_matter'])
+
+/** Does this make all of a front matter a guess? */
+export const isUnreadable = ({ code }: Problem): boolean => unreadable.has(code)
+
 /** Shorter spellings match too much. */
 const shortestPrefix = 4
 
@@ -250,7 +255,14 @@ export class Catalogue {
       return null
     }
     const { parseTicket } = await import('./front-matter.ts')
-    return parseTicket(found.toString('utf8'), id).ticket
+    const { ticket, problems } = parseTicket(found.toString('utf8'), id)
+    const problem = problems.find(isUnreadable)
+    // Where nothing can be believed, nobody is to wonder why the ticket is not handed out.
+    if (problem !== undefined && directory !== null)
+      this.#warnings.add(
+        `${directory}/ticket.md${problem.line === null ? '' : `:${problem.line}`} is damaged (${problem.message}): what is said of ${id} is a guess; see: lh ticket doctor`,
+      )
+    return ticket
   }
 
   /**

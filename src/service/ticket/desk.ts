@@ -5,7 +5,7 @@ import { isFinal } from '../../core/lease.ts'
 import { isOver } from '../../core/ownership.ts'
 import type { Reading } from '../../store/store.ts'
 import type { Workspace } from '../claim/workspace.ts'
-import { Catalogue } from './catalogue.ts'
+import { Catalogue, isUnreadable } from './catalogue.ts'
 import type { Read } from './catalogue.ts'
 import type { Blocker, Readiness } from './readiness.ts'
 import { readinessOf, wasReopened } from './readiness.ts'
@@ -120,11 +120,10 @@ export function standingLease(view: Reading, key: string): Lease | null {
 
 /** Front matter that is wrong here makes the state of the work, or what it needs, a guess. */
 const decisive: ReadonlySet<string | null> = new Set(['id', 'status', 'workflow_state', 'depends_on', 'gates'])
-const unreadable: ReadonlySet<string> = new Set(['yaml', 'duplicate_key', 'no_front_matter', 'unclosed_front_matter'])
 
 /** Throws `policy` for a ticket whose front matter cannot be trusted. */
 function refuseDamaged({ ticket: { id }, located, problems }: Read): void {
-  const problem = problems.find(({ code, key }) => unreadable.has(code) || (code !== 'missing_field' && decisive.has(key)))
+  const problem = problems.find(each => isUnreadable(each) || (each.code !== 'missing_field' && decisive.has(each.key)))
   if (problem === undefined) return
   const file = located.directory === null ? `the ticket.md of ${id}` : join(located.directory, 'ticket.md')
   throw policy(

@@ -158,11 +158,16 @@ export const listAll: Run = async context => {
   // What is only looked at need not be judged.
   const judged = context.output.json || filter.ready === true || filter.blocked === true
   const rows = await (judged ? judgedTickets(own, filter) : listTickets(own, filter))
-  for (const warning of own.catalogue.warnings) context.output.warn(warning)
+  warnOfDamage(context, own)
   if (context.output.json)
     context.output.answer({ ok: true, tickets: (rows as readonly JudgedRow[]).map(rowToWire), count: rows.length }, [])
   else context.output.answer({ ok: true }, rowLines(rows, filter, context.output.colour))
   return 0
+}
+
+/** What could not be read, or not be believed, is in no answer as it should be. */
+function warnOfDamage({ output }: Context, { catalogue }: Desk): void {
+  for (const warning of catalogue.warnings) output.warn(warning)
 }
 
 function rowLines(rows: readonly (Row | JudgedRow)[], filter: Filter, colour: boolean): readonly string[] {
@@ -387,10 +392,12 @@ export const next: Run = async context => {
     for (const name of ['ttl', 'reason'] as const)
       if (context.options[name] !== undefined) throw usage(`--${name} is for --claim`, 'add --claim to take the ticket')
     const ticket = await peekNext(own, filter)
+    warnOfDamage(context, own)
     return ticket === null ? nothingNext(context, own, filter) : answer(context, ticket, nextLine(ticket), { lease: null })
   }
   const terms = { ...(ttlSecs === undefined ? {} : { ttlSecs }), ...(reason === undefined ? {} : { reason }) }
   const taken = await takeNext(own, await callerOf(context, workspace), filter, terms)
+  warnOfDamage(context, own)
   if (taken === null) return nothingNext(context, own, filter)
   const { ticket, granted } = taken
   const warning = noteHeld(workspace, granted.leases)
@@ -407,12 +414,12 @@ async function nothingNext(context: Context, own: Desk, filter: Filter): Promise
   const document = { ok: true, ticket: null, lease: null }
   // The document says the same whatever is in the way; to find out means to judge every ticket.
   if (context.output.json) context.output.answer(document, [])
-  else context.output.answer(document, whyNothing(await judgedTickets(own, filter)))
+  else context.output.answer(document, whyNothing(await judgedTickets(own, filter), (await own.workspace.whoIsHere()).holder.agentId))
   return 0
 }
 
 /** What could be done so that there is a next ticket. */
-function whyNothing(all: readonly JudgedRow[]): readonly string[] {
+function whyNothing(all: readonly JudgedRow[], agentId: string | null): readonly string[] {
   const rows = all.filter(({ readiness, unmerged }) => readiness.over === null && unmerged === null)
   const blocked = rows.some(({ readiness }) => readiness.blockers.length > 0)
   const unclear = rows.filter(({ ticket }) => ticket.workflowState === 'intake')
@@ -427,6 +434,9 @@ function whyNothing(all: readonly JudgedRow[]): readonly string[] {
         : ''
   return [
     `no ticket is ready${next}`,
+    ...rows.flatMap(({ ticket, holder }) =>
+      holder !== null && holder === agentId ? [`you hold ${ticket.id}: lh ticket show ${ticket.id}`] : [],
+    ),
     ...(unclear.length === 0 ? [] : [clarify(unclear)]),
     ...left.map(
       ({ ticket }) =>
