@@ -1,3 +1,5 @@
+import fs from 'node:fs'
+import path from 'node:path'
 import { describe, expect, it } from 'vitest'
 import { type Doc, parse, repository, sleep, until } from '../support/cli.ts'
 
@@ -630,3 +632,35 @@ it('of 16 agents who ask at once exactly one gets it, and every number is used o
   expect(results.filter(({ code }) => code === 3)).toHaveLength(15)
   expect(repo.records().map(({ seq }) => seq)).toEqual([1])
 })
+
+it.each([
+  ['paht:src/**', 'paht:src/** is of a kind of its own, and keeps nobody from path:src/**'],
+  ['file:src/foo.ts', 'keeps nobody from path:src/foo.ts'],
+  ['tickets:fix', 'keeps nobody from ticket:fix'],
+  ['path:inside.ts', 'paths begin at the top of the repository: path:inside.ts is not lib/inside.ts, which would be path:lib/inside.ts'],
+  ['path:deep/**', 'path:deep/** is not lib/deep, which would be path:lib/deep/**'],
+])('%s is granted, and what it may not protect is said', async (resource, words) => {
+  const repo = repository()
+  const lib = path.join(repo.dir, 'lib')
+  fs.mkdirSync(path.join(lib, 'deep'), { recursive: true })
+  fs.writeFileSync(path.join(lib, 'inside.ts'), '')
+  const a = repo.as('agent:a').in(lib)
+  for (const command of ['claim acquire', 'exec']) {
+    // oxlint-disable-next-line no-await-in-loop -- one after the other
+    const { code, stderr } = await a.run(command, resource, ...(command === 'exec' ? ['--', 'true'] : []))
+    expect([command, code, stderr]).toEqual([command, 0, expect.stringContaining(words)])
+    // oxlint-disable-next-line no-await-in-loop -- as above
+    if (command !== 'exec') await a.ok('claim release', resource)
+  }
+})
+
+it.each(['env:x', 'gpu:0', 'mailbox:x', 'path:new.ts', 'path:**', 'path:lib/inside.ts', 'path:*.ts'])(
+  '%s raises no doubt',
+  async resource => {
+    const repo = repository()
+    const lib = path.join(repo.dir, 'lib')
+    fs.mkdirSync(lib)
+    fs.writeFileSync(path.join(lib, 'inside.ts'), '')
+    expect(await repo.as('agent:a').in(lib).run('claim acquire', resource)).toMatchObject({ code: 0, stderr: '' })
+  },
+)

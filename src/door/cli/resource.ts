@@ -1,6 +1,7 @@
 import { usage } from '../../core/fault.ts'
 import type { Target } from '../../core/command.ts'
 import { leaseIdIn } from '../../service/claim/proof.ts'
+import type { Context } from './command.ts'
 import type { FileWorkspace } from './open.ts'
 
 // What a spelling on the command line means. Where there are no tickets, nothing is loaded that knows of them.
@@ -37,6 +38,19 @@ async function leaseBegun(workspace: FileWorkspace, text: string): Promise<strin
   const meant = [...found.map(({ leaseId, resource }) => `${leaseId} (${resource})`), ...(ticket === null ? [] : [ticket.resource])]
   if (meant.length > 1) throw usage(`"${text}" can mean ${meant.join(', ')}`, 'write more of it, or a ticket as ticket:<id>')
   return first.leaseId
+}
+
+/** What may not be what was meant is said, and claimed all the same. */
+export async function warnOfDoubt({ positionals, directory, output }: Context, workspace: FileWorkspace): Promise<void> {
+  const { root } = workspace.repository
+  const isPlain = (text: string): boolean =>
+    !text.includes(':') || /^(?:ticket|env|branch|port):/.test(text) || (text.startsWith('path:') && directory === root)
+  if (positionals.every(isPlain)) return
+  const { doubtOf } = await import('../../service/claim/doubt.ts')
+  for (const text of positionals) {
+    const doubt = doubtOf(text, workspace.resource(text), directory, root)
+    if (doubt !== null) output.warn(doubt)
+  }
 }
 
 /** Resources that are to be claimed, each once. Throws where a ticket among them may not be. */

@@ -54,7 +54,7 @@ export const everyday: readonly CommandSpec[] = [
     summary: 'take one or several resources; several are all or nothing',
     options: [ttl, reason, wait, { name: 'branch', value: '<name>', doc: 'the branch this is for; kept with the lease' }, opId],
     details:
-      'A resource is <kind>:<name> (ticket:fix-login, path:src/**, env:staging); a bare word is a ticket. Acquiring what you hold renews it. ' +
+      'A resource is <kind>:<name> (ticket:fix-login, path:src/**, env:staging); a bare word is a ticket, and paths begin at the top of the repository. Acquiring what you hold renews it. ' +
       'The answer has the fencing token: whatever you change outside, check it first with lh claim check. A lease does not stop a process; it tells who may go on.',
     examples: ['lh claim acquire fix-login --ttl 10m', 'lh claim acquire ticket:fix-login path:src/login/** --wait=30s'],
     load: async () => claim.acquire,

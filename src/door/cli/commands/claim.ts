@@ -15,7 +15,7 @@ import { switchOption, textOption } from '../command.ts'
 import { launcherInWords } from '../launched.ts'
 import type { FileWorkspace } from '../open.ts'
 import { openWorkspace } from '../open.ts'
-import { claimedResources, resourceOf, targetOf } from '../resource.ts'
+import { claimedResources, resourceOf, targetOf, warnOfDoubt } from '../resource.ts'
 import { agentInWords, endInWords, leaseTable, printable } from '../text.ts'
 
 /** The command's caller, and the warning that finding it may have caused. */
@@ -62,6 +62,7 @@ export const acquire: Run = async context => {
   const workspace = await openWorkspace(context)
   const [ttlSecs, waitMs, reason, named] = [ttlOption(context), waitOption(context), reasonOption(context), branchOption(context)]
   const { resources, branch: checkedOut } = await claimedResources(workspace, context.positionals)
+  await warnOfDoubt(context, workspace)
   const branch = named ?? checkedOut ?? undefined
   const caller = await callerOf(context, workspace)
   const { LEASEHOLD_LEASE: leaseId, LEASEHOLD_TOKEN: token } = context.env
