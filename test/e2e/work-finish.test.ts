@@ -52,6 +52,18 @@ describe('work --finish', () => {
     await expectFinished(all)
   })
 
+  it('says so when there is nothing that the base branch lacks', async () => {
+    const all = shop()
+    await all.a.ok('work fix-login')
+    const { code, stderr } = await all.a.run('work --finish fix-login')
+    expect([code, stderr]).toEqual([
+      0,
+      expect.stringContaining(`agents/fix-login has no commit that main lacks: ${id} is finished without a change`),
+    ])
+    const other = await worked()
+    expect((await other.a.run('work --finish fix-login')).stderr).not.toContain('without a change')
+  })
+
   it('by a launched agent ends the launch as the agent ends, with one document', async () => {
     const all = shop()
     const script = 'echo >&3; echo done >work; git add work; git commit -qm "the work"; "$0" "$1" work --finish >&2; exit 5'

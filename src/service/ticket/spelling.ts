@@ -1,4 +1,4 @@
-import { isFault, policy } from '../../core/fault.ts'
+import { isFault, notFound, policy } from '../../core/fault.ts'
 import { shellWord } from '../../core/shell-word.ts'
 import type { Fault } from '../../core/fault.ts'
 import { isExpired } from '../../core/lease.ts'
@@ -57,7 +57,7 @@ const isTicket = (key: string): boolean => kindOf(key) === 'ticket'
 
 async function claimable(desk: Desk, key: string): Promise<string> {
   const id = await idOf(desk.catalogue, key)
-  if (typeof id !== 'string') throw id
+  if (typeof id !== 'string') throw notFound(id.message, `${id.hint}; what is no ticket is claimed with a kind, such as env:${nameOf(key)}`)
   if (desk.catalogue.locate(id) !== null) await refuseUnclaimable(desk, id)
   return keyOf(id)
 }

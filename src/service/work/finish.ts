@@ -96,6 +96,9 @@ async function finishHeld(request: FinishRequest, git: WorktreeGit, base: string
     const own = ownFiles(git, ticketFiles)
     refuseUncommitted(git, own)
     const before = git.commit('HEAD')!
+    // An agent that did nothing, or did it elsewhere, closes a ticket that others wait for.
+    if (isOpen && git.isAncestor(before, refOf(base)))
+      tell(`${request.purpose.branch} has no commit that ${base} lacks: ${id} is finished without a change`)
     let recorded = before
     try {
       if (!git.isAncestor(refOf(base), 'HEAD')) {
