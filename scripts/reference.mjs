@@ -87,7 +87,8 @@ const meanings = {
   not_owner: 'it is held, and not by you',
   superseded: 'your lease expired, was evicted, or your token is old: stop writing',
   unavailable: 'the store cannot answer (busy, damaged, disk full, no access): what is held is UNKNOWN, never treated as free',
-  policy: 'a limit, an indefinite lease without a reason, or nobody has said who acts',
+  policy:
+    'a limit, an indefinite lease without a reason, a gate that is not passed, a ticket that cannot be claimed, or nobody has said who acts',
   timeout: 'waited, and it did not become free',
   launch_failed: 'the agent that was launched did not come to work; no claim, session or process is left of it',
 }

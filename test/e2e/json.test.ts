@@ -171,7 +171,15 @@ describe('a mistake', () => {
 
   it('in the number of arguments is answered with the usage line', async () => {
     const a = repository().as('agent:a')
-    expect((await a.refused('usage', 'claim acquire')).hint).toBe('usage: lh claim acquire <resource>…')
+    expect((await a.refused('usage', 'claim acquire')).hint).toBe(
+      'usage: lh claim acquire <resource>…; for example: lh claim acquire fix-login --ttl 10m',
+    )
+    // What is asked for by an option is shown by an example; what leads on is a command that works.
+    expect((await a.refused('usage', 'ticket comment x y')).hint).toContain('--message "')
+    expect((await a.refused('usage', 'tickets')).hint).toBe('did you mean lh ticket? see: lh ticket --help')
+    expect((await a.refused('usage', 'ticket')).hint).toBe('see: lh ticket --help')
+    expect((await a.run('ticket --help')).code).toBe(0)
+    expect((await a.refused('usage', 'version')).hint).toBe('did you mean lh --version?')
     expect((await a.refused('usage', 'claim release x y')).message).toContain('"y"')
     expect((await a.refused('usage', 'why')).message).toContain('<resource>')
     expect((await a.refused('usage', 'claim list --', 'x')).message).toContain('nothing after --')

@@ -161,7 +161,8 @@ function badOption(error: NodeJS.ErrnoException, specs: readonly OptionSpec[], s
 /** Refuses the wrong number of positionals, naming what is expected. */
 export function checkArity({ spec, positionals, rest }: Parsed): void {
   const [least, most] = spec.arity
-  const line = `usage: lh ${spec.path}${spec.usage === '' ? '' : ` ${spec.usage}`}`
+  const [example] = spec.examples ?? []
+  const line = `usage: lh ${spec.path}${spec.usage === '' ? '' : ` ${spec.usage}`}${example === undefined ? '' : `; for example: ${example}`}`
   if (positionals.length < least) throw usage(`lh ${spec.path} needs ${spec.usage}`, line)
   if (positionals.length > most && most > 1)
     throw usage(
@@ -180,9 +181,15 @@ function unknownCommand(words: readonly string[], table: readonly CommandSpec[])
     const near = words[1] === undefined ? null : suggest(words[1], known)
     return usage(
       words[1] === undefined ? `lh ${words[0]} needs one of: ${known.join(', ')}` : `there is no command "lh ${words[0]} ${words[1]}"`,
-      near === null ? `one of: ${known.join(', ')}` : `did you mean lh ${words[0]} ${near}?`,
+      near !== null
+        ? `did you mean lh ${words[0]} ${near}?`
+        : words[1] === undefined
+          ? `see: lh ${words[0]} --help`
+          : `one of: ${known.join(', ')}`,
     )
   }
-  const near = suggest(words[0]!, [...new Set(table.map(({ path }) => path.split(' ')[0]!))])
-  return usage(`there is no command "lh ${words[0]}"`, near === null ? 'see: lh --help' : `did you mean lh ${near}?`)
+  const near = words[0] === 'version' ? '--version' : suggest(words[0]!, [...new Set(table.map(({ path }) => path.split(' ')[0]!))])
+  if (near === null) return usage(`there is no command "lh ${words[0]}"`, 'see: lh --help')
+  const isGroup = table.some(({ path }) => path.startsWith(`${near} `))
+  return usage(`there is no command "lh ${words[0]}"`, `did you mean lh ${near}?${isGroup ? ` see: lh ${near} --help` : ''}`)
 }

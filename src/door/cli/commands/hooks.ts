@@ -48,11 +48,12 @@ export const install: Run = async context => {
   const layout = layoutOf(context)
   // As the scripts will name it: the loader beside this file's chunk, and the Node that runs it.
   const installation = { node: process.execPath, main: realpathSync(process.argv[1]!) }
-  const plan = planInstall(layout, installation, { preReceive: switchOption(context, 'pre-receive') })
-  return carryOut(context, layout, plan, [
-    'the hooks are installed; to see that they work: lh hooks test git',
-    'the hooks are installed already',
-  ])
+  const preReceive = switchOption(context, 'pre-receive')
+  const plan = planInstall(layout, installation, { preReceive })
+  const next = preReceive
+    ? 'it lets everything pass until it is told where the leases are, on this machine: git config leasehold.store file:///…'
+    : 'to see that they work: lh hooks test git'
+  return carryOut(context, layout, plan, [`the hooks are installed; ${next}`, 'the hooks are installed already'])
 }
 
 /** `lh hooks uninstall git` */

@@ -87,6 +87,7 @@ export const ticketCommands: readonly CommandSpec[] = [
     arity: [1, 1],
     summary: 'say something about it; anybody may',
     options: [message],
+    examples: ['lh ticket comment fix-login --message "the form is the same in both places"'],
     load: async () => (await import('../commands/ticket.ts')).comment,
   },
   {
@@ -95,6 +96,7 @@ export const ticketCommands: readonly CommandSpec[] = [
     arity: [1, 1],
     summary: 'say what you think of the work; anybody may',
     options: [message, { name: 'verdict', value: '<verdict>', doc: 'approve or changes' }],
+    examples: ['lh ticket review fix-login --verdict changes --message "the old form still answers"'],
     load: async () => (await import('../commands/ticket.ts')).review,
   },
   {
@@ -106,6 +108,7 @@ export const ticketCommands: readonly CommandSpec[] = [
       { name: 'on', value: '<ticket>', doc: 'the one that has to be done first' },
       { name: 'remove', doc: 'wait for it no longer' },
     ],
+    examples: ['lh ticket depend fix-login --on new-form'],
     load: async () => (await import('../commands/ticket.ts')).depend,
   },
   {
