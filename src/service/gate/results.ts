@@ -30,6 +30,28 @@ export interface Lookup {
 /** Is this event the result of a gate? */
 export const isResult = (event: GateEvent): boolean => event.type === 'gate' && typeof event['gate'] === 'string'
 
+/** The result that counts of each gate, from the events of a ticket in their order. */
+export function newestResults<E extends GateEvent>(events: readonly E[]): ReadonlyMap<string, E> {
+  const newest = new Map<string, E>()
+  for (const event of events) {
+    if (isResult(event)) newest.set(event['gate'] as string, event)
+    // What was found good before it was reopened was not good enough.
+    else if (event.type === 'reopened') newest.clear()
+    else if (event.type === 'imported') takeOver(event['gate_results'], events, newest)
+  }
+  return newest
+}
+
+/** An import says how gates stand where it was imported from: by which result, or undecided (null), whatever came before. */
+function takeOver<E extends GateEvent>(said: unknown, events: readonly E[], newest: Map<string, E>): void {
+  if (typeof said !== 'object' || said === null) return
+  for (const [gate, id] of Object.entries(said)) {
+    const result = events.find(event => event['id'] === id && isResult(event))
+    if (result === undefined) newest.delete(gate)
+    else newest.set(gate, result)
+  }
+}
+
 /** The state of each gate of a ticket, in the ticket's order. `worktreeRoot` tells which code is there now; null where there is none. */
 export function gateStates<E extends GateEvent>(
   definitions: Lookup,
@@ -37,12 +59,7 @@ export function gateStates<E extends GateEvent>(
   events: readonly E[],
   worktreeRoot: string | null,
 ): readonly GateState<E>[] {
-  const newest = new Map<string, E>()
-  for (const event of events) {
-    if (isResult(event)) newest.set(event['gate'] as string, event)
-    // What was found good before it was reopened was not good enough.
-    else if (event.type === 'reopened') newest.clear()
-  }
+  const newest = newestResults(events)
   const code = worktreeRoot === null ? null : new Code(worktreeRoot)
   return [...new Set(gates)].map(key => {
     const definition = definitions.get(key) ?? null

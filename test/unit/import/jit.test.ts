@@ -2,7 +2,10 @@ import path from 'node:path'
 import { describe, expect, it } from 'vitest'
 import { parseDefinition } from '../../../src/service/gate/definition.ts'
 import fs from 'node:fs'
-import { Room } from './room.ts'
+import { ulid } from '../../../src/core/ulid.ts'
+import { newestResults } from '../../../src/service/gate/results.ts'
+import { appendEvents } from '../../../src/service/ticket/events.ts'
+import { nowMs, Room } from './room.ts'
 
 const a = '003f9f83-4e8a-4a5f-8e48-44f6f48a7c17'
 const b = '95128759-9e96-4adf-8c3a-1cc26a653670'
@@ -285,5 +288,80 @@ describe('gates of jit', () => {
       ['state_changed', 'done', 'import:jit'],
       ['imported', undefined, 'human:me'],
     ])
+  })
+
+  describe('stand as gates_status says', () => {
+    const at = '2025-12-21T22:58:58.294829740Z'
+    const passed = { tests: { status: 'passed', updated_by: 'auto:executor', updated_at: at } }
+    const pending = { tests: { status: 'pending', updated_by: null, updated_at: at } }
+    const log = `${JSON.stringify({ type: 'gate_passed', id: 'e4', issue_id: a, timestamp: '2025-12-21T22:58:58.3Z', gate_key: 'tests' })}\n`
+
+    const leave = (room: Room, status: unknown, more: Readonly<Record<string, unknown>> = {}): void => {
+      room.leave({ '.jit/issues/a.json': issue({ gates_required: ['tests'], gates_status: status, ...more }) })
+    }
+    const state = (room: Room): unknown => newestResults(room.events()).get('tests')?.['result']
+    const results = (room: Room): readonly unknown[] => room.events().filter(({ type }) => type === 'gate')
+    /** A result under a lease, as `lh gate pass` gives it. */
+    const give = (room: Room, result: string): void => {
+      const more = { gate: 'tests', stage: 'post', result, lease_id: 'l', token: 1 }
+      appendEvents(path.dirname(room.file(room.id(), 'x')), [
+        { id: ulid(nowMs + 1000, new Uint8Array(10)), type: 'gate', at: '2026-11-21T10:00:01Z', actor: 'human:me', ...more },
+      ])
+    }
+
+    it('and not as the log does', async () => {
+      const room = new Room()
+      room.leave({ '.jit/events.jsonl': log })
+      for (const said of [pending, {}]) leave(room, said)
+      await room.import('jit')
+      expect(results(room)).toHaveLength(1)
+      expect(state(room)).toBeUndefined()
+    })
+
+    it('also when it is pending or gone again', async () => {
+      for (const said of [pending, {}]) {
+        const room = new Room()
+        leave(room, passed)
+        await room.import('jit')
+        expect(state(room)).toBe('passed')
+        leave(room, said)
+        expect(await room.import('jit', { nowMs: nowMs + 1000 })).toMatchObject({ updated: 1, warnings: [] })
+        expect(state(room)).toBeUndefined()
+        leave(room, passed)
+        await room.import('jit', { nowMs: nowMs + 2000 })
+        expect([state(room), results(room).length]).toEqual(['passed', 1])
+      }
+    })
+
+    it('with each result once, whichever of log and status came first', async () => {
+      const [one, two] = [new Room(), new Room()]
+      leave(one, passed)
+      await one.import('jit')
+      leave(one, pending)
+      one.leave({ '.jit/events.jsonl': log })
+      await one.import('jit', { nowMs: nowMs + 1000 })
+      expect([state(one), results(one).length]).toEqual([undefined, 1])
+      leave(two, pending)
+      two.leave({ '.jit/events.jsonl': log })
+      await two.import('jit')
+      leave(two, passed)
+      await two.import('jit', { nowMs: nowMs + 1000 })
+      expect([state(two), results(two).length]).toEqual(['passed', 1])
+    })
+
+    it('except where they were decided here since', async () => {
+      const room = new Room()
+      leave(room, pending)
+      await room.import('jit')
+      give(room, 'passed')
+      leave(room, pending, { title: 'Other' })
+      expect(await room.import('jit', { nowMs: nowMs + 2000 })).toMatchObject({ updated: 1, warnings: [] })
+      expect(state(room)).toBe('passed')
+      leave(room, { tests: { status: 'failed', updated_at: '2026-11-21T10:00:03Z' } })
+      expect(await room.import('jit', { nowMs: nowMs + 4000 })).toMatchObject({
+        warnings: [expect.stringMatching(/its gate tests was decided here and in the source; kept as it is here/)],
+      })
+      expect(state(room)).toBe('passed')
+    })
   })
 })

@@ -190,6 +190,7 @@ function ticketOf(record: Json, issues: ReadonlyMap<string, Issue>, where: strin
     dependsOn,
     gates: [],
     events: eventsOf(record, made),
+    gateResults: new Map(),
     resolution: status === 'closed' ? resolutionOf(reasonOf(record, state), state, 'beads') : null,
     files: [],
     extra: {},

@@ -168,6 +168,7 @@ function ticketOf(number: number, record: Json, repository: string | null, notes
     dependsOn: [],
     gates: [],
     events: eventsOf(record, made, reason),
+    gateResults: new Map(),
     resolution: closed
       ? resolutionOf(reason === null ? null : `Closed on GitHub as ${reason.replaceAll('_', ' ')}.`, 'closed', 'GitHub')
       : null,

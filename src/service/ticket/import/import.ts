@@ -13,7 +13,7 @@ import { readGithub } from './github.ts'
 import type { Mapped, Notes, Source, Tracker } from './imported.ts'
 import { readJit } from './jit.ts'
 import { importedEvent, isUnchanged, lastImport, planTickets, type Existing, type Planned } from './plan.ts'
-import { planUpdate } from './update.ts'
+import { corrections, planUpdate } from './update.ts'
 import { readYoi } from './yoi.ts'
 
 /** What an import needs to know beside the source. */
@@ -144,7 +144,8 @@ function create(plan: Planned, { root, from, actor, nowMs, dryRun }: ImportOptio
   const plain = formatTicket(ticket, body)
   const text = Object.keys(record.extra).length === 0 ? plain : editTicket(plain, { extra: record.extra })
   if (dryRun) return 'imported'
-  const events = [...plan.events, importedEvent(plan, from, actor, nowMs, null)]
+  const done = { keys: null, gateResults: corrections(plan.events, plan.gateResults) }
+  const events = [...plan.events, importedEvent(plan, from, actor, nowMs, done)]
   createTicketDirectory(root, ticket.id, {
     'ticket.md': text,
     'events.jsonl': events.map(event => `${JSON.stringify(event)}\n`).join(''),

@@ -24,6 +24,27 @@ export interface ImportedEvent {
   readonly fields: Readonly<Record<string, unknown>>
 }
 
+/** The result of a gate, as far as two can be told from each other. */
+export interface GateResult {
+  readonly type: string
+  readonly at: string | null
+  readonly gate?: unknown
+  readonly result?: unknown
+}
+
+/** A tracker that notes a result in two places does not take its time twice within these milliseconds. */
+const sameResultMs = 5000
+
+/** Are these one result of a gate, noted in two places? */
+export const isSameResult = (one: GateResult, other: GateResult): boolean =>
+  one.type === 'gate' &&
+  other.type === 'gate' &&
+  one.gate === other.gate &&
+  one.result === other.result &&
+  Math.abs(millisIn(one) - millisIn(other)) < sameResultMs
+
+const millisIn = ({ at }: GateResult): number => (at === null ? 0 : Date.parse(at))
+
 /** A file that belongs to a ticket. */
 export interface ImportedFile {
   /** Relative to the ticket's directory, with `/`. */
@@ -56,6 +77,8 @@ export interface ImportedTicket {
   readonly gates: readonly string[]
   /** In the order of the source. */
   readonly events: readonly ImportedEvent[]
+  /** The key of the event that decides each gate, null for an undecided one; its other results are past. */
+  readonly gateResults: ReadonlyMap<string, string | null>
   /** Of a closed one. */
   readonly resolution: string | null
   readonly files: readonly ImportedFile[]

@@ -7,6 +7,7 @@ import {
   hashOf,
   isEmpty,
   isObject,
+  isSameResult,
   kindOf,
   labelsOf,
   leftOf,
@@ -19,6 +20,7 @@ import {
   timeOf,
   wordOf,
   wordsOf,
+  type GateResult,
   type ImportedEvent,
   type ImportedGate,
   type ImportedTicket,
@@ -153,6 +155,7 @@ function ticketOf(
   if (priority === null) notes.warn(file, `its priority ${JSON.stringify(said)} is not known; P2 is taken`)
   const labels = labelsOf(wordsOf(record['labels']))
   const results = gateResults(record, stages, file, notes)
+  const before = history.map(past).filter(event => event !== null)
   const createdAt =
     timeOf(record['created_at']) ?? timeOf(record['updated_at']) ?? history.map(event => timeOf(event['timestamp'])).find(at => at !== null)
   if (createdAt === undefined) notes.warn(file, 'nothing says when it was made; 1970 is taken')
@@ -179,13 +182,8 @@ function ticketOf(
     queuedAt: null,
     dependsOn: wordsOf(record['dependencies']),
     gates: wordsOf(record['gates_required']),
-    events: [
-      created,
-      ...merged(
-        results,
-        history.map(past).filter(event => event !== null),
-      ),
-    ],
+    events: [created, ...merged(results, before)],
+    gateResults: standing(record, results, before),
     resolution: status === 'closed' ? resolutionIn(record, state, labels) : null,
     files: [],
     extra: {},
@@ -233,24 +231,26 @@ function gateResults(record: Json, stages: ReadonlyMap<string, string>, file: st
   return inTime(results)
 }
 
+/** How jit has it: what `gates_status` says decides, and what only the log says is past. */
+function standing(record: Json, results: readonly ImportedEvent[], before: readonly ImportedEvent[]): ImportedTicket['gateResults'] {
+  const gateOf = ({ fields }: ImportedEvent): string | null => wordOf(fields['gate'])
+  const gates = [...wordsOf(record['gates_required']), ...before.filter(({ type }) => type === 'gate').map(gateOf)]
+  return new Map<string, string | null>([
+    ...gates.filter(gate => gate !== null).map(gate => [gate, null] as const),
+    ...results.map(result => [String(result.fields['gate']), result.key] as const),
+  ])
+}
+
 /** Events without an order of their own, by time and then by key. */
 const inTime = (events: readonly ImportedEvent[]): readonly ImportedEvent[] =>
   events.toSorted((a, b) => millis(a) - millis(b) || (a.key < b.key ? -1 : 1))
 
 const millis = ({ at }: ImportedEvent): number => (at === null ? 0 : Date.parse(at))
 
-/** The results again in the log of what happened are the same ones when they are this close. */
-const sameMs = 5000
-
+/** The results, and what the log has beside them. */
 function merged(results: readonly ImportedEvent[], past: readonly ImportedEvent[]): readonly ImportedEvent[] {
-  const isResult = (event: ImportedEvent): boolean =>
-    event.type === 'gate' &&
-    results.some(
-      ({ fields, ...result }) =>
-        fields['gate'] === event.fields['gate'] &&
-        fields['result'] === event.fields['result'] &&
-        Math.abs(millis({ fields, ...result }) - millis(event)) < sameMs,
-    )
+  const resultOf = ({ type, at, fields }: ImportedEvent): GateResult => ({ type, at, gate: fields['gate'], result: fields['result'] })
+  const isResult = (event: ImportedEvent): boolean => results.some(result => isSameResult(resultOf(result), resultOf(event)))
   return inTime([...results, ...past.filter(event => !isResult(event))])
 }
 

@@ -4,7 +4,7 @@ import { cyclesIn, wordCycle } from '../dependencies.ts'
 import type { TicketEvent } from '../events.ts'
 import { mintId, slugInId, slugOf } from '../identify.ts'
 import type { Ticket } from '../ticket.ts'
-import { actorOf, canonical, hashOf, type ImportedFile, type ImportedTicket, type Notes, type Tracker } from './imported.ts'
+import { actorOf, canonical, hashOf, isEmpty, type ImportedFile, type ImportedTicket, type Notes, type Tracker } from './imported.ts'
 
 // From the neutral shape to tickets of ours: ids, dependencies between them, events with ids that are the same in every import. Pure.
 
@@ -34,6 +34,8 @@ export interface Planned {
   readonly body: string
   readonly files: readonly ImportedFile[]
   readonly events: readonly TicketEvent[]
+  /** The event that decides each gate; null for an undecided one. */
+  readonly gateResults: ReadonlyMap<string, TicketEvent | null>
   /** Hash of each field: how a later import knows what was changed here. */
   readonly fields: Readonly<Record<string, string>>
   /** Dependencies that lead outside. */
@@ -209,13 +211,24 @@ function planOne(
     gates: [...new Set(record.gates.map(gateKey))],
   }
   const files = large ? [...record.files, { path: 'artifacts/body.md', content: Buffer.from(record.body) }] : record.files
-  const plan = { record, ticket, body, files, droppedDependencies, existing }
-  return {
-    ...plan,
-    events: eventsOf(record, from, gateKey),
-    fields: fieldHashes(valuesOf({ ...plan, extra: record.extra, resolution: record.resolution })),
-  }
+  const events = eventsOf(record, from, gateKey)
+  const gateResults = new Map([...record.gateResults].map(([gate, key]) => [gateKey(gate), eventWith(key, record, events)]))
+  const plan = { record, ticket, body, files, droppedDependencies, existing, events, gateResults }
+  const values = valuesOf({ ...plan, extra: record.extra, resolution: record.resolution })
+  return { ...plan, fields: fieldHashes({ ...values, ...gateValues(gateResults) }) }
 }
+
+const eventWith = (key: string | null, record: ImportedTicket, events: readonly TicketEvent[]): TicketEvent | null =>
+  key === null ? null : (events[record.events.findIndex(event => event.key === key)] ?? null)
+
+/** Name of a gate's state among the fields of an import. */
+export const gateField = (key: string): string => `gate:${key}`
+
+/** The gate whose state this field is, if it is one. */
+export const gateIn = (field: string): readonly string[] => (field.startsWith('gate:') ? [field.slice('gate:'.length)] : [])
+
+const gateValues = (results: Planned['gateResults']): Readonly<Record<string, unknown>> =>
+  Object.fromEntries([...results].map(([key, event]) => [gateField(key), event === null ? null : [event['result'], event.at]]))
 
 /** What of a ticket can be changed here and there, by field. */
 export interface Values {
@@ -293,8 +306,16 @@ function eventId(ms: number, ordinal: number, ...identity: readonly string[]): s
   return ulid(ms, unique)
 }
 
+/** What one import did to a ticket. */
+export interface Done {
+  /** Fields that were taken over; null at the first time, for all. */
+  readonly keys: readonly string[] | null
+  /** Which result of a gate counts from now on, where the order of the events says something else. */
+  readonly gateResults: Readonly<Record<string, string | null>>
+}
+
 /** The event that says where a ticket comes from. Two imports at different times are two events. */
-export function importedEvent(plan: Planned, from: Tracker, actor: string, nowMs: number, keys: readonly string[] | null): TicketEvent {
+export function importedEvent(plan: Planned, from: Tracker, actor: string, nowMs: number, { keys, gateResults }: Done): TicketEvent {
   const { record, fields, droppedDependencies } = plan
   const at = isoFromMs(nowMs)
   return {
@@ -306,6 +327,7 @@ export function importedEvent(plan: Planned, from: Tracker, actor: string, nowMs
     source_id: record.sourceId,
     source_hash: record.sourceHash,
     ...(keys === null ? {} : { keys }),
+    ...(isEmpty(gateResults) ? {} : { gate_results: gateResults }),
     ...(droppedDependencies.length === 0 ? {} : { dropped_dependencies: droppedDependencies }),
     ...(Object.keys(record.legacy).length === 0 ? {} : { legacy: record.legacy }),
     fields,

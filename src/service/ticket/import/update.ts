@@ -1,10 +1,11 @@
 import { dirname, join } from 'node:path'
 import { makeDirectory } from '../../../host/files.ts'
+import { newestResults } from '../../gate/results.ts'
 import { readRegular, hashOf, maxTicketBytes, replaceFile, checkDirectory } from '../files.ts'
 import { appendEvents, readEvents, type TicketEvent } from '../events.ts'
 import { editTicket, parseTicket, type Changes } from '../front-matter.ts'
-import { canonical, hashOf as contentHash, lineOf, type ImportedFile, type Notes, type Tracker } from './imported.ts'
-import { fieldHash, importedEvent, millisOf, valuesOf, type Planned, type Values } from './plan.ts'
+import { canonical, hashOf as contentHash, isSameResult, lineOf, type ImportedFile, type Notes, type Tracker } from './imported.ts'
+import { fieldHash, gateField, gateIn, importedEvent, millisOf, valuesOf, type Planned, type Values } from './plan.ts'
 
 // A record that has changed since its last import: what is new comes over, field by field, except where somebody changed it here.
 
@@ -40,7 +41,9 @@ export function planUpdate(plan: Planned, from: Tracker, actor: string, nowMs: n
     }),
   }
   const keys = keysToTake(plan, local, notes)
-  const fresh = freshEvents(plan.events, readEvents([directory]))
+  const before = readEvents([directory])
+  const fresh = freshEvents(plan.events, before)
+  const gateResults = corrections(inOrder([...before, ...fresh]), standingGates(plan, before, notes))
   return {
     keys,
     write: () => {
@@ -49,7 +52,7 @@ export function planUpdate(plan: Planned, from: Tracker, actor: string, nowMs: n
       if (keys.includes('resolution') && plan.record.resolution !== null)
         replaceFile(join(directory, 'resolution.md'), plan.record.resolution, local.resolution === null ? null : hashOf(local.resolution))
       for (const { path, content } of plan.files) if (keys.includes(`file:${path}`)) writeArtifact(directory, path, content, local.files)
-      appendEvents(directory, [...fresh, importedEvent(plan, from, actor, nowMs, keys)])
+      appendEvents(directory, [...fresh, importedEvent(plan, from, actor, nowMs, { keys, gateResults })])
     },
   }
 }
@@ -103,8 +106,45 @@ function changesOf({ ticket, body, record }: Planned, local: Values, keys: reado
 function freshEvents(events: readonly TicketEvent[], here: readonly TicketEvent[]): readonly TicketEvent[] {
   const known = new Set(here.map(({ id }) => id))
   const contents = new Set(here.map(withoutId))
-  return events.filter(event => !known.has(event.id) && !contents.has(withoutId(event)))
+  return events.filter(event => !known.has(event.id) && !contents.has(withoutId(event)) && sameResult(event, here) === undefined)
 }
+
+/** A result of the source that is here already: its log may have come later, or earlier, than what it says of the gate. */
+const sameResult = (event: TicketEvent, here: readonly TicketEvent[]): TicketEvent | undefined =>
+  event.type === 'gate' ? here.find(other => !isGivenHere(other) && isSameResult(event, other)) : undefined
+
+/** Results that were given here know under which lease. */
+const isGivenHere = (event: TicketEvent): boolean => typeof event['lease_id'] === 'string'
+
+/** The result that is to count of each gate: the source's, except where the gate was decided or reopened here since. */
+function standingGates(plan: Planned, here: readonly TicketEvent[], notes: Notes): Planned['gateResults'] {
+  const now = newestResults(here)
+  const { fields } = plan.existing!.last!
+  const keys = new Set([...plan.gateResults.keys(), ...Object.keys(fields).flatMap(gateIn)])
+  return new Map(
+    [...keys].map(key => {
+      const said = plan.gateResults.get(key) ?? null
+      const theirs = said === null ? null : (sameResult(said, here) ?? said)
+      const ours = now.get(key) ?? null
+      const before = fields[gateField(key)]
+      if (before === plan.fields[gateField(key)]) return [key, ours] as const
+      const touched = ours === null ? before !== undefined && before !== fieldHash(null) : isGivenHere(ours)
+      if (!touched) return [key, theirs] as const
+      if (ours?.['result'] !== theirs?.['result'])
+        notes.warn(plan.ticket.id, `its gate ${key} was decided here and in the source; kept as it is here`)
+      return [key, ours] as const
+    }),
+  )
+}
+
+/** Gates whose results do not count as they stand in these events, each with the id of the result that is to count. */
+export function corrections(events: readonly TicketEvent[], wanted: Planned['gateResults']): Readonly<Record<string, string | null>> {
+  const counts = newestResults(events)
+  const wrong = [...wanted].filter(([key, event]) => counts.get(key)?.id !== event?.id)
+  return Object.fromEntries(wrong.map(([key, event]) => [key, event?.id ?? null]))
+}
+
+const inOrder = (events: readonly TicketEvent[]): readonly TicketEvent[] => events.toSorted((a, b) => (a.id < b.id ? -1 : 1))
 
 const withoutId = (event: TicketEvent): string => canonical({ ...event, id: null })
 

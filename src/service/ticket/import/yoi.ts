@@ -140,6 +140,7 @@ function readDirectory(directory: string, notes: Notes): Raw | null {
       dependsOn: listIn(front['depends_on']),
       gates: [],
       events,
+      gateResults: new Map(),
       resolution: status === 'closed' ? (resolution ?? resolutionOf(null, from === '(none)' ? status : from, 'yoi')) : resolution,
       files,
       extra,
