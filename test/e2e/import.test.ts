@@ -208,7 +208,7 @@ describe('lh ticket import', () => {
     }
   })
 
-  it('names a ticket that is too large by where it would be', async () => {
+  it('names a ticket that is too large by its id, which is where it would be', async () => {
     const { dir, me } = room()
     fs.writeFileSync(
       path.join(dir, 'issues.jsonl'),
@@ -216,7 +216,7 @@ describe('lh ticket import', () => {
     )
     const { warnings } = await me.ok('ticket import --from beads issues.jsonl')
     expect(warnings).toHaveLength(1)
-    expect(warnings[0]).toMatch(/\/\.leasehold\/tickets\/[0-9a-z-]+\/ticket\.md would have \d+ bytes/)
+    expect(warnings[0]).toMatch(/^20260101-000000-[0-9a-z-]+: its ticket\.md would have \d+ bytes, .*; left out$/)
     expect(warnings[0]).not.toContain('.tmp-')
   })
 

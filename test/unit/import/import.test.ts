@@ -316,6 +316,70 @@ describe('an import', () => {
     expect(await room.import('github')).toMatchObject({ unchanged: 1 })
   })
 
+  it('cuts a title that nobody could read again, and keeps all of it', async () => {
+    const room = new Room()
+    const title = 'x'.repeat(70_000)
+    room.leave({ 'issues.jsonl': beads({ title }) })
+    expect(await room.import('beads')).toMatchObject({ imported: 1, warnings: [expect.stringMatching(/its title has 70000 characters/)] })
+    expect(room.problems()).toEqual([])
+    expect(room.ticket().ticket.title).toMatch(/^x{999}…$/)
+    expect(room.events().at(-1)).toMatchObject({ legacy: { title } })
+    expect(await room.import('beads')).toMatchObject({ imported: 0, unchanged: 1 })
+  })
+
+  it('keeps keys of others that are too long in its event', async () => {
+    const room = new Room()
+    const [long, many] = ['y'.repeat(70_000), Array.from({ length: 1000 }, (_, n) => `key${n}: ${'z'.repeat(100)}\n`).join('')]
+    room.leave({ '20260101-000000-x/item.md': yoi(`long: ${long}\nshort: s\n`) })
+    expect(await room.import('yoi')).toMatchObject({
+      imported: 1,
+      dropped: ['20260101-000000-x: long: too long for a ticket (kept in the event `imported`)'],
+    })
+    expect(room.ticket()).toMatchObject({ problems: [], extra: { short: 's' } })
+    expect(room.events().at(-1)).toMatchObject({ legacy: { long } })
+    const other = new Room()
+    other.leave({ '20260101-000000-x/item.md': yoi(many) })
+    expect((await other.import('yoi')).dropped).toHaveLength(1000)
+    expect(other.ticket()).toMatchObject({ problems: [], extra: {} })
+  })
+
+  it('leaves out what nobody could read again, and what depends on it', async () => {
+    const room = new Room()
+    const on = (id: string): unknown => ({ dependencies: [{ depends_on_id: id, type: 'blocks' }] })
+    const more = on('bd-1') as Readonly<Record<string, unknown>>
+    room.leave({
+      'issues.jsonl': [
+        beads({ labels: Array.from({ length: 20_000 }, (_, n) => `label-${n}`) }),
+        beads({ id: 'bd-2', title: 'Two', ...more }),
+        beads({ id: 'bd-3', title: 'Three', ...(on('bd-2') as object) }),
+        beads({ id: 'bd-4', title: 'Four' }),
+      ].join(''),
+    })
+    for (const dryRun of [true, false, false])
+      expect(await room.import('beads', { dryRun })).toMatchObject({
+        skipped: 3,
+        warnings: [
+          '20260101-000000-one: the front matter is longer than 65536 characters (20000 labels); left out',
+          '20260101-000000-two: it depends on 20260101-000000-one, which is left out; left out',
+          '20260101-000000-three: it depends on 20260101-000000-two, which is left out; left out',
+        ],
+      })
+    expect(room.ids()).toEqual(['20260101-000000-four'])
+  })
+
+  it('leaves a ticket as it is that could not be read with what is new', async () => {
+    const room = new Room()
+    room.leave({ 'issues.jsonl': beads() })
+    await room.import('beads')
+    const before = room.snapshot()
+    room.leave({ 'issues.jsonl': beads({ labels: Array.from({ length: 20_000 }, (_, n) => `label-${n}`) }) })
+    expect(await room.import('beads', { nowMs: laterMs })).toMatchObject({
+      skipped: 1,
+      warnings: [expect.stringMatching(/could not be read any more: the front matter is longer than 65536 characters \(20000 labels\)/)],
+    })
+    expect(room.snapshot()).toEqual(before)
+  })
+
   it('says what became what', async () => {
     const room = new Room()
     room.leave({

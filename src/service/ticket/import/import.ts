@@ -1,12 +1,11 @@
 import { lstatSync } from 'node:fs'
 import { join } from 'node:path'
-import { isFault } from '../../../core/fault.ts'
+import { isFault, usage } from '../../../core/fault.ts'
 import type { Wire } from '../../../core/wire.ts'
 import { ensureAttributes } from '../attributes.ts'
 import type { Listed } from '../catalogue.ts'
-import { readEvents } from '../events.ts'
+import { maxEventBytes, readEvents } from '../events.ts'
 import { createTicketDirectory, ticketsDirectory } from '../files.ts'
-import { editTicket, formatTicket } from '../front-matter.ts'
 import { readBeads } from './beads.ts'
 import { gateKeyOf, newGates, standIns, writeGates } from './gates.ts'
 import { readGithub } from './github.ts'
@@ -140,15 +139,15 @@ function carryOut(plan: Planned, options: ImportOptions, notes: Notes, elsewhere
 }
 
 function create(plan: Planned, { root, from, actor, nowMs, dryRun }: ImportOptions): Outcome {
-  const { ticket, body, record, files } = plan
-  const plain = formatTicket(ticket, body)
-  const text = Object.keys(record.extra).length === 0 ? plain : editTicket(plain, { extra: record.extra })
-  if (dryRun) return 'imported'
+  const { ticket, record, files } = plan
   const done = { keys: null, gateResults: corrections(plan.events, plan.gateResults) }
   const events = [...plan.events, importedEvent(plan, from, actor, nowMs, done)]
+  const lines = events.map(event => `${JSON.stringify(event)}\n`).join('')
+  if (Buffer.byteLength(lines) > maxEventBytes) throw usage(`its events have more than ${maxEventBytes} bytes.`)
+  if (dryRun) return 'imported'
   createTicketDirectory(root, ticket.id, {
-    'ticket.md': text,
-    'events.jsonl': events.map(event => `${JSON.stringify(event)}\n`).join(''),
+    'ticket.md': plan.text!,
+    'events.jsonl': lines,
     ...(record.resolution === null ? {} : { 'resolution.md': record.resolution }),
     ...Object.fromEntries(files.map(({ path, content }) => [path, content])),
   })

@@ -1,7 +1,9 @@
+import { isFault } from '../../../core/fault.ts'
 import { isoFromMs } from '../../../core/time.ts'
 import { ulid } from '../../../core/ulid.ts'
 import { cyclesIn, wordCycle } from '../dependencies.ts'
 import type { TicketEvent } from '../events.ts'
+import { fitted, newText, whyUnreadable } from './fit.ts'
 import { mintId, slugInId, slugOf } from '../identify.ts'
 import type { Ticket } from '../ticket.ts'
 import { actorOf, canonical, hashOf, isEmpty, type ImportedFile, type ImportedTicket, type Notes, type Tracker } from './imported.ts'
@@ -32,6 +34,8 @@ export interface Planned {
   readonly record: ImportedTicket
   readonly ticket: Ticket
   readonly body: string
+  /** `ticket.md` of a new one; null for one that is there. */
+  readonly text: string | null
   readonly files: readonly ImportedFile[]
   readonly events: readonly TicketEvent[]
   /** The event that decides each gate; null for an undecided one. */
@@ -61,13 +65,40 @@ export function planTickets(
   const ids = new Map<string, string>()
   for (const [record, { id }] of chosen) ids.set(record.sourceId, id)
   const outside = new Outside()
-  const planned = [...chosen].map(([record, place]) =>
+  const tried = [...chosen].map(([record, place]) =>
     planOne(record, place, from, name => ids.get(name) ?? known.meant(name), gateKey, outside, notes),
   )
+  const planned = withoutImpossible(tried, notes)
   outside.tell(notes)
   for (const cycle of cyclesIn(new Map(planned.map(({ ticket }) => [ticket.id, ticket.dependsOn]))))
     notes.warnings.push(`dependencies form a cycle, as they do in the source: ${wordCycle(cycle)}`)
   return { planned, left: records.length - planned.length }
+}
+
+/** A plan, and why it cannot be carried out. */
+interface Tried {
+  readonly plan: Planned
+  readonly why: string | null
+}
+
+/** Without what cannot come over, and without what depends on that: it would look as if it waited for nothing. */
+function withoutImpossible(tried: readonly Tried[], notes: Notes): readonly Planned[] {
+  const dependents = new Map<string, Planned[]>()
+  for (const { plan } of tried) for (const on of plan.ticket.dependsOn) put(dependents, on, plan)
+  const left = new Map(tried.flatMap(({ plan, why }) => (why === null ? [] : [[plan, why] as const])))
+  // A map is visited in the order of insertion, also what is inserted meanwhile.
+  for (const [{ ticket, existing }, why] of left) {
+    notes.warn(ticket.id, `${why}; ${existing === null ? 'left out' : 'it stays as it is'}`)
+    if (existing !== null) continue
+    for (const plan of dependents.get(ticket.id) ?? []) if (!left.has(plan)) left.set(plan, `it depends on ${ticket.id}, which is left out`)
+  }
+  return tried.flatMap(({ plan }) => (left.has(plan) ? [] : [plan]))
+}
+
+function put<T>(lists: Map<string, T[]>, key: string, value: T): void {
+  const list = lists.get(key)
+  if (list === undefined) lists.set(key, [value])
+  else list.push(value)
 }
 
 /** Tickets that are there, by what they may be called. */
@@ -79,9 +110,7 @@ class Known {
     this.ids = new Map(existing.map(ticket => [ticket.id, ticket]))
     for (const ticket of existing) {
       if (ticket.legacyTicket === null) continue
-      const others = this.#legacy.get(ticket.legacyTicket)
-      if (others === undefined) this.#legacy.set(ticket.legacyTicket, [ticket])
-      else others.push(ticket)
+      put(this.#legacy, ticket.legacyTicket, ticket)
     }
   }
 
@@ -174,10 +203,10 @@ function planOne(
   gateKey: (key: string) => string,
   outside: Outside,
   notes: Notes,
-): Planned {
+): Tried {
   // The fuller name stays: later exports are told apart by it.
   const known = existing?.last?.sourceId ?? ''
-  const record = known.length > said.sourceId.length ? { ...said, sourceId: known } : said
+  const record = fitted(known.length > said.sourceId.length ? { ...said, sourceId: known } : said, id, notes)
   const dependsOn = new Set<string>()
   const droppedDependencies: string[] = []
   for (const name of record.dependsOn) {
@@ -213,9 +242,21 @@ function planOne(
   const files = large ? [...record.files, { path: 'artifacts/body.md', content: Buffer.from(record.body) }] : record.files
   const events = eventsOf(record, from, gateKey)
   const gateResults = new Map([...record.gateResults].map(([gate, key]) => [gateKey(gate), eventWith(key, record, events)]))
-  const plan = { record, ticket, body, files, droppedDependencies, existing, events, gateResults }
+  const made = existing === null ? makeText(ticket, body, record) : { text: null, why: null }
+  const plan = { record, ticket, body, text: made.text, files, droppedDependencies, existing, events, gateResults }
   const values = valuesOf({ ...plan, extra: record.extra, resolution: record.resolution })
-  return { ...plan, fields: fieldHashes({ ...values, ...gateValues(gateResults) }) }
+  return { plan: { ...plan, fields: fieldHashes({ ...values, ...gateValues(gateResults) }) }, why: made.why }
+}
+
+/** `ticket.md` of a new ticket, and why it cannot be one. */
+function makeText(ticket: Ticket, body: string, { extra }: ImportedTicket): { readonly text: string | null; readonly why: string | null } {
+  try {
+    const text = newText(ticket, body, extra)
+    return { text, why: whyUnreadable(text, ticket) }
+  } catch (error) {
+    if (!isFault(error) || error.code !== 'usage') throw error
+    return { text: null, why: error.message }
+  }
 }
 
 const eventWith = (key: string | null, record: ImportedTicket, events: readonly TicketEvent[]): TicketEvent | null =>

@@ -1,9 +1,11 @@
 import { dirname, join } from 'node:path'
+import { usage } from '../../../core/fault.ts'
 import { makeDirectory } from '../../../host/files.ts'
 import { newestResults } from '../../gate/results.ts'
 import { readRegular, hashOf, maxTicketBytes, replaceFile, checkDirectory } from '../files.ts'
 import { appendEvents, readEvents, type TicketEvent } from '../events.ts'
 import { editTicket, parseTicket, type Changes } from '../front-matter.ts'
+import { whyUnreadable } from './fit.ts'
 import { canonical, hashOf as contentHash, isSameResult, lineOf, type ImportedFile, type Notes, type Tracker } from './imported.ts'
 import { fieldHash, gateField, gateIn, importedEvent, millisOf, valuesOf, type Planned, type Values } from './plan.ts'
 
@@ -42,12 +44,14 @@ export function planUpdate(plan: Planned, from: Tracker, actor: string, nowMs: n
   }
   const keys = keysToTake(plan, local, notes)
   const before = readEvents([directory])
+  const edited = editTicket(text, changesOf(plan, local, keys))
+  const why = edited === text ? null : whyUnreadable(edited, plan.ticket)
+  if (why !== null) throw usage(`${file} could not be read any more: ${why}.`)
   const fresh = freshEvents(plan.events, before)
   const gateResults = corrections(inOrder([...before, ...fresh]), standingGates(plan, before, notes))
   return {
     keys,
     write: () => {
-      const edited = editTicket(text, changesOf(plan, local, keys))
       if (edited !== text) replaceFile(file, edited, hashOf(bytes))
       if (keys.includes('resolution') && plan.record.resolution !== null)
         replaceFile(join(directory, 'resolution.md'), plan.record.resolution, local.resolution === null ? null : hashOf(local.resolution))
