@@ -262,6 +262,37 @@ describe('an import', () => {
     expect(room.snapshot()).toEqual(before)
   })
 
+  it('knows a ticket again whose file is broken or gone, and leaves it and what depends on it alone', async () => {
+    const breaks: readonly (readonly [(text: string) => string | null, RegExp])[] = [
+      [
+        text => text.replace('status: open\n', '<<<<<<< HEAD\nstatus: open\n=======\nstatus: closed\n>>>>>>> b\n'),
+        /-one\/ticket\.md:\d+: an unresolved merge; mend it/,
+      ],
+      [text => text.replace('---\n', ''), /-one\/ticket\.md:1: it does not begin with/],
+      [() => null, /-one\/ticket\.md is missing; .*git checkout/],
+    ]
+    for (const [broken, message] of breaks) {
+      const room = new Room()
+      const two = (title: string): string => beads({ id: 'bd-2', title, dependencies: [{ depends_on_id: 'bd-1', type: 'blocks' }] })
+      room.leave({ 'issues.jsonl': beads() + two('Two') })
+      await room.import('beads')
+      const file = room.file(room.id('-one'), 'ticket.md')
+      const text = broken(fs.readFileSync(file, 'utf8'))
+      if (text === null) fs.rmSync(file)
+      else fs.writeFileSync(file, text)
+      for (const title of ['Two', 'Twice']) {
+        room.leave({ 'issues.jsonl': beads() + two(title) })
+        expect(await room.import('beads', { nowMs: laterMs })).toMatchObject({
+          imported: 0,
+          skipped: 1,
+          warnings: [expect.stringMatching(message)],
+        })
+      }
+      expect(room.ids()).toHaveLength(2)
+      expect(room.ticket('-two').ticket.dependsOn).toEqual(['20260101-000000-one'])
+    }
+  })
+
   it('does not copy a ticket that only another worktree has', async () => {
     const room = new Room()
     room.leave({ 'issues.jsonl': beads() })

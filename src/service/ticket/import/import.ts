@@ -4,14 +4,15 @@ import { isFault, usage } from '../../../core/fault.ts'
 import type { Wire } from '../../../core/wire.ts'
 import { ensureAttributes } from '../attributes.ts'
 import type { Listed } from '../catalogue.ts'
-import { maxEventBytes, readEvents } from '../events.ts'
+import { maxEventBytes } from '../events.ts'
 import { createTicketDirectory, ticketsDirectory } from '../files.ts'
 import { readBeads } from './beads.ts'
+import { existingTickets, whyBroken } from './existing.ts'
 import { gateKeyOf, newGates, standIns, writeGates } from './gates.ts'
 import { readGithub } from './github.ts'
 import type { Mapped, Notes, Source, Tracker } from './imported.ts'
 import { readJit } from './jit.ts'
-import { importedEvent, isUnchanged, lastImport, planTickets, type Existing, type Planned } from './plan.ts'
+import { importedEvent, isUnchanged, planTickets, type Planned } from './plan.ts'
 import { corrections, planUpdate } from './update.ts'
 import { readYoi } from './yoi.ts'
 
@@ -68,7 +69,7 @@ export function readSource(from: Tracker, path: string): Source {
 export async function importTickets(options: ImportOptions): Promise<Imported> {
   const { root, from, dryRun } = options
   const { tickets, gates, notes } = readSource(from, options.path)
-  const existing = await existingTickets(options.tickets)
+  const existing = await existingTickets(root, options.tickets)
   const ids = new Set(existing.map(({ id }) => id))
   const isTaken = (id: string): boolean =>
     ids.has(id) || lstatSync(join(ticketsDirectory(root), id), { throwIfNoEntry: false }) !== undefined
@@ -100,23 +101,17 @@ function tellElsewhere(ids: readonly string[]): string {
   )
 }
 
-/** One pass over what is there. Only tickets of this worktree are asked where they came from: the others are not written to. */
-async function existingTickets(tickets: AsyncIterable<Listed>): Promise<readonly Existing[]> {
-  const existing: Existing[] = []
-  for await (const { ticket, located } of tickets) {
-    const directory = located.source === 'here' ? located.directory : null
-    const last = directory === null ? null : lastImport(readEvents([directory]))
-    existing.push({ id: ticket.id, legacyTicket: ticket.legacyTicket, directory, last })
-  }
-  return existing
-}
-
 type Outcome = 'imported' | 'updated' | 'unchanged' | 'skipped'
 
 function carryOut(plan: Planned, options: ImportOptions, notes: Notes, elsewhere: string[]): Outcome {
   const { existing, ticket } = plan
   if (existing?.directory === null) {
     elsewhere.push(ticket.id)
+    return 'skipped'
+  }
+  const broken = existing === null ? null : whyBroken(existing.directory, ticket.id)
+  if (broken !== null) {
+    notes.warn(ticket.id, `${broken}. It stays as it is.`)
     return 'skipped'
   }
   if (isUnchanged(plan)) return 'unchanged'

@@ -105,12 +105,16 @@ function put<T>(lists: Map<string, T[]>, key: string, value: T): void {
 class Known {
   readonly ids: ReadonlyMap<string, Existing>
   readonly #legacy = new Map<string, Existing[]>()
+  readonly #sources = new Map<string, Existing>()
 
   constructor(existing: readonly Existing[]) {
     this.ids = new Map(existing.map(ticket => [ticket.id, ticket]))
     for (const ticket of existing) {
-      if (ticket.legacyTicket === null) continue
-      put(this.#legacy, ticket.legacyTicket, ticket)
+      // Where its file cannot be read, its events know what it was called.
+      const called = ticket.legacyTicket ?? ticket.last?.sourceId ?? null
+      if (called !== null) put(this.#legacy, called, ticket)
+      const source = ticket.last === null ? null : sourceKey(ticket.last.from, ticket.last.sourceId)
+      if (source !== null && !this.#sources.has(source)) this.#sources.set(source, ticket)
     }
   }
 
@@ -119,7 +123,7 @@ class Known {
     const own = record.ownId === null ? undefined : this.ids.get(record.ownId)
     if (own !== undefined) return isFrom(own, record, from) ? own : null
     const called = record.ownId === null && record.legacyTicket !== null ? (this.#legacy.get(record.legacyTicket) ?? []) : []
-    return called.find(ticket => isFrom(ticket, record, from)) ?? null
+    return called.find(ticket => isFrom(ticket, record, from)) ?? this.#sources.get(sourceKey(from, record.sourceId)) ?? null
   }
 
   /** The ticket that a name from outside means, if it is one alone. */
@@ -129,6 +133,8 @@ class Known {
     return called.length === 1 ? called[0]!.id : null
   }
 }
+
+const sourceKey = (from: string, id: string): string => `${from} ${id}`
 
 /** What is elsewhere only cannot be asked where it is from; its name has to do. */
 function isFrom({ directory, last }: Existing, record: ImportedTicket, from: Tracker): boolean {
