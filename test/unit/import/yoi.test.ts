@@ -102,6 +102,42 @@ describe('a ticket of yoi', () => {
     expect(warnings).toEqual([expect.stringMatching(/link: not a regular file/), expect.stringMatching(/large: too large/)])
   })
 
+  it('keeps what lies beside its item as artifacts, and overwrites none', async () => {
+    const room = new Room()
+    const at = '20260605-173322-roles'
+    room.leave({
+      [`${at}/item.md`]: item('status: open\n'),
+      [`${at}/review.md`]: 'beside',
+      [`${at}/delegation-intent.md`]: 'intent',
+      [`${at}/relations.json`]: { relations: [{ kind: 'depends_on', target: at }] },
+      [`${at}/notes/in/a.md`]: 'a',
+      [`${at}/notes/.gitkeep`]: '',
+      [`${at}/artifacts/review.md`]: 'real',
+      [`${at}/artifacts/beside-item-twice`]: '1',
+      [`${at}/artifacts/twice`]: '2',
+      [`${at}/twice`]: '3',
+    })
+    fs.symlinkSync('/etc/passwd', path.join(room.source, at, 'link'))
+    const { warnings, dropped } = await room.import('yoi')
+    expect(warnings).toEqual([])
+    expect(dropped.map(line => line.slice(room.source.length))).toEqual([
+      `/${at}/link: not a regular file (a symbolic link is not followed)`,
+      `/${at}/twice: there is an artifact of this name`,
+    ])
+    const names = [
+      'beside-item-review.md',
+      'beside-item-twice',
+      'delegation-intent.md',
+      'notes/in/a.md',
+      'relations.json',
+      'review.md',
+      'twice',
+    ]
+    expect(names.map(name => room.text(at, `artifacts/${name}`).slice(0, 6))).toEqual(['beside', '1', 'intent', 'a', '{"rela', 'real', '2'])
+    expect(room.ticket().ticket.dependsOn).toEqual([])
+    expect(await room.import('yoi')).toMatchObject({ unchanged: 1 })
+  })
+
   it('is warned of and left out when it is broken, and the others go on', async () => {
     const room = new Room()
     room.leave({

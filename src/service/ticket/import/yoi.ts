@@ -37,6 +37,9 @@ const maxFileBytes = 10 * 1024 * 1024
 /** How deep below the given directory tickets may be: `.yoi/tickets/open/<id>`. */
 const maxDepth = 4
 
+/** What Git needs, and nobody else. */
+const notKept: ReadonlySet<string> = new Set(['.gitkeep', '.git'])
+
 /** Directories without tickets, and perhaps large. */
 const notTickets = new Set(['artifacts', 'objectives', 'node_modules', 'target', '.git', '.leasehold'])
 
@@ -105,7 +108,8 @@ function readDirectory(directory: string, notes: Notes): Raw | null {
   const said = (key: string): string | null => nullable(front[key])
   const thread = optionalText(join(directory, 'thread.md'), notes)
   const resolution = optionalText(join(directory, 'resolution.md'), notes)
-  const files = artifacts(directory, notes)
+  const real = artifacts(directory, notes)
+  const files = [...real, ...besides(directory, real, notes)]
   const sourceId = said('id') ?? basename(directory)
   if (sourceId !== basename(directory))
     notes.warn(file, `its id is ${sourceId}, but its directory is called ${basename(directory)}; the id counts`)
@@ -119,7 +123,7 @@ function readDirectory(directory: string, notes: Notes): Raw | null {
   const [extra, odd] = othersIn(front)
   return {
     directory,
-    relations: relationsIn(files, directory, notes),
+    relations: relationsIn(real, directory, notes),
     ticket: {
       sourceId,
       legacyTicket: ownId === null ? sourceId : legacy,
@@ -273,20 +277,49 @@ function optionalText(path: string, notes: Notes): string | null {
 
 /** Every regular file below `artifacts/`. */
 function artifacts(directory: string, notes: Notes): readonly ImportedFile[] {
-  const found: ImportedFile[] = []
-  const collect = (inside: string): void => {
-    const { files, directories, others } = entriesOf(join(directory, inside))
-    for (const name of others) notes.warn(join(directory, inside, name), 'not a regular file (a symbolic link is not followed); left out')
-    for (const name of files) {
-      if (name === '.gitkeep') continue
-      const content = readRegular(join(directory, inside, name), maxFileBytes)
-      if (typeof content === 'string') notes.warn(join(directory, inside, name), `${content}; left out`)
-      else found.push({ path: `${inside}/${name}`, content })
-    }
-    for (const name of directories) if (name !== '.git') collect(`${inside}/${name}`)
-  }
-  collect('artifacts')
-  return found
+  const refuse = (path: string, why: string): void => notes.warn(path, `${why}; left out`)
+  return filesIn(join(directory, 'artifacts'), 'artifacts', refuse)
+}
+
+/** What a ticket is made of; the rest of its directory has no name here. */
+const parts = new Set(['item.md', 'thread.md', 'resolution.md', 'artifacts', ...notKept])
+
+/** Files and directories that lie beside those become artifacts; under another name where the ticket has an artifact that is called so. */
+function besides(directory: string, real: readonly ImportedFile[], notes: Notes): readonly ImportedFile[] {
+  const { files, directories, others } = entriesOf(directory)
+  const taken = new Set(real.map(({ path }) => path.split('/')[1]))
+  const refuse = (path: string, why: string): void => notes.drop(path, why)
+  for (const name of others) refuse(join(directory, name), notFollowed)
+  return [...files, ...directories].flatMap(name => {
+    if (parts.has(name)) return []
+    const path = join(directory, name)
+    const place = [name, `beside-item-${name}`].find(free => !taken.has(free))
+    if (place !== undefined)
+      return files.includes(name) ? fileAt(path, `artifacts/${place}`, refuse) : filesIn(path, `artifacts/${place}`, refuse)
+    refuse(path, 'there is an artifact of this name')
+    return []
+  })
+}
+
+const notFollowed = 'not a regular file (a symbolic link is not followed)'
+
+type Refuse = (path: string, why: string) => void
+
+/** The regular files of a directory, as artifacts below `to`. */
+function filesIn(directory: string, to: string, refuse: Refuse): readonly ImportedFile[] {
+  const { files, directories, others } = entriesOf(directory)
+  for (const name of others) refuse(join(directory, name), notFollowed)
+  return [
+    ...files.filter(name => !notKept.has(name)).flatMap(name => fileAt(join(directory, name), `${to}/${name}`, refuse)),
+    ...directories.filter(name => !notKept.has(name)).flatMap(name => filesIn(join(directory, name), `${to}/${name}`, refuse)),
+  ]
+}
+
+function fileAt(path: string, to: string, refuse: Refuse): readonly ImportedFile[] {
+  const content = readRegular(path, maxFileBytes)
+  if (typeof content !== 'string') return [{ path: to, content }]
+  refuse(path, content)
+  return []
 }
 
 function relationsIn(files: readonly ImportedFile[], directory: string, notes: Notes): readonly Relation[] {
