@@ -109,6 +109,39 @@ describe('an issue of jit', () => {
     else expect(fs.existsSync(room.file(room.id(), 'resolution.md'))).toBe(false)
   })
 
+  it('that was archived before it was done is put aside, and what depends on it goes on waiting', async () => {
+    for (const [from, status, workflowState] of [
+      ['in_progress', 'pending', 'inprogress'],
+      ['backlog', 'pending', 'intake'],
+      ['cooking', 'pending', 'intake'],
+      ['done', 'closed', 'done'],
+      ['rejected', 'closed', 'done'],
+    ]) {
+      const room = new Room()
+      room.leave({ 'x.json': issue({ state: 'archived', archived_from: from }) })
+      const { warnings, mapped } = await room.import('jit')
+      expect(warnings).toEqual([])
+      expect(room.ticket().ticket, from).toMatchObject({ status, workflowState })
+      expect(fs.existsSync(room.file(room.id(), 'resolution.md'))).toBe(status === 'closed')
+      const [said, legacy] =
+        status === 'closed' ? ['archived', { archived_from: from }] : [`archived (${from})`, { state: 'archived', archived_from: from }]
+      expect(Object.keys(mapped.states)).toEqual([said])
+      expect(room.events().at(-1)!['legacy']).toEqual(legacy)
+    }
+  })
+
+  it('that was archived, nobody knows when, names what it holds back no more', async () => {
+    const room = new Room()
+    room.leave({
+      'a.json': issue({ state: 'archived' }),
+      'b.json': issue({ id: b, state: 'ready', dependencies: [a] }),
+      'c.json': issue({ id: gone, state: 'done', dependencies: [a] }),
+    })
+    expect((await room.import('jit')).warnings).toEqual([
+      `${room.source}/a.json: it is archived, and nothing says whether it was done; these wait for it no more: ${b}`,
+    ])
+  })
+
   it('keeps dependencies inside, and says which lead outside', async () => {
     const room = new Room()
     room.leave({ [`issues/${a}.json`]: issue({ dependencies: [b, gone] }), [`issues/${b}.json`]: issue({ id: b, title: '日本語' }) })

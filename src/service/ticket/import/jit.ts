@@ -38,13 +38,19 @@ interface Place {
   readonly beside: readonly string[]
 }
 
+/** An issue, and where it was found. */
+interface Found {
+  readonly record: Json
+  readonly file: string
+}
+
 /** Reads issues of jit. Throws `usage` when there are none. */
 export function readJit(path: string): Source {
   const notes = new Notes()
   const place = find(path)
   const wanted = 'name the .jit directory, its issues directory, or the repository with it'
   if (place.files.length === 0) throw nothingFound('jit', path, wanted)
-  const records = new Map<string, { readonly record: Json; readonly file: string }>()
+  const records = new Map<string, Found>()
   for (const file of place.files) {
     const record = readIssue(file, notes)
     const id = record === null ? null : wordOf(record['id'])
@@ -57,6 +63,7 @@ export function readJit(path: string): Source {
   const history = readHistory(place, new Set(records.keys()), notes)
   const stages = new Map(gates.map(({ key, stage }) => [key, stage]))
   const tickets = [...records].map(([id, { record, file }]) => ticketOf(id, record, history.get(id) ?? [], stages, file, notes))
+  tellFreed(tickets, records, notes)
   return { tickets, gates, notes }
 }
 
@@ -146,9 +153,10 @@ function ticketOf(
   notes: Notes,
 ): ImportedTicket {
   const state = wordOf(record['state'] ?? record['status']) ?? '(none)'
-  const [status, workflowState] = Object.hasOwn(states, state) ? states[state]! : (['open', 'intake'] as const)
+  const aside = putAside(record, state)
+  const [status, workflowState] = aside ?? (Object.hasOwn(states, state) ? states[state]! : (['open', 'intake'] as const))
   if (!Object.hasOwn(states, state)) notes.warn(file, `its state ${JSON.stringify(state)} is not known; intake is taken`)
-  notes.state(state, status, workflowState)
+  notes.state(aside === null ? state : `${state} (${wordOf(record['archived_from'])})`, status, workflowState)
   const said = wordOf(record['priority'])
   const priority = priorityOf(said)
   notes.priority(said ?? '(none)', priority ?? 'P2')
@@ -187,8 +195,26 @@ function ticketOf(
     resolution: status === 'closed' ? resolutionIn(record, state, labels) : null,
     files: [],
     extra: {},
-    legacy: leftOf(record, known),
+    legacy: { ...(aside === null ? {} : { state }), ...leftOf(record, known) },
     sourceHash: hashOf(canonical(record), ...history.map(canonical)),
+  }
+}
+
+/** Archived before it was done: not closed, since a closed ticket counts as done and nothing would wait for it any more. */
+function putAside(record: Json, state: string): readonly [Status, WorkflowState] | null {
+  const from = wordOf(record['archived_from'])
+  if (state !== 'archived' || from === null || from === 'done' || from === 'rejected') return null
+  return ['pending', Object.hasOwn(states, from) ? states[from]![1] : 'intake']
+}
+
+/** Who waited for something archived of which nothing says whether it was done. */
+function tellFreed(tickets: readonly ImportedTicket[], records: ReadonlyMap<string, Found>, notes: Notes): void {
+  for (const { record, file } of records.values()) {
+    if (wordOf(record['state'] ?? record['status']) !== 'archived' || wordOf(record['archived_from']) !== null) continue
+    const id = wordOf(record['id'])!
+    const freed = tickets.filter(({ status, dependsOn }) => status !== 'closed' && dependsOn.includes(id)).map(({ sourceId }) => sourceId)
+    if (freed.length > 0)
+      notes.warn(file, `it is archived, and nothing says whether it was done; these wait for it no more: ${freed.join(', ')}`)
   }
 }
 
