@@ -4,6 +4,7 @@ import path from 'node:path'
 import { describe, expect, it } from 'vitest'
 import { appendEvents } from '../../../src/service/ticket/events.ts'
 import { editTicket } from '../../../src/service/ticket/front-matter.ts'
+import type { Held } from '../../../src/service/ticket/import/held.ts'
 import { importLines } from '../../../src/service/ticket/import/import.ts'
 import { trackers, type Tracker } from '../../../src/service/ticket/import/imported.ts'
 import { nowMs, Room } from './room.ts'
@@ -242,7 +243,7 @@ describe('an import', () => {
     const room = new Room()
     room.leave({ 'issues.jsonl': beads() })
     await room.import('beads')
-    const heldBy = (): string => 'agent:other'
+    const heldBy = (): Held => ({ agentId: 'agent:other', mine: false })
     expect(await room.import('beads', { heldBy })).toMatchObject({ unchanged: 1, warnings: [] })
     room.leave({ 'issues.jsonl': beads({ title: 'New' }) })
     const before = room.snapshot()
@@ -250,6 +251,37 @@ describe('an import', () => {
     expect(report).toMatchObject({ skipped: 1, warnings: [expect.stringMatching(/agent:other holds it; .* lh why/)] })
     expect(room.snapshot()).toEqual(before)
     expect(await room.import('beads')).toMatchObject({ updated: 1 })
+  })
+
+  it('changes what I hold myself, but does not close it', async () => {
+    const room = new Room()
+    room.leave({ 'issues.jsonl': beads() })
+    await room.import('beads')
+    const heldBy = (): Held => ({ agentId: 'human:me', mine: true })
+    room.leave({ 'issues.jsonl': beads({ title: 'New' }) })
+    expect(await room.import('beads', { heldBy, nowMs: laterMs })).toMatchObject({ updated: 1, warnings: [] })
+    const before = room.snapshot()
+    room.leave({ 'issues.jsonl': beads({ title: 'New', status: 'closed' }) })
+    expect(await room.import('beads', { heldBy, nowMs: laterMs + 1 })).toMatchObject({
+      skipped: 1,
+      warnings: [`${room.id()}: the source closed it, and you hold it; left out. Run this again after: lh claim release ${room.id()}`],
+    })
+    expect(room.snapshot()).toEqual(before)
+    expect(await room.import('beads', { nowMs: laterMs + 1 })).toMatchObject({ updated: 1, warnings: [] })
+    expect(room.ticket().ticket.status).toBe('closed')
+  })
+
+  it('does not say what became of a ticket on which the work goes on here', async () => {
+    const room = new Room()
+    room.leave({ 'issues.jsonl': beads() })
+    await room.import('beads')
+    edit(room, { workflowState: 'inprogress' })
+    for (const close_reason of ['Done.', 'Done twice.']) {
+      room.leave({ 'issues.jsonl': beads({ status: 'closed', close_reason }) })
+      expect(await room.import('beads', { nowMs: laterMs })).toMatchObject({ updated: 1 })
+      expect(room.ticket().ticket.status).toBe('open')
+      expect(fs.existsSync(room.file(room.id(), 'resolution.md'))).toBe(false)
+    }
   })
 
   it('leaves a ticket alone that has the id and is not from there', async () => {

@@ -1,7 +1,7 @@
 import { resolve } from 'node:path'
 import { usage } from '../../../core/fault.ts'
 import { Desk } from '../../../service/ticket/desk.ts'
-import { heldByOthers } from '../../../service/ticket/import/held.ts'
+import { holderOf } from '../../../service/ticket/import/held.ts'
 import { few, importLines, importTickets, importToWire } from '../../../service/ticket/import/import.ts'
 import { trackers } from '../../../service/ticket/import/imported.ts'
 import { oneOf } from '../../../service/ticket/ticket.ts'
@@ -31,7 +31,7 @@ export const importFrom: Run = async context => {
       actor: holder.agentId,
       nowMs: Date.now(),
       tickets: desk.catalogue.list(),
-      heldBy: heldByOthers(await desk.view(), holder),
+      heldBy: holderOf(await desk.view(), holder),
       dryRun,
       progress: bar.show,
     })

@@ -209,7 +209,7 @@ export const ticketCommands: readonly CommandSpec[] = [
     ],
     details:
       'Each ticket comes over as a whole or not at all, and twice changes nothing: a run that was stopped is finished by the next. A later import ' +
-      'brings what is new in the source, field by field, except where the ticket was changed here since; a ticket that somebody else holds is skipped. ' +
+      'brings what is new in the source, field by field, except where the ticket was changed here since; a ticket that somebody else holds is skipped, and so is one that you hold and that would be closed. ' +
       'What has no place in a ticket is listed and kept in its event `imported`; the old id stays in legacy_ticket, and finds the ticket. ' +
       'A gate that tickets need and nothing defines becomes a manual one.',
     examples: [

@@ -3,10 +3,18 @@ import { isExpired, sameHolder } from '../../../core/lease.ts'
 import type { View } from '../../../core/view.ts'
 import { keyOf } from '../desk.ts'
 
-/** Who else holds a ticket, as the log says: their agent id, or null. */
-export const heldByOthers =
+/** Who holds a ticket. */
+export interface Held {
+  readonly agentId: string
+  /** By whoever imports. */
+  readonly mine: boolean
+}
+
+/** Who holds a ticket, as the log says; null for nobody. */
+export const holderOf =
   (view: View, holder: Holder) =>
-  (id: string): string | null => {
+  (id: string): Held | null => {
     const lease = view.lease(keyOf(id))
-    return lease === null || isExpired(lease, view.now) || sameHolder(lease.holder, holder) ? null : lease.holder.agentId
+    if (lease === null || isExpired(lease, view.now)) return null
+    return { agentId: lease.holder.agentId, mine: sameHolder(lease.holder, holder) }
   }

@@ -12,6 +12,7 @@ import { gateKeyOf, newGates, standIns, writeGates } from './gates.ts'
 import { readGithub } from './github.ts'
 import type { Mapped, Notes, Source, Tracker } from './imported.ts'
 import { readJit } from './jit.ts'
+import type { Held } from './held.ts'
 import { importedEvent, isUnchanged, planTickets, type Planned } from './plan.ts'
 import { corrections, planUpdate } from './update.ts'
 import { readYoi } from './yoi.ts'
@@ -27,8 +28,8 @@ export interface ImportOptions {
   readonly nowMs: number
   /** The tickets that are there, each once. */
   readonly tickets: AsyncIterable<Listed>
-  /** Who else holds this ticket: it is not changed under their hands. */
-  readonly heldBy: (id: string) => string | null
+  /** Who holds this ticket: it is not changed under the hands of others, and not closed under anybody's. */
+  readonly heldBy: (id: string) => Held | null
   readonly dryRun: boolean
   readonly progress?: (done: number, total: number) => void
 }
@@ -115,14 +116,21 @@ function carryOut(plan: Planned, options: ImportOptions, notes: Notes, elsewhere
     return 'skipped'
   }
   if (isUnchanged(plan)) return 'unchanged'
-  const holder = existing === null ? null : options.heldBy(ticket.id)
-  if (holder !== null) {
-    notes.warn(ticket.id, `${holder} holds it; what is new in the source was left out. Run this again when it is free: lh why ${ticket.id}`)
+  const held = existing === null ? null : options.heldBy(ticket.id)
+  if (held?.mine === false) {
+    notes.warn(
+      ticket.id,
+      `${held.agentId} holds it; what is new in the source was left out. Run this again when it is free: lh why ${ticket.id}`,
+    )
     return 'skipped'
   }
   try {
     if (existing === null) return create(plan, options)
     const update = planUpdate(plan, options.from, options.actor, options.nowMs, notes)
+    if (held !== null && update.closes) {
+      notes.warn(ticket.id, `the source closed it, and you hold it; left out. Run this again after: lh claim release ${ticket.id}`)
+      return 'skipped'
+    }
     if (!options.dryRun) update.write()
     return 'updated'
   } catch (error) {

@@ -5,6 +5,7 @@ import { newestResults } from '../../gate/results.ts'
 import { readRegular, hashOf, maxTicketBytes, replaceFile, checkDirectory } from '../files.ts'
 import { appendEvents, readEvents, type TicketEvent } from '../events.ts'
 import { editTicket, parseTicket, type Changes } from '../front-matter.ts'
+import { isFinished } from '../ticket.ts'
 import { whyUnreadable } from './fit.ts'
 import { canonical, hashOf as contentHash, isSameResult, lineOf, type ImportedFile, type Notes, type Tracker } from './imported.ts'
 import { fieldHash, gateField, gateIn, importedEvent, millisOf, valuesOf, type Planned, type Values } from './plan.ts'
@@ -18,6 +19,8 @@ const fieldNames: Readonly<Record<string, string>> = { state: 'status and workfl
 export interface Update {
   /** Fields that take the source's value. */
   readonly keys: readonly string[]
+  /** Does it end the work on the ticket? */
+  readonly closes: boolean
   /** Writes it; the ticket first, then the events, so that a second run finishes what a first one began. */
   readonly write: () => void
 }
@@ -51,6 +54,7 @@ export function planUpdate(plan: Planned, from: Tracker, actor: string, nowMs: n
   const gateResults = corrections(inOrder([...before, ...fresh]), standingGates(plan, before, notes))
   return {
     keys,
+    closes: keys.includes('state') && isFinished(plan.ticket),
     write: () => {
       if (edited !== text) replaceFile(file, edited, hashOf(bytes))
       if (keys.includes('resolution') && plan.record.resolution !== null)
@@ -83,7 +87,9 @@ function keysToTake(plan: Planned, local: Values, notes: Notes): readonly string
         `its ${fieldNames[key] ?? key.replace(/^(?:file|extra):/, '')} changed here and in the source; kept as it is here`,
       )
   }
-  return keys
+  // What became of it is said only of what is over here, too.
+  const goesOn = isFinished(plan.ticket) && !keys.includes('state') && !isFinished(local.ticket)
+  return goesOn ? keys.filter(key => key !== 'resolution') : keys
 }
 
 function changesOf({ ticket, body, record }: Planned, local: Values, keys: readonly string[]): Changes {
