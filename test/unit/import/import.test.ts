@@ -284,6 +284,41 @@ describe('an import', () => {
     }
   })
 
+  it('reopens what was reopened in the source, and takes its resolution away unless it was changed here', async () => {
+    for (const changed of [false, true]) {
+      const room = new Room()
+      room.leave({ 'issues.jsonl': beads({ status: 'closed', close_reason: 'Done.' }) })
+      await room.import('beads')
+      if (changed) fs.writeFileSync(room.file(room.id(), 'resolution.md'), 'Mine.\n')
+      room.leave({ 'issues.jsonl': beads({ status: 'in_progress' }) })
+      expect((await room.import('beads', { nowMs: laterMs })).warnings).toHaveLength(changed ? 1 : 0)
+      expect(room.ticket().ticket).toMatchObject({ status: 'open', workflowState: 'inprogress' })
+      expect(room.events().map(({ type }) => type)).toEqual(['created', 'imported', 'reopened', 'imported'])
+      expect(room.events().at(-2)).toMatchObject({
+        actor: 'human:me',
+        reason: 'reopened in beads',
+        from: 'done',
+        to: 'inprogress',
+        status: 'closed',
+      })
+      expect(fs.existsSync(room.file(room.id(), 'resolution.md'))).toBe(changed)
+      expect(await room.import('beads')).toMatchObject({ unchanged: 1 })
+    }
+  })
+
+  it('leaves the reopening to the thread of the source where that has it', async () => {
+    const room = new Room()
+    const closed = yoi().replace('status: open', 'status: closed')
+    room.leave({ '20260101-000000-x/item.md': closed })
+    await room.import('yoi')
+    room.leave({
+      '20260101-000000-x/item.md': yoi(),
+      '20260101-000000-x/thread.md': '<!-- event: reopen author: a at: 2026-01-01T00:00:00Z -->\n\nagain\n\n---\n',
+    })
+    await room.import('yoi', { nowMs: laterMs })
+    expect(room.events().filter(({ type }) => type === 'reopened')).toEqual([expect.objectContaining({ message: 'again' })])
+  })
+
   it('leaves a ticket alone that has the id and is not from there', async () => {
     const room = new Room()
     room.leave({ '20260101-000000-x/item.md': yoi() })

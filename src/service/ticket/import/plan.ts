@@ -366,7 +366,8 @@ export function importedEvent(plan: Planned, from: Tracker, actor: string, nowMs
   const { record, fields, droppedDependencies } = plan
   const at = isoFromMs(nowMs)
   return {
-    id: eventId(nowMs, 0, from, record.sourceId, record.sourceHash, at),
+    // Behind the reopening of the same moment.
+    id: eventId(nowMs, 1, from, record.sourceId, record.sourceHash, at),
     type: 'imported',
     at,
     actor,
@@ -378,6 +379,21 @@ export function importedEvent(plan: Planned, from: Tracker, actor: string, nowMs
     ...(droppedDependencies.length === 0 ? {} : { dropped_dependencies: droppedDependencies }),
     ...(Object.keys(record.legacy).length === 0 ? {} : { legacy: record.legacy }),
     fields,
+  }
+}
+
+/** What `lh ticket reopen` would record, for a ticket that was over here and is open again in its source. */
+export function reopenedEvent({ record, ticket }: Planned, before: Ticket, from: Tracker, actor: string, nowMs: number): TicketEvent {
+  const at = isoFromMs(nowMs)
+  return {
+    id: eventId(nowMs, 0, from, record.sourceId, record.sourceHash, at, 'reopened'),
+    type: 'reopened',
+    at,
+    actor,
+    reason: `reopened in ${from}`,
+    from: before.workflowState,
+    to: ticket.workflowState,
+    status: before.status,
   }
 }
 

@@ -1,6 +1,6 @@
 import { dirname, join } from 'node:path'
 import { usage } from '../../../core/fault.ts'
-import { makeDirectory } from '../../../host/files.ts'
+import { makeDirectory, remove } from '../../../host/files.ts'
 import { newestResults } from '../../gate/results.ts'
 import { readRegular, hashOf, maxTicketBytes, replaceFile, checkDirectory } from '../files.ts'
 import { appendEvents, readEvents, type TicketEvent } from '../events.ts'
@@ -8,7 +8,7 @@ import { editTicket, parseTicket, type Changes } from '../front-matter.ts'
 import { isFinished } from '../ticket.ts'
 import { whyUnreadable } from './fit.ts'
 import { canonical, hashOf as contentHash, isSameResult, lineOf, type ImportedFile, type Notes, type Tracker } from './imported.ts'
-import { fieldHash, gateField, gateIn, importedEvent, millisOf, valuesOf, type Planned, type Values } from './plan.ts'
+import { fieldHash, gateField, gateIn, importedEvent, millisOf, reopenedEvent, valuesOf, type Planned, type Values } from './plan.ts'
 
 // A record that has changed since its last import: what is new comes over, field by field, except where somebody changed it here.
 
@@ -51,18 +51,25 @@ export function planUpdate(plan: Planned, from: Tracker, actor: string, nowMs: n
   const why = edited === text ? null : whyUnreadable(edited, plan.ticket)
   if (why !== null) throw usage(`${file} could not be read any more: ${why}.`)
   const fresh = freshEvents(plan.events, before)
-  const gateResults = corrections(inOrder([...before, ...fresh]), standingGates(plan, before, notes))
+  const reopens = keys.includes('state') && isFinished(local.ticket) && !isFinished(plan.ticket)
+  const reopening = reopens && !fresh.some(({ type }) => type === 'reopened') ? [reopenedEvent(plan, local.ticket, from, actor, nowMs)] : []
+  const gateResults = corrections(inOrder([...before, ...fresh, ...reopening]), standingGates(plan, before, notes))
   return {
     keys,
     closes: keys.includes('state') && isFinished(plan.ticket),
     write: () => {
       if (edited !== text) replaceFile(file, edited, hashOf(bytes))
-      if (keys.includes('resolution') && plan.record.resolution !== null)
-        replaceFile(join(directory, 'resolution.md'), plan.record.resolution, local.resolution === null ? null : hashOf(local.resolution))
+      if (keys.includes('resolution')) writeResolution(join(directory, 'resolution.md'), plan.record.resolution, local.resolution)
       for (const { path, content } of plan.files) if (keys.includes(`file:${path}`)) writeArtifact(directory, path, content, local.files)
-      appendEvents(directory, [...fresh, importedEvent(plan, from, actor, nowMs, { keys, gateResults })])
+      appendEvents(directory, [...fresh, ...reopening, importedEvent(plan, from, actor, nowMs, { keys, gateResults })])
     },
   }
+}
+
+/** What a reopened ticket had become is no longer so: the file goes where nobody changed it here. */
+function writeResolution(path: string, wanted: string | null, local: string | null): void {
+  if (wanted !== null) replaceFile(path, wanted, local === null ? null : hashOf(local))
+  else if (textAt(path) === local) remove(path)
 }
 
 function textAt(path: string): string | null {
