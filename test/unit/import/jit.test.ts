@@ -152,6 +152,43 @@ describe('an issue of jit', () => {
     expect(dropped).toEqual([expect.stringContaining(gone)])
   })
 
+  it('waits for a dependency that is there and broken', async () => {
+    const room = new Room()
+    const c = 'cccccccc-0000-4000-8000-000000000001'
+    room.leave({
+      [`issues/${a}.json`]: '<<<<<<< HEAD\n{}\n',
+      [`issues/${b}.json`]: issue({ id: b, title: 'B', dependencies: [a] }),
+      [`issues/${c}.json`]: issue({ id: c, title: 'C', dependencies: [b] }),
+      [`issues/${gone}.json`]: issue({ id: gone, title: 'D' }),
+    })
+    const file = path.join(room.source, `issues/${a}.json`)
+    expect(await room.import('jit')).toMatchObject({
+      imported: 1,
+      skipped: 2,
+      warnings: [
+        expect.stringMatching(/not JSON/),
+        `20251221-225712-b: it depends on ${a}, which is there and cannot be read: ${file}; left out`,
+        '20251221-225712-c: it depends on 20251221-225712-b, which is left out; left out',
+      ],
+      dropped: [],
+    })
+    room.leave({ [`issues/${a}.json`]: issue() })
+    expect(await room.import('jit')).toMatchObject({ imported: 3, unchanged: 1, warnings: [] })
+    const before = room.snapshot()
+    room.leave({
+      [`issues/${a}.json`]: '',
+      [`issues/${gone}.json`]: issue({ id: gone, title: 'D', dependencies: ['e'] }),
+      'issues/e.json': '',
+    })
+    expect(await room.import('jit')).toMatchObject({
+      unchanged: 2,
+      skipped: 1,
+      warnings: expect.arrayContaining([expect.stringMatching(/-d: it depends on e, which is there .*; it stays as it is$/)]) as unknown,
+    })
+    expect(room.snapshot()).toEqual(before)
+    expect(room.ticket('-b').ticket.dependsOn).toEqual([room.id('-cli')])
+  })
+
   it('finds what was outside in an earlier import, and takes it when it comes later', async () => {
     const room = new Room()
     room.leave({ [`issues/${a}.json`]: issue({ dependencies: [b] }) })

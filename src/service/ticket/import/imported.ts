@@ -114,6 +114,8 @@ export class Notes {
   readonly warnings: string[] = []
   /** What has no place here; nothing is lost without being in this list. */
   readonly dropped: string[] = []
+  /** Records that are there and cannot be read: what others call them, and their files. */
+  readonly broken = new Map<string, string>()
   readonly states: Mapped = Object.create(null) as Mapped
   readonly priorities: Mapped = Object.create(null) as Mapped
 

@@ -1,4 +1,4 @@
-import { dirname, join } from 'node:path'
+import { basename, dirname, join } from 'node:path'
 import { usage } from '../../../core/fault.ts'
 import type { Status, WorkflowState } from '../ticket.ts'
 import {
@@ -53,6 +53,7 @@ export function readJit(path: string): Source {
   const records = new Map<string, Found>()
   for (const file of place.files) {
     const record = readIssue(file, notes)
+    if (record === null) notes.broken.set(basename(file, '.json'), file)
     const id = record === null ? null : wordOf(record['id'])
     if (record === null || id === null) continue
     if (records.has(id)) notes.warn(file, `issue ${id} is also in ${records.get(id)!.file}; this one is left out`)

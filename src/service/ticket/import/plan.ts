@@ -218,7 +218,7 @@ function planOne(
   for (const name of record.dependsOn) {
     const on = idOf(name)
     if (on !== null) dependsOn.add(on)
-    else {
+    else if (!notes.broken.has(name)) {
       droppedDependencies.push(name)
       notes.drop(id, `dependency on ${name}, which is not in this source`)
     }
@@ -251,7 +251,9 @@ function planOne(
   const made = existing === null ? makeText(ticket, body, record) : { text: null, why: null }
   const plan = { record, ticket, body, text: made.text, files, droppedDependencies, existing, events, gateResults }
   const values = valuesOf({ ...plan, extra: record.extra, resolution: record.resolution })
-  return { plan: { ...plan, fields: fieldHashes({ ...values, ...gateValues(gateResults) }) }, why: made.why }
+  const broken = record.dependsOn.find(name => notes.broken.has(name) && idOf(name) === null)
+  const why = broken === undefined ? made.why : `it depends on ${broken}, which is there and cannot be read: ${notes.broken.get(broken)}`
+  return { plan: { ...plan, fields: fieldHashes({ ...values, ...gateValues(gateResults) }) }, why }
 }
 
 /** `ticket.md` of a new ticket, and why it cannot be one. */

@@ -48,7 +48,11 @@ export function readYoi(path: string): Source {
   const notes = new Notes()
   const directories = requirePath(path) === 'file' ? (basename(path) === 'item.md' ? [dirname(path)] : []) : ticketDirectories(path, notes)
   if (directories.length === 0) throw nothingFound('yoi', path, 'name a directory with tickets (each with an item.md), or one above it')
-  const raw = directories.map(directory => readDirectory(directory, notes)).filter(ticket => ticket !== null)
+  const raw = directories.flatMap(directory => {
+    const ticket = readDirectory(directory, notes)
+    if (ticket === null) notes.broken.set(basename(directory), join(directory, 'item.md'))
+    return ticket === null ? [] : [ticket]
+  })
   if (raw.length === 0) throw usage(`${path}: none of its ${directories.length} tickets can be read`, notes.warnings[0])
   return { tickets: withRelations(raw, notes), gates: [], notes }
 }
@@ -69,6 +73,7 @@ function search(directory: string, depth: number, notes: Notes): readonly string
     if (isFileAt(join(inside, 'item.md'))) return [inside]
     if (isFileAt(join(inside, 'thread.md'))) {
       notes.warn(inside, 'it has a thread.md and no item.md; left out')
+      notes.broken.set(name, inside)
       return []
     }
     return depth > 1 && !notTickets.has(name) ? search(inside, depth - 1, notes) : []
