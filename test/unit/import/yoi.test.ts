@@ -155,6 +155,31 @@ describe('a ticket of yoi', () => {
     expect(room.ticket().ticket.title).toBe('CLI: roles #1')
   })
 
+  it('is left out while a merge in it is unresolved, and so is what depends on it', async () => {
+    const merge = '<<<<<<< HEAD\none\n=======\ntwo\n>>>>>>> b\n'
+    const other = item('status: open\ndepends_on: [20260605-173322-roles]\n').replaceAll('roles', 'other')
+    for (const files of [
+      { 'item.md': item(`status: open\n${merge}`) },
+      { 'item.md': item('status: open\n', `Text\n\n${merge}`) },
+      { 'item.md': item('status: open\n'), 'thread.md': merge },
+    ]) {
+      const room = new Room()
+      for (const [name, text] of Object.entries(files)) room.leave({ [`20260605-173322-roles/${name}`]: text })
+      room.leave({
+        '20260605-173322-other/item.md': other.replace('depends_on: [20260605-173322-other]', 'depends_on: [20260605-173322-roles]'),
+      })
+      const { imported, warnings } = await room.import('yoi')
+      expect(imported).toBe(0)
+      expect(warnings).toEqual([
+        expect.stringMatching(/(?:item|thread)\.md:\d+: an unresolved merge; this ticket is left out$/),
+        expect.stringMatching(/other: it depends on 20260605-173322-roles, which is there and cannot be read/),
+      ])
+    }
+    const room = new Room()
+    room.leave({ 'a/item.md': item('status: open\n', `Heading\n=======\n\n\`\`\`\n${merge}\`\`\`\n`) })
+    expect(await room.import('yoi', { path: path.join(room.source, 'a') })).toMatchObject({ imported: 1 })
+  })
+
   it('says what is odd: status and folder, unknown words, an id that is not its directory', async () => {
     const room = new Room()
     room.leave({ 'pending/other/item.md': item('status: open\nworkflow_state: cooking\n').replace('P1', 'soon') })

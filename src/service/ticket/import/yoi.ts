@@ -109,9 +109,17 @@ function readDirectory(directory: string, notes: Notes): Raw | null {
     notes.warn(file, 'it has no front matter between `---` lines; this ticket is left out')
     return null
   }
+  const thread = optionalText(join(directory, 'thread.md'), notes)
+  const merge = [
+    { path: file, line: mergeLine(textOf(read.text)) },
+    { path: join(directory, 'thread.md'), line: mergeLine(thread ?? '') },
+  ].find(({ line }) => line !== null)
+  if (merge !== undefined) {
+    notes.warn(`${merge.path}:${merge.line}`, 'an unresolved merge; this ticket is left out')
+    return null
+  }
   const front = frontMatter(item.head, file, notes)
   const said = (key: string): string | null => nullable(front[key])
-  const thread = optionalText(join(directory, 'thread.md'), notes)
   const resolution = optionalText(join(directory, 'resolution.md'), notes)
   const real = artifacts(directory, notes)
   const files = [...real, ...besides(directory, real, notes)]
@@ -161,6 +169,21 @@ function readDirectory(directory: string, notes: Notes): Raw | null {
       sourceHash: hashOf(read.text, thread ?? '', resolution ?? '', ...files.flatMap(({ path, content }) => [path, content])),
     },
   }
+}
+
+/** Where both sides of a merge stand beside each other; null when they do not. In a fence they are an example. */
+function mergeLine(text: string): number | null {
+  const lines = text.split('\n')
+  let begin = 0
+  let sides = 0
+  for (let at = 0; at < lines.length; at++) {
+    const line = lines[at]!
+    if (/^<{7}(?: |$)/.test(line)) [begin, sides] = [at + 1, 1]
+    else if (/^={7}$/.test(line) && sides === 1) sides = 2
+    else if (/^>{7}(?: |$)/.test(line) && sides === 2) return begin
+    else at = fenceEnd(lines, at) ?? at
+  }
+  return null
 }
 
 /** Keys that are not ours: those that fit into front matter as one value, and the rest. */
