@@ -109,6 +109,29 @@ describe('an issue of jit', () => {
     else expect(fs.existsSync(room.file(room.id(), 'resolution.md'))).toBe(false)
   })
 
+  it('has what has no place here in its event, and in the list', async () => {
+    const room = new Room()
+    room.leave({
+      '.jit/issues/a.json': issue({ documents: [{ path: 'p' }], context: { note: 'n' } }),
+      '.jit/issues/b.json': issue({ id: b, documents: [{ path: 'q' }] }),
+      '.jit/gate-runs/r1/result.json': {},
+      '.jit/gate-runs/r2/result.json': {},
+      'shared/gates.json': gates,
+    })
+    fs.symlinkSync('../shared/gates.json', path.join(room.source, '.jit/gates.json'))
+    const { warnings, dropped } = await room.import('jit')
+    expect(warnings).toEqual([`${room.source}/.jit/gates.json: a symbolic link is not followed; left out`])
+    expect(dropped).toEqual([
+      'context: of 1 record, has no place in a ticket (kept in the event `imported`)',
+      'documents: of 2 records, has no place in a ticket (kept in the event `imported`)',
+      `${room.source}/.jit/gate-runs: 2 runs of gates, with what they printed`,
+    ])
+    expect(room.ids().map(id => room.events(id).at(-1)!['legacy'])).toEqual([
+      { context: { note: 'n' }, documents: [{ path: 'p' }] },
+      { documents: [{ path: 'q' }] },
+    ])
+  })
+
   it('that was archived before it was done is put aside, and what depends on it goes on waiting', async () => {
     for (const [from, status, workflowState] of [
       ['in_progress', 'pending', 'inprogress'],

@@ -225,6 +225,20 @@ describe('a thread of yoi', () => {
     ])
   })
 
+  it('keeps what a header says under keys that nobody knows', () => {
+    const { events, warnings } = parse(
+      thread(
+        '<!-- event: comment author: y at: 2026-05-31T08:38:29+09:00 ref: abc pull: 12 -->\n\nx',
+        '<!-- event: comment odd thread: 7 author: "z" by: hand at: 2026-06-01T00:00:00Z at: 2026-06-02T00:00:00Z -->\n\ny',
+      ),
+    )
+    expect(warnings).toEqual([])
+    expect(events.map(({ at, author, fields }) => [at, author, fields['legacy']])).toEqual([
+      ['2026-05-30T23:38:29.000Z', 'y', { ref: 'abc', pull: '12' }],
+      ['2026-06-01T00:00:00Z', 'z', { thread: '7', by: 'hand', at: '2026-06-02T00:00:00Z', header: 'odd' }],
+    ])
+  })
+
   it('has bodies with rules, comments, front matter and fenced threads in them', () => {
     const body =
       'a\n\n---\n\n## b\n\n<!-- not an event -->\n\n---\nid: x\n---\n\n```md\n<!-- event: comment author: no at: 2026-01-01T00:00:00Z -->\n\n---\n```'

@@ -3,6 +3,7 @@ import type { Status, WorkflowState } from '../ticket.ts'
 import {
   assigneeOf,
   canonical,
+  dropKeys,
   hashOf,
   isEmpty,
   kindOf,
@@ -39,6 +40,8 @@ export function readBeads(path: string): Source {
   if (other !== null && other !== 'beads') throw nothingFound('beads', file, wanted)
   const issues = newest(records, file, notes)
   if (issues.size === 0) throw nothingFound('beads', path, wanted)
+  const left = [...issues.values()].map(({ value }) => leftOf(value, known))
+  dropKeys(left, notes)
   return { tickets: [...issues.values()].map(({ value, where }) => ticketOf(value, issues, where, notes)), gates: [], notes }
 }
 

@@ -4,6 +4,7 @@ import type { Priority } from '../ticket.ts'
 import {
   assigneeOf,
   canonical,
+  dropKeys,
   hashOf,
   isEmpty,
   isObject,
@@ -42,6 +43,8 @@ export function readGithub(path: string): Source {
     throw notes.warnings[0] === undefined
       ? nothingFound('github', path, wanted)
       : usage(`${notes.warnings[0]}; nothing was imported`, wanted)
+  const left = [...issues.values()].map(({ record }) => leftOf(record, known))
+  dropKeys(left, notes)
   const repository = repositoryOf(issues.values())
   return { tickets: [...issues].map(([number, { record }]) => ticketOf(number, record, repository, notes)), gates: [], notes }
 }

@@ -291,6 +291,14 @@ export const isEmpty = (value: unknown): boolean =>
 export const leftOf = (record: Json, known: ReadonlySet<string>): Readonly<Record<string, unknown>> =>
   Object.fromEntries(Object.entries(record).filter(([key, value]) => !known.has(key) && !isEmpty(value)))
 
+/** Names each key of records that has no place in a ticket, once. */
+export function dropKeys(left: readonly Json[], notes: Notes): void {
+  const counts = new Map<string, number>()
+  for (const record of left) for (const key of Object.keys(record)) counts.set(key, (counts.get(key) ?? 0) + 1)
+  for (const [key, count] of counts)
+    notes.drop(key, `of ${count === 1 ? '1 record' : `${count} records`}, has no place in a ticket (kept in the event \`imported\`)`)
+}
+
 /** Members of an object in the order of their names, at every depth: the same record has the same text, however it was written. */
 export const canonical = (value: unknown): string =>
   JSON.stringify(value, (_, part: unknown) =>

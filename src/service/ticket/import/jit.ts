@@ -4,6 +4,7 @@ import type { Status, WorkflowState } from '../ticket.ts'
 import {
   assigneeOf,
   canonical,
+  dropKeys,
   hashOf,
   isEmpty,
   isObject,
@@ -65,6 +66,9 @@ export function readJit(path: string): Source {
   const stages = new Map(gates.map(({ key, stage }) => [key, stage]))
   const tickets = [...records].map(([id, { record, file }]) => ticketOf(id, record, history.get(id) ?? [], stages, file, notes))
   tellFreed(tickets, records, notes)
+  const left = [...records.values()].map(({ record }) => leftOf(record, known))
+  dropKeys(left, notes)
+  tellRuns(place, notes)
   return { tickets, gates, notes }
 }
 
@@ -296,9 +300,9 @@ function past(event: Json): ImportedEvent | null {
   return { ...base, type: word, fields: { ...(wordOf(gate) === null ? {} : { gate: wordOf(gate) }), ...rest } }
 }
 
-function readHistory({ beside }: Place, ids: ReadonlySet<string>, notes: Notes): ReadonlyMap<string, readonly Json[]> {
+function readHistory(place: Place, ids: ReadonlySet<string>, notes: Notes): ReadonlyMap<string, readonly Json[]> {
   const events = new Map<string, Json[]>()
-  const file = beside.map(directory => join(directory, 'events.jsonl')).find(isFileAt)
+  const file = fileIn(place, 'events.jsonl', notes)
   if (file === undefined) return events
   const read = readText(file)
   if ('why' in read) {
@@ -323,11 +327,29 @@ function readHistory({ beside }: Place, ids: ReadonlySet<string>, notes: Notes):
   return events
 }
 
+/** Runs of gates are many, and their output is large. */
+function tellRuns({ beside }: Place, notes: Notes): void {
+  for (const runs of beside.map(directory => join(directory, 'gate-runs'))) {
+    const { directories, files } = entriesOf(runs)
+    const count = directories.length + files.length
+    if (count > 0) notes.drop(runs, `${count === 1 ? '1 run of a gate' : `${count} runs of gates`}, with what they printed`)
+  }
+}
+
+/** A file of the store; none where it is missing, or a link. */
+function fileIn({ beside }: Place, name: string, notes: Notes): string | undefined {
+  const paths = beside.map(directory => join(directory, name))
+  const file = paths.find(isFileAt)
+  const link = file === undefined ? paths.find(path => kindOfPath(path) === 'file') : undefined
+  if (link !== undefined) notes.warn(link, 'a symbolic link is not followed; left out')
+  return file
+}
+
 const gateMembers = new Set(['key', 'title', 'description', 'stage', 'mode', 'auto', 'checker'])
 const checkerMembers = new Set(['type', 'command', 'timeout_seconds', 'working_dir', 'env', 'pass_context'])
 
-function readGates({ beside }: Place, notes: Notes): readonly ImportedGate[] {
-  const file = beside.map(directory => join(directory, 'gates.json')).find(isFileAt)
+function readGates(place: Place, notes: Notes): readonly ImportedGate[] {
+  const file = fileIn(place, 'gates.json', notes)
   if (file === undefined) return []
   const parsed = parseJson(requireText(file))
   if ('why' in parsed)

@@ -7,6 +7,7 @@ import { idTime, slugInId } from '../identify.ts'
 import { idPattern, statuses, workflowStates, type Status, type WorkflowState } from '../ticket.ts'
 import {
   assigneeOf,
+  dropKeys,
   hashOf,
   isEmpty,
   isObject,
@@ -54,6 +55,8 @@ export function readYoi(path: string): Source {
     return ticket === null ? [] : [ticket]
   })
   if (raw.length === 0) throw usage(`${path}: none of its ${directories.length} tickets can be read`, notes.warnings[0])
+  const left = raw.map(({ ticket }) => ticket.legacy)
+  dropKeys(left, notes)
   return { tickets: withRelations(raw, notes), gates: [], notes }
 }
 
@@ -473,14 +476,14 @@ function fenceEnd(lines: readonly string[], at: number): number | null {
 
 function eventOf(line: string, message: string, index: number, where: string, notes: Notes): ImportedEvent {
   const { word, rest } = headerOf(line)!
-  const said = headerValues(rest)
+  const { said, unknown } = headerValues(rest)
   const type = typeNames.get(word) ?? (word.toLowerCase().replaceAll(/[^a-z0-9_]+/g, '_') || 'comment')
   const { author, at: time, status, from, to, reason, field, ...more } = said
   const at = timeOf(time?.split(/\s/, 1)[0] ?? null)
   if (at === null) notes.warn(where, `the time of this event, ${JSON.stringify(time ?? '')}, is none; that of the one before is taken`)
   const verdict = type === 'review' ? verdictOf(status ?? more['verdict']) : undefined
   if (type === 'review' && verdict === undefined) notes.warn(where, `a review that says neither approve nor request_changes`)
-  const left = { ...more, ...(status === undefined || verdict !== undefined || type === 'closed' ? {} : { status }) }
+  const left = { ...unknown, ...more, ...(status === undefined || verdict !== undefined || type === 'closed' ? {} : { status }) }
   return {
     key: `thread:${index}`,
     type,
@@ -505,18 +508,43 @@ const verdictOf = (word: string | undefined): string | undefined =>
       ? 'changes'
       : undefined
 
-/** `author: yoi ticket at: T status: S`: a value goes up to the next key that is known, or to its closing quote. */
-function headerValues(text: string): Readonly<Record<string, string>> {
-  const values: Record<string, string> = {}
-  const key = new RegExp(`(?:^|\\s)(${headerKeys.join('|')}):(?=\\s|$)`, 'g')
-  for (let found = key.exec(text); found !== null;) {
-    const begin = key.lastIndex
-    const quoted = /^\s*("(?:[^"\\]|\\.)*"|'(?:[^']|'')*')(?=\s|$)/.exec(text.slice(begin))
-    if (quoted !== null) key.lastIndex = begin + quoted[0].length
+const knownKey = new RegExp(`(?:^|\\s)(${headerKeys.join('|')}):(?=\\s|$)`, 'g')
+const anyKey = /(?:^|\s)([A-Za-z_][\w-]*):(?=\s|$)/g
+
+/**
+ * `author: yoi ticket at: T status: S`: a value goes up to the next key that is known, or to its closing quote; that of `at` is one word.
+ * What stands between them has keys that we do not know, and what has not even that is `header`.
+ */
+function headerValues(text: string): {
+  readonly said: Readonly<Record<string, string>>
+  readonly unknown: Readonly<Record<string, string>>
+} {
+  const said = pairsIn(text, knownKey)
+  const others = pairsIn(said.rest, anyKey)
+  const unknown = { ...Object.fromEntries(others.values), ...(others.rest === '' ? {} : { header: others.rest }) }
+  return { said: Object.fromEntries(said.values), unknown }
+}
+
+/** The values of these keys, and what stands between them. */
+function pairsIn(text: string, key: RegExp): { readonly values: ReadonlyMap<string, string>; readonly rest: string } {
+  const values = new Map<string, string>()
+  key.lastIndex = 0
+  let found = key.exec(text)
+  const rest = [text.slice(0, found?.index ?? text.length)]
+  while (found !== null) {
+    const [name, begin] = [found[1]!, key.lastIndex]
+    const bounded =
+      /^\s*("(?:[^"\\]|\\.)*"|'(?:[^']|'')*')(?=\s|$)/.exec(text.slice(begin)) ??
+      (name === 'at' ? /^\s*(\S+)/.exec(text.slice(begin)) : null)
+    if (bounded !== null) key.lastIndex = begin + bounded[0].length
     const next = key.exec(text)
-    const value = quoted === null ? text.slice(begin, next?.index ?? text.length) : quoted[1]!
-    values[found[1]!] ??= unquoted(value.trim())
+    const end = next?.index ?? text.length
+    const value = unquoted((bounded?.[1] ?? text.slice(begin, end)).trim())
+    if (bounded !== null) rest.push(text.slice(begin + bounded[0].length, end))
+    if (values.has(name)) rest.push(`${name}: ${value}`)
+    else values.set(name, value)
     found = next
   }
-  return values
+  const left = rest.map(part => part.trim()).filter(part => part !== '')
+  return { values, rest: left.join(' ') }
 }
