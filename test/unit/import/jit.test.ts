@@ -352,6 +352,36 @@ describe('gates of jit', () => {
     ])
   })
 
+  it('whose keys would become the same have one each, the same in every import', async () => {
+    const long = 'x'.repeat(70)
+    const keys = ['My Gate', 'my gate', 'my-gate', '単体テスト', '結合テスト', 'テスト unit', `${long}1`, `${long}2`, 'Café']
+    const imported = async (order: readonly string[]): Promise<Readonly<Record<string, string>>> => {
+      const room = new Room()
+      const status = Object.fromEntries(order.map(key => [key, { status: 'passed', updated_at: '2025-12-21T22:58:58Z' }]))
+      room.leave({
+        'gates.json': Object.fromEntries(order.slice(2).map(key => [key, { mode: 'manual', title: key }])),
+        'issues/a.json': issue({ gates_required: order, gates_status: status }),
+      })
+      await room.import('jit')
+      expect(await room.import('jit')).toMatchObject({ unchanged: 1 })
+      const ours = room.ticket().ticket.gates
+      expect(newestResults(room.events()).size).toBe(order.length)
+      for (const key of ours) expect(fs.existsSync(path.join(room.root, `.leasehold/gates/${key}.yaml`))).toBe(true)
+      return Object.fromEntries(order.map((key, at) => [key, ours[at]!]))
+    }
+    const first = await imported(keys)
+    expect(new Set(Object.values(first)).size).toBe(keys.length)
+    expect(first).toMatchObject({
+      'my-gate': 'my-gate',
+      'My Gate': expect.stringMatching(/^my-gate-[0-9a-f]{8}$/) as unknown,
+      単体テスト: expect.stringMatching(/^gate-[0-9a-f]{8}$/) as unknown,
+      'テスト unit': expect.stringMatching(/^unit-[0-9a-f]{8}$/) as unknown,
+      [`${long}1`]: expect.stringMatching(/^x{55}-[0-9a-f]{8}$/) as unknown,
+      Café: 'cafe',
+    })
+    expect(await imported(keys.toReversed())).toEqual(first)
+  })
+
   it('and their history come from the log of jit, each result once', async () => {
     const room = new Room()
     const event = (type: string, id: string, timestamp: string, more: object = {}): string =>

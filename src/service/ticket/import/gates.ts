@@ -12,30 +12,61 @@ import {
   writeDefinition,
   type Definition,
 } from '../../gate/definition.ts'
-import type { ImportedGate, Notes } from './imported.ts'
+import { hashOf, type ImportedGate, type Notes } from './imported.ts'
 import { readText } from './source.ts'
 
 // Definitions of gates: taken over where there is none, never written over one.
 
 const longestMs = 86_400_000
 
-/** A key as ours are; the same one for the same. */
-export function gateKeyOf(key: string): string {
-  if (isGateKey(key)) return key
-  const plain = key
+/** No key of ours is longer. Characters. */
+const longestKey = 64
+
+/**
+ * A key of ours for each of a source's: the same in every import, and two for two. One that is written in other letters, or is too long,
+ * gets a piece of its hash; so does one whose plain form belongs to another.
+ */
+export function gateKeysOf(keys: Iterable<string>): (key: string) => string {
+  const sorted = [...new Set(keys)].toSorted()
+  const ours = new Map(sorted.filter(isGateKey).map(key => [key, key]))
+  const taken = new Set(ours.values())
+  for (const key of sorted.filter(key => !isGateKey(key))) {
+    const plain = plainKey(key)
+    const chosen = isWhole(key, plain) && !taken.has(plain) ? plain : hashedKey(key, plain)
+    ours.set(key, chosen)
+    taken.add(chosen)
+  }
+  return key => ours.get(key) ?? hashedKey(key, plainKey(key))
+}
+
+/** What of a key can be written in ours; perhaps nothing. */
+const plainKey = (key: string): string =>
+  key
     .normalize('NFKD')
+    .replaceAll(/\p{M}+/gu, '')
     .toLowerCase()
     .replaceAll(/[^a-z0-9._-]+/g, '-')
     .replaceAll(/^[^a-z0-9]+|-+$/g, '')
-    .slice(0, 64)
-  return plain === '' ? 'gate' : plain
+
+/** Does the plain form say all that the key says? */
+const isWhole = (key: string, plain: string): boolean =>
+  plain !== '' && plain.length <= longestKey && !/[^\x00-\x7f\p{M}]/u.test(key.normalize('NFKD'))
+
+function hashedKey(key: string, plain: string): string {
+  const hash = hashOf(key).slice(0, 8)
+  return `${plain.slice(0, longestKey - hash.length - 1) || 'gate'}-${hash}`
 }
 
 /** The definitions that are new here. Names those that are there and say something else. */
-export function newGates(root: string, gates: readonly ImportedGate[], notes: Notes): readonly Definition[] {
+export function newGates(
+  root: string,
+  gates: readonly ImportedGate[],
+  keyOf: (key: string) => string,
+  notes: Notes,
+): readonly Definition[] {
   const fresh = new Map<string, Definition>()
   for (const gate of gates) {
-    const key = gateKeyOf(gate.key)
+    const key = keyOf(gate.key)
     if (key !== gate.key) notes.warn(`gate ${gate.key}`, `it becomes ${key}: a key is a-z, 0-9, dot, dash and underscore`)
     if (fresh.has(key)) {
       notes.warn(`gate ${gate.key}`, `${key} is defined twice; the first is taken`)

@@ -8,9 +8,9 @@ import { maxEventBytes } from '../events.ts'
 import { createTicketDirectory, ticketsDirectory } from '../files.ts'
 import { readBeads } from './beads.ts'
 import { existingTickets, whyBroken } from './existing.ts'
-import { gateKeyOf, newGates, standIns, writeGates } from './gates.ts'
+import { gateKeysOf, newGates, standIns, writeGates } from './gates.ts'
 import { readGithub } from './github.ts'
-import type { Mapped, Notes, Source, Tracker } from './imported.ts'
+import type { ImportedTicket, Mapped, Notes, Source, Tracker } from './imported.ts'
 import { readJit } from './jit.ts'
 import type { Held } from './held.ts'
 import { importedEvent, isUnchanged, planTickets, type Planned } from './plan.ts'
@@ -74,8 +74,9 @@ export async function importTickets(options: ImportOptions): Promise<Imported> {
   const ids = new Set(existing.map(({ id }) => id))
   const isTaken = (id: string): boolean =>
     ids.has(id) || lstatSync(join(ticketsDirectory(root), id), { throwIfNoEntry: false }) !== undefined
-  const { planned, left } = planTickets(tickets, from, existing, isTaken, gateKeyOf, notes)
-  const defined = newGates(root, gates, notes)
+  const keyOf = gateKeysOf([...gates.map(({ key }) => key), ...tickets.flatMap(gatesIn)])
+  const { planned, left } = planTickets(tickets, from, existing, isTaken, keyOf, notes)
+  const defined = newGates(root, gates, keyOf, notes)
   const needed = planned.map(({ ticket }) => ticket.gates)
   const fresh = [...defined, ...standIns(root, needed, defined, notes)]
   if (!dryRun) {
@@ -92,6 +93,13 @@ export async function importTickets(options: ImportOptions): Promise<Imported> {
   const { warnings, dropped, states, priorities } = notes
   return { from, dryRun, ...counts, gates: fresh.length, warnings, dropped, mapped: { states, priorities } }
 }
+
+/** Every gate that a record speaks of. */
+const gatesIn = ({ gates, gateResults, events }: ImportedTicket): readonly string[] => [
+  ...gates,
+  ...gateResults.keys(),
+  ...events.map(({ fields }) => fields['gate']).filter(gate => typeof gate === 'string'),
+]
 
 /** A copy of its own would meet the other one at the next merge. */
 function tellElsewhere(ids: readonly string[]): string {
