@@ -180,6 +180,18 @@ describe('a ticket of yoi', () => {
     expect(await room.import('yoi', { path: path.join(room.source, 'a') })).toMatchObject({ imported: 1 })
   })
 
+  it('that is there twice comes over once, in the first run and in the next', async () => {
+    const room = new Room()
+    const short = (title: string): string => `---\ntitle: ${title}\nstate: done\ncreated_at: 2026-05-28T00:00:00Z\n---\n`
+    room.leave({ 'tickets/open/00001KV0723PC/item.md': short('Open'), 'tickets/closed/00001KV0723PC/item.md': short('Closed') })
+    const warnings = [
+      `${room.source}/tickets/open/00001KV0723PC: ticket 00001KV0723PC is also in ${room.source}/tickets/closed/00001KV0723PC; this one is left out`,
+    ]
+    expect(await room.import('yoi')).toMatchObject({ imported: 1, warnings })
+    expect(await room.import('yoi')).toMatchObject({ imported: 0, unchanged: 1, warnings })
+    expect(room.ids()).toEqual(['20260528-000000-closed'])
+  })
+
   it('says what is odd: status and folder, unknown words, an id that is not its directory', async () => {
     const room = new Room()
     room.leave({ 'pending/other/item.md': item('status: open\nworkflow_state: cooking\n').replace('P1', 'soon') })

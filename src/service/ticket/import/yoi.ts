@@ -55,9 +55,10 @@ export function readYoi(path: string): Source {
     return ticket === null ? [] : [ticket]
   })
   if (raw.length === 0) throw usage(`${path}: none of its ${directories.length} tickets can be read`, notes.warnings[0])
-  const left = raw.map(({ ticket }) => ticket.legacy)
+  const once = withoutDoubles(raw, notes)
+  const left = once.map(({ ticket }) => ticket.legacy)
   dropKeys(left, notes)
-  return { tickets: withRelations(raw, notes), gates: [], notes }
+  return { tickets: withRelations(once, notes), gates: [], notes }
 }
 
 function ticketDirectories(path: string, notes: Notes): readonly string[] {
@@ -364,6 +365,17 @@ function relationsIn(files: readonly ImportedFile[], directory: string, notes: N
   return objectsOf(isObject(parsed.value) ? parsed.value['relations'] : parsed.value).flatMap(relation => {
     const [kind, target] = [wordOf(relation['kind']), wordOf(relation['target'])]
     return kind === null || target === null ? [] : [{ kind, target }]
+  })
+}
+
+/** A ticket that was moved from `open/` to `closed/` on one branch and changed on another is in both after the merge. */
+function withoutDoubles(raw: readonly Raw[], notes: Notes): readonly Raw[] {
+  const first = new Map<string, string>()
+  return raw.filter(({ ticket, directory }) => {
+    const other = first.get(ticket.sourceId)
+    if (other === undefined) first.set(ticket.sourceId, directory)
+    else notes.warn(directory, `ticket ${ticket.sourceId} is also in ${other}; this one is left out`)
+    return other === undefined
   })
 }
 
