@@ -414,6 +414,23 @@ describe('an import', () => {
     expect(await room.import('github')).toMatchObject({ unchanged: 1 })
   })
 
+  it('writes a long body over no artifact', async () => {
+    const room = new Room()
+    const body = 'x'.repeat(950_000)
+    room.leave({
+      '20260101-000000-x/item.md': yoi().replace('Body', body),
+      '20260101-000000-x/artifacts/body.md': 'real',
+      '20260101-000000-x/artifacts/body-2.md/a': 'real too',
+    })
+    expect(await room.import('yoi')).toMatchObject({ warnings: [expect.stringMatching(/artifacts\/body-3\.md/)] })
+    expect(['body.md', 'body-2.md/a', 'body-3.md'].map(name => room.text(room.id(), `artifacts/${name}`))).toEqual([
+      'real',
+      'real too',
+      `${body}\n`,
+    ])
+    expect(room.ticket().body).toContain('(artifacts/body-3.md)')
+  })
+
   it('cuts a title that nobody could read again, and keeps all of it', async () => {
     const room = new Room()
     const title = 'x'.repeat(70_000)

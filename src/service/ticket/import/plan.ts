@@ -225,8 +225,9 @@ function planOne(
   }
   if (droppedDependencies.length > 0) outside.add(droppedDependencies.length)
   const large = Buffer.byteLength(record.body) > maxBodyBytes
-  if (large) notes.warn(id, 'its body is too long for a ticket; it is in artifacts/body.md')
-  const body = large ? 'The text is in [artifacts/body.md](artifacts/body.md).\n' : record.body
+  const place = bodyPlace(record)
+  if (large) notes.warn(id, `its body is too long for a ticket; it is in ${place}`)
+  const body = large ? `The text is in [${place}](${place}).\n` : record.body
   const ticket: Ticket = {
     id,
     slug: record.slug ?? slugInId(id),
@@ -245,7 +246,7 @@ function planOne(
     dependsOn: [...dependsOn],
     gates: [...new Set(record.gates.map(gateKey))],
   }
-  const files = large ? [...record.files, { path: 'artifacts/body.md', content: Buffer.from(record.body) }] : record.files
+  const files = large ? [...record.files, { path: place, content: Buffer.from(record.body) }] : record.files
   const events = eventsOf(record, from, gateKey)
   const gateResults = new Map([...record.gateResults].map(([gate, key]) => [gateKey(gate), eventWith(key, record, events)]))
   const made = existing === null ? makeText(ticket, body, record) : { text: null, why: null }
@@ -254,6 +255,14 @@ function planOne(
   const broken = record.dependsOn.find(name => notes.broken.has(name) && idOf(name) === null)
   const why = broken === undefined ? made.why : `it depends on ${broken}, which is there and cannot be read: ${notes.broken.get(broken)}`
   return { plan: { ...plan, fields: fieldHashes({ ...values, ...gateValues(gateResults) }) }, why }
+}
+
+/** Where a long body goes: beside the artifacts of the ticket, and over none of them. */
+function bodyPlace({ files }: ImportedTicket): string {
+  for (let number = 1; ; number++) {
+    const place = `artifacts/body${number === 1 ? '' : `-${number}`}.md`
+    if (!files.some(({ path }) => path === place || path.startsWith(`${place}/`))) return place
+  }
 }
 
 /** `ticket.md` of a new ticket, and why it cannot be one. */
