@@ -132,6 +132,25 @@ describe('an issue of jit', () => {
     ])
   })
 
+  it('that was made on a day is of that day', async () => {
+    const room = new Room()
+    room.leave({ 'a.json': issue({ created_at: '2025-12-20' }) })
+    expect((await room.import('jit')).warnings).toEqual([])
+    expect(room.ticket().ticket).toMatchObject({
+      id: '20251220-000000-support-short-hash-issue-ids-in-cli',
+      createdAt: '2025-12-20T00:00:00Z',
+    })
+  })
+
+  it('is not looked for elsewhere when the store has none', async () => {
+    const room = new Room()
+    room.leave({ 'tsconfig.json': { compilerOptions: {} }, '.jit/gates.json': {} })
+    fs.mkdirSync(path.join(room.source, '.jit/issues'))
+    await expect(room.import('jit')).rejects.toMatchObject({
+      message: expect.stringMatching(/source: nothing to import from jit was found$/) as unknown,
+    })
+  })
+
   it('that was archived before it was done is put aside, and what depends on it goes on waiting', async () => {
     for (const [from, status, workflowState] of [
       ['in_progress', 'pending', 'inprogress'],

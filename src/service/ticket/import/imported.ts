@@ -188,10 +188,13 @@ export const labelsOf = (values: readonly string[]): readonly string[] => [...ne
 /** 1 January 10000, which has no form. */
 const afterMs = 253_402_300_800_000
 
-/** A time in RFC 3339, UTC, at most milliseconds; null when it is none. What is in UTC already stays as it is written. */
+/** A time in RFC 3339, UTC, at most milliseconds; null when it is none. What is in UTC already stays as it is written; a day begins. */
 export function timeOf(value: unknown): string | null {
   if (typeof value !== 'string') return null
-  const text = value.trim().replace(/^(\d{4}-\d\d-\d\d)[ t](\d\d:\d\d:\d\d(?:\.\d+)?) ?(?:z|UTC)$/i, '$1T$2Z')
+  const text = value
+    .trim()
+    .replace(/^(\d{4}-\d\d-\d\d)$/, '$1T00:00:00Z')
+    .replace(/^(\d{4}-\d\d-\d\d)[ t](\d\d:\d\d:\d\d(?:\.\d+)?) ?(?:z|UTC)$/i, '$1T$2Z')
   const ms = Date.parse(text)
   // Before 1970 is what a program writes that knows no time.
   if (!isTime(text) || !(ms > 0 && ms < afterMs)) return null

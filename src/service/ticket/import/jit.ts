@@ -77,8 +77,7 @@ function find(path: string): Place {
   for (const store of [join(path, '.jit'), path]) {
     const inside = join(store, 'issues')
     if (kindOfPath(inside) !== 'directory') continue
-    const files = jsonFiles(inside)
-    if (files.length > 0) return { files, beside: [store] }
+    return { files: jsonFiles(inside), beside: [store] }
   }
   return { files: jsonFiles(path), beside: [path, dirname(path)] }
 }
