@@ -138,6 +138,22 @@ describe('an import', () => {
     }
   })
 
+  it('of what is nested too deeply names the file, and takes the rest', async () => {
+    const room = new Room()
+    const deep = `${'['.repeat(20_000)}${']'.repeat(20_000)}`
+    room.leave({ 'issues/a.json': jit(), 'issues/b.json': `{"id": "b", "state": "ready", "context": ${deep}}` })
+    expect(await room.import('jit')).toMatchObject({
+      imported: 1,
+      warnings: expect.arrayContaining([expect.stringMatching(/b\.json:1: .*it is nested deeper than 500 levels; left out/)]) as unknown,
+    })
+    const other = new Room()
+    const file = other.leave({ 'issues.jsonl': `${beads()}${beads({ id: 'bd-2' }).replace('}\n', `,"x":${deep}}\n`)}` })
+    await expect(other.import('beads', { path: file })).rejects.toMatchObject({
+      code: 'usage',
+      message: expect.stringMatching(/issues\.jsonl:2: .*nested deeper/) as unknown,
+    })
+  })
+
   it('brings over what changed in the source', async () => {
     const room = new Room()
     room.leave({ 'issues.jsonl': beads({ assignee: 'a' }) })

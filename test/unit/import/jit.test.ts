@@ -124,7 +124,7 @@ describe('an issue of jit', () => {
     expect(dropped).toEqual([
       'context: of 1 record, has no place in a ticket (kept in the event `imported`)',
       'documents: of 2 records, has no place in a ticket (kept in the event `imported`)',
-      `${room.source}/.jit/gate-runs: 2 runs of gates, with what they printed`,
+      `${room.source}/.jit/gate-runs: 2 runs of gates, and what they printed`,
     ])
     expect(room.ids().map(id => room.events(id).at(-1)!['legacy'])).toEqual([
       { context: { note: 'n' }, documents: [{ path: 'p' }] },

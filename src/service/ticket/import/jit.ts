@@ -331,7 +331,7 @@ function tellRuns({ beside }: Place, notes: Notes): void {
   for (const runs of beside.map(directory => join(directory, 'gate-runs'))) {
     const { directories, files } = entriesOf(runs)
     const count = directories.length + files.length
-    if (count > 0) notes.drop(runs, `${count === 1 ? '1 run of a gate' : `${count} runs of gates`}, with what they printed`)
+    if (count > 0) notes.drop(runs, count === 1 ? '1 run of a gate, and what it printed' : `${count} runs of gates, and what they printed`)
   }
 }
 

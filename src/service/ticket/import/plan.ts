@@ -195,7 +195,7 @@ class Outside {
     const [one, those] = [this.#dependencies === 1, this.#tickets === 1]
     if (this.#dependencies > 0)
       warnings.push(
-        `${this.#dependencies} ${one ? 'dependency' : 'dependencies'} of ${this.#tickets} ${those ? 'ticket leads' : 'tickets lead'} to what is not in this source and were left out` +
+        `${this.#dependencies} ${one ? 'dependency' : 'dependencies'} of ${this.#tickets} ${those ? 'ticket' : 'tickets'} ${one ? 'leads' : 'lead'} to what is not in this source and ${one ? 'was' : 'were'} left out` +
           ' (kept as dropped_dependencies in the event `imported`)',
       )
   }

@@ -83,11 +83,22 @@ const realPath = (path: string): string => process.getBuiltinModule('node:fs').r
 /** What a JSON text says, or where and why it is none. */
 export function parseJson(text: string): { readonly value: unknown } | { readonly line: number; readonly why: string } {
   try {
-    return { value: JSON.parse(text) }
+    const value: unknown = JSON.parse(text)
+    return isTooDeep(value) ? { line: 1, why: `it is nested deeper than ${maxNesting} levels` } : { value }
   } catch (error) {
     const why = (error as Error).message.replace(/ in JSON at position.*$/s, '').replace(/, (?:\.\.\.)?"[^]*$/, '')
     return { line: text.slice(0, brokenAt(text)).split('\n').length, why }
   }
+}
+
+/** Lists in lists and objects in objects. What is deeper cannot be written again: the machine's own writer recurses. */
+const maxNesting = 500
+
+function isTooDeep(value: unknown): boolean {
+  let level: readonly unknown[] = [value]
+  for (let depth = 0; depth <= maxNesting && level.length > 0; depth++)
+    level = level.flatMap(part => (typeof part === 'object' && part !== null ? Object.values(part) : []))
+  return level.length > 0
 }
 
 const token =
