@@ -3,6 +3,12 @@ import { isoFromMs } from '../../core/time.ts'
 /** Longer slugs are cut, at a word if possible. */
 const maxSlug = 60
 
+/** The slug of a title of which nothing can be written in these letters. */
+const noName = 'ticket'
+
+/** Does anybody call a ticket by this slug? A number, and what stands for a title in other letters, are names of nothing. */
+export const isName = (slug: string): boolean => slug !== noName && /[^0-9._-]/.test(slug)
+
 /** A title as a part of an id: `[a-z0-9-]`, at most 60 characters; `ticket` when nothing of it can be written so. */
 export function slugOf(title: string): string {
   const folded = title
@@ -11,7 +17,7 @@ export function slugOf(title: string): string {
     .toLowerCase()
     .replaceAll(/[^a-z0-9]+/g, '-')
     .replaceAll(/^-+|-+$/g, '')
-  if (folded.length <= maxSlug) return folded || 'ticket'
+  if (folded.length <= maxSlug) return folded || noName
   const cut = folded.slice(0, maxSlug + 1)
   const word = cut.lastIndexOf('-')
   return cut.slice(0, word > maxSlug / 2 ? word : maxSlug).replaceAll(/-+$/g, '')

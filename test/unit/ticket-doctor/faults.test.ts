@@ -164,6 +164,12 @@ describe('ids and slugs', () => {
       `error id-mismatch ${c}/ticket.md:2`,
     ],
     ['one slug twice', ward => void ward.add(b, { slug: 'alpha' }), `warning duplicate-slug ${b}/ticket.md:3`],
+    [
+      'numbers, and titles in other letters',
+      ward => {
+        for (const [at, slug] of ['001', '001', 'ticket', 'ticket'].entries()) ward.add(`20260608-06123${at}-${slug}`, { slug })
+      },
+    ],
   ])
 })
 

@@ -1,6 +1,6 @@
 import { cyclesIn, wordCycle } from '../dependencies.ts'
 import { shellWord } from '../../../core/shell-word.ts'
-import { slugInId } from '../identify.ts'
+import { isName, slugInId } from '../identify.ts'
 import type { Ticket } from '../ticket.ts'
 import { isFinished } from '../ticket.ts'
 import type { Diagnosis, Mend } from './finding.ts'
@@ -86,10 +86,12 @@ function* doubledSlugs({ known, lines }: Tickets): Generator<Diagnosis> {
     if (other === undefined || !first.has(slug)) first.set(slug, id)
     if (inId !== slug && !first.has(inId)) first.set(inId, id)
     if (other === undefined) continue
+    const shared = first.get(slug) === other ? slug : inId
+    if (!isName(shared)) continue
     yield warning(
       'duplicate-slug',
       { file: ticket.file, line: lines.ofKey(ticket, 'slug') },
-      `the slug ${first.get(slug) === other ? slug : inId} is also that of ${other}: the word alone means neither`,
+      `the slug ${shared} is also that of ${other}: the word alone means neither`,
       'call them by their ids',
     )
   }
