@@ -1,6 +1,7 @@
 import { join } from 'node:path'
 import { shellWord } from '../../../core/shell-word.ts'
 import type { Listed } from '../catalogue.ts'
+import { isUnreadable } from '../catalogue.ts'
 import { readEvents } from '../events.ts'
 import { maxTicketBytes, readRegular, ticketsDirectory } from '../files.ts'
 import { parseTicket } from '../front-matter.ts'
@@ -34,9 +35,6 @@ export async function existingTickets(root: string, tickets: AsyncIterable<Liste
   return existing
 }
 
-/** What makes front matter unreadable. A wrong value is the doctor's business. */
-const unreadable = new Set(['no_front_matter', 'unclosed_front_matter', 'yaml', 'duplicate_key'])
-
 /** Why a ticket that is there cannot be brought up to date, and what to do; null when its file can be read. */
 export function whyBroken(directory: string, id: string): string | null {
   const file = join(directory, 'ticket.md')
@@ -46,7 +44,7 @@ export function whyBroken(directory: string, id: string): string | null {
   if (typeof bytes === 'string') return `${file} cannot be read: ${bytes}; look at it: ls -l ${shellWord(file)}`
   const text = bytes.toString('utf8')
   if (scanTicket(text)?.id === id) return null
-  const problem = parseTicket(text, id).problems.find(({ code }) => unreadable.has(code))
+  const problem = parseTicket(text, id).problems.find(isUnreadable)
   if (problem === undefined) return null
   const why = /^<{7}(?: |\r?$)/m.test(text) ? 'an unresolved merge' : problem.message
   return `${file}:${problem.line ?? 1}: ${why}; mend it, and run this again`
