@@ -1,3 +1,4 @@
+import { spawnSync } from 'node:child_process'
 import fs from 'node:fs'
 import path from 'node:path'
 import { describe, expect, it } from 'vitest'
@@ -270,4 +271,31 @@ it.runIf(fs.existsSync('/dev/full'))('says that its answer could not be written,
     stderr: expect.stringContaining('nobody holds env:nothing'),
   })
   expect(repo.story()).toEqual(['acquire env:a', 'acquire env:b'])
+})
+
+const mayMount = (): boolean => {
+  if (process.getuid?.() !== 0) return false
+  const place = folder('mount-')
+  const done = spawnSync('mount', ['-t', 'tmpfs', '-o', 'size=64k', 'tmpfs', place])
+  return done.status === 0 && spawnSync('umount', [place]).status === 0
+}
+
+requires(mayMount(), 'needs root and the right to mount a tmpfs').it('a full disk is one wherever something is to be written', async () => {
+  const place = folder('full-')
+  spawnSync('mount', ['-t', 'tmpfs', '-o', 'size=256k', 'tmpfs', place])
+  try {
+    git(place, 'init', '-q')
+    const filler = fs.openSync(path.join(place, 'filler'), 'w')
+    expect(() => {
+      for (;;) fs.writeSync(filler, Buffer.alloc(512))
+    }).toThrow(/ENOSPC/)
+    fs.closeSync(filler)
+    const one = new Repo(place).as('agent:one')
+    for (const words of ['config set ttl 5m', 'init', 'hooks install git', 'claim acquire x']) {
+      // oxlint-disable-next-line no-await-in-loop -- one after the other
+      expect((await one.refused('unavailable', words)).message, words).toMatch(/^the disk is full/)
+    }
+  } finally {
+    spawnSync('umount', [place])
+  }
 })

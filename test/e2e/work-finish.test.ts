@@ -66,7 +66,9 @@ describe('work --finish', () => {
 
   it('by a launched agent ends the launch as the agent ends, with one document', async () => {
     const all = shop()
-    const script = 'echo >&3; echo done >work; git add work; git commit -qm "the work"; "$0" "$1" work --finish >&2; exit 5'
+    // As no agent does, it would else be done before its launcher has said that it began.
+    const begun = 'until grep -q "^workflow_state: inprogress" .leasehold/tickets/*/ticket.md; do sleep 0.05; done'
+    const script = `echo >&3; ${begun}; echo done >work; git add work; git commit -qm "the work"; "$0" "$1" work --finish >&2; exit 5`
     const ended = await all.a.run('--json work fix-login --ready fd --', 'sh', '-c', script, process.execPath, executable)
     expect(ended.code, ended.stderr).toBe(5)
     expect(parse(ended.stdout)).toMatchObject({ ok: true })

@@ -117,6 +117,16 @@ interface Described {
   readonly trace?: string
 }
 
+/** What the machine refuses, wherever that happens; the store says more of its own files. */
+const systemTroubles: Readonly<Record<string, string>> = {
+  ENOSPC: 'the disk is full',
+  EDQUOT: 'the disk quota is used up',
+  EROFS: 'a file system is read-only',
+  EIO: 'the disk reported an error',
+  EMFILE: 'this process may not open more files',
+  ENFILE: 'this machine has no room for more open files',
+}
+
 function described(error: unknown): Described {
   if (isFault(error)) {
     const { holder, ...details } = error.details ?? {}
@@ -129,6 +139,13 @@ function described(error: unknown): Described {
     }
   }
   const message = error instanceof Error ? error.message : String(error)
+  const trouble = systemTroubles[(error as NodeJS.ErrnoException | null)?.code ?? '']
+  if (trouble !== undefined)
+    return {
+      code: 'unavailable',
+      message: `${trouble}: ${message}`,
+      hint: 'mend that, and run the command again: what it did before is kept',
+    }
   const traced = process.env['LEASEHOLD_TEST_TRACE'] !== undefined && error instanceof Error
   return {
     code: 'internal',
