@@ -37,13 +37,19 @@ const spaceOf = (standing: Standing): string | null => (standing.kind === 'nothi
 
 /**
  * Lets a command use the store that its configuration names, if that is where this repository's leases are: one small read. Where nobody has
- * written yet, the first write decides. Throws `usage`, naming both, where the leases are somewhere else; the same set of leases under
+ * written yet, the first write decides. The store itself looks whether it has the set of leases that is noted. Throws `usage`, naming both, where the leases are somewhere else; the same set of leases under
  * another name (moved by another clone, another member of the cluster) is told by its identity.
  */
-export async function enter(store: Store, { name, said }: Elsewhere, home: Home, endOf: () => Promise<MoveEnd>): Promise<void> {
-  const seen = home.whereabouts()
+export async function enter(
+  store: Store,
+  elsewhere: Elsewhere,
+  home: Home,
+  seen: Whereabouts,
+  endOf: () => Promise<MoveEnd>,
+): Promise<void> {
+  const { name, said } = elsewhere
+  if (notedSpace(seen, elsewhere) !== null) return
   const isNamed = seen.kind === 'there' && seen.to === name
-  if (isNamed && seen.space !== null) return
   if (seen.kind !== 'open' && !isNamed) {
     const standing = await (await endOf()).standing()
     if (refusesItself(standing)) return
@@ -57,6 +63,10 @@ export async function enter(store: Store, { name, said }: Elsewhere, home: Home,
     return spaceOf(standing)
   })
 }
+
+/** The set of leases that has to be in the store that the configuration names, as it is noted; null where that is not known. */
+export const notedSpace = (seen: Whereabouts, { name }: Elsewhere): string | null =>
+  seen.kind === 'there' && seen.to === name ? seen.space : null
 
 /** Before the first write the name is written down; after it, the identity that this write may have made. */
 function settleAtFirstWrite(store: Store, settle: () => Promise<string | null>): void {

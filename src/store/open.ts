@@ -48,9 +48,12 @@ const openNamed = (options: OpenStoreOptions): FileStore | Promise<Store> =>
   options.etcd === undefined ? openFileStore(options) : openEtcd(options, options.etcd)
 
 async function openElsewhere(options: OpenStoreOptions, elsewhere: Elsewhere): Promise<Store> {
-  const store = await openNamed(options)
-  const { enter } = await import('./home.ts')
-  await enter(store, elsewhere, await openHome({ ...options, directory: elsewhere.directory }), () => openMoveEnd(store))
+  const { enter, notedSpace } = await import('./home.ts')
+  const home = await openHome({ ...options, directory: elsewhere.directory })
+  const seen = home.whereabouts()
+  const space = notedSpace(seen, elsewhere)
+  const store = await openNamed(space === null ? options : { ...options, noted: { space, beside: elsewhere.directory } })
+  await enter(store, elsewhere, home, seen, () => openMoveEnd(store))
   return store
 }
 

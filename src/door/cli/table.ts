@@ -185,7 +185,7 @@ export const everyday: readonly CommandSpec[] = [
     summary: 'every fault, with the file and what to do; exit 2 when there is an error among them',
     options: [
       { name: 'fix', doc: 'mend what is safe' },
-      { name: 'moved', doc: 'this store was moved here: keep its leases' },
+      { name: 'moved', doc: 'this store was moved here, or is the one to use from now on: keep its leases' },
       { name: 'copied', doc: 'this store is a copy: start a new space without leases' },
       { name: 'restored', doc: 'a backup of etcd was restored: keep its leases, and let tokens grow beyond all that were given since' },
     ],

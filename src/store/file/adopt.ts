@@ -106,6 +106,7 @@ function endOf({ layout, options: { disk } }: FileStore): { readonly position: P
 /** Changes the limits that all worktrees share. False when there is no store yet, or nothing to change. */
 export async function setLimits(store: FileStore, change: LimitChange): Promise<boolean> {
   const { layout, modes, options } = store
+  store.refuseAbsent()
   if (lookAt(options.disk, layout.format) === null) return false
   return store.lockedOnly('config set', () => {
     const format = readFormat(options.disk, layout)

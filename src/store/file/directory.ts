@@ -1,6 +1,6 @@
 import fs from 'node:fs'
 import path from 'node:path'
-import { Fault } from '../../core/fault.ts'
+import { Fault, isFault } from '../../core/fault.ts'
 import type { Disk } from '../../host/disk.ts'
 import { readIfPresent, syncDirectory, writeFully } from '../../host/disk.ts'
 import type { MoveMark } from '../move.ts'
@@ -221,6 +221,19 @@ export function readFormat(disk: Disk, layout: Layout): Format | null {
     details: { outcome: 'nothing_changed' },
   })
 }
+
+/** The `format` file; null when it is missing or damaged. */
+export function soundFormat(disk: Disk, layout: Layout): Format | null {
+  try {
+    return readFormat(disk, layout)
+  } catch (error) {
+    if (isFault(error)) return null
+    throw error
+  }
+}
+
+/** Is there neither a log nor a `format`? What cannot be understood is something. */
+export const isEmpty = (disk: Disk, layout: Layout): boolean => lookAt(disk, layout.format) === null && lookAt(disk, layout.log) === null
 
 /** Throws `unavailable` when this code is too old for the store. */
 export function refuseNewerFormat(format: Format, asWriter: boolean): void {

@@ -3,7 +3,7 @@ import { syncDirectory } from '../../host/disk.ts'
 import type { Home, Whereabouts } from '../home.ts'
 import { refuseMoved } from '../moved.ts'
 import { listArchive, readLines } from './archive.ts'
-import { lookAt, readFormat, readMove, removeIfPresent, writeFormat, writeMove } from './directory.ts'
+import { isEmpty, lookAt, readFormat, readMove, removeIfPresent, writeFormat, writeMove } from './directory.ts'
 import type { FileStore } from './store.ts'
 
 /** The store beside a repository, as the one that knows where the leases are. */
@@ -24,7 +24,7 @@ function whereabouts({ layout, options: { disk } }: FileStore): Whereabouts {
     if (format !== null && format.move === undefined) return { kind: 'here' }
     return { kind: 'there', to: mark.from, space: format?.space ?? null }
   }
-  if (lookAt(disk, layout.format) === null && lookAt(disk, layout.log) === null) return { kind: 'open' }
+  if (isEmpty(disk, layout)) return { kind: 'open' }
   return { kind: hasRecords(disk, layout) ? 'here' : 'open' }
 }
 

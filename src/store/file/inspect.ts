@@ -57,6 +57,11 @@ export async function inspect(store: FileStore, options: InspectOptions): Promis
       findings.push(failed(store, error))
     }
   }
+  try {
+    store.refuseAbsent()
+  } catch (cause) {
+    return [failed(store, cause, 'store-absent')]
+  }
   if (lookAt(store.options.disk, store.layout.directory) === null) {
     run(() => fileSystem(store, path.dirname(store.layout.directory), null))
     run(() => (store.ready(), []))

@@ -14,7 +14,10 @@ import { verifyLog } from './verify.ts'
 export const maintenanceOf = (store: FileStore): Maintenance => ({
   location: store.location,
   // oxlint-disable-next-line typescript/require-await -- the interface is asynchronous, reading files is not
-  verify: async onProgress => verifyLog(store.options.disk, store.layout, store.options.retention, onProgress),
+  verify: async onProgress => {
+    store.refuseAbsent()
+    return verifyLog(store.options.disk, store.layout, store.options.retention, onProgress)
+  },
   recover: ({ cut }) => recover(store, cut),
   inspect: options => inspect(store, options),
   adopt: how => adopt(store, how),
@@ -24,6 +27,7 @@ export const maintenanceOf = (store: FileStore): Maintenance => ({
 
 /** Starts a new segment now, unless there is no record that could be put away. */
 async function compact(store: FileStore): Promise<Compacted> {
+  store.refuseAbsent()
   const { layout, modes } = store
   const { disk, retention } = store.options
   const bytes = (): number => lookAt(disk, layout.log)?.size ?? 0

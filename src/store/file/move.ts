@@ -27,7 +27,10 @@ export const fileEnd = (store: FileStore): MoveEnd => ({
   open: () => store.lockedOnly('store move', () => mark(store, null)),
 })
 
-function standingOf({ layout, options: { disk } }: FileStore): Standing {
+function standingOf(store: FileStore): Standing {
+  const { layout } = store
+  const { disk } = store.options
+  store.refuseAbsent()
   const format = readFormat(disk, layout)
   if (format === null) {
     if (lookAt(disk, layout.log) === null && listArchive(disk, layout).length === 0) return { kind: 'nothing' }

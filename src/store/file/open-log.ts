@@ -11,6 +11,7 @@ import type { FixedLimits, Format, Layout, Modes } from './directory.ts'
 import {
   formatVersion,
   isDiskFull,
+  isEmpty,
   logMissing,
   lookAt,
   makeDirectories,
@@ -24,6 +25,7 @@ import {
 } from './directory.ts'
 import type { Loaded } from './load.ts'
 import { completeState, load, loadMore } from './load.ts'
+import { refuseAbsent } from './noted.ts'
 import type { FileStoreOptions } from './options.ts'
 import { cutTail, damageFault, isPowerLoss, refuseForeign } from './repair.ts'
 import { ResidentState } from './resident-state.ts'
@@ -93,9 +95,16 @@ export class OpenLog {
     const where = stat === null ? path.dirname(this.#layout.directory) : this.#layout.directory
     if (!allowUnsafeFs) refuseUnsafeFileSystem(where, fileSystemType(where), () => this.#wasAllowedUnsafe())
     const parts = [this.#layout.locks, this.#layout.archive, this.#layout.quarantine].map(part => [part, lookAt(disk, part)] as const)
-    if (stat === null || parts.some(([, seen]) => seen === null)) makeDirectories(disk, this.#layout, this.#modes)
+    if (stat === null || parts.some(([, seen]) => seen === null)) this.#makeDirectories()
     else for (const [part, seen] of parts) refuseStrangeDirectory(disk, part, seen!)
     this.#entered = this.#options.resident
+  }
+
+  /** Nothing is put where something else is to be mounted. */
+  #makeDirectories(): void {
+    const { disk, noted } = this.#options
+    if (isEmpty(disk, this.#layout)) refuseAbsent(noted, this.#layout, null)
+    makeDirectories(disk, this.#layout, this.#modes)
   }
 
   /** Did somebody say so when the store was made? A damaged `format` says nothing here: recovery must come in to write it anew. */
@@ -191,12 +200,13 @@ export class OpenLog {
 
   /** The `format` file; makes the store when there is nothing yet. */
   #openFormat(now: Instant): Format {
-    const { disk, limits, limitsChosen } = this.#options
+    const { disk, limits, limitsChosen, noted } = this.#options
     if (this.#known !== null && this.#format !== null && isSameFile(this.#format.seen, lookAt(disk, this.#layout.format)))
       return this.#format.format
     const format = readFormat(disk, this.#layout) ?? this.#create(now)
     refuseNewerFormat(format, true)
     refuseMoved(format.move, this.#location, true)
+    refuseAbsent(noted, this.#layout, format.space)
     refuseCopy(format, this.#layout, disk.lstatSync(this.#layout.directory))
     if (limitsChosen) refuseOtherLimits(format.limits, limits, this.#layout)
     this.#format = { format, seen: lookAt(disk, this.#layout.format) }
@@ -204,13 +214,14 @@ export class OpenLog {
   }
 
   #create(now: Instant): Format {
-    const { disk, limits, allowUnsafeFs } = this.#options
+    const { disk, limits, allowUnsafeFs, noted } = this.#options
     refuseMoved(readMove(disk, this.#layout), this.#location, true)
     const stat = disk.lstatSync(this.#layout.directory)
     let space = spaceId()
     // Of directories that were made just before a power loss, some may be gone.
     makeDirectories(disk, this.#layout, this.#modes)
     if (lookAt(disk, this.#layout.log) === null) {
+      refuseAbsent(noted, this.#layout, null)
       // Numbers that were given once are never given again, also when both files are gone.
       if (lookAt(disk, this.#layout.index) !== null || listArchive(disk, this.#layout).length > 0) throw logMissing(this.#layout)
       createFirstSegment(disk, this.#layout, this.#modes, space, new FullState(0, { current: { b: now.b, m: now.m }, seen: [now.b] }), now)

@@ -2,6 +2,7 @@ import type { Clock } from '../../host/clock.ts'
 import type { Disk } from '../../host/disk.ts'
 import type { KernelLock } from '../../host/kernel-lock.ts'
 import type { FixedLimits } from './directory.ts'
+import type { Noted } from './noted.ts'
 import type { Retention } from './rotate.ts'
 
 /** What a file store is told when it is opened. */
@@ -24,4 +25,6 @@ export interface FileStoreOptions {
   readonly allowUnsafeFs: boolean
   /** A process that stays keeps the state in memory; one that ends soon looks each key up in the index. */
   readonly resident: boolean
+  /** The leases that have to be here; absent where nobody has noted that yet. */
+  readonly noted?: Noted
 }

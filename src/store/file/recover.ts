@@ -1,5 +1,5 @@
 import path from 'node:path'
-import { Fault, isFault } from '../../core/fault.ts'
+import { Fault } from '../../core/fault.ts'
 import type { Instant } from '../../core/lease.ts'
 import { readFully } from '../../host/disk.ts'
 import type { Recovered } from '../maintenance.ts'
@@ -8,13 +8,14 @@ import { spaceId } from './create.ts'
 import type { Format } from './directory.ts'
 import {
   formatVersion,
+  layoutOf,
   lookAt,
   makeDirectories,
-  readFormat,
   refuseCopy,
   refuseNewerFormat,
   removeIfPresent,
   readMove,
+  soundFormat,
   writeFormat,
 } from './directory.ts'
 import { rebuildIndex } from './index-file.ts'
@@ -23,8 +24,10 @@ import type { Loaded } from './load.ts'
 import { loadWhole } from './load.ts'
 import { describeLoss } from './loss.ts'
 import { cutTail, isPowerLoss, refuseForeign } from './repair.ts'
+import type { Remains } from './restore.ts'
 import { countLines, findRemains, keepLog, lostLogJump, lostLogReason, soundIndex, spaceOf, writeNewLog } from './restore.ts'
 import { Session, isPoisoned, logFlags, onLogClock, poison, syncFault } from './session.ts'
+import { refuseAbsent } from './noted.ts'
 import type { FileStore } from './store.ts'
 
 /** What was done, while it is being done. */
@@ -44,6 +47,8 @@ export async function recover(store: FileStore, cut: boolean): Promise<Recovered
   const { disk } = store.options
   const report: Report = { mended: [], removed: [], cutLines: 0, cutBytes: 0, quarantine: null }
   const nothing: Recovered = { ...report, index: 'none' }
+  if (cut && store.options.noted !== undefined) makeDirectories(disk, store.layout, store.modes)
+  else store.refuseAbsent()
   if (lookAt(disk, store.layout.directory) === null) return nothing
   const known = await store.lockedOnly('recover', () => recoverLocked(store, cut, report))
   if (!known) return nothing
@@ -61,9 +66,10 @@ function recoverLocked(store: FileStore, cut: boolean, report: Report): boolean 
   const { disk, clock } = store.options
   const now = clock.now()
   makeDirectories(disk, layout, modes)
-  const format = soundFormat(store)
+  const format = soundFormat(disk, layout)
   if (format !== null) {
     refuseNewerFormat(format, true)
+    refuseAbsent(store.options.noted, layout, format.space)
     refuseCopy(format, layout, disk.lstatSync(layout.directory))
   }
   if (lookAt(disk, layout.newLog) !== null) {
@@ -87,18 +93,9 @@ function recoverLocked(store: FileStore, cut: boolean, report: Report): boolean 
   return true
 }
 
-/** The `format` file; null when it is missing or damaged. */
-function soundFormat(store: FileStore): Format | null {
-  try {
-    return readFormat(store.options.disk, store.layout)
-  } catch (error) {
-    if (isFault(error)) return null
-    throw error
-  }
-}
-
 /** Is there any sign that this store was in use? */
-function isKnown({ layout, options: { disk } }: FileStore): boolean {
+function isKnown({ layout, options: { disk, noted } }: FileStore): boolean {
+  if (noted !== undefined) return true
   return lookAt(disk, layout.format) !== null || lookAt(disk, layout.index) !== null || listArchive(disk, layout).length > 0
 }
 
@@ -208,7 +205,7 @@ function sync(store: FileStore, fd: number): void {
 function restore(store: FileStore, now: Instant, format: Format | null, report: Report, damaged: number | null = null): void {
   const { layout, modes } = store
   const { disk } = store.options
-  const { source, state, position, space, highest } = findRemains(disk, layout)
+  const { source, state, position, space, highest } = remainsOf(store)
   const quarantine = damaged === null ? null : keepLog(disk, layout, now)
   const cutBytes = damaged === null ? 0 : disk.fstatSync(damaged).size
   const cutLines = damaged === null ? 0 : countLines(disk, damaged)
@@ -217,7 +214,7 @@ function restore(store: FileStore, now: Instant, format: Format | null, report: 
   writeNewLog(disk, layout, modes, now, {
     state,
     position,
-    space: spaceOf(format?.space, space),
+    space: spaceOf(format?.space, store.options.noted?.space, space),
     firstSeq,
     reason: `${lostLogReason}: ${from}`,
     cutBytes,
@@ -235,8 +232,16 @@ function restore(store: FileStore, now: Instant, format: Format | null, report: 
   report.mended.push(`the next records have numbers from ${firstSeq} on, so that no token is given twice`)
 }
 
-function missingFault({ layout, options: { disk } }: FileStore): Fault {
-  const { source, position, highest, state } = findRemains(disk, layout)
+/** What is left of the log, and the largest number that is known: the place that the leases were moved from has some of theirs. */
+function remainsOf({ layout, options: { disk, noted } }: FileStore): Remains {
+  const remains = findRemains(disk, layout)
+  const before = noted === undefined ? 0 : findRemains(disk, layoutOf(noted.beside)).highest
+  return { ...remains, highest: Math.max(remains.highest, before) }
+}
+
+function missingFault(store: FileStore): Fault {
+  const { layout } = store
+  const { source, position, highest, state } = remainsOf(store)
   let leases = 0
   for (const _ of state.leases()) leases++
   const known =

@@ -16,6 +16,7 @@ import type { Format, Layout, Modes } from './directory.ts'
 import {
   accessFault,
   lateFault,
+  isEmpty,
   layoutOf,
   logMissing,
   lookAt,
@@ -27,6 +28,7 @@ import {
   refuseNewerFormat,
   refuseStrangeDirectory,
   removeIfPresent,
+  soundFormat,
 } from './directory.ts'
 import { Exclusive } from './exclusive.ts'
 import { historyOf } from './history.ts'
@@ -36,6 +38,7 @@ import { freeLocks } from './leftovers.ts'
 import { isBoundDead, lifeOf, makeLiveLock, removeLiveFile } from './live-lock.ts'
 import type { Loaded } from './load.ts'
 import { load, recall } from './load.ts'
+import { refuseAbsent } from './noted.ts'
 import { OpenLog } from './open-log.ts'
 import type { FileStoreOptions } from './options.ts'
 import { damageFault } from './repair.ts'
@@ -152,11 +155,21 @@ export class FileStore implements Store {
   }
 
   history(query: HistoryQuery = {}): AsyncGenerator<Entry> {
+    this.refuseAbsent()
     return historyOf(this.options.disk, this.layout, query)
   }
 
   async changed(sinceSeq: number, timeoutMs: number): Promise<void> {
     await changeIn(this.layout, () => (this.#read().loaded?.position.seq ?? 0) > sinceSeq, timeoutMs)
+  }
+
+  /** Throws `unavailable` where the leases that the repository uses are not here. Reads nothing where it is not known which those are. */
+  refuseAbsent(): void {
+    const { disk, noted } = this.options
+    if (noted === undefined) return
+    const format = soundFormat(disk, this.layout)
+    if (format !== null) refuseAbsent(noted, this.layout, format.space)
+    else if (isEmpty(disk, this.layout)) refuseAbsent(noted, this.layout, null)
   }
 
   close(): void {
@@ -181,16 +194,21 @@ export class FileStore implements Store {
 
   /** The log as it is, without any lock; null when there is no store yet. */
   #read(about?: readonly string[]): { readonly loaded: Loaded | null; readonly doubt: Fault | null } {
-    const { disk } = this.options
+    const { disk, noted } = this.options
     const stat = lookAt(disk, this.layout.directory)
-    if (stat === null) return { loaded: null, doubt: null }
+    if (stat === null) {
+      refuseAbsent(noted, this.layout, null)
+      return { loaded: null, doubt: null }
+    }
     refuseStrangeDirectory(disk, this.layout.directory, stat)
     const format = readFormat(disk, this.layout)
     if (format !== null) refuseNewerFormat(format, false)
     refuseMoved(format === null ? readMove(disk, this.layout) : format.move, this.location, false)
+    if (format !== null) refuseAbsent(noted, this.layout, format.space)
     const doubt = format === null ? null : copyFault(format, this.layout, stat)
     for (let attempt = 0; ; attempt++) {
       const loaded = this.#readOnce(format, about)
+      if (format === null) refuseAbsent(noted, this.layout, loaded?.space ?? null)
       if (loaded === null || loaded.damage === null) return { loaded, doubt }
       // The last line may be one that is being written; a short while later it is whole.
       if (attempt === 3 || loaded.damage.intactAfter > 0) throw damageFault(this.layout, loaded.damage)

@@ -12,7 +12,7 @@ import { recoverReport } from '../../../service/maintenance/recover.ts'
 import type { Report } from '../../../service/maintenance/report.ts'
 import { verifyReport } from '../../../service/maintenance/verify.ts'
 import { clearHeld, worktreeIdsOf } from '../../../service/identity/worktrees.ts'
-import { openMaintenance } from '../../../store/open.ts'
+import { openHome, openMaintenance } from '../../../store/open.ts'
 import type { Context, Run } from '../command.ts'
 import { switchOption } from '../command.ts'
 import type { Finding } from '../../../store/maintenance.ts'
@@ -33,7 +33,10 @@ export const doctor: Run = async context => {
   const { workspace, faults } = await examined(context)
   if (workspace === null) return answer(context, doctorFound(faults))
   const maintenance = await openMaintenance(workspace.store)
-  if (how !== undefined) return answer(context, await adoptReport(maintenance, how, () => clearHeld(workspace.repository)))
+  if (how !== undefined) {
+    const note = (space: string): Promise<boolean> => noteSpace(workspace, space)
+    return answer(context, await adoptReport(maintenance, how, () => clearHeld(workspace.repository), note))
+  }
   const sweep = async (): Promise<number> => orThrow(await workspace.coordinator.sweep(workspace.system())).seqs.length
   const worktreeIds = worktreeIdsOf(workspace.repository)
   return answer(
@@ -46,6 +49,15 @@ export const doctor: Run = async context => {
       hooks: [() => faults, () => heldFindings(workspace.repository), () => ticketFaults(workspace), () => wrongMarks(context, workspace)],
     }),
   )
+}
+
+/** Where the store is elsewhere, the one beside the repository says which leases it has to have. */
+async function noteSpace(workspace: FileWorkspace, space: string): Promise<boolean> {
+  const home = await openHome(workspace.beside())
+  const seen = home.whereabouts()
+  if (seen.kind !== 'there' || seen.to !== workspace.config.get('store') || seen.space === space) return false
+  await home.settle(seen.to, space, seen)
+  return true
 }
 
 interface Examined {

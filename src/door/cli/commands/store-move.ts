@@ -15,9 +15,14 @@ interface Opened extends MovePlace {
 }
 
 async function openPlace(context: Context, store?: string): Promise<Opened> {
-  const workspace = await openWorkspace(context, { anyStore: true, ...(store === undefined ? {} : { flags: { store } }) })
-  return { name: workspace.config.get('store'), end: await openMoveEnd(workspace.store), workspace }
+  return placeOf(await openWorkspace(context, { anyStore: true, ...(store === undefined ? {} : { flags: { store } }) }))
 }
+
+const placeOf = async (workspace: FileWorkspace): Promise<Opened> => ({
+  name: workspace.config.get('store'),
+  end: await openMoveEnd(workspace.store),
+  workspace,
+})
 
 /**
  * The store that the leases are in. A setting may name another already: it was edited by hand, or the move to it was stopped before its last
@@ -28,8 +33,9 @@ async function sourceOf(context: Context, named: Opened): Promise<Opened> {
   if (standing?.kind === 'leaving') return named
   if (standing?.kind === 'arriving') return openPlace(context, standing.from)
   const where = (await homeOf(named.workspace)).whereabouts()
-  const known = where.kind === 'open' ? named.name : where.kind === 'here' ? 'file:' : where.to
-  return known === named.name ? named : openPlace(context, known)
+  // As any other command opens it: it has to be the noted one.
+  if (where.kind === 'there') return placeOf(await openWorkspace(context, { flags: { store: where.to } }))
+  return where.kind === 'open' || named.name === 'file:' ? named : openPlace(context, 'file:')
 }
 
 const homeOf = (workspace: FileWorkspace) => openHome(workspace.beside())
