@@ -2,6 +2,20 @@ import { Fault } from '../core/fault.ts'
 import { shellWord } from '../core/shell-word.ts'
 import type { MoveMark } from './move.ts'
 
+/** Does this say where leases are or come from? */
+export function isMoveMark(value: unknown): value is MoveMark {
+  const { to, from, done, chosen, space } = (value ?? {}) as Record<keyof MoveMark, unknown>
+  const isName = (name: unknown): boolean => typeof name === 'string' && /^(?:file|etcds?):/.test(name)
+  const isAbsentOr = (type: string, member: unknown): boolean => member === undefined || typeof member === type
+  return (
+    [to, from].every(name => name === undefined || isName(name)) &&
+    (to !== undefined || from !== undefined) &&
+    isAbsentOr('boolean', done) &&
+    isAbsentOr('boolean', chosen) &&
+    isAbsentOr('string', space)
+  )
+}
+
 /**
  * Throws `unavailable` when the leases are not here: they are at the other end of a move, or on their way. A reader may look while a move
  * from here is under way, for nothing changes meanwhile.

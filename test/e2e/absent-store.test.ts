@@ -114,3 +114,42 @@ it('knows which leases they are after a copy was declared one', async () => {
   await one.ok('doctor --copied')
   expect((await one.acquire('env:y')).token).toBeGreaterThan(2)
 })
+
+it('is unavailable where the note of it is damaged, and the hint mends that', async () => {
+  const { repo, one, two, directory } = await held()
+  const note = path.join(repo.store, 'moved')
+  for (const damaged of ['[]', '{', '{"to":5}', '{"to":"elsewhere","done":true}', '']) {
+    fs.writeFileSync(note, damaged)
+    for (const agent of [two, two.with({ LEASEHOLD_STORE: 'file:' })]) {
+      for (const words of ['claim list', 'claim acquire env:y', 'config set store file:', 'store move --to file:']) {
+        // oxlint-disable-next-line no-await-in-loop -- one after the other
+        const { message, hint } = await agent.refused('unavailable', words)
+        expect(message, `${damaged}: ${words}`).toContain(note)
+        expect(hint, `${damaged}: ${words}`).toContain(`rm ${note}`)
+      }
+      // oxlint-disable-next-line no-await-in-loop -- one after the other
+      expect(await codes(agent), damaged).toContain('error moved')
+    }
+    // oxlint-disable-next-line no-await-in-loop -- one after the other
+    await two.refused('unavailable', 'doctor --fix')
+    expect(fs.readFileSync(note, 'utf8')).toBe(damaged)
+    // As the hint says.
+    fs.rmSync(note)
+    // oxlint-disable-next-line no-await-in-loop -- one after the other
+    await two.refused('held', 'claim acquire env:y')
+    // oxlint-disable-next-line no-await-in-loop -- one after the other
+    await one.ok('claim renew env:y')
+    expect(parse(fs.readFileSync(note, 'utf8'))).toMatchObject({ to: `file://${directory}`, chosen: true })
+  }
+})
+
+it('is found by what the sealed store says where the note of a move is gone', async () => {
+  const repo = repository()
+  const [one, two] = [repo.as('agent:one'), repo.as('agent:two')]
+  await one.acquire('env:x')
+  await one.ok(`store move --to file://${path.join(folder(), 'app')}`)
+  fs.rmSync(path.join(repo.store, 'moved'))
+  await two.refused('held', 'claim acquire env:x')
+  await one.ok('claim renew env:x')
+  await two.with({ LEASEHOLD_STORE: 'file:' }).refused('unavailable', 'claim acquire env:x')
+})

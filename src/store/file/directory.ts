@@ -1,9 +1,11 @@
 import fs from 'node:fs'
 import path from 'node:path'
 import { Fault, isFault } from '../../core/fault.ts'
+import { shellWord } from '../../core/shell-word.ts'
 import type { Disk } from '../../host/disk.ts'
 import { readIfPresent, syncDirectory, writeFully } from '../../host/disk.ts'
 import type { MoveMark } from '../move.ts'
+import { isMoveMark } from '../moved.ts'
 
 const { O_CREAT, O_EXCL, O_NOFOLLOW, O_NONBLOCK, O_RDONLY, O_RDWR, O_WRONLY } = fs.constants
 
@@ -212,7 +214,8 @@ export function readFormat(disk: Disk, layout: Layout): Format | null {
   if (bytes === null) return null
   try {
     const format = JSON.parse(bytes.toString('utf8')) as Format
-    if (Number.isInteger(format.format) && typeof format.space === 'string') return format
+    if (Number.isInteger(format.format) && typeof format.space === 'string' && (format.move === undefined || isMoveMark(format.move)))
+      return format
   } catch {
     // Said below.
   }
@@ -280,15 +283,21 @@ export function writeMove(disk: Disk, layout: Layout, move: MoveMark, modes: Mod
 
 const moveFile = (layout: Layout): string => path.join(layout.directory, 'moved')
 
-/** What the second place says of a move, for when the first is gone; undefined when there was none. One that cannot be read counts as done. */
+/** What the second place says of a move, for when the first is gone; undefined when there was none. Throws `unavailable` for one that says nothing. */
 export function readMove(disk: Disk, layout: Layout): MoveMark | undefined {
-  const bytes = readIfPresent(disk, moveFile(layout), readFlags)
+  const file = moveFile(layout)
+  const bytes = readIfPresent(disk, file, readFlags)
   if (bytes === null) return undefined
   try {
-    return JSON.parse(bytes.toString('utf8')) as MoveMark
+    const mark: unknown = JSON.parse(bytes.toString('utf8'))
+    if (isMoveMark(mark)) return mark
   } catch {
-    return { to: 'another store', done: true }
+    // Said below.
   }
+  throw new Fault('unavailable', `${file} is damaged, which says where this repository's leases are`, {
+    hint: `put it back from a backup; or, if the setting names the right store (lh config get store), have it made anew: rm ${shellWord(file)}`,
+    details: { outcome: 'nothing_changed', damaged_note: file },
+  })
 }
 
 /** Replaces a file as a whole: temporary file, optionally synced, then renamed. Leaves no temporary file behind when it fails. */

@@ -1,9 +1,10 @@
 import { Fault } from '../../core/fault.ts'
 import { syncDirectory } from '../../host/disk.ts'
 import type { Home, Whereabouts } from '../home.ts'
+import type { MoveMark } from '../move.ts'
 import { refuseMoved } from '../moved.ts'
 import { listArchive, readLines } from './archive.ts'
-import { isEmpty, lookAt, readFormat, readMove, removeIfPresent, writeFormat, writeMove } from './directory.ts'
+import { isEmpty, lookAt, readFormat, readMove, removeIfPresent, soundFormat, writeFormat, writeMove } from './directory.ts'
 import type { FileStore } from './store.ts'
 
 /** The store beside a repository, as the one that knows where the leases are. */
@@ -12,9 +13,14 @@ export const homeOf = (store: FileStore): Home => ({
   settle: (to, space, seen) => store.lockedOnly('store', () => settle(store, { to, space, seen })),
 })
 
+/** It is written down twice; of a store that was never made only once. */
+const markOf = ({ layout, options: { disk } }: FileStore): MoveMark | undefined => readMove(disk, layout) ?? soundFormat(disk, layout)?.move
+
 /** One small read where the leases are elsewhere. */
-function whereabouts({ layout, options: { disk } }: FileStore): Whereabouts {
-  const mark = readMove(disk, layout)
+function whereabouts(store: FileStore): Whereabouts {
+  const { layout } = store
+  const { disk } = store.options
+  const mark = markOf(store)
   if (mark?.to !== undefined && mark.done === true)
     return { kind: 'there', to: mark.to, space: mark.space ?? readFormat(disk, layout)?.space ?? null }
   if (mark?.to !== undefined) return { kind: 'here' }
@@ -44,7 +50,7 @@ function settle(
   const { layout, modes } = store
   const { disk } = store.options
   const now = whereabouts(store)
-  const mark = readMove(disk, layout)
+  const mark = markOf(store)
   const known = space === null ? {} : { space }
   if (now.kind === 'here') {
     refuseMoved(mark, store.location, true)

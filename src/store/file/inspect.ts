@@ -219,25 +219,19 @@ function* formatFile(store: FileStore): Found {
     yield error('format-damaged', layout.format, `${layout.format} is damaged`, 'lh recover')
     return
   }
-  if (format === null) {
-    if (lookAt(disk, layout.log) !== null)
-      yield error('format-missing', layout.format, `${layout.format} is missing beside a log`, 'lh recover')
-    try {
-      refuseMoved(readMove(disk, layout), store.location, true)
-    } catch (cause) {
-      yield failed(store, cause, 'moved')
-    }
-    return
+  if (format === null && lookAt(disk, layout.log) !== null)
+    yield error('format-missing', layout.format, `${layout.format} is missing beside a log`, 'lh recover')
+  try {
+    const note = readMove(disk, layout)
+    refuseMoved(format === null ? note : format.move, store.location, true)
+  } catch (cause) {
+    yield failed(store, cause, 'moved')
   }
+  if (format === null) return
   try {
     refuseNewerFormat(format, true)
   } catch (cause) {
     yield failed(store, cause, 'format-newer')
-  }
-  try {
-    refuseMoved(format.move, store.location, true)
-  } catch (cause) {
-    yield failed(store, cause, 'moved')
   }
   try {
     refuseCopy(format, layout, disk.lstatSync(layout.directory))

@@ -74,13 +74,32 @@ async function examined(context: Context): Promise<Examined> {
   try {
     return { workspace: await openWorkspace(context, { faultyConfig: true }), faults }
   } catch (error) {
-    const inUse = isFault(error) && error.code === 'usage' ? error.details?.['store'] : undefined
-    if (typeof inUse !== 'string') throw error
-    const { message, hint } = error as Fault
-    const other = { severity: 'error', code: 'other-store', file: null, line: null, message, fix: hint ?? null } as const
-    return { workspace: await openWorkspace(context, { faultyConfig: true, flags: { store: inUse } }), faults: [...faults, other] }
+    if (!isFault(error)) throw error
+    const { store: inUse, damaged_note: note } = error.details ?? {}
+    if (error.code === 'usage' && typeof inUse === 'string')
+      return {
+        workspace: await openWorkspace(context, { faultyConfig: true, flags: { store: inUse } }),
+        faults: [...faults, placeFinding('other-store', error)],
+      }
+    // Perhaps not the right store: it is looked at, and nothing in it is changed.
+    if (typeof note !== 'string' || changes(context)) throw error
+    return {
+      workspace: await openWorkspace(context, { faultyConfig: true, anyStore: true }),
+      faults: [...faults, placeFinding('moved', error)],
+    }
   }
 }
+
+const changes = (context: Context): boolean => ['fix', 'moved', 'copied', 'restored'].some(name => switchOption(context, name))
+
+const placeFinding = (code: string, { message, hint }: Fault): Finding => ({
+  severity: 'error',
+  code,
+  file: null,
+  line: null,
+  message,
+  fix: hint ?? null,
+})
 
 function configFinding({ message, hint }: Fault): Finding {
   const [, file, line] = /^(\/[^\n]*?):([0-9]+): /.exec(message) ?? []
