@@ -1,4 +1,5 @@
-import type fs from 'node:fs'
+import fs from 'node:fs'
+import path from 'node:path'
 
 /** The file operations a store needs: `node:fs` itself, or a simulated disk that loses power at a chosen step. */
 export type Disk = Pick<
@@ -19,7 +20,66 @@ export type Disk = Pick<
   | 'lstatSync'
   | 'readdirSync'
   | 'fchmodSync'
+  | 'fchownSync'
 >
+
+/**
+ * Gives a file or directory that we have just made to the group whose place it is in, with the rights of `mode`: a shared repository
+ * promises them that, whatever the umask and whichever group is the maker's own.
+ */
+export function handOver(disk: Pick<Disk, 'lstatSync' | 'fchownSync' | 'fchmodSync'>, fd: number, file: string, mode: number): void {
+  if (!isShared(mode)) return
+  try {
+    const { gid } = disk.lstatSync(path.dirname(file))
+    if (gid !== process.getegid!()) disk.fchownSync(fd, process.geteuid!(), gid)
+  } catch {
+    // Of a group that is none of ours: it stays our own.
+  }
+  disk.fchmodSync(fd, mode)
+}
+
+const isShared = (mode: number): boolean => (mode & 0o070) !== 0
+
+/** The same for a directory; what is made in a shared one belongs to its group, as with Git. */
+function handOverDirectory(
+  disk: Pick<Disk, 'openSync' | 'closeSync' | 'lstatSync' | 'fchownSync' | 'fchmodSync'>,
+  directory: string,
+  mode: number,
+): void {
+  if (!isShared(mode)) return
+  const { O_DIRECTORY, O_NOFOLLOW, O_RDONLY } = fs.constants
+  const fd = disk.openSync(directory, O_RDONLY | O_DIRECTORY | O_NOFOLLOW)
+  try {
+    handOver(disk, fd, directory, mode | 0o2000)
+  } finally {
+    disk.closeSync(fd)
+  }
+}
+
+/** Makes a directory that belongs to those whose place it is in. Throws the system's own errors. */
+export function makeDirectoryOf(
+  disk: Pick<Disk, 'mkdirSync' | 'openSync' | 'closeSync' | 'lstatSync' | 'fchownSync' | 'fchmodSync'>,
+  directory: string,
+  mode: number,
+): void {
+  // Until it has its rights, others of the group who come in between would be shut out.
+  const before = isShared(mode) ? setMask(0o007) : null
+  try {
+    disk.mkdirSync(directory, { mode })
+  } finally {
+    if (before !== null) setMask(before)
+  }
+  handOverDirectory(disk, directory, mode)
+}
+
+/** Returns the mask that was set; null in a worker thread, which cannot set it. */
+function setMask(mask: number): number | null {
+  try {
+    return process.umask(mask)
+  } catch {
+    return null
+  }
+}
 
 /** Reads up to `length` bytes at `position`; shorter only at the end of the file. */
 export function readFully(disk: Disk, fd: number, position: number, length: number): Buffer {

@@ -1,10 +1,11 @@
 import {
-  chmodSync,
   closeSync,
   constants,
   fchmodSync,
+  fchownSync,
   fstatSync,
   fsyncSync,
+  linkSync,
   lstatSync,
   mkdirSync,
   openSync,
@@ -16,6 +17,7 @@ import {
 } from 'node:fs'
 import { dirname } from 'node:path'
 import { Fault } from '../core/fault.ts'
+import { handOver, makeDirectoryOf } from './disk.ts'
 
 /** Above this a JSON file of ours is damaged, whatever it says. Bytes. */
 const maxJsonBytes = 16 * 1024 * 1024
@@ -49,7 +51,20 @@ let temporaries = 0
  * Survives a crash of the process, and one of the machine only with `sync`. Throws the system's own errors.
  */
 export function writeFileAtomic(path: string, data: string | Uint8Array, mode: number, options: { readonly sync?: boolean } = {}): void {
-  const temporary = writeTemporary(path, data, mode, options.sync === true)
+  putInPlace(path, writeTemporary(path, data, mode, options.sync === true))
+}
+
+/** The same for a file that belongs to the repository, and not to whoever happens to write it: its owner and its group can use it. */
+export function writeRepositoryFile(
+  path: string,
+  data: string | Uint8Array,
+  shared: boolean,
+  options: { readonly sync?: boolean } = {},
+): void {
+  putInPlace(path, writeRepositoryTemporary(path, data, shared, options.sync === true))
+}
+
+function putInPlace(path: string, temporary: string): void {
   try {
     renameSync(temporary, path)
   } catch (error) {
@@ -58,15 +73,58 @@ export function writeFileAtomic(path: string, data: string | Uint8Array, mode: n
   }
 }
 
+/** Puts a whole file of the repository's in place unless one is there. False: somebody else's is. Throws the system's own errors. */
+export function createOnce(path: string, data: string, shared: boolean): boolean {
+  const temporary = writeRepositoryTemporary(path, data, shared, false)
+  try {
+    linkSync(temporary, path)
+    return true
+  } catch (error) {
+    const code = (error as NodeJS.ErrnoException).code
+    if (code === 'EEXIST') return false
+    // No hard links on this file system. Racing writers write the same bytes, so replacing is as good.
+    if (code !== 'EPERM' && code !== 'ENOTSUP' && code !== 'ENOSYS') throw error
+    writeRepositoryFile(path, data, shared)
+    return true
+  } finally {
+    remove(temporary)
+  }
+}
+
+/** Opens the file of a lock of the repository's, made if it is missing. Throws the system's own errors. */
+export function openLockFile(path: string, shared: boolean): number {
+  if (lstatSync(path, { throwIfNoEntry: false }) === undefined) createOnce(path, '', shared)
+  return openSync(path, constants.O_RDWR | constants.O_NOFOLLOW)
+}
+
 /** A new file beside `path` with this content; the caller renames or links it. Throws the system's own errors, leaving nothing. */
 export function writeTemporary(path: string, data: string | Uint8Array, mode: number, sync: boolean): string {
+  return temporaryWith(path, data, mode, sync, descriptor => {
+    if ((mode & 0o077) !== 0) fchmodSync(descriptor, mode)
+  })
+}
+
+/** The same for one that belongs to the repository. */
+export function writeRepositoryTemporary(path: string, data: string | Uint8Array, shared: boolean, sync: boolean): string {
+  const mode = shared ? 0o660 : 0o600
+  return temporaryWith(path, data, mode, sync, descriptor => handOver(disk, descriptor, path, mode))
+}
+
+const disk = { mkdirSync, openSync, closeSync, lstatSync, fchownSync, fchmodSync }
+
+function temporaryWith(
+  path: string,
+  data: string | Uint8Array,
+  mode: number,
+  sync: boolean,
+  prepare: (descriptor: number) => void,
+): string {
   // Unique without randomness: the pid tells processes apart, the clock their predecessors, the counter calls within one.
   const temporary = `${path}.${process.pid}.${process.hrtime.bigint()}.${temporaries++}.tmp`
   const { O_WRONLY, O_CREAT, O_EXCL, O_NOFOLLOW } = constants
   const descriptor = openSync(temporary, O_WRONLY | O_CREAT | O_EXCL | O_NOFOLLOW, mode)
   try {
-    // A shared repository promises its group the file, whatever the umask.
-    if ((mode & 0o077) !== 0) fchmodSync(descriptor, mode)
+    prepare(descriptor)
     const bytes = typeof data === 'string' ? Buffer.from(data) : data
     for (let done = 0; done < bytes.length;) done += writeSync(descriptor, bytes, done)
     if (sync) fsyncSync(descriptor)
@@ -114,16 +172,14 @@ export function readJson(path: string): unknown {
   }
 }
 
-/** Makes a directory of ours, 0700 or 0770 when `shared`; one that exists is fine, a symbolic link is not (`unavailable`). */
+/** Makes a directory of the repository's, 0700 or 0770 when `shared`; one that exists is fine, a symbolic link is not (`unavailable`). */
 export function makePrivateDirectory(path: string, shared: boolean): void {
   const mode = shared ? 0o770 : 0o700
   // Asking first: it is there as a rule, and an exception costs ten times the question.
   let stats = lstatSync(path, { throwIfNoEntry: false })
   if (stats === undefined) {
     try {
-      mkdirSync(path, { mode })
-      // A shared repository promises its group the directory, whatever the umask.
-      if (shared) chmodSync(path, mode)
+      makeDirectoryOf(disk, path, mode)
     } catch (error) {
       if ((error as NodeJS.ErrnoException).code !== 'EEXIST') throw error
     }
@@ -138,6 +194,12 @@ export function makePrivateDirectory(path: string, shared: boolean): void {
       },
     )
   }
+}
+
+/** May this user not read what is there? */
+export const isUnreadable = (error: unknown): boolean => {
+  const { code } = ((error as Error | null)?.cause ?? error ?? {}) as NodeJS.ErrnoException
+  return code === 'EACCES' || code === 'EPERM'
 }
 
 /** Did the system refuse because this place may not be written? */

@@ -66,6 +66,7 @@ const openEtcd = async (options: OpenFileOptions, etcd: EtcdSettings): Promise<S
     etcd,
     clock: options.clock ?? systemClock(),
     localDirectory: options.directory,
+    shared: options.shared,
     lockWaitMs: options.lockWaitMs,
     limits: options.limits,
     limitsChosen: options.limitsChosen,

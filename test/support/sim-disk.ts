@@ -549,6 +549,8 @@ export class SimProcess implements Disk {
     this.#file(fd, 'fchmod').node.mode = mode
   }) as Disk['fchmodSync']
 
+  fchownSync = ((): void => {}) as Disk['fchownSync']
+
   #sync(call: string, fd: number): void {
     const { node, path: file } = this.#file(fd, call)
     try {
@@ -619,6 +621,7 @@ function statOf(node: Node): fs.Stats {
     dev: 7,
     mode: node.mode,
     uid: node.uid,
+    gid: process.getegid?.() ?? 0,
     size,
     mtimeMs: 0,
     isFile: () => node.kind === 'file',

@@ -1,6 +1,6 @@
 import { join } from 'node:path'
 import { stripVTControlCharacters } from 'node:util'
-import { makePrivateDirectory, writeFileAtomic } from '../../host/files.ts'
+import { makePrivateDirectory, writeRepositoryFile } from '../../host/files.ts'
 import type { Repository } from '../../host/git.ts'
 import { worktreeDirectory } from '../../host/paths.ts'
 import type { CommandEnd } from './run.ts'
@@ -25,7 +25,7 @@ export function keepOutput(repository: Repository, ticketId: string, key: string
       makePrivateDirectory(directory, repository.shared)
     }
     const head = dropped === 0 ? [] : [Buffer.from(`[${dropped} bytes before this were not kept]\n`)]
-    writeFileAtomic(file, Buffer.concat([...head, output]), repository.shared ? 0o660 : 0o600)
+    writeRepositoryFile(file, Buffer.concat([...head, output]), repository.shared)
     return null
   } catch (error) {
     return `the output of ${key} could not be kept in ${file}: ${(error as Error).message}`

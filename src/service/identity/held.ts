@@ -1,6 +1,6 @@
 import { join } from 'node:path'
 import { isFault } from '../../core/fault.ts'
-import { makePrivateDirectory, readJson, writeFileAtomic } from '../../host/files.ts'
+import { makePrivateDirectory, readJson, writeRepositoryFile } from '../../host/files.ts'
 import type { Repository } from '../../host/git.ts'
 import { worktreeDirectory } from '../../host/paths.ts'
 
@@ -90,7 +90,7 @@ function change(repository: Repository, edit: (entries: Map<string, HeldEntry>, 
     return null
   try {
     makePrivateDirectory(worktreeDirectory(repository.gitDir), repository.shared)
-    writeFileAtomic(file, print([...after.values()].slice(-maxEntries), replaced.slice(-maxReplaced)), repository.shared ? 0o660 : 0o600)
+    writeRepositoryFile(file, print([...after.values()].slice(-maxEntries), replaced.slice(-maxReplaced)), repository.shared)
     return before.warning ?? null
   } catch (error) {
     return `${file} could not be written, so this lease's id and token must be presented by hand or by its holder: ${reasonOf(error)}`

@@ -1,8 +1,9 @@
-import { linkSync, readdirSync, statSync, type BigIntStats } from 'node:fs'
+import { readdirSync, statSync, type BigIntStats } from 'node:fs'
 import { join } from 'node:path'
 import { Fault } from '../../core/fault.ts'
+import { shellWord } from '../../core/shell-word.ts'
 import { sha256Hex } from '../../core/sha256.ts'
-import { isReadOnly, makePrivateDirectory, readJson, remove, writeFileAtomic, writeTemporary } from '../../host/files.ts'
+import { createOnce, isReadOnly, isUnreadable, makePrivateDirectory, readJson, writeRepositoryFile } from '../../host/files.ts'
 import { findRepository, type Repository } from '../../host/git.ts'
 import { worktreeDirectory, worktreeRecordFile } from '../../host/paths.ts'
 
@@ -40,9 +41,9 @@ interface WorktreeRecord {
   readonly purpose: Purpose | null
 }
 
-/** What has to happen to the file: nothing, its first writing, or a replacement. */
+/** What has to happen to the file: nothing, its first writing, a replacement, or nothing because nobody here knows what is in it. */
 interface Judgement {
-  readonly step: 'keep' | 'create' | 'replace'
+  readonly step: 'keep' | 'create' | 'replace' | 'refuse'
   readonly worktreeId: string
   readonly root: string
   readonly purpose: Purpose | null
@@ -55,12 +56,20 @@ export function readWorktree(repository: Repository): WorktreeIdentity {
   return { ...identity, written: step === 'keep' }
 }
 
+/** A file that is there and may not be read: another id than the one in it would be somebody else's. */
+const unreadable = (file: string): Fault =>
+  new Fault('unavailable', `${file} cannot be read by this user: which worktree this is stays unknown`, {
+    hint: `let this user read it: ls -l ${shellWord(file)}; where a group shares the repository, chmod g+rw ${shellWord(file)}`,
+    details: { outcome: 'nothing_changed' },
+  })
+
 /**
  * The worktree's id, written down if it was not. Commands that run at the same moment agree on one id.
- * Throws `unavailable` where the git directory cannot be written.
+ * Throws `unavailable` where the git directory cannot be written, or its file not be read.
  */
 export function ensureWorktree(repository: Repository): WorktreeIdentity {
   const judgement = judge(repository)
+  if (judgement.step === 'refuse') throw unreadable(worktreeRecordFile(repository.gitDir))
   try {
     if (judgement.step === 'keep' || write(repository, judgement)) {
       const { step: _, ...identity } = judgement
@@ -93,6 +102,10 @@ function judge(repository: Repository): Judgement {
   const root = repository.root ?? repository.gitDir
   const found = readRecord(file)
   if (found === undefined) return { step: 'create', worktreeId: freshId(repository), root, purpose: null }
+  if (found === 'unreadable') {
+    const warning = `${file} cannot be read by this user: this worktree may have another id.`
+    return { step: 'refuse', worktreeId: freshId(repository), root, purpose: null, warning }
+  }
   if (found === null) {
     const warning = `${file} was damaged: this worktree has a new id.`
     return { step: 'replace', worktreeId: freshId(repository), root, purpose: null, warning }
@@ -126,34 +139,15 @@ function judgeElsewhere(repository: Repository, found: WorktreeRecord, root: str
 function write(repository: Repository, judgement: Judgement): boolean {
   makePrivateDirectory(worktreeDirectory(repository.gitDir), repository.shared)
   const file = worktreeRecordFile(repository.gitDir)
-  const mode = repository.shared ? 0o660 : 0o600
   const content = print(repository, judgement)
-  if (judgement.step === 'create') return createOnce(file, content, mode)
+  if (judgement.step === 'create') return createOnce(file, content, repository.shared)
   // Replacing is safe without a lock: what takes the place of a moved, copied or damaged file follows from the directory alone.
-  writeFileAtomic(file, content, mode)
+  writeRepositoryFile(file, content, repository.shared)
   return true
 }
 
-/** Puts a whole file in place unless one is there. False: somebody else's is. */
-function createOnce(file: string, content: string, mode: number): boolean {
-  const temporary = writeTemporary(file, content, mode, false)
-  try {
-    linkSync(temporary, file)
-    return true
-  } catch (error) {
-    const code = (error as NodeJS.ErrnoException).code
-    if (code === 'EEXIST') return false
-    // No hard links on this file system. Racing writers write the same bytes, so replacing is as good.
-    if (code !== 'EPERM' && code !== 'ENOTSUP' && code !== 'ENOSYS') throw error
-    writeFileAtomic(file, content, mode)
-    return true
-  } finally {
-    remove(temporary)
-  }
-}
-
 function print(repository: Repository, { worktreeId, root, purpose }: Judgement): string {
-  const earlier = readRecord(worktreeRecordFile(repository.gitDir))
+  const earlier = soundRecord(worktreeRecordFile(repository.gitDir))
   const created = earlier?.worktreeId === worktreeId ? earlier.createdAt : createdAt(repository.gitDir)
   return `${JSON.stringify({ schema_version: 1, worktree_id: worktreeId, root, created_at: created, ...wirePurpose(purpose) })}\n`
 }
@@ -176,7 +170,7 @@ function purposeIn({ ticket, branch, base, own_branch }: Record<string, unknown>
 function originalOf(record: WorktreeRecord, repository: Repository, there: string | null): string | null {
   for (const gitDir of [there, ...siblings(repository.commonDir)]) {
     if (gitDir === null || isSameDirectory(gitDir, repository.gitDir)) continue
-    const other = readRecord(worktreeRecordFile(gitDir))
+    const other = soundRecord(worktreeRecordFile(gitDir))
     if (other?.worktreeId === record.worktreeId) return other.root
   }
   return null
@@ -216,8 +210,14 @@ function createdAt(gitDir: string): string {
   return new Date(birthtimeMs > 0 ? birthtimeMs : Date.now()).toISOString()
 }
 
+/** Null for whatever else stands in its place. */
+function soundRecord(file: string): WorktreeRecord | null {
+  const found = readRecord(file)
+  return typeof found === 'object' ? found : null
+}
+
 /** Undefined: no file. Null: a damaged one. */
-function readRecord(file: string): WorktreeRecord | null | undefined {
+function readRecord(file: string): WorktreeRecord | null | undefined | 'unreadable' {
   try {
     const content = readJson(file)
     if (content === undefined) return undefined
@@ -226,8 +226,8 @@ function readRecord(file: string): WorktreeRecord | null | undefined {
     if (schema_version !== 1 || typeof worktree_id !== 'string' || !/^wt:[0-9a-f]{8}$/.test(worktree_id)) return null
     if (typeof root !== 'string' || typeof created_at !== 'string') return null
     return { worktreeId: worktree_id, root, createdAt: created_at, purpose: purposeIn(members) }
-  } catch {
-    return null
+  } catch (error) {
+    return isUnreadable(error) ? 'unreadable' : null
   }
 }
 

@@ -1,6 +1,6 @@
 import { join } from 'node:path'
 import { existsSync } from 'node:fs'
-import { writeFileAtomic } from '../../host/files.ts'
+import { writeRepositoryFile } from '../../host/files.ts'
 import type { Repository } from '../../host/git.ts'
 import { commitOf, filesInCommit, readBlobs, symbolicTarget } from '../../host/git-objects.ts'
 import { storeDirectory } from '../../host/paths.ts'
@@ -172,7 +172,7 @@ export class BaseBranch {
   #keep(file: string, content: Buffer): void {
     if (!existsSync(storeDirectory(this.#repository.commonDir))) return
     try {
-      writeFileAtomic(file, content, this.#repository.shared ? 0o660 : 0o600)
+      writeRepositoryFile(file, content, this.#repository.shared)
     } catch {
       // As said.
     }

@@ -1,6 +1,6 @@
 import { closeSync, openSync, readdirSync, constants } from 'node:fs'
 import { join } from 'node:path'
-import { readJson, remove, writeTemporary } from '../../host/files.ts'
+import { readJson, remove, writeRepositoryTemporary } from '../../host/files.ts'
 import { renameSync } from 'node:fs'
 import type { Repository } from '../../host/git.ts'
 import { kernelLock } from '../../host/kernel-lock.ts'
@@ -35,7 +35,7 @@ const pattern = /^adding-[0-9a-f]{16}\.json$/
 export function beginPlan(repository: Repository, plan: Plan): Turn {
   const file = join(ownDirectory(repository), `adding-${sha256Hex(Buffer.from(plan.path), 16)}.json`)
   try {
-    const temporary = writeTemporary(file, JSON.stringify(plan), repository.shared ? 0o660 : 0o600, true)
+    const temporary = writeRepositoryTemporary(file, JSON.stringify(plan), repository.shared, true)
     const descriptor = openSync(temporary, constants.O_RDWR)
     kernelLock().tryExclusive(descriptor)
     renameSync(temporary, file)

@@ -1,5 +1,5 @@
 import { join } from 'node:path'
-import { makePrivateDirectory, readJson, remove, writeFileAtomic } from '../../host/files.ts'
+import { makePrivateDirectory, readJson, remove, writeRepositoryFile } from '../../host/files.ts'
 import type { Repository } from '../../host/git.ts'
 import { worktreeDirectory } from '../../host/paths.ts'
 
@@ -41,7 +41,7 @@ export function removalOf(gitDir: string): Removal | null {
 
 export function noteRemoval(repository: Repository, gitDir: string, removal: Removal): void {
   makePrivateDirectory(worktreeDirectory(gitDir), repository.shared)
-  writeFileAtomic(fileOf(gitDir), `${JSON.stringify(removal)}\n`, repository.shared ? 0o660 : 0o600, { sync: true })
+  writeRepositoryFile(fileOf(gitDir), `${JSON.stringify(removal)}\n`, repository.shared, { sync: true })
 }
 
 export const forgetRemoval = (gitDir: string): void => remove(fileOf(gitDir))

@@ -1,7 +1,7 @@
-import { closeSync, constants, fchmodSync, openSync } from 'node:fs'
+import { closeSync, constants, openSync } from 'node:fs'
 import { join } from 'node:path'
 import { Fault } from '../../core/fault.ts'
-import { isReadOnly, makePrivateDirectory } from '../../host/files.ts'
+import { isReadOnly, makePrivateDirectory, openLockFile } from '../../host/files.ts'
 import type { Repository } from '../../host/git.ts'
 import { kernelLock } from '../../host/kernel-lock.ts'
 import { storeDirectory } from '../../host/paths.ts'
@@ -84,15 +84,8 @@ export function ownDirectory(repository: Repository): string {
 }
 
 function openLock(file: string, repository: Repository): number {
-  const mode = repository.shared ? 0o660 : 0o600
   try {
-    const descriptor = openSync(file, constants.O_RDWR | constants.O_CREAT | constants.O_NOFOLLOW, mode)
-    try {
-      if (repository.shared) fchmodSync(descriptor, mode)
-    } catch {
-      // Another one's file, which has the mode already.
-    }
-    return descriptor
+    return openLockFile(file, repository.shared)
   } catch (error) {
     throw readOnly(file, repository, error)
   }

@@ -1,6 +1,6 @@
 import fs from 'node:fs'
 import path from 'node:path'
-import { makeDirectory } from '../../host/files.ts'
+import { makePrivateDirectory, openLockFile } from '../../host/files.ts'
 import { Fault } from '../../core/fault.ts'
 import type { KernelLock } from '../../host/kernel-lock.ts'
 
@@ -14,11 +14,13 @@ const tryAgainMs = 10
 export class Effects {
   readonly #lock: () => KernelLock
   readonly #directory: string
+  readonly #shared: boolean
   readonly #waitMs: number
 
-  constructor(lock: () => KernelLock, directory: string, waitMs: number) {
+  constructor(lock: () => KernelLock, directory: string, shared: boolean, waitMs: number) {
     this.#lock = lock
     this.#directory = directory
+    this.#shared = shared
     this.#waitMs = waitMs
   }
 
@@ -35,8 +37,8 @@ export class Effects {
   #open(): number {
     const file = path.join(this.#directory, 'effects.lock')
     try {
-      makeDirectory(this.#directory, 0o700)
-      return fs.openSync(file, fs.constants.O_RDWR | fs.constants.O_CREAT | fs.constants.O_NOFOLLOW, 0o600)
+      makePrivateDirectory(this.#directory, this.#shared)
+      return openLockFile(file, this.#shared)
     } catch (error) {
       throw new Fault('unavailable', `${file} cannot be opened (${(error as NodeJS.ErrnoException).code})`, {
         hint: `give this user write access to ${this.#directory}; inside a sandbox, allow that directory`,

@@ -46,6 +46,8 @@ export interface EtcdStoreOptions {
   readonly lock: () => KernelLock
   /** Where this clone keeps the lock of its effects; made when there is one. */
   readonly localDirectory: string
+  /** Git's `core.sharedRepository`, for that directory. */
+  readonly shared?: boolean
   /** How long a command tries to win against others that want the same, milliseconds. */
   readonly lockWaitMs: number
   /** Fixed when the space is made. When the caller chose them and the space has others, it refuses. */
@@ -154,7 +156,7 @@ export class EtcdStore implements Store {
     this.#engine = (options.engineLeases ?? (gateway => new RealLeases(gateway)))(this.gateway)
     this.#heart = new Heart(this.#engine)
     this.#convoy = new Convoy(this.gateway)
-    this.#effects = new Effects(options.lock, options.localDirectory, options.lockWaitMs)
+    this.#effects = new Effects(options.lock, options.localDirectory, options.shared === true, options.lockWaitMs)
   }
 
   async transact(decide: Decider, options: TransactOptions = {}): Promise<Commit> {

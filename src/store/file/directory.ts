@@ -3,7 +3,7 @@ import path from 'node:path'
 import { Fault, isFault } from '../../core/fault.ts'
 import { shellWord } from '../../core/shell-word.ts'
 import type { Disk } from '../../host/disk.ts'
-import { readIfPresent, syncDirectory, writeFully } from '../../host/disk.ts'
+import { handOver, makeDirectoryOf, readIfPresent, syncDirectory, writeFully } from '../../host/disk.ts'
 import type { MoveMark } from '../move.ts'
 import { isMoveMark } from '../moved.ts'
 
@@ -12,7 +12,7 @@ const { O_CREAT, O_EXCL, O_NOFOLLOW, O_NONBLOCK, O_RDONLY, O_RDWR, O_WRONLY } = 
 /** Never through a symbolic link, and never waiting at a pipe: a repository unpacked from an archive may contain a hostile directory. */
 export const readFlags = O_RDONLY | O_NOFOLLOW | O_NONBLOCK
 export const createFlags = O_WRONLY | O_CREAT | O_EXCL | O_NOFOLLOW
-export const lockFlags = O_RDWR | O_CREAT | O_NOFOLLOW
+const lockFlags = O_RDWR | O_NOFOLLOW
 
 /** Where each file of a store lies. */
 export interface Layout {
@@ -128,7 +128,7 @@ export function openIfPresent(disk: Disk, file: string): number | null {
 }
 
 /**
- * Is this a directory that only we, or those who own the repository, can have filled? Throws `unavailable` when it is a symbolic
+ * Is this a directory that only we, or those who own or share the repository, can have filled? Throws `unavailable` when it is a symbolic
  * link, belongs to a stranger or can be written by everybody. The idea is Git's `safe.directory`.
  */
 export function refuseStrangeDirectory(disk: Disk, directory: string, stat: fs.Stats): void {
@@ -141,8 +141,10 @@ export function refuseStrangeDirectory(disk: Disk, directory: string, stat: fs.S
   if ((stat.mode & 0o002) !== 0) refuse('can be written by every user of this machine', `take that away: chmod o-w ${directory}`)
   const user = process.geteuid?.()
   if (user === undefined || stat.uid === user) return
-  const owner = disk.lstatSync(path.dirname(directory)).uid
-  if (stat.uid !== owner)
+  const { uid: owner, gid: group, mode } = disk.lstatSync(path.dirname(directory))
+  // Of a repository that its group may write, any of the group may have made it.
+  const isOfGroup = (mode & 0o020) !== 0 && stat.gid === group
+  if (stat.uid !== owner && !isOfGroup)
     refuse(
       `belongs to user ${stat.uid}, neither you (${user}) nor the repository's owner (${owner})`,
       `make it yours: chown -R ${user} ${directory}`,
@@ -321,11 +323,30 @@ export function replaceFile(disk: Disk, file: string, content: Uint8Array | read
   }
 }
 
-/** Opens a file that must not exist yet, for appending. A shared repository's group gets its rights whatever the umask says. */
+/** Opens a file that must not exist yet, for appending. It belongs to those whose store it is, whoever makes it. */
 export function createFile(disk: Disk, file: string, mode: number): number {
   const fd = disk.openSync(file, createFlags, mode)
-  if ((mode & 0o077) !== 0) disk.fchmodSync(fd, mode)
+  handOver(disk, fd, file, mode)
   return fd
+}
+
+/** Opens the file of a lock; one that is missing appears with its rights, so that nobody who comes in between is shut out. */
+export function openLock(disk: Disk, layout: Layout, file: string, modes: Modes): number {
+  try {
+    return disk.openSync(file, lockFlags)
+  } catch (error) {
+    if ((error as NodeJS.ErrnoException).code !== 'ENOENT') throw error
+  }
+  const temporary = `${path.join(layout.directory, path.basename(file))}.${process.pid}.${process.hrtime.bigint()}.tmp`
+  disk.closeSync(createFile(disk, temporary, modes.file))
+  try {
+    disk.linkSync(temporary, file)
+  } catch (error) {
+    if ((error as NodeJS.ErrnoException).code !== 'EEXIST') throw error
+  } finally {
+    removeIfPresent(disk, temporary)
+  }
+  return disk.openSync(file, lockFlags)
 }
 
 /** Removes a file; it is fine when there is none. */
@@ -341,7 +362,7 @@ export function removeIfPresent(disk: Disk, file: string): void {
 export function makeDirectories(disk: Disk, layout: Layout, modes: Modes): void {
   for (const directory of [layout.directory, layout.locks, layout.archive, layout.quarantine]) {
     try {
-      disk.mkdirSync(directory, { mode: modes.directory })
+      makeDirectoryOf(disk, directory, modes.directory)
     } catch (error) {
       if ((error as NodeJS.ErrnoException).code !== 'EEXIST') throw error
     }

@@ -4,7 +4,7 @@ import type { Disk } from '../../host/disk.ts'
 import { readIfPresent } from '../../host/disk.ts'
 import type { KernelLock } from '../../host/kernel-lock.ts'
 import { pidNamespace, processStartTicks, processState } from '../../host/process.ts'
-import { lockFlags, readFlags } from './directory.ts'
+import { openLock, readFlags } from './directory.ts'
 import type { Layout, Modes } from './directory.ts'
 import { Turn } from './turn.ts'
 
@@ -87,7 +87,7 @@ export class Exclusive {
 
   #open(): number {
     if (this.#fd !== null) return this.#fd
-    this.#fd = this.#disk.openSync(this.#layout.lock, lockFlags, this.#modes.file)
+    this.#fd = openLock(this.#disk, this.#layout, this.#layout.lock, this.#modes)
     this.#inode = null
     return this.#fd
   }

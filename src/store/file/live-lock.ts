@@ -4,6 +4,7 @@ import type { Binding, Lease, Witness } from '../../core/lease.ts'
 import type { Life } from '../../core/session.ts'
 import { sha256Hex } from '../../core/sha256.ts'
 import type { Disk } from '../../host/disk.ts'
+import { handOver } from '../../host/disk.ts'
 import type { KernelLock } from '../../host/kernel-lock.ts'
 import { bootId, environmentHolder, pidNamespace, vitality } from '../../host/process.ts'
 import type { LiveLock } from '../store.ts'
@@ -23,8 +24,7 @@ export function createLocked(disk: Disk, lock: KernelLock, file: string, modes: 
   const hidden = `${file}.${process.pid}`
   const fd = openNew(disk, hidden, modes)
   try {
-    // A shared repository's group may look, whatever the umask says.
-    if ((modes.file & 0o077) !== 0) disk.fchmodSync(fd, modes.file)
+    handOver(disk, fd, file, modes.file)
     if (!lock.tryExclusive(fd)) throw new Error(`a new lock is already locked: ${hidden}`)
     fill(fd)
     disk.renameSync(hidden, file)

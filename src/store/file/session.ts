@@ -5,7 +5,7 @@ import type { BootOperation, Entry, Operation } from '../../core/operation.ts'
 import { writeFully } from '../../host/disk.ts'
 import type { Disk } from '../../host/disk.ts'
 import type { Clocks } from '../state.ts'
-import { lateFault, removeIfPresent } from './directory.ts'
+import { createFile, lateFault, removeIfPresent } from './directory.ts'
 import type { Layout } from './directory.ts'
 import type { Loaded } from './load.ts'
 import type { Position } from './segment.ts'
@@ -147,7 +147,7 @@ export class Session {
 /** Marks the segment with this inode, durably if the disk still lets us. */
 export function poison(disk: Disk, layout: Layout, inode: number, mode: number): void {
   try {
-    const fd = disk.openSync(layout.poisoned, fs.constants.O_WRONLY | fs.constants.O_CREAT | fs.constants.O_EXCL | O_NOFOLLOW, mode)
+    const fd = createFile(disk, layout.poisoned, mode)
     writeFully(disk, fd, Buffer.from(`${JSON.stringify({ segment_inode: inode })}\n`))
     disk.closeSync(fd)
   } catch {

@@ -1,7 +1,7 @@
 import path from 'node:path'
 import type { Disk } from '../../host/disk.ts'
 import type { KernelLock } from '../../host/kernel-lock.ts'
-import { lockFlags } from './directory.ts'
+import { openLock } from './directory.ts'
 import type { Layout, Modes } from './directory.ts'
 
 /** So many processes at once: while one waits for the disk, another appends. */
@@ -79,7 +79,7 @@ export class Turn {
     this.#fds = fds
     try {
       for (let number = 1; number <= turns; number++)
-        fds.push(this.#disk.openSync(path.join(this.#layout.locks, `turn-${number}.lock`), lockFlags, this.#modes.file))
+        fds.push(openLock(this.#disk, this.#layout, path.join(this.#layout.locks, `turn-${number}.lock`), this.#modes))
     } catch {
       // As many as there are.
     }
