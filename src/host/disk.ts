@@ -24,21 +24,26 @@ export type Disk = Pick<
 >
 
 /**
- * Gives a file or directory that we have just made to the group whose place it is in, with the rights of `mode`: a shared repository
- * promises them that, whatever the umask and whichever group is the maker's own.
+ * Gives a file or directory that we have just made to those whose place it is in. Root's work must not shut out the owner, and a shared
+ * repository promises its group the rights of `mode`, whatever the umask and whichever group is the maker's own.
  */
 export function handOver(disk: Pick<Disk, 'lstatSync' | 'fchownSync' | 'fchmodSync'>, fd: number, file: string, mode: number): void {
-  if (!isShared(mode)) return
+  if (!isForOthers(mode)) return
+  const user = process.geteuid!()
   try {
-    const { gid } = disk.lstatSync(path.dirname(file))
-    if (gid !== process.getegid!()) disk.fchownSync(fd, process.geteuid!(), gid)
+    const { uid, gid } = disk.lstatSync(path.dirname(file))
+    const owner = user === 0 ? uid : user
+    if (owner !== user || gid !== process.getegid!()) disk.fchownSync(fd, owner, gid)
   } catch {
-    // Of a group that is none of ours: it stays our own.
+    // Of a group that is none of ours, or of a user whom this namespace does not know: it stays our own.
   }
-  disk.fchmodSync(fd, mode)
+  if (isShared(mode)) disk.fchmodSync(fd, mode)
 }
 
-const isShared = (mode: number): boolean => (mode & 0o070) !== 0
+/** Is this a mode of a shared repository? */
+export const isShared = (mode: number): boolean => (mode & 0o070) !== 0
+/** Does what we make belong to others as well? To root nothing does that is in somebody's directory. */
+const isForOthers = (mode: number): boolean => process.geteuid?.() === 0 || isShared(mode)
 
 /** The same for a directory; what is made in a shared one belongs to its group, as with Git. */
 function handOverDirectory(
@@ -46,11 +51,11 @@ function handOverDirectory(
   directory: string,
   mode: number,
 ): void {
-  if (!isShared(mode)) return
+  if (!isForOthers(mode)) return
   const { O_DIRECTORY, O_NOFOLLOW, O_RDONLY } = fs.constants
   const fd = disk.openSync(directory, O_RDONLY | O_DIRECTORY | O_NOFOLLOW)
   try {
-    handOver(disk, fd, directory, mode | 0o2000)
+    handOver(disk, fd, directory, isShared(mode) ? mode | 0o2000 : mode)
   } finally {
     disk.closeSync(fd)
   }

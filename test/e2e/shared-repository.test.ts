@@ -2,8 +2,8 @@ import { execFileSync } from 'node:child_process'
 import fs from 'node:fs'
 import path from 'node:path'
 import { expect, it } from 'vitest'
-import { failure, folder, git, Repo, success } from '../support/cli.ts'
-import type { Code, Doc, Result } from '../support/cli.ts'
+import { failure, folder, git, parse, Repo, success } from '../support/cli.ts'
+import type { Agent, Code, Doc, Result } from '../support/cli.ts'
 import { requires } from '../support/skip.ts'
 
 // One repository, several users of the machine: whatever one of them makes, the others go on with.
@@ -128,5 +128,63 @@ needsRoot.describe('a repository that a group shares', () => {
     expect(fs.readFileSync(file, 'utf8')).toBe(before)
     fs.chmodSync(file, 0o660)
     await two.ok('claim acquire env:b')
+  })
+})
+
+/** A repository of user 1001. */
+function ownRepository(): Repo {
+  const dir = inReach()
+  git(dir, 'init', '-q')
+  execFileSync('chown', ['-R', '1001:1001', dir])
+  return new Repo(dir)
+}
+
+needsRoot.describe('a repository in which root works for its owner', () => {
+  const asRoot = (repo: Repo): Agent =>
+    repo.as('agent:root', { GIT_CONFIG_COUNT: '1', GIT_CONFIG_KEY_0: 'safe.directory', GIT_CONFIG_VALUE_0: '*' })
+  const foreign = (repo: Repo): readonly string[] =>
+    ['.', ...fs.readdirSync(repo.store, { recursive: true, encoding: 'utf8' })]
+      .filter(name => name !== 'config.cache.0.json')
+      .filter(name => fs.lstatSync(path.join(repo.store, name)).uid !== 1001 || fs.lstatSync(path.join(repo.store, name)).gid !== 1001)
+
+  it('stays the owner’s, whoever began', async () => {
+    for (const first of ['owner', 'root']) {
+      const repo = ownRepository()
+      const [owner, root] = [new User(repo, 1001), asRoot(repo)]
+      // oxlint-disable-next-line no-await-in-loop -- one after the other
+      if (first === 'owner') await owner.ok('claim acquire env:a')
+      for (const words of ['claim acquire env:b', 'log compact', 'recover', 'claim acquire env:c', 'doctor --fix']) {
+        // oxlint-disable-next-line no-await-in-loop -- one after the other
+        await root.ok(words)
+        expect(foreign(repo), words).toEqual([])
+      }
+      fs.appendFileSync(repo.logFile, 'torn')
+      // oxlint-disable-next-line no-await-in-loop -- one after the other
+      await root.ok('recover')
+      // oxlint-disable-next-line no-await-in-loop -- one after the other
+      await root.ok('exec env:d -- true')
+      expect(foreign(repo)).toEqual([])
+      // oxlint-disable-next-line no-await-in-loop -- one after the other
+      await owner.ok('claim acquire env:e')
+    }
+  })
+
+  it('is told of a log that cannot be read, and not that it is gone', async () => {
+    const repo = ownRepository()
+    const owner = new User(repo, 1001)
+    await owner.ok('claim acquire env:a')
+    for (const file of [repo.logFile, path.join(repo.store, 'format')]) {
+      fs.chownSync(file, 0, 0)
+      // oxlint-disable-next-line no-await-in-loop -- one after the other
+      const { code, stdout } = await owner.run('doctor')
+      const { findings } = parse(stdout)
+      expect({ code, findings }).toMatchObject({ code: 2, findings: [{ severity: 'error', code: 'unreadable', file }] })
+      expect(findings[0].message).toBe(`${file} cannot be read by user 1001: it belongs to user 0 and group 0, with mode 0600`)
+      expect(stdout).not.toContain('--cut')
+      const [, ...command] = /: (chown) (\S+) (\S+)$/.exec(findings[0].fix) ?? []
+      execFileSync(command[0]!, command.slice(1))
+      // oxlint-disable-next-line no-await-in-loop -- one after the other
+      expect(await owner.ok('doctor')).toMatchObject({ findings: [] })
+    }
   })
 })

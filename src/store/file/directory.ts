@@ -3,7 +3,7 @@ import path from 'node:path'
 import { Fault, isFault } from '../../core/fault.ts'
 import { shellWord } from '../../core/shell-word.ts'
 import type { Disk } from '../../host/disk.ts'
-import { handOver, makeDirectoryOf, readIfPresent, syncDirectory, writeFully } from '../../host/disk.ts'
+import { handOver, isShared, makeDirectoryOf, readIfPresent, syncDirectory, writeFully } from '../../host/disk.ts'
 import type { MoveMark } from '../move.ts'
 import { isMoveMark } from '../moved.ts'
 
@@ -330,13 +330,19 @@ export function createFile(disk: Disk, file: string, mode: number): number {
   return fd
 }
 
-/** Opens the file of a lock; one that is missing appears with its rights, so that nobody who comes in between is shut out. */
+/** Opens the file of a lock, made if it is missing. */
 export function openLock(disk: Disk, layout: Layout, file: string, modes: Modes): number {
+  if (!isShared(modes.file)) {
+    const fd = disk.openSync(file, lockFlags | O_CREAT, modes.file)
+    handOver(disk, fd, file, modes.file)
+    return fd
+  }
   try {
     return disk.openSync(file, lockFlags)
   } catch (error) {
     if ((error as NodeJS.ErrnoException).code !== 'ENOENT') throw error
   }
+  // It appears with its rights, so that nobody who comes in between is shut out.
   const temporary = `${path.join(layout.directory, path.basename(file))}.${process.pid}.${process.hrtime.bigint()}.tmp`
   disk.closeSync(createFile(disk, temporary, modes.file))
   try {

@@ -7,6 +7,7 @@ import { isOver } from '../../core/ownership.ts'
 import { launchedWith } from '../../core/standing.ts'
 import { shellWord } from '../../core/shell-word.ts'
 import { writeFully } from '../../host/disk.ts'
+import { isUnreadable } from '../../host/files.ts'
 import { pidNamespace, processStartTicks, processState, vitality } from '../../host/process.ts'
 import { refuseMoved } from '../moved.ts'
 import type { Finding, InspectOptions } from '../maintenance.ts'
@@ -109,9 +110,21 @@ const info = finding.bind(null, 'info')
 
 /** A fault as a finding. */
 function failed({ layout }: FileStore, cause: unknown, code = 'check-failed'): Finding {
+  const { syscall, path: file } = cause as NodeJS.ErrnoException
+  if (code === 'check-failed' && isUnreadable(cause) && syscall === 'open' && file !== undefined) return unreadable(file)
   const said = accessFault(cause, layout.directory)
   if (isFault(said)) return error(code, layout.directory, said.message, said.hint ?? null)
   return error(code, layout.directory, said instanceof Error ? said.message : String(said), null)
+}
+
+/** Who may not read a file that is there, and who may. */
+function unreadable(file: string): Finding {
+  const { uid, gid, mode } = fs.lstatSync(file)
+  const { uid: owner, gid: group } = fs.lstatSync(path.dirname(file))
+  const who = `user ${process.geteuid?.() ?? '?'}`
+  const message = `${file} cannot be read by ${who}: it belongs to user ${uid} and group ${gid}, with mode ${(mode & 0o777).toString(8).padStart(4, '0')}`
+  const mend = uid === owner && gid === group ? `chmod u+rw ${shellWord(file)}` : `chown ${owner}:${group} ${shellWord(file)}`
+  return error('unreadable', file, message, `as its owner or root: ${mend}`)
 }
 
 function quietly<T>(read: () => T): T | null {
@@ -215,8 +228,8 @@ function* formatFile(store: FileStore): Found {
   let format: Format | null
   try {
     format = readFormat(disk, layout)
-  } catch {
-    yield error('format-damaged', layout.format, `${layout.format} is damaged`, 'lh recover')
+  } catch (cause) {
+    yield isUnreadable(cause) ? failed(store, cause) : error('format-damaged', layout.format, `${layout.format} is damaged`, 'lh recover')
     return
   }
   if (format === null && lookAt(disk, layout.log) !== null)
@@ -242,7 +255,14 @@ function* formatFile(store: FileStore): Found {
 
 // ── the log ──────────────────────────────────────────────────────────────────────────────────────────────────────────────
 
-function* log({ layout, options: { disk, clock } }: FileStore, loaded: Loaded | null): Found {
+function* log(store: FileStore, loaded: Loaded | null): Found {
+  const { layout } = store
+  const { disk, clock } = store.options
+  if (loaded === null && lookAt(disk, layout.log)?.isFile() === true) {
+    // It is there, so what was thrown when it was read says why.
+    loadLog(store)
+    return
+  }
   if (loaded === null) {
     const used = [layout.format, layout.index].some(file => lookAt(disk, file) !== null) || listArchive(disk, layout).length > 0
     if (used)
