@@ -51,7 +51,7 @@ for (const [name, resident, two] of [
             max_indefinite_leases_per_agent: tightPolicy.maxIndefinitePerAgent,
             max_indefinite_leases_per_repo: tightPolicy.maxIndefinitePerRepo,
           },
-          limitsChosen: false,
+          limitsChosen: [],
           allowUnsafeFs: false,
           resident,
         })

@@ -154,6 +154,17 @@ describe('a limit', () => {
     await a.refused('usage', 'config set --user max_indefinite_leases_per_agent 9')
   })
 
+  it('that nobody chose here is not compared with the store’s', async () => {
+    const { a, repositoryFile } = withHome()
+    await a.ok('config set max_indefinite_leases_per_repo 5')
+    await a.ok('claim acquire one')
+    fs.rmSync(repositoryFile)
+    await a.ok('config set max_indefinite_leases_per_agent 1')
+    await a.ok('claim acquire two')
+    write(repositoryFile, 'max_indefinite_leases_per_agent: 1\nmax_indefinite_leases_per_repo: 6\n')
+    expect((await a.refused('usage', 'claim acquire three')).message).toContain('max_indefinite_leases_per_repo is 6')
+  })
+
   it('of the first write is the store’s from then on', async () => {
     const { a, repositoryFile } = withHome()
     write(repositoryFile, 'max_indefinite_leases_per_repo: 1\n')

@@ -54,7 +54,7 @@ needsEtcd.describe('an etcd that asks who we are', () => {
       localDirectory: folder,
       lockWaitMs: 10_000,
       limits: { max_indefinite_leases_per_agent: 2, max_indefinite_leases_per_repo: 10 },
-      limitsChosen: false,
+      limitsChosen: [],
     })
     stores.push(store)
     return store

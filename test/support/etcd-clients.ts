@@ -30,7 +30,7 @@ export const openEtcd = (url: string, timeoutMs = 1000): EtcdStore =>
       max_indefinite_leases_per_agent: roomy.maxIndefinitePerAgent,
       max_indefinite_leases_per_repo: roomy.maxIndefinitePerRepo,
     },
-    limitsChosen: false,
+    limitsChosen: [],
     timeoutMs,
   })
 

@@ -113,7 +113,7 @@ export function etcdStore(etcd: Etcd, space: string, clock: Clock, more: Partial
       max_indefinite_leases_per_agent: tightPolicy.maxIndefinitePerAgent,
       max_indefinite_leases_per_repo: tightPolicy.maxIndefinitePerRepo,
     },
-    limitsChosen: false,
+    limitsChosen: [],
     ...more,
   })
 }

@@ -104,7 +104,7 @@ export const openReal = (
     lockWaitMs: options.lockWaitMs ?? 10_000,
     retention: { segmentBytes: options.segmentBytes ?? 1 << 20, maxAgeMs: 1e15, maxBytes: 1e15 },
     limits: { max_indefinite_leases_per_agent: 1000, max_indefinite_leases_per_repo: 1000 },
-    limitsChosen: false,
+    limitsChosen: [],
     allowUnsafeFs: options.allowUnsafeFs ?? false,
     resident: options.resident ?? false,
   })

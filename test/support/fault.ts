@@ -41,7 +41,7 @@ export const openOn = (options: FaultStoreOptions): FileStore =>
     lockWaitMs: 2_000,
     retention: { segmentBytes: 1 << 20, maxAgeMs: forever, maxBytes: forever },
     limits: { max_indefinite_leases_per_agent: 100, max_indefinite_leases_per_repo: 100 },
-    limitsChosen: false,
+    limitsChosen: [],
     allowUnsafeFs: false,
     resident: false,
     ...options,

@@ -68,7 +68,7 @@ const store = new FileStore({
   lockWaitMs: 60_000,
   retention: { segmentBytes: task.segmentBytes ?? 1 << 20, maxAgeMs: 1e15, maxBytes: 1e15 },
   limits: { max_indefinite_leases_per_agent: 1000, max_indefinite_leases_per_repo: 1000 },
-  limitsChosen: false,
+  limitsChosen: [],
   allowUnsafeFs: false,
   resident: false,
 })

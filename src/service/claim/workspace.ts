@@ -25,7 +25,8 @@ export interface StoreSettings {
   readonly lockWaitMs: number
   readonly retention: { readonly segmentBytes: number; readonly maxAgeMs: number; readonly maxBytes: number }
   readonly limits: { readonly max_indefinite_leases_per_agent: number; readonly max_indefinite_leases_per_repo: number }
-  readonly limitsChosen: boolean
+  /** Of them, those that somebody chose: what is only a default says nothing of a store. */
+  readonly limitsChosen: readonly (keyof StoreSettings['limits'])[]
   readonly allowUnsafeFs: boolean
   readonly resident: boolean
   /** Where the leases are in etcd; then `directory` only has what belongs to this clone. */
@@ -195,7 +196,7 @@ export class Workspace<S extends Store = Store> {
 }
 
 function storeSettings<S extends Store>(options: WorkspaceOptions<S>, repository: Repository, config: Config): StoreSettings {
-  const chosen = (['max_indefinite_leases_per_agent', 'max_indefinite_leases_per_repo'] as const).some(
+  const chosen = (['max_indefinite_leases_per_agent', 'max_indefinite_leases_per_repo'] as const).filter(
     key => config.origin(key) !== 'default',
   )
   const where = config.get('store')

@@ -69,7 +69,7 @@ export const settingsOf = ({ store, resident, unsafe }: Pick<Order, 'store' | 'r
   lockWaitMs,
   retention: { segmentBytes, maxAgeMs: Number.POSITIVE_INFINITY, maxBytes: Number.POSITIVE_INFINITY },
   limits: { max_indefinite_leases_per_agent: 2, max_indefinite_leases_per_repo: 10 },
-  limitsChosen: false,
+  limitsChosen: [],
   allowUnsafeFs: unsafe,
   resident,
 })

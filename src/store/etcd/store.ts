@@ -52,7 +52,8 @@ export interface EtcdStoreOptions {
   readonly lockWaitMs: number
   /** Fixed when the space is made. When the caller chose them and the space has others, it refuses. */
   readonly limits: SpaceSettings['limits']
-  readonly limitsChosen: boolean
+  /** Of them, those that somebody chose. */
+  readonly limitsChosen: readonly (keyof SpaceSettings['limits'])[]
   /** For one call to one member, milliseconds. */
   readonly timeoutMs?: number
   readonly timing?: Timing
@@ -405,10 +406,7 @@ export class EtcdStore implements Store {
 
   /** A limit that somebody chose here, and that is another one in the space. */
   #otherLimit({ limits }: SpaceSettings): keyof SpaceSettings['limits'] | undefined {
-    if (!this.#options.limitsChosen) return undefined
-    return (['max_indefinite_leases_per_agent', 'max_indefinite_leases_per_repo'] as const).find(
-      key => limits[key] !== this.#options.limits[key],
-    )
+    return this.#options.limitsChosen.find(key => limits[key] !== this.#options.limits[key])
   }
 
   // ── writing ──

@@ -208,7 +208,7 @@ export class OpenLog {
     refuseMoved(format.move, this.#location, true)
     refuseAbsent(noted, this.#layout, format.space)
     refuseCopy(format, this.#layout, disk.lstatSync(this.#layout.directory))
-    if (limitsChosen) refuseOtherLimits(format.limits, limits, this.#layout)
+    refuseOtherLimits(format.limits, limits, limitsChosen, this.#layout)
     this.#format = { format, seen: lookAt(disk, this.#layout.format) }
     return format
   }
@@ -252,14 +252,14 @@ export class OpenLog {
   }
 }
 
-function refuseOtherLimits(fixed: FixedLimits, chosen: FixedLimits, layout: Layout): void {
-  for (const key of ['max_indefinite_leases_per_agent', 'max_indefinite_leases_per_repo'] as const) {
-    if (fixed[key] === chosen[key]) continue
+function refuseOtherLimits(fixed: FixedLimits, here: FixedLimits, chosen: readonly (keyof FixedLimits)[], layout: Layout): void {
+  for (const key of chosen) {
+    if (fixed[key] === here[key]) continue
     throw new Fault(
       'usage',
-      `${key} is ${chosen[key]} in the configuration here and ${fixed[key]} in ${layout.format}, which all worktrees share`,
+      `${key} is ${here[key]} in the configuration here and ${fixed[key]} in ${layout.format}, which all worktrees share`,
       {
-        hint: `to change it for all: lh config set ${key} ${chosen[key]}`,
+        hint: `to change it for all: lh config set ${key} ${here[key]}`,
       },
     )
   }

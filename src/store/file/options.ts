@@ -19,9 +19,9 @@ export interface FileStoreOptions {
   /** How long to wait for the store's lock, milliseconds. */
   readonly lockWaitMs: number
   readonly retention: Retention
-  /** Fixed when the store is made. When the caller chose them and the store has others, it refuses. */
+  /** Fixed when the store is made. Where the caller chose one of them and the store has another, it refuses. */
   readonly limits: FixedLimits
-  readonly limitsChosen: boolean
+  readonly limitsChosen: readonly (keyof FixedLimits)[]
   readonly allowUnsafeFs: boolean
   /** A process that stays keeps the state in memory; one that ends soon looks each key up in the index. */
   readonly resident: boolean

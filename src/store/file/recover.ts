@@ -83,7 +83,7 @@ function recoverLocked(store: FileStore, cut: boolean, report: Report): boolean 
     if (format === null) {
       const move = readMove(disk, layout)
       writeFormat(disk, layout, { ...newFormat(store, loaded.space), ...(move === undefined ? {} : { move }) }, modes)
-      report.mended.push('format was missing or damaged and was written anew')
+      report.mended.push('format was missing or damaged and was written anew', newLimits(store))
     }
     removeLeftovers(store, loaded, now, report)
     rebuildIndex(disk, layout, modes, fd, loaded.end)
@@ -91,6 +91,12 @@ function recoverLocked(store: FileStore, cut: boolean, report: Report): boolean 
     disk.closeSync(fd)
   }
   return true
+}
+
+/** The limits stood in the old one alone, so whoever had changed them has to know. */
+function newLimits({ options: { limits } }: FileStore): string {
+  const each = Object.entries(limits).map(([key, limit]) => `${key} is ${limit}`)
+  return `its limits are those of the configuration here: ${each.join(', ')}; to change one: lh config set`
 }
 
 /** Is there any sign that this store was in use? */

@@ -302,7 +302,10 @@ describe('other files', () => {
       const before = JSON.parse(fs.readFileSync(s.file('format'), 'utf8'))
       spoil(s.file('format'))
       await expect(take(s, 'b')).rejects.toThrow('format')
-      expect((await recover(s)).mended).toEqual(['format was missing or damaged and was written anew'])
+      expect((await recover(s)).mended).toEqual([
+        'format was missing or damaged and was written anew',
+        'its limits are those of the configuration here: max_indefinite_leases_per_agent is 2, max_indefinite_leases_per_repo is 10; to change one: lh config set',
+      ])
       expect(JSON.parse(fs.readFileSync(s.file('format'), 'utf8'))).toEqual(before)
       await sound(s)
     }

@@ -41,7 +41,7 @@ export async function stage(
       lockWaitMs: 5000,
       retention: { segmentBytes: 1 << 20, maxAgeMs: 90 * 86_400_000, maxBytes: 256 << 20 },
       limits: { max_indefinite_leases_per_agent: 2, max_indefinite_leases_per_repo: 10 },
-      limitsChosen: false,
+      limitsChosen: [],
       allowUnsafeFs: false,
       resident: false,
       ...more,

@@ -24,7 +24,7 @@ const open = (resident: boolean, name = 'leasehold'): FileStore =>
       max_indefinite_leases_per_agent: tightPolicy.maxIndefinitePerAgent,
       max_indefinite_leases_per_repo: tightPolicy.maxIndefinitePerRepo,
     },
-    limitsChosen: false,
+    limitsChosen: [],
     allowUnsafeFs: false,
     resident,
   })

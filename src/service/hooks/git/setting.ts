@@ -18,7 +18,7 @@ export const canaryStore = (directory: string) => ({
     max_indefinite_leases_per_agent: defaultPolicy.maxIndefinitePerAgent,
     max_indefinite_leases_per_repo: defaultPolicy.maxIndefinitePerRepo,
   },
-  limitsChosen: false,
+  limitsChosen: [],
   allowUnsafeFs: true,
   resident: false,
 })
