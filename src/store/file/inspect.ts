@@ -35,6 +35,7 @@ import { isPowerLoss } from './repair.ts'
 import { lostLogReason, soundIndex } from './restore.ts'
 import { bootOperation, isPoisoned } from './session.ts'
 import type { FileStore } from './store.ts'
+import { verifyNewest } from './verify.ts'
 
 /** Less free space than this is said, bytes: a few full segments and their successors. */
 const lowBytes = 64 * 1024 * 1024
@@ -42,6 +43,9 @@ const lowBytes = 64 * 1024 * 1024
 /** A lock is held for a fraction of a millisecond; one that is still held after this long is worth a word. */
 const longHoldMs = 2000
 const patienceMs = 250
+
+/** So much of the archive is read each time, bytes: a fraction of a second. */
+const historyBytes = 8 * 1_048_576
 
 /** Leases that are named one by one in each finding's place; more are counted. */
 const maxNamed = 20
@@ -79,7 +83,7 @@ export async function inspect(store: FileStore, options: InspectOptions): Promis
   run(() => log(store, loaded))
   run(() => index(store, loaded))
   run(() => remains(store, loaded))
-  run(() => archive(store, loaded))
+  run(() => history(store, loaded))
   for (const finding of await lockHolder(store).catch(error => [failed(store, error)])) findings.push(finding)
   const reading = await store.view().catch(() => null)
   if (reading !== null) {
@@ -361,8 +365,35 @@ function* remains(store: FileStore, loaded: Loaded | null): Found {
     yield info('leftover', file, `${path.relative(layout.directory, file)} was left behind and nobody uses it`, 'lh recover')
 }
 
-/** Holes between segments, by their names; `lh verify` reads them too. */
-function* archive({ layout, options: { disk } }: FileStore, loaded: Loaded | null): Found {
+/** Everything that is kept, or what of it is newest: reading it must not take long. */
+function* history(store: FileStore, loaded: Loaded | null): Found {
+  const { layout, options } = store
+  const gaps = [...archiveGaps(store, loaded)]
+  yield* gaps
+  // A log that cannot be read is said already.
+  if (loaded === null && lookAt(options.disk, layout.log) !== null) return
+  const told = new Set(gaps.map(({ file }) => file))
+  // What is wrong with the log's own lines is said already.
+  if (loaded === null || loaded.damage !== null) told.add(layout.log)
+  const { verified, unread } = verifyNewest(options.disk, layout, options.retention, historyBytes)
+  for (const { file, line, message } of verified.faults) {
+    if (told.has(file)) continue
+    told.add(file)
+    yield error('history-damaged', file, message, 'put it back from a backup; see everything that is wrong: lh verify', line)
+  }
+  if (unread.length > 0) {
+    const bytes = unread.reduce((sum, each) => sum + each.bytes, 0)
+    yield info(
+      'history-unread',
+      layout.archive,
+      `${unread.length} older segments (${Math.ceil(bytes / 1_048_576)} MiB) of the archive were not read`,
+      'to read all of it: lh verify',
+    )
+  }
+}
+
+/** Holes between segments, by their names. */
+function* archiveGaps({ layout, options: { disk } }: FileStore, loaded: Loaded | null): Found {
   const head = loaded?.fold?.head ?? null
   const segments = withoutDoubles(listArchive(disk, layout), head?.baseSeq ?? null).map(({ file, first, last }) => ({ file, first, last }))
   if (head !== null) segments.push({ file: layout.log, first: head.baseSeq + 1, last: loaded!.position.seq })

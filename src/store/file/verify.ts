@@ -38,21 +38,40 @@ const chunkBytes = 1 << 20
  * written meanwhile is not looked at. It cannot notice somebody who rewrites every line, nor records that are missing at the very end.
  */
 export function verifyLog(disk: Disk, layout: Layout, retention: Retention, onProgress: Progress = () => {}): Verified {
+  return verifyNewest(disk, layout, retention, Number.POSITIVE_INFINITY, onProgress).verified
+}
+
+/** The same for the log and as many of the newest archived segments as have no more than so many bytes together. */
+export function verifyNewest(
+  disk: Disk,
+  layout: Layout,
+  retention: Retention,
+  maxBytes: number,
+  onProgress: Progress = () => {},
+): { readonly verified: Verified; readonly unread: readonly Archived[] } {
   useNativeHash()
   // Opened before the archive is listed: if it is archived meanwhile it is still this file, and a newer one is none of ours.
   const log = openIfPresent(disk, layout.log)
   try {
     const size = log === null ? 0 : disk.fstatSync(log).size
-    const archives = withoutDoubles(listArchive(disk, layout), log === null ? null : baseOf(disk, log, size))
+    const all = withoutDoubles(listArchive(disk, layout), log === null ? null : baseOf(disk, log, size))
+    const archives = newestWithin(all, maxBytes)
     const total = archives.reduce((sum, { bytes }) => sum + bytes, size)
     const verifier = new Verifier(disk, retention, total, onProgress)
     onProgress(0, total)
     for (const archive of archives) verifyArchive(disk, verifier, archive)
     if (log !== null) verifier.segment(layout.log, log, size, null)
-    return verifier.result()
+    return { verified: verifier.result(archives.length === all.length), unread: all.slice(0, all.length - archives.length) }
   } finally {
     if (log !== null) disk.closeSync(log)
   }
+}
+
+function newestWithin(archives: readonly Archived[], maxBytes: number): readonly Archived[] {
+  let bytes = 0
+  let from = archives.length
+  while (from > 0 && bytes + archives[from - 1]!.bytes <= maxBytes) bytes += archives[--from]!.bytes
+  return archives.slice(from)
 }
 
 function verifyArchive(disk: Disk, verifier: Verifier, archive: Archived): void {
@@ -150,8 +169,9 @@ class Verifier {
     }
   }
 
-  result(): Verified {
-    this.#checkAuditStart()
+  /** `isAll`: nothing that is kept was left out. */
+  result(isAll: boolean): Verified {
+    if (isAll) this.#checkAuditStart()
     let leases = 0
     for (const _ of this.#state.leases()) leases++
     return {

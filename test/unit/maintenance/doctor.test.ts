@@ -144,6 +144,47 @@ describe('what is found', () => {
     expect(finding?.fix).toContain(code === 'ENOSPC' ? 'make room' : `sandbox_workspace_write.writable_roots=["${s.directory}"]`)
   })
 
+  it('an archived segment that is damaged, or gone without another that tells', async () => {
+    const archived = async (): Promise<readonly [Stage, string]> => {
+      const s = await stage()
+      for (const name of ['a', 'b']) await take(s, name)
+      await s.maintenance.compact()
+      return [s, s.file('archive', 'claims-000000000001-000000000002.jsonl')]
+    }
+    const [damaged, file] = await archived()
+    fs.writeFileSync(file, fs.readFileSync(file, 'utf8').replace('"acquire"', '"acquirf"'))
+    expect(await inspect(damaged)).toMatchObject([{ severity: 'error', code: 'history-damaged', file, line: 2 }])
+    expect((await doctor(damaged)).exit).toBe(2)
+    const [missing, only] = await archived()
+    fs.rmSync(only)
+    const [found, ...more] = await inspect(missing)
+    expect(found).toMatchObject({ severity: 'error', code: 'history-damaged' })
+    expect(found!.message).toContain('records 1 to 2 should still be in the archive')
+    expect(more).toEqual([])
+  })
+
+  it('how much of a large archive was not read, and what reads it', async () => {
+    const s = await stage()
+    for (const name of ['a', 'b', 'c']) {
+      await take(s, name)
+      await s.maintenance.compact()
+    }
+    const [first, second] = [1, 2].map(n => s.file('archive', `claims-00000000000${n}-00000000000${n}.jsonl`))
+    fs.truncateSync(first!, 3 * 1_048_576)
+    expect((await inspect(s)).map(({ code, file }) => [code, file])).toEqual([['history-damaged', first]])
+    fs.truncateSync(second!, 7 * 1_048_576)
+    const found = await inspect(s)
+    expect(found.map(({ code, file }) => [code, file])).toEqual([
+      ['history-damaged', second],
+      ['history-unread', s.file('archive')],
+    ])
+    expect(found[1]).toMatchObject({
+      severity: 'info',
+      message: expect.stringContaining('1 older segments (3 MiB)'),
+      fix: expect.stringContaining('lh verify'),
+    })
+  })
+
   it('an archive that is gone, unless the log says that it was lost', async () => {
     const s = await stage()
     for (const name of ['a', 'b', 'c']) {
