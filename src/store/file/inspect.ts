@@ -318,7 +318,9 @@ function* log(store: FileStore, loaded: Loaded | null): Found {
   }
 }
 
-function* index({ layout, options: { disk } }: FileStore, loaded: Loaded | null): Found {
+function* index(store: FileStore, loaded: Loaded | null): Found {
+  const { layout } = store
+  const { disk } = store.options
   if (lookAt(disk, layout.index) === null) return
   const sound = soundIndex(disk, layout)
   if (sound === null) {
@@ -328,7 +330,20 @@ function* index({ layout, options: { disk } }: FileStore, loaded: Loaded | null)
       'the index is damaged; it is ignored, and commands are slower until it is made anew',
       'lh recover',
     )
-  } else if (loaded?.damage === null && (sound.header.offset > loaded.end || sound.header.position.seq > loaded.position.seq)) {
+    return
+  }
+  const { offset, position, space } = sound.header
+  const isLater = (log: Loaded | null): boolean => log?.damage === null && log.space === space && position.seq > log.position.seq
+  // Commands may have gone on since the log was read; one that is read after its index is never behind it.
+  if (isLater(loaded) && isLater(loadLog(store))) {
+    const { seq } = loaded!.position
+    yield warning(
+      'log-behind-index',
+      layout.log,
+      `the log ends at record ${seq}, and its own index was made at record ${position.seq}: records ${seq + 1} to ${position.seq} at least are lost, and their tokens would be given again`,
+      'put the log back from a backup, or have the numbers pass over them: lh recover',
+    )
+  } else if (loaded?.damage === null && (offset > loaded.end || (loaded.space !== space && position.seq > loaded.position.seq))) {
     yield info('index-stale', layout.index, 'the index is about another log; it is ignored until it is made anew', 'lh recover')
   }
 }

@@ -79,6 +79,7 @@ function recoverLocked(store: FileStore, cut: boolean, report: Report): boolean 
   if (lookAt(disk, layout.log) === null && !isKnown(store)) return false
   const fd = openSoundLog(store, cut, now, format, report)
   try {
+    passOverLost(store, fd, now, report)
     const loaded = loadWhole(disk, fd, disk.fstatSync(fd).size)
     if (format === null) {
       const move = readMove(disk, layout)
@@ -162,15 +163,7 @@ function cutDamage(store: FileStore, fd: number, loaded: Loaded, now: Instant, r
   const before = readFully(disk, fd, loaded.end, loaded.size - loaded.end)
   const { cutBytes, cutLines, quarantine } = cutTail(session, modes, at, why)
   const floor = numbersBeyond(store, before, cutLines)
-  if (session.position.seq < floor) {
-    const lastGoodSeq = session.position.seq
-    const reason = 'numbers that the lost records may have had are passed over'
-    session.append(
-      { op: 'repair', actor: 'system', opId: null, reason, cutBytes: 0, cutLines: 0, quarantine: null, lastGoodSeq },
-      at,
-      floor,
-    )
-  }
+  if (session.position.seq < floor) passOver(session, at, floor)
   const { error } = session.write()
   if (error !== null) throw error
   sync(store, fd)
@@ -180,6 +173,38 @@ function cutDamage(store: FileStore, fd: number, loaded: Loaded, now: Instant, r
     loaded.damage === null
       ? `${cutBytes} bytes of an append that was cut short were removed from the end of the log; ${copy}`
       : `the log was cut after record ${loaded.position.seq}: ${cutLines} lines (${cutBytes} bytes) are gone; ${copy}`,
+  )
+}
+
+/** The next number is `floor`. */
+function passOver(session: Session, at: Instant, floor: number): void {
+  const reason = 'numbers that the lost records may have had are passed over'
+  const lastGoodSeq = session.position.seq
+  session.append({ op: 'repair', actor: 'system', opId: null, reason, cutBytes: 0, cutLines: 0, quarantine: null, lastGoodSeq }, at, floor)
+}
+
+/**
+ * A log may have lost its end without a trace in itself: an older copy was put back, whole lines were taken off. Its index and the archive
+ * know of later records, and the index is about to be made anew.
+ */
+function passOverLost(store: FileStore, fd: number, now: Instant, report: Report): void {
+  const { layout } = store
+  const { disk } = store.options
+  const loaded = loadWhole(disk, fd, disk.fstatSync(fd).size)
+  const { seq } = loaded.position
+  const index = soundIndex(disk, layout)?.header
+  const indexed = index?.space === loaded.space ? index.position.seq : 0
+  const highest = Math.max(indexed, ...listArchive(disk, layout).map(({ last }) => last))
+  if (highest <= seq) return
+  const floor = highest + lostLogJump
+  const session = new Session(disk, layout, fd, loaded)
+  passOver(session, onLogClock(now, loaded.state.clocks), floor)
+  const { error } = session.write()
+  if (error !== null) throw error
+  sync(store, fd)
+  report.mended.push(
+    `the log ended at record ${seq} although there was a record ${highest}: what came after its end is lost`,
+    `the next records have numbers from ${floor} on, so that no token is given twice`,
   )
 }
 

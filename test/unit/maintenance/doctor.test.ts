@@ -32,6 +32,14 @@ async function foundAfter(spoil: (s: Stage) => void | Promise<void>, more: Parti
   return (await openMaintenance(s.open(more))).inspect({ worktreeIds: null })
 }
 
+/** The index of a store that has more records. */
+async function indexOfAnother(): Promise<string> {
+  const s = await stage()
+  for (const name of ['a', 'b']) await take(s, name)
+  await s.maintenance.recover({ cut: false })
+  return s.file('claims.index.jsonl')
+}
+
 const doctor = (s: Stage, more: Partial<DoctorRequest> = {}) =>
   doctorReport({
     maintenance: s.maintenance,
@@ -87,7 +95,8 @@ describe('what is found', () => {
       s => void forge(log(s), [...s.records('claims.jsonl'), { ...s.records('claims.jsonl')[1], seq: 2, op: 'split' }]),
     ],
     ['info index-damaged', s => flip(s.file('claims.index.jsonl'), 300)],
-    ['info index-stale', s => fs.writeFileSync(log(s), `${linesOf(log(s))[0]}\n`)],
+    ['warning log-behind-index', s => fs.writeFileSync(log(s), `${linesOf(log(s))[0]}\n`)],
+    ['info index-stale', async s => fs.copyFileSync(await indexOfAnother(), s.file('claims.index.jsonl'))],
     ['warning poisoned', s => fs.writeFileSync(s.file('poisoned'), '{}')],
     ['info quarantine', s => fs.writeFileSync(s.file('quarantine', 'x.bin'), 'x')],
     ['info leftover', s => (fs.writeFileSync(s.file('claims.jsonl.new'), 'x'), fs.utimesSync(s.file('claims.jsonl.new'), 1, 1))],

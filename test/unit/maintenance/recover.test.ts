@@ -55,6 +55,26 @@ describe('a store that is well', () => {
   })
 })
 
+it('goes on beyond what the index and the archive knew, where the log lost its end cleanly', async () => {
+  for (const archived of [false, true]) {
+    const s = await stage()
+    for (const name of ['a', 'b']) await take(s, name)
+    const shorter = fs.readFileSync(s.file('claims.jsonl'))
+    for (const name of ['c', 'd']) await take(s, name)
+    if (archived) await s.maintenance.compact()
+    else await recover(s)
+    fs.writeFileSync(s.file('claims.jsonl'), shorter)
+    if (archived) fs.rmSync(s.file('claims.index.jsonl'), { force: true })
+    const { mended } = await recover(s)
+    expect(mended[0]).toBe('the log ended at record 2 although there was a record 4: what came after its end is lost')
+    expect((await recover(s)).mended).toEqual([])
+    await take(s, 'e')
+    const { lastSeq } = await s.maintenance.verify()
+    expect(lastSeq).toBeGreaterThan(1_000_004)
+    expect(s.records('claims.jsonl').map(({ op }) => op)).toEqual(['segment', 'acquire', 'acquire', 'repair', 'acquire'])
+  }
+})
+
 it('runs in a loop beside four who acquire and release, and nobody notices', async () => {
   const s = await stage({ retention: { segmentBytes: 8192, maxAgeMs: 1e12, maxBytes: 1e12 } })
   await take(s, 'first')
