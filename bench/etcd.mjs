@@ -82,7 +82,7 @@ async function openSpace(addresses, space) {
     localDirectory: temporaryDirectory('etcd-local'),
     lockWaitMs: 60_000,
     limits: { max_indefinite_leases_per_agent: 2, max_indefinite_leases_per_repo: 10 },
-    limitsChosen: false,
+    limitsChosen: [],
   })
   return { store, coordinator: new Coordinator(store, defaultPolicy, 'bench') }
 }

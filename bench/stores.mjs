@@ -46,7 +46,7 @@ export async function openResident(directory, more = {}) {
     lockWaitMs: 60_000,
     retention: { segmentBytes: 1_048_576, maxAgeMs: 90 * 86_400_000, maxBytes: 2 ** 40 },
     limits: { max_indefinite_leases_per_agent: 2, max_indefinite_leases_per_repo: 10 },
-    limitsChosen: false,
+    limitsChosen: [],
     allowUnsafeFs: false,
     resident: true,
     ...more,

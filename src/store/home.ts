@@ -37,8 +37,9 @@ const spaceOf = (standing: Standing): string | null => (standing.kind === 'nothi
 
 /**
  * Lets a command use the store that its configuration names, if that is where this repository's leases are: one small read. Where nobody has
- * written yet, the first write decides. The store itself looks whether it has the set of leases that is noted. Throws `usage`, naming both, where the leases are somewhere else; the same set of leases under
- * another name (moved by another clone, another member of the cluster) is told by its identity.
+ * written yet, the first write decides. Throws `usage`, naming both, where the leases are somewhere else; the same set of leases under another
+ * name (moved by another clone, another member of the cluster) is told by its identity. Whether a store that is noted has the set of leases
+ * that is noted, it looks itself.
  */
 export async function enter(
   store: Store,
