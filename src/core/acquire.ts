@@ -4,7 +4,7 @@ import type { Decision } from './decision.ts'
 import { isExpired, isFinal, sameHolder } from './lease.ts'
 import type { Lease } from './lease.ts'
 import type { BeatOperation, Operation, OwnershipOperation } from './operation.ts'
-import { autoEvict, beatOn, endOfTime, evictInto, indefiniteRefusal, isLeftBehind } from './ownership.ts'
+import { autoEvict, beatOn, endOfTime, evictInto, indefiniteRefusal, isLeftBehind, leasesWith } from './ownership.ts'
 import type { Evictable } from './ownership.ts'
 import { bounds, isTtl } from './policy.ts'
 import type { Policy } from './policy.ts'
@@ -23,7 +23,7 @@ export function acquire(command: Acquire, view: View, policy: Policy): Decision 
   if ('refusal' in survey) return refuse(survey.refusal)
   const { mine, wanted, evictable } = survey
   const ttlSecs = command.ttlSecs ?? policy.ttlSecs
-  const becoming = Number(wanted.length > 0 && ttlSecs === 0) + becomingIndefinite(command, mine)
+  const becoming = (ttlSecs === 0 ? wanted.length : 0) + becomingIndefinite(command, mine)
   if (becoming > 0) {
     const refusal = indefiniteRefusal(command.holder.agentId, command.reason, view, policy, { adding: becoming, leaving: evictable })
     if (refusal !== null) return refuse(refusal)
@@ -148,9 +148,12 @@ function grant(command: Acquire, wanted: readonly string[], ttlSecs: number, pol
   }
 }
 
-/** Ownerships that the caller has with a deadline and asks to have without one. */
-const becomingIndefinite = (command: Acquire, mine: readonly Lease[]): number =>
-  command.ttlSecs === 0 ? new Set(mine.filter(lease => lease.ttlSecs !== 0).map(lease => lease.token)).size : 0
+/** How many leases the caller has with a deadline and asks to have without one; of a group that is all of it. */
+function becomingIndefinite(command: Acquire, mine: readonly Lease[]): number {
+  if (command.ttlSecs !== 0) return 0
+  const ownerships = new Map(mine.filter(lease => lease.ttlSecs !== 0).map(lease => [lease.token, leasesWith(lease)]))
+  return [...ownerships.values()].reduce((sum, count) => sum + count, 0)
+}
 
 /** Acquiring what one holds is a renewal of it, once for each ownership. */
 const beatsOf = (command: Acquire, mine: readonly Lease[], view: View): readonly BeatOperation[] =>

@@ -4,7 +4,7 @@ import type { Decision } from './decision.ts'
 import { isExpired, isStale, sameHolder } from './lease.ts'
 import type { Binding, Holder, Lease } from './lease.ts'
 import type { OwnershipOperation } from './operation.ts'
-import { beatOn, freshIds, indefiniteRefusal, isLeftBehind, membersOf, subjectOf } from './ownership.ts'
+import { beatOn, freshIds, indefiniteRefusal, isLeftBehind, leasesWith, membersOf, subjectOf } from './ownership.ts'
 import { isTtl } from './policy.ts'
 import type { Policy } from './policy.ts'
 import type { Presented, Refusal } from './refusal.ts'
@@ -67,7 +67,7 @@ export function beat(command: Beat, view: View, policy: Policy): Decision {
   const { lease } = found
   if (command.ttlSecs === 0 && lease.state === 'pending') return refuse({ kind: 'bad-ttl', ttlSecs: 0, reservation: true })
   if (command.ttlSecs === 0 && lease.ttlSecs !== 0) {
-    const refusal = indefiniteRefusal(lease.holder.agentId, command.reason, view, policy)
+    const refusal = indefiniteRefusal(lease.holder.agentId, command.reason, view, policy, { adding: leasesWith(lease) })
     if (refusal !== null) return refuse(refusal)
   }
   const operation = beatOn(lease, command.type, command.holder.agentId, command.ttlSecs, command.note, command.opId, view, {
@@ -134,7 +134,7 @@ export function transfer(command: Transfer, view: View, policy: Policy): Decisio
   const kept = launchedWith(lease, view)?.state === 'restorable'
   const ttlSecs = command.ttlSecs ?? (kept ? policy.ttlSecs : lease.ttlSecs)
   if (ttlSecs === 0) {
-    const refusal = indefiniteRefusal(command.to.agentId, command.reason, view, policy, { except: lease.token })
+    const refusal = indefiniteRefusal(command.to.agentId, command.reason, view, policy, { adding: leasesWith(lease), except: lease.token })
     if (refusal !== null) return refuse(refusal)
   }
   const members = membersOf(lease, view)
@@ -221,7 +221,7 @@ export function confirm(command: Confirm, view: View, policy: Policy): Decision 
   if (collision !== null) return refuse(collision)
   const ttlSecs = command.ttlSecs ?? policy.ttlSecs
   if (ttlSecs === 0) {
-    const refusal = indefiniteRefusal(command.holder.agentId, lease.reason, view, policy)
+    const refusal = indefiniteRefusal(command.holder.agentId, lease.reason, view, policy, { adding: leasesWith(lease) })
     if (refusal !== null) return refuse(refusal)
   }
   const members = membersOf(lease, view)
@@ -263,7 +263,7 @@ export function reclaim(command: Reclaim, view: View, policy: Policy): Decision 
   if (command.reason === null) return refuse({ kind: 'reason-required', what: 'a reclaim' })
   const collision = collisionOf(lease, command.holder, view)
   if (collision !== null) return refuse(collision)
-  const limit = indefiniteRefusal(command.holder.agentId, command.reason, view, policy, { except: lease.token })
+  const limit = indefiniteRefusal(command.holder.agentId, command.reason, view, policy, { adding: leasesWith(lease), except: lease.token })
   if (limit !== null) return refuse(limit)
   const members = membersOf(lease, view)
   const terms = { ttlSecs: lease.ttlSecs, reason: command.reason, binding: null }

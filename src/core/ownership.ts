@@ -92,29 +92,37 @@ export const subjectOf = (leases: readonly Lease[]): { resources: readonly strin
   leaseIds: leases.map(lease => lease.leaseId),
 })
 
-/** An indefinite lease needs a reason and stays within two limits; evictions of the same step make room. */
+/** Keys of the ownership that a lease is one of. */
+const keysWith = (lease: Lease): readonly string[] => lease.group?.resources ?? [lease.resource]
+
+/** How many leases begin, end and last with this one, itself included. */
+export const leasesWith = (lease: Lease): number => keysWith(lease).length
+
+/** An indefinite lease needs a reason and stays within two limits, where each of a group is one; evictions of the same step make room. */
 export function indefiniteRefusal(
   agentId: string,
   reason: string | null,
   view: View,
   policy: Policy,
-  change: { readonly adding?: number; readonly leaving?: readonly Evictable[]; readonly except?: number } = {},
+  { adding, leaving = [], except }: { readonly adding: number; readonly leaving?: readonly Evictable[]; readonly except?: number },
 ): Refusal | null {
   if (reason === null) return { kind: 'reason-required', what: 'an indefinite lease (ttl 0)' }
-  const { adding = 1, leaving = [], except = null } = change
-  const gone = new Set(leaving.map(({ members }) => members[0]!.token))
-  const standing = view.indefinite().filter(({ token, resource }) => {
-    const lease = view.lease(resource)
+  const gone = new Set([...leaving.map(({ members }) => members[0]!.token), except])
+  const standing = view.indefinite().flatMap(ownership => {
+    if (gone.has(ownership.token)) return []
+    const lease = view.lease(ownership.resource)
+    if (lease === null) return [ownership]
     // A claim that waits for its agent to be started again is indefinite by rule, not by choice.
-    return !gone.has(token) && token !== except && (lease === null || launchedWith(lease, view) === null)
+    if (launchedWith(lease, view) !== null) return []
+    return keysWith(lease).map(resource => ({ ...ownership, resource }))
   })
-  const own = standing.filter(ownership => ownership.agentId === agentId)
+  const own = standing.filter(each => each.agentId === agentId)
   const named = (list: typeof standing): readonly string[] => list.map(({ resource }) => resource)
   if (own.length + adding > policy.maxIndefinitePerAgent) {
-    return { kind: 'limit', scope: 'agent', limit: policy.maxIndefinitePerAgent, agentId, held: named(own) }
+    return { kind: 'limit', scope: 'agent', limit: policy.maxIndefinitePerAgent, agentId, held: named(own), adding }
   }
   if (standing.length + adding > policy.maxIndefinitePerRepo) {
-    return { kind: 'limit', scope: 'repo', limit: policy.maxIndefinitePerRepo, agentId, held: named(standing) }
+    return { kind: 'limit', scope: 'repo', limit: policy.maxIndefinitePerRepo, agentId, held: named(standing), adding }
   }
   return null
 }

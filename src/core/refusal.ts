@@ -68,6 +68,8 @@ export type Refusal =
       readonly limit: number
       readonly agentId: string
       readonly held: readonly string[]
+      /** How many it would have been more. */
+      readonly adding: number
     }
   | { readonly kind: 'not-stale'; readonly lease: Lease }
   | { readonly kind: 'finished'; readonly past: Past }
@@ -364,11 +366,18 @@ function endInWords(past: Past | null, { leaseId, token }: Presented, now: Insta
   return `a later token, ${past.token}, took its place, which has ended too,`
 }
 
-function wordLimit({ scope, limit, agentId, held }: Extract<Refusal, { kind: 'limit' }>): Wording {
+function wordLimit({ scope, limit, agentId, held, adding }: Extract<Refusal, { kind: 'limit' }>): Wording {
   const whose = scope === 'agent' ? agentId : 'this repository'
   const key = scope === 'agent' ? 'max_indefinite_leases_per_agent' : 'max_indefinite_leases_per_repo'
+  if (limit === 0) return { message: `indefinite leases (ttl 0) are not allowed here: ${key} is 0`, hint: `give a --ttl, or raise ${key}` }
+  if (held.length === 0)
+    return {
+      message: `${adding} indefinite leases in one step are too many: the limit for ${whose} is ${limit}`,
+      hint: `take fewer, give a --ttl, or raise ${key}`,
+    }
+  const more = adding === 1 ? '' : `, and this would be ${adding} more`
   return {
-    message: `${whose} already has ${held.length} indefinite leases (${held.join(', ')}); the limit is ${limit}`,
+    message: `${whose} already has ${held.length} indefinite ${held.length === 1 ? 'lease' : 'leases'} (${held.join(', ')})${more}; the limit is ${limit}`,
     hint: `release one, give a --ttl, or raise ${key}`,
   }
 }

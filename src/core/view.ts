@@ -27,7 +27,7 @@ export interface View {
   paths(): Iterable<Lease>
   /** All leases. Costs a whole read; for sweeps. */
   all(): Iterable<Lease>
-  /** Indefinite ownerships that count towards the limits, a group once. */
+  /** Indefinite ownerships, each named once by one of its keys; all the leases of a group count towards the limits. */
   indefinite(): readonly { readonly token: number; readonly agentId: string; readonly resource: string }[]
   /** The record that an op_id made, if it is remembered. */
   recall(opId: string): Entry | null

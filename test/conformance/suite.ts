@@ -34,6 +34,7 @@ import { checkLinearizable, leaseModel } from '../support/linearizable.ts'
 
 const a = 'ticket:a'
 const b = 'ticket:b'
+const c = 'ticket:c'
 /** The invariant that only holds where positions have no gap. */
 const gaplessness = 2
 const indefinitely = { ttlSecs: 0, reason: 'long work' }
@@ -130,6 +131,17 @@ export const conformance: typeof Published = (name, open, capabilities) => {
         expect((await bench.store.view()).indefinite()).toEqual([{ token: taken.lease.token, agentId: bob.agentId, resource: a }])
         await bench.does(evict(ann, on(a)))
         expect(await told()).toEqual([`acquire ${a}`, `reclaim ${a}`, `force-evict ${a}`])
+      })
+
+      it('counts singly towards the limits where it is indefinite and one of several', async () => {
+        expect(await bench.refuses(acquire(ann, [a, b, c], indefinitely))).toMatchObject({ kind: 'limit', held: [] })
+        await bench.does(acquire(ann, [a, b], indefinitely))
+        expect(await bench.refuses(acquire(ann, c, indefinitely))).toMatchObject({ kind: 'limit', held: [a, b] })
+        await bench.does(release(ann, on(a), { only: true }))
+        await bench.does(acquire(ann, c, indefinitely))
+        expect(await bench.refuses(acquire(ann, a, indefinitely))).toMatchObject({ kind: 'limit', held: [b, c] })
+        await bench.does(release(ann, on(b)))
+        await bench.does(acquire(ann, a, indefinitely))
       })
 
       it('is swept once', async () => {

@@ -151,6 +151,7 @@ describe('acquire', () => {
     expect((await a.refused('policy', 'claim acquire x --ttl 0')).hint).toContain('--reason')
     const lease = await a.acquire('x --ttl 0 --reason deploys')
     expect(lease).toMatchObject({ ttl_secs: 0, expires_at: null, remaining_secs: null, reason: 'deploys' })
+    expect((await a.refused('policy', 'claim acquire y z --ttl 0 --reason deploys')).message).toContain('and this would be 2 more')
     await a.acquire('y --ttl 0 --reason deploys')
     const error = await a.refused('policy', 'claim acquire z --ttl 0 --reason deploys')
     expect(error.message).toMatch(/agent:a already has 2 indefinite leases \(ticket:x, ticket:y\); the limit is 2/)

@@ -66,6 +66,7 @@ const sameAgent = (a: Holder, b: Holder): boolean => a.agentId === b.agentId && 
 const sameSet = (a: readonly string[], b: readonly string[]): boolean => a.length === b.length && a.every(each => b.includes(each))
 const possible = (ttl: number): boolean => ttl === 0 || (ttl >= 1 && ttl <= 2_592_000)
 const no = (kind: Refusal['kind']): Answer => ({ ok: false, kind })
+const countOf = (owners: readonly Ownership[]): number => owners.reduce((sum, { ids }) => sum + ids.size, 0)
 
 export class Model {
   seq = 0
@@ -172,7 +173,7 @@ export class Model {
         if (same(owner.holder, command.to)) return no('same-holder')
         if (this.#wouldCollide(owner, command.to)) return no('held')
         const ttl = command.ttlSecs ?? owner.ttl
-        const over = ttl === 0 ? this.#overLimit(command.to.agentId, 1, new Set([owner])) : null
+        const over = ttl === 0 ? this.#overLimit(command.to.agentId, owner.ids.size, new Set([owner])) : null
         if (over !== null) return no(over)
         return this.#handOver('transfer', owner, command.to, command.leaseId, ttl, now, null, command.reason)
       }
@@ -193,7 +194,7 @@ export class Model {
         if (owner.token !== command.token) return no('superseded')
         if (command.reason === null) return no('reason-required')
         if (this.#wouldCollide(owner, command.holder)) return no('held')
-        if (this.#overLimit(command.holder.agentId, 1, new Set([owner])) !== null) return no('limit')
+        if (this.#overLimit(command.holder.agentId, owner.ids.size, new Set([owner])) !== null) return no('limit')
         return this.#handOver('reclaim', owner, command.holder, command.leaseId, 0, now, null, command.reason)
       }
       case 'force-evict': {
@@ -259,7 +260,7 @@ export class Model {
     // What the caller keeps cannot leave in the same step.
     if ([...mine].some(owner => leaving.has(owner))) return no('held')
     const ttl = ttlSecs ?? this.#policy.ttlSecs
-    const becoming = [...mine].filter(owner => ttlSecs === 0 && owner.ttl !== 0).length + (wanted.length > 0 && ttl === 0 ? 1 : 0)
+    const becoming = countOf([...mine].filter(owner => ttlSecs === 0 && owner.ttl !== 0)) + (ttl === 0 ? wanted.length : 0)
     if (becoming > 0) {
       const over = command.reason === null ? 'reason-required' : this.#overLimit(command.holder.agentId, becoming, leaving)
       if (over !== null) return no(over)
@@ -307,7 +308,7 @@ export class Model {
     if (this.#wouldCollide(owner, command.holder)) return no('held')
     const ttl = command.ttlSecs ?? this.#policy.ttlSecs
     if (ttl === 0) {
-      const over = owner.reason === null ? 'reason-required' : this.#overLimit(command.holder.agentId, 1, new Set())
+      const over = owner.reason === null ? 'reason-required' : this.#overLimit(command.holder.agentId, owner.ids.size, new Set())
       if (over !== null) return no(over)
     }
     return this.#handOver('confirm', owner, command.holder, command.leaseId, ttl, now, command.binding?.live ?? null, owner.reason)
@@ -320,7 +321,7 @@ export class Model {
     const { owner } = found
     if (command.ttlSecs === 0 && owner.pending) return no('bad-ttl')
     if (command.ttlSecs === 0 && owner.ttl !== 0) {
-      const over = command.reason === null ? 'reason-required' : this.#overLimit(owner.holder.agentId, 1, new Set())
+      const over = command.reason === null ? 'reason-required' : this.#overLimit(owner.holder.agentId, owner.ids.size, new Set())
       if (over !== null) return no(over)
     }
     const late = this.#isExpired(owner, now)
@@ -386,7 +387,8 @@ export class Model {
   #overLimit(agentId: string, adding: number, without: ReadonlySet<Ownership>): 'limit' | null {
     const standing = [...new Set(this.owners.values())].filter(owner => owner.ttl === 0 && !without.has(owner))
     const own = standing.filter(owner => owner.holder.agentId === agentId)
-    const fits = own.length + adding <= this.#policy.maxIndefinitePerAgent && standing.length + adding <= this.#policy.maxIndefinitePerRepo
+    const fits =
+      countOf(own) + adding <= this.#policy.maxIndefinitePerAgent && countOf(standing) + adding <= this.#policy.maxIndefinitePerRepo
     return fits ? null : 'limit'
   }
 

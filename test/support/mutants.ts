@@ -228,6 +228,12 @@ export const mutants: readonly Mutant[] = [
   { name: 'an eviction names the wrong token', breaks: [15], staging: { decide: wrongPreviousToken } },
   { name: 'limits of indefinite leases are not counted', breaks: [], staging: { decide: seeing(() => ({ indefinite: () => [] })) } },
   {
+    name: 'a group of indefinite leases counts as one',
+    breaks: [],
+    // Nobody holds the key that is named, so its group is not seen.
+    staging: { decide: seeing(view => ({ indefinite: () => view.indefinite().map(each => ({ ...each, resource: 'ticket:z' })) })) },
+  },
+  {
     name: 'finished work is handed out again',
     breaks: [],
     staging: { decide: hearing(command => ('finishedToo' in command ? { ...command, finishedToo: true } : command)) },

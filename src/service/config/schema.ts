@@ -230,13 +230,13 @@ export const settings: { readonly [K in Key]: Setting<Values[K]> } = {
     parse: duration(0, 600 * secondMs, '0 to 10m'),
   },
   max_indefinite_leases_per_agent: {
-    doc: 'how many leases with ttl 0 one agent may hold',
+    doc: 'how many leases with ttl 0 one agent may hold, each of a group counted',
     default: '2',
     layers: everywhere,
     parse: count(1000),
   },
   max_indefinite_leases_per_repo: {
-    doc: 'how many leases with ttl 0 the whole repository may have',
+    doc: 'how many leases with ttl 0 the whole repository may have, each of a group counted',
     default: '10',
     layers: everywhere,
     parse: count(1000),

@@ -165,8 +165,8 @@ describe('indefinite leases', () => {
     expect((await bench.does(sweep(bob))).ops).toEqual([])
   })
 
-  it('are limited for an agent and for the repository, a group counting once', async () => {
-    await bench.does(acquire(ann, [a, b], indefinitely))
+  it('are limited for an agent and for the repository', async () => {
+    await bench.does(acquire(ann, a, indefinitely))
     await bench.does(acquire(ann, c, indefinitely))
     expect(await bench.refuses(acquire(ann, 'env:x', indefinitely))).toMatchObject({
       kind: 'limit',
@@ -177,8 +177,33 @@ describe('indefinite leases', () => {
     expect(await bench.refuses(acquire(annAgain, 'env:x', indefinitely))).toMatchObject({ kind: 'limit', scope: 'agent' })
     await bench.does(acquire(bob, 'env:x', indefinitely))
     expect(await bench.refuses(acquire(eve, 'env:y', indefinitely))).toMatchObject({ kind: 'limit', scope: 'repo', limit: 3 })
-    await bench.does(release(ann, on(b)))
+    await bench.does(release(ann, on(a)))
     await bench.does(acquire(eve, 'env:y', indefinitely))
+  })
+
+  it('of a group count each, until it is given back', async () => {
+    expect(await bench.refuses(acquire(ann, [a, b, c], indefinitely))).toMatchObject({ kind: 'limit', scope: 'agent', held: [], adding: 3 })
+    await bench.does(acquire(ann, [a, b], indefinitely))
+    expect(await bench.refuses(acquire(ann, c, indefinitely))).toMatchObject({ kind: 'limit', scope: 'agent', held: [a, b] })
+    await bench.does(acquire(bob, c, indefinitely))
+    expect(await bench.refuses(acquire(eve, 'env:x', indefinitely))).toMatchObject({ kind: 'limit', scope: 'repo', held: [a, b, c] })
+    await bench.does(release(ann, on(a), { only: true }))
+    await bench.does(acquire(ann, 'env:x', indefinitely))
+    expect(await bench.refuses(acquire(ann, a, indefinitely))).toMatchObject({ kind: 'limit', scope: 'agent', held: [b, 'env:x'] })
+  })
+
+  it('come about by renewal, transfer or reclaim of a group only where all of it fits', async () => {
+    await bench.does(acquire(ann, [a, b, c]))
+    expect(await bench.refuses(renew(ann, on(b), indefinitely))).toMatchObject({ kind: 'limit', adding: 3 })
+    expect(await bench.refuses(acquire(ann, a, indefinitely))).toMatchObject({ kind: 'limit', adding: 3 })
+    expect(await bench.refuses(transfer(ann, on(a), bob, { ttlSecs: 0 }))).toMatchObject({ kind: 'limit', adding: 3 })
+    await bench.does(release(ann, on(c), { only: true }))
+    await bench.does(renew(ann, on(b), indefinitely))
+    await bench.does(acquire(bob, c, indefinitely))
+    expect(await bench.refuses(transfer(ann, on(a), bob))).toMatchObject({ kind: 'limit', scope: 'agent', held: [c], adding: 2 })
+    bench.advance(21_000)
+    const { token } = (await bench.lease(a))!
+    expect(await bench.refuses(reclaim(bob, on(a), token))).toMatchObject({ kind: 'limit', scope: 'agent', adding: 2 })
   })
 
   it('come about by renewal only within the limits', async () => {

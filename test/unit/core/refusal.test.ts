@@ -108,7 +108,7 @@ const samples: { readonly [K in Refusal['kind']]: { refusal: Extract<Refusal, { 
   'same-holder': { refusal: { kind: 'same-holder', lease }, names: 'agent:ann', code: 'usage' },
   'reason-required': { refusal: { kind: 'reason-required', what: 'a reclaim' }, names: 'a reclaim', code: 'policy' },
   limit: {
-    refusal: { kind: 'limit', scope: 'agent', limit: 2, agentId: 'agent:ann', held: ['env:a', 'env:b'] },
+    refusal: { kind: 'limit', scope: 'agent', limit: 2, agentId: 'agent:ann', held: ['env:a', 'env:b'], adding: 1 },
     names: 'env:a, env:b',
     code: 'policy',
   },
@@ -214,6 +214,18 @@ describe('the words', () => {
     expect(worded({ kind: 'other-instance', lease })).toContain('session s-ann')
   })
 
+  it('of a limit count what there is, and say which setting it is where there is nothing', () => {
+    const limit = samples.limit.refusal
+    expect(worded(limit)).toContain('agent:ann already has 2 indefinite leases (env:a, env:b); the limit is 2')
+    expect(worded({ ...limit, held: ['env:a'], adding: 2 })).toContain(
+      'agent:ann already has 1 indefinite lease (env:a), and this would be 2 more; the limit is 2',
+    )
+    expect(worded({ ...limit, held: [], adding: 3 })).toMatch(/^3 indefinite leases in one step are too many: the limit for agent:ann is 2/)
+    const none = wordRefusal({ ...limit, scope: 'repo', limit: 0, held: [] }, now)
+    expect(none.message).toBe('indefinite leases (ttl 0) are not allowed here: max_indefinite_leases_per_repo is 0')
+    expect(none.hint).not.toContain('release')
+  })
+
   it('never carry control characters, whoever wrote what they quote', () => {
     const evil = 'x\u001b[2J\r\n\u0000\u009b31m\u202egnp'
     const hostile: Lease = { ...lease, holder: { ...ann, agentId: evil, worktreeId: evil, sessionId: evil }, reason: evil, note: evil }
@@ -226,7 +238,7 @@ describe('the words', () => {
         kind: 'reserved',
         reservation: { resource: 'ticket:a', agentId: evil, pid: null, ageMs: 1, lockFile: null, ...launching, role: evil },
       },
-      { kind: 'limit', scope: 'agent', limit: 1, agentId: evil, held: [evil] },
+      { kind: 'limit', scope: 'agent', limit: 1, agentId: evil, held: [evil], adding: 1 },
     ]
     for (const refusal of all) {
       const { message, hint } = wordRefusal(refusal, now)
