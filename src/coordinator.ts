@@ -35,6 +35,8 @@ export interface Granted {
   readonly replay: boolean
   /** On a replay: is that ownership still current? */
   readonly live: boolean
+  /** On a replay: those of `leases` that are not current any more, by key, with the lease that is there now. */
+  readonly lost: ReadonlyMap<string, Lease | null>
   readonly opId: string
   readonly now: Instant
   /** Positions of the records that were added. */
@@ -487,7 +489,7 @@ const about = (command: Command, resource: string, leaseId: string): Command =>
 function granted(decision: Extract<Decision, { ok: true }>, commit: Commit, opId: string): Granted {
   const { outcome } = decision
   const first = outcome.replayOf
-  const replayed = first === null ? null : firstAnswer(first, commit)
+  const replayed = first === null ? null : firstAnswer(first, outcome.resources, commit)
   return {
     ok: true,
     leases: replayed?.leases ?? commit.leases,
@@ -496,6 +498,7 @@ function granted(decision: Extract<Decision, { ok: true }>, commit: Commit, opId
     late: outcome.late,
     replay: first !== null,
     live: replayed?.live ?? true,
+    lost: replayed?.lost ?? noneLost,
     opId,
     now: commit.now,
     seqs: commit.entries.map(({ seq }) => seq),
@@ -504,24 +507,32 @@ function granted(decision: Extract<Decision, { ok: true }>, commit: Commit, opId
   }
 }
 
-/** What a command answered the first time, rebuilt from its record: the leases as they were, or still are. */
-function firstAnswer(
-  entry: Entry,
-  commit: Commit,
-): { readonly leases: readonly Lease[]; readonly ended: readonly Lease[]; readonly live: boolean } {
+const noneLost: Granted['lost'] = new Map()
+
+/** What a command answered the first time about these keys, rebuilt from its record: the leases as they are, or as they were. */
+function firstAnswer(entry: Entry, resources: readonly string[], commit: Commit): Pick<Granted, 'leases' | 'ended' | 'live' | 'lost'> {
   const { operation } = entry
-  if (isOwnership(operation)) {
-    const current = commit.leases.filter(({ token }) => token === entry.seq)
-    const live = current.length === operation.resources.length
-    return { leases: live ? current : operation.resources.map(resource => evolve(emptySlot, entry, resource).lease!), ended: [], live }
-  }
-  if (operation.op === 'renew' || operation.op === 'heartbeat') {
-    const current = commit.leases.filter(({ token }) => token === operation.token)
-    const live = current.length === operation.resources.length
-    return { leases: live ? current : leasesOf(entry, operation), ended: [], live }
-  }
-  if (operation.op === 'allow') return { leases: [], ended: [], live: true }
-  return { leases: [], ended: 'resources' in operation ? leasesOf(entry, operation) : [], live: false }
+  const asked = (leases: readonly Lease[]) =>
+    compared(
+      leases.filter(({ resource }) => resources.includes(resource)),
+      commit.leases,
+    )
+  if (isOwnership(operation)) return asked(operation.resources.map(resource => evolve(emptySlot, entry, resource).lease!))
+  if (operation.op === 'renew' || operation.op === 'heartbeat') return asked(leasesOf(entry, operation))
+  if (operation.op === 'allow') return { leases: [], ended: [], live: true, lost: noneLost }
+  return { leases: [], ended: 'resources' in operation ? leasesOf(entry, operation) : [], live: false, lost: noneLost }
+}
+
+/** Leases of a first answer beside those that there are now: the present ones stand for those that last. */
+function compared(first: readonly Lease[], current: readonly Lease[]): ReturnType<typeof firstAnswer> {
+  const lost = new Map<string, Lease | null>()
+  const leases = first.map(lease => {
+    const now = current.find(({ resource }) => resource === lease.resource) ?? null
+    if (now?.token === lease.token) return now
+    lost.set(lease.resource, now)
+    return lease
+  })
+  return { leases, ended: [], live: lost.size === 0, lost }
 }
 
 /** The leases that a record is about, as far as the record itself tells. */

@@ -70,22 +70,35 @@ function presentedBy(command: Command): Presented {
   return 'token' in command ? { leaseId: null, token: command.token } : noProof
 }
 
-/** The same op_id again gives the first answer; on another command it is a mistake. */
+/** The same op_id again gives the first answer to who asked first; of anybody else, and on another command, it is a mistake. */
 function replayed(command: Command, view: View): Decision | null {
   if (!command.retry) return null
   const entry = view.recall(command.opId)
   if (entry === null) return null
   const { operation } = entry
-  if (!('resources' in operation) || !isSameCommand(command, entry, operation, view)) {
+  if (!('resources' in operation) || !isFirstAsker(command, operation) || !isSameCommand(command, entry, operation, view)) {
     return refuse({
       kind: 'op-id-reused',
       opId: command.opId,
       op: operation.op,
+      by: operation.actor,
       resources: 'resources' in operation ? operation.resources : [],
     })
   }
   const resources = 'resources' in command ? command.resources : operation.resources
   return accept([], { resources, replayOf: entry, alreadyHeld: command.type === 'acquire' && operation.op === 'renew' })
+}
+
+/**
+ * The same agent, where it worked then or with the proof that was enough. Its session may be another one by now: who was ended before it
+ * heard the answer asks again in the next. Of an eviction only the agent is known.
+ */
+function isFirstAsker(command: Command, operation: Operation): boolean {
+  if (operation.actor !== command.holder.agentId) return false
+  const subject = operation.op === 'transfer' ? operation.from : operation
+  if (subject === null || !('holder' in subject) || subject.holder.worktreeId === command.holder.worktreeId) return true
+  const { leaseId, token } = presentedBy(command)
+  return token !== null && leaseId !== null && subject.leaseIds.includes(leaseId)
 }
 
 function isSameCommand(

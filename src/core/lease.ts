@@ -103,8 +103,8 @@ export const isLasting = (past: Past | null): past is Past => past !== null && (
 
 export const emptySlot: Slot = { lease: null, past: null, session: null }
 
-/** What a lease looks like to somebody who asks now. */
-export type Standing = 'live' | 'stale' | 'expired' | 'dead' | 'pending' | 'free'
+/** What a lease looks like to somebody who asks now. `ended`: it was granted by the answer that is repeated, and is no more. */
+export type Standing = 'live' | 'stale' | 'expired' | 'dead' | 'pending' | 'free' | 'ended'
 
 /** Milliseconds until the deadline on the store's clock (negative when past), null when indefinite. */
 export const remainingMs = (lease: Lease, now: Stamp): number | null => (lease.deadlineM === null ? null : lease.deadlineM - now.m)

@@ -59,7 +59,13 @@ export type Refusal =
   | { readonly kind: 'store-reset'; readonly token: number; readonly lastSeq: number }
   | { readonly kind: 'bad-ttl'; readonly ttlSecs: number; readonly reservation: boolean }
   | { readonly kind: 'too-many'; readonly count: number }
-  | { readonly kind: 'op-id-reused'; readonly opId: string; readonly op: string; readonly resources: readonly string[] }
+  | {
+      readonly kind: 'op-id-reused'
+      readonly opId: string
+      readonly op: string
+      readonly by: string
+      readonly resources: readonly string[]
+    }
   | { readonly kind: 'same-holder'; readonly lease: Lease }
   | { readonly kind: 'reason-required'; readonly what: string }
   | {
@@ -204,8 +210,8 @@ function wordingOf(refusal: Refusal, now: Instant): Wording {
       }
     case 'op-id-reused':
       return {
-        message: `the op_id ${show(refusal.opId)} was already used for ${refusal.op} of ${refusal.resources.join(', ')}`,
-        hint: 'an op_id names one command; use a new one for another',
+        message: `the op_id ${show(refusal.opId)} was already used for ${refusal.op} of ${refusal.resources.join(', ')} by ${refusal.by}`,
+        hint: 'an op_id names one command of one holder; use a new one for another',
       }
     case 'same-holder':
       return {

@@ -185,9 +185,34 @@ describe('an op_id', () => {
     expect((await a.ok('claim release x --op-id twice')).lease_id).toBe(released.lease_id)
     await b.acquire('x')
     const late = await a.ok('claim acquire x --ttl 10m --op-id once')
-    expect(late).toMatchObject({ replay: true, live: false, lease: { lease_id: first.lease.lease_id, token: 1 } })
+    const gone = { lease_id: first.lease.lease_id, token: 1, standing: 'ended', remaining_secs: 0, expires_at: null }
+    expect(late).toMatchObject({ replay: true, live: false, lease: gone })
+    expect(late.hint).toMatch(
+      /^this is .* ticket:x is not held with token 1 any more: agent:b \(wt:\w+\) holds it with token 3; see: lh why ticket:x$/,
+    )
+    const text = await a.run('claim acquire x --ttl 10m --op-id once')
+    expect(text.stdout).toMatch(
+      /^acquired ticket:x {2}token 1, no longer current .*\(the first answer again\)\nthis is the first .*agent:b/,
+    )
+    // What was lost is not presented as proof of anything.
+    expect((await a.refused('not_owner', 'claim renew x')).message).toContain('agent:b')
     expect((await a.lease('ticket:x')).holder.agent_id).toBe('agent:b')
     expect(repo.story()).toEqual(['acquire ticket:x', 'release ticket:x', 'acquire ticket:x'])
+  })
+
+  it('tells of each lease whether it lasts', async () => {
+    const a = repository().as('agent:a')
+    await a.ok('claim acquire x y --op-id once')
+    await a.ok('claim release x --only')
+    const { live, leases } = await a.ok('claim acquire x y --op-id once')
+    expect([live, ...leases.map((lease: { standing: string }) => lease.standing)]).toEqual([false, 'ended', 'live'])
+  })
+
+  it('is of one holder: nobody else is told that it has what was granted', async () => {
+    const repo = repository()
+    const [a, b] = [repo.as('agent:a'), repo.as('agent:b')]
+    await a.ok('claim acquire x --op-id once')
+    expect((await b.refused('usage', 'claim acquire x --op-id once')).message).toContain('for acquire of ticket:x by agent:a')
   })
 
   it('used for another command is a mistake', async () => {

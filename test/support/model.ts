@@ -31,6 +31,7 @@ export interface Ended {
 }
 
 interface Remembered {
+  readonly agentId: string
   readonly type: Command['type']
   /** What was asked for, and what the record that carries the op_id is about. */
   readonly asked: readonly string[]
@@ -102,6 +103,7 @@ export class Model {
       const last = answer.records.at(-1)!
       const ids = last.keys.map(key => this.owners.get(key)?.ids.get(key) ?? this.ended.get(key)!.id)
       this.#ops.set(command.opId, {
+        agentId: command.holder.agentId,
         type: command.type,
         asked: 'resources' in command ? command.resources : last.keys,
         keys: last.keys,
@@ -121,6 +123,7 @@ export class Model {
       late: false,
       replay: true,
     })
+    if (command.holder.agentId !== known.agentId) return no('op-id-reused')
     // Which of the candidates it was cannot be told from what is asked now; and proof is asked for anew each time.
     if (['acquire-first', 'guard'].some(type => type === command.type || type === known.type)) return { ok: null }
     if (command.type !== known.type) return known.keys.some(key => this.#names(command, key, known)) ? { ok: null } : no('op-id-reused')

@@ -5,6 +5,7 @@ import type { Instant, Lease, Standing } from '../../core/lease.ts'
 import { isStale, standingOf } from '../../core/lease.ts'
 import type { Refusal, Reservation } from '../../core/refusal.ts'
 import { blockerOf, refusalCode, retryAfterMs, wordRefusal } from '../../core/refusal.ts'
+import { shellWord } from '../../core/shell-word.ts'
 import type { Wire } from '../../core/wire.ts'
 import { holderToWire, leaseToWire, remainingSecs } from '../../core/wire.ts'
 import { launchedWith, sessionStanding } from '../../core/standing.ts'
@@ -112,14 +113,32 @@ export const readLease = (lease: Lease, view: Reading): Wire => seenToWire(seeLe
 /** What a granted lease has left; null for an indefinite one. */
 export const secondsLeft = (lease: Lease, { now }: Granted): number | null => remainingSecs(lease, now)
 
+/** What became of leases that a repeated answer names, and that are no more; null where all of them last. */
+export function lostInWords({ leases, lost }: Granted): string | null {
+  if (lost.size === 0) return null
+  const told = leases
+    .filter(({ resource }) => lost.has(resource))
+    .map(({ resource, token }) => {
+      const now = lost.get(resource)!
+      const who = now === null ? 'nobody holds it now' : `${now.holder.agentId} (${now.holder.worktreeId}) holds it with token ${now.token}`
+      return `${resource} is not held with token ${token} any more: ${who}`
+    })
+  return `this is the first answer again, and its time is over: ${told.join('; ')}; see: lh why ${shellWord([...lost.keys()][0]!)}`
+}
+
+const endedLease = (lease: Lease, now: Instant): Wire => ({ ...leaseToWire(lease, now, 'ended'), expires_at: null, remaining_secs: 0 })
+
 /** A "yes" that leaves leases: acquire, renew, heartbeat, transfer. */
 export function grantedDocument(granted: Granted): Wire {
-  const leases = granted.leases.map(lease => shownLease(lease, granted.now, false))
+  const { now, lost } = granted
+  const leases = granted.leases.map(lease => (lost.has(lease.resource) ? endedLease(lease, now) : shownLease(lease, now, false)))
+  const hint = lostInWords(granted)
   return {
     ok: true,
     ...(leases.length === 1 ? { lease: leases[0] } : { leases, count: leases.length }),
     ...(granted.alreadyHeld ? { already_held: true } : {}),
     ...(granted.replay ? { replay: true, live: granted.live } : {}),
+    ...(hint === null ? {} : { hint }),
     ...(granted.late ? { late: true } : {}),
     op_id: granted.opId,
   }

@@ -42,11 +42,12 @@ type Members = Readonly<Record<string, Schema>>
 const ok: Members = { ok: always(true) }
 const warnings: Members = { warnings: list(text()) }
 const replay: Members = { replay: always(true, 'the first answer again'), live: flag('is that ownership still current?') }
+const again: Members = { ...replay, hint: text('what became of the leases that are not current any more') }
 const late: Members = { late: always(true, 'it had expired, and nobody had taken it') }
 const held: Members = { already_held: always(true, 'the caller had it; it was renewed') }
 
-const granted = leasesWith({ op_id: opId }, { ...held, ...replay, ...late })
-const renewed = leasesWith({ op_id: opId }, { ...replay, ...late })
+const granted = leasesWith({ op_id: opId }, { ...held, ...again, ...late })
+const renewed = leasesWith({ op_id: opId }, { ...again, ...late })
 
 const ended = object(
   {
@@ -63,7 +64,7 @@ const ended = object(
 
 const beats: Members = { beats: count(), ended_by: text('why it stopped') }
 
-const heartbeat = either(renewed, leasesWith({ op_id: opId, ...beats }, { ...replay, ...late }), object({ ...ok, ...beats }))
+const heartbeat = either(renewed, leasesWith({ op_id: opId, ...beats }, { ...again, ...late }), object({ ...ok, ...beats }))
 
 const launched: Members = { lease: maybe(lease), session, pid: count('of the agent') }
 
@@ -83,7 +84,7 @@ const exec = either(
       exit_code: count('of the command; 128 + n for a signal'),
       released: flag('false when it was held before, or had ended'),
     },
-    { ...held, ...replay, ...late },
+    { ...held, ...again, ...late },
   ),
   lost,
 )

@@ -1,5 +1,5 @@
 import { beforeEach, describe, expect, it } from 'vitest'
-import type { Lease } from '../../../src/core/lease.ts'
+import type { Holder, Lease } from '../../../src/core/lease.ts'
 import type { LiveLock } from '../../../src/store/store.ts'
 import { Bench } from '../../support/bench.ts'
 import {
@@ -713,6 +713,27 @@ describe('a retry', () => {
         resources: [a],
       })
     }
+  })
+
+  it.each([
+    ['acquire', () => acquire(ann, a, again), (who: Holder) => acquire(who, a, again)],
+    ['renew', () => renew(ann, on(a), again), (who: Holder) => renew(who, on(a), again)],
+    ['release', () => release(ann, on(a), again), (who: Holder) => release(who, on(a), again)],
+    ['transfer', () => transfer(ann, on(a), eve, again), (who: Holder) => transfer(who, on(a), eve, again)],
+  ])('of %s is answered to nobody but who asked first', async (op, first, repeated) => {
+    if (op !== 'acquire') await bench.does(acquire(ann, a))
+    await bench.does(first())
+    for (const other of [bob, { ...bob, worktreeId: ann.worktreeId }, { ...ann, worktreeId: 'wt:0000abcd' }])
+      expect(await bench.refuses(repeated(other))).toMatchObject({ kind: 'op-id-reused', op, by: ann.agentId })
+    // Ended before it heard the answer, and started again.
+    expect((await bench.does(repeated(annAgain))).outcome.replayOf).not.toBeNull()
+  })
+
+  it('from another worktree is answered to who shows again what was proof', async () => {
+    const { lease } = await bench.does(acquire(ann, a))
+    const fromAfar = () => renew(bob, on(a), { ...again, presented: proofOf(lease) })
+    await bench.does(fromAfar())
+    expect((await bench.does(fromAfar())).entries).toEqual([])
   })
 
   it('for more than the first time is a mistake too: the answer would look as if all were held', async () => {

@@ -101,7 +101,7 @@ const samples: { readonly [K in Refusal['kind']]: { refusal: Extract<Refusal, { 
   'bad-ttl': { refusal: { kind: 'bad-ttl', ttlSecs: 0.5, reservation: false }, names: '0.5 s', code: 'usage' },
   'too-many': { refusal: { kind: 'too-many', count: 33 }, names: '33', code: 'usage' },
   'op-id-reused': {
-    refusal: { kind: 'op-id-reused', opId: 'op-1', op: 'acquire', resources: ['ticket:login'] },
+    refusal: { kind: 'op-id-reused', opId: 'op-1', op: 'acquire', by: 'agent:ann', resources: ['ticket:login'] },
     names: 'op-1',
     code: 'usage',
   },
@@ -233,11 +233,8 @@ describe('the words', () => {
       ...Object.values(samples).map(({ refusal }): Refusal => ('lease' in refusal ? { ...refusal, lease: hostile } : refusal)),
       { kind: 'superseded', resource: 'ticket:a', lease: null, past: { ...past, reason: evil }, presented: { leaseId: evil, token: null } },
       { kind: 'unknown-lease', leaseId: evil },
-      { kind: 'op-id-reused', opId: evil, op: 'acquire', resources: [] },
-      {
-        kind: 'reserved',
-        reservation: { resource: 'ticket:a', agentId: evil, pid: null, ageMs: 1, lockFile: null, ...launching, role: evil },
-      },
+      { kind: 'op-id-reused', opId: evil, op: 'acquire', by: evil, resources: [] },
+      { kind: 'reserved', reservation: { resource: 'ticket:a', agentId: evil, pid: null, ageMs: 1, lockFile: null, ...launching, role: evil } },
       { kind: 'limit', scope: 'agent', limit: 1, agentId: evil, held: [evil], adding: 1 },
     ]
     for (const refusal of all) {

@@ -2,7 +2,7 @@ import type { Answer, Granted } from '../../../coordinator.ts'
 import type { Target } from '../../../core/command.ts'
 import { notFound, usage } from '../../../core/fault.ts'
 import type { Lease } from '../../../core/lease.ts'
-import { endedDocument, grantedDocument, orThrow, secondsLeft } from '../../../service/claim/answer.ts'
+import { endedDocument, grantedDocument, lostInWords, orThrow, secondsLeft } from '../../../service/claim/answer.ts'
 import { checkDocument, currentLease, leasesOf, listDocument, listedLeases, statusDocument } from '../../../service/claim/reports.ts'
 import { pendingOf } from '../../../service/claim/pending.ts'
 import type { Pending } from '../../../service/claim/pending.ts'
@@ -89,15 +89,25 @@ function branchOption(context: Context): string | undefined {
   return branch
 }
 
+function lostLines(granted: Granted): readonly string[] {
+  const lost = lostInWords(granted)
+  return lost === null ? [] : [lost]
+}
+
 function leasesAnswer(context: Context, workspace: FileWorkspace, granted: Granted, verb: string): number {
-  const note = granted.replay && !granted.live ? null : noteHeld(workspace, granted.leases)
+  const { lost } = granted
+  const note = noteHeld(
+    workspace,
+    granted.leases.filter(({ resource }) => !lost.has(resource)),
+  )
   for (const warning of [...workspace.store.warnings, ...(note === null ? [] : [note])]) context.output.warn(warning)
   const suffix = granted.replay ? ' (the first answer again)' : granted.late ? ' (it had expired, and nobody had taken it)' : ''
+  const untilWhen = (lease: Lease): string => (lost.has(lease.resource) ? 'no longer current' : endInWords(secondsLeft(lease, granted)))
   const told = (lease: Lease): string =>
-    `${verb} ${lease.resource}  token ${lease.token}, ${endInWords(secondsLeft(lease, granted))}  lease ${lease.leaseId}${suffix}`
+    `${verb} ${lease.resource}  token ${lease.token}, ${untilWhen(lease)}  lease ${lease.leaseId}${suffix}`
   context.output.answer(
     () => grantedDocument(granted),
-    () => granted.leases.map(told),
+    () => [...granted.leases.map(told), ...lostLines(granted)],
   )
   return 0
 }
@@ -224,13 +234,13 @@ export const transfer: Run = async context => {
     }),
   )
   noteEnded(workspace, granted.ended)
-  context.output.answer(
-    grantedDocument(granted),
-    granted.leases.map(
+  context.output.answer(grantedDocument(granted), [
+    ...granted.leases.map(
       lease =>
         `transferred ${lease.resource} to ${lease.holder.agentId} (${lease.holder.worktreeId})  token ${lease.token}  lease ${lease.leaseId}`,
     ),
-  )
+    ...lostLines(granted),
+  ])
   return 0
 }
 

@@ -11,7 +11,7 @@ export const reason: OptionSpec = { name: 'reason', value: '<text>', doc: 'why; 
 export const opId: OptionSpec = {
   name: 'op-id',
   value: '<id>',
-  doc: 'ask under this id: the same id again gives the first answer, it happens once',
+  doc: 'ask under this id: the same id again gives the same holder the first answer, it happens once',
 }
 export const token: OptionSpec = { name: 'token', value: '<n>', doc: 'the fencing token you hold; it has to be the current one' }
 export const lease: OptionSpec = {
