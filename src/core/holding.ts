@@ -39,7 +39,7 @@ export function find(target: Target, presented: Presented, view: View): { readon
 function authorityRefusal(lease: Lease, holder: Holder, presented: Presented): Refusal | null {
   const { leaseId, token } = presented
   const wrong = (token !== null && token !== lease.token) || (leaseId !== null && leaseId !== lease.leaseId)
-  if (wrong) return { kind: 'superseded', resource: lease.resource, lease, past: null, presented }
+  if (wrong) return { kind: 'superseded', resource: lease.resource, lease, past: null, presented, asker: holder }
   if (leaseId !== null && token !== null) return null
   if (sameHolder(holder, lease.holder)) return null
   const { agentId, worktreeId } = lease.holder

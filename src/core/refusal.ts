@@ -1,7 +1,7 @@
 import type { ErrorCode } from './fault.ts'
 import { shellWord } from './shell-word.ts'
-import type { Instant, Lease, Past, Witness } from './lease.ts'
-import { isStale, remainingMs } from './lease.ts'
+import type { Holder, Instant, Lease, Past, Witness } from './lease.ts'
+import { isStale, remainingMs, sameHolder } from './lease.ts'
 import { bounds, ttlRange } from './policy.ts'
 import { resumeCommand } from './session.ts'
 import type { Session, SessionStanding } from './session.ts'
@@ -55,6 +55,8 @@ export type Refusal =
       readonly lease: Lease | null
       readonly past: Past | null
       readonly presented: Presented
+      /** Who showed it, where that is known: it may have the newer lease as well. */
+      readonly asker?: Holder
     }
   | { readonly kind: 'store-reset'; readonly token: number; readonly lastSeq: number }
   | { readonly kind: 'bad-ttl'; readonly ttlSecs: number; readonly reservation: boolean }
@@ -348,8 +350,9 @@ function wordReserved({ resource, agentId, role, pid, launcherAlive, agent, ageM
 }
 
 function wordSuperseded(refusal: Extract<Refusal, { kind: 'superseded' }>, now: Instant): Wording {
-  const { resource, lease, past, presented } = refusal
+  const { resource, lease, past, presented, asker } = refusal
   const shown = presented.token !== null ? `token ${presented.token}` : presented.leaseId === null ? 'lease' : `lease ${presented.leaseId}`
+  if (lease !== null && asker?.agentId === lease.holder.agentId) return wordOwnNewer(shown, lease, asker, now)
   if (lease !== null) {
     return {
       message: `your ${shown} for ${resource} is no longer current: ${holderInWords(lease)} holds it with token ${lease.token}, ${untilInWords(lease, now)}`,
@@ -360,6 +363,23 @@ function wordSuperseded(refusal: Extract<Refusal, { kind: 'superseded' }>, now: 
     message: `your ${shown} for ${resource} is no longer current: ${endInWords(past, presented, now)} and nobody holds it now`,
     hint: `to take it again: lh claim acquire ${shellWord(resource)}`,
   }
+}
+
+/** Who shows what is old has what is current as well, here or elsewhere: to wait for it would be to wait for oneself. */
+function wordOwnNewer(shown: string, lease: Lease, asker: Holder, now: Instant): Wording {
+  const { resource, token, holder } = lease
+  const told = (where: string): string =>
+    `your ${shown} for ${resource} is no longer current: you hold it yourself${where}, with token ${token}, ${untilInWords(lease, now)}`
+  if (sameHolder(asker, holder))
+    return {
+      message: told(''),
+      hint: `take note of that one: lh claim acquire ${shellWord(resource)}; or show it: ${proofHint(lease)}; see: lh why ${shellWord(resource)}`,
+    }
+  const giveBack = `or give it back first: ${releaseHint(lease)}`
+  if (asker.worktreeId !== holder.worktreeId)
+    return { message: told(` in another worktree (${holder.worktreeId})`), hint: `go on there (see: lh worktree list), ${giveBack}` }
+  const where = holder.sessionId === null ? ' outside of this session' : ` in session ${holder.sessionId}`
+  return { message: told(where), hint: `go on there, ${giveBack}` }
 }
 
 /** How what was presented ended. Only the last ownership's end is remembered, and it says nothing of those before it. */

@@ -1,7 +1,7 @@
 import fs from 'node:fs'
 import path from 'node:path'
 import { expect, it } from 'vitest'
-import { folder, git, isRunning, repository, signal, until } from '../support/cli.ts'
+import { type Agent, folder, git, isRunning, repository, signal, until } from '../support/cli.ts'
 import { type } from '../support/shell.ts'
 
 // What somebody is told of a lease of their own that they cannot use from where they ask, of an older one, and of one whose process
@@ -36,12 +36,8 @@ it('the same is said in a session, where the command that gives it back needs it
 })
 
 it('what one holds in another worktree is named with that worktree, and can be given back from here', async () => {
-  const repo = repository()
-  const a = repo.as('agent:a')
-  git(repo.dir, '-c', 'user.name=a', '-c', 'user.email=a@example.org', 'commit', '-q', '--allow-empty', '-m', 'one')
-  const place = path.join(folder('there-'), 'second')
-  git(repo.dir, 'worktree', 'add', '-q', place)
-  const there = a.in(place)
+  const { a, b } = apart()
+  const there = a.in(b.cwd)
   const { holder } = await there.acquire('own')
   for (const [words, ...more] of [['claim acquire own'], ['launch own --role dev --', 'true']] as const) {
     // oxlint-disable-next-line no-await-in-loop -- each in turn
@@ -69,6 +65,46 @@ it('whoever holds it here in another session is not sent elsewhere', async () =>
   await one.ok('claim release own')
   await a.acquire('own')
   expect((await two.refused('not_owner', 'claim renew own')).message).toContain('by you, but outside of this session')
+})
+
+/** Two agents, the second in a worktree of its own. */
+function apart(): { readonly a: Agent; readonly b: Agent } {
+  const repo = repository()
+  git(repo.dir, '-c', 'user.name=a', '-c', 'user.email=a@example.org', 'commit', '-q', '--allow-empty', '-m', 'one')
+  const place = path.join(folder('there-'), 'second')
+  git(repo.dir, 'worktree', 'add', '-q', place)
+  return { a: repo.as('agent:a'), b: repo.as('agent:b').in(place) }
+}
+
+it('who was handed back what it had lost is not told to wait for itself', async () => {
+  const { a, b } = apart()
+  const first = await a.acquire('own')
+  await b.ok('claim evict own --reason', 'went home')
+  await b.acquire('own')
+  const { lease } = await b.ok(`claim transfer own --to-agent agent:a --to-worktree ${first.holder.worktree_id} --reason`, 'is back')
+  const { message, hint } = await a.refused('superseded', 'claim renew own')
+  expect(message).toContain(
+    `your token ${first.token} for ticket:own is no longer current: you hold it yourself, with token ${lease.token},`,
+  )
+  expect(hint).toContain(`--lease ${lease.lease_id} --token ${lease.token}`)
+  expect(type(commandIn(hint, 'claim acquire'), a)).toContain('you already hold ticket:own')
+  await a.ok('claim renew own')
+  // What is shown has to be the current one all the same.
+  expect((await a.refused('superseded', `claim renew own --token ${first.token}`)).message).toContain('you hold it yourself')
+  expect((await a.refused('superseded', `claim check own --token ${first.token}`)).message).toContain('you hold it yourself')
+})
+
+it('who lost it here and has it in another worktree is told where, and can give it back from here', async () => {
+  const { a, b } = apart()
+  const there = a.in(b.cwd)
+  await there.acquire('own')
+  await b.ok('claim evict own --reason', 'went home')
+  const { holder } = await a.acquire('own')
+  const { message, hint } = await there.refused('superseded', 'claim renew own')
+  expect(message).toContain(`you hold it yourself in another worktree (${holder.worktree_id}), with token`)
+  expect(hint).not.toContain('--wait')
+  expect(type(commandIn(hint, 'claim release'), there)).toContain('released ticket:own')
+  await there.acquire('own')
 })
 
 it('an old token is not told the end of a later ownership', async () => {

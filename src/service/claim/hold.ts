@@ -232,6 +232,7 @@ export class Keeper {
         lease,
         past: past?.token === token ? past : null,
         presented: { leaseId, token },
+        asker: this.#request.caller.holder,
       }
       this.#lose({ ok: false, refusal, opId: '', now: view.now, lastSeq: view.lastSeq })
     }

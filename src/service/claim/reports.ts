@@ -1,9 +1,10 @@
 import type { Target } from '../../core/command.ts'
 import { Fault } from '../../core/fault.ts'
 import { shellWord } from '../../core/shell-word.ts'
-import type { Lease } from '../../core/lease.ts'
+import type { Holder, Lease } from '../../core/lease.ts'
 import { isExpired } from '../../core/lease.ts'
 import { wordRefusal } from '../../core/refusal.ts'
+import type { Refusal } from '../../core/refusal.ts'
 import type { Wire } from '../../core/wire.ts'
 import { holderToWire } from '../../core/wire.ts'
 import type { Reading } from '../../store/store.ts'
@@ -43,12 +44,13 @@ export function statusDocument(leases: readonly Seen[], view: Reading, resource:
   return { ok: true, leases: leases.map(seenToWire), count: leases.length, pending, resource, agent: agentId, warnings: view.warnings }
 }
 
-/** The lease whose current token this is, and not expired. Throws `superseded` otherwise: whoever has it must stop; `unavailable` where nobody can know. */
-export function currentLease(view: Reading, target: Target, token: number): Lease {
+/** The lease whose current token this is, and not expired. `whoAsks` is asked where it is not. Throws `superseded` otherwise: whoever has it must stop; `unavailable` where nobody can know. */
+export async function currentLease(view: Reading, target: Target, token: number, whoAsks: () => Promise<Holder | null>): Promise<Lease> {
   if (view.doubt !== undefined) throw view.doubt
   const lease = 'leaseId' in target ? view.byLeaseId(target.leaseId) : view.lease(target.resource)
   const resource = 'leaseId' in target ? (lease?.resource ?? target.leaseId) : target.resource
-  if (lease === null || lease.token !== token) throw notCurrent(view, resource, lease, token)
+  if (lease === null || lease.token !== token)
+    throw notCurrent(view, resource, lease, { token, asker: lease === null ? null : await whoAsks() })
   if (!isExpired(lease, view.now)) return lease
   throw new Fault('superseded', `token ${token} is the newest of ${resource}, but its lease has expired`, {
     hint: `renew is still possible while nobody takes it: lh claim renew ${shellWord(resource)}`,
@@ -64,9 +66,16 @@ export const checkDocument = (view: Reading, lease: Lease): Wire => ({
   lease: readLease(lease, view),
 })
 
-function notCurrent(view: Reading, resource: string, lease: Lease | null, token: number): Fault {
+function notCurrent(
+  view: Reading,
+  resource: string,
+  lease: Lease | null,
+  { token, asker }: { readonly token: number; readonly asker: Holder | null },
+): Fault {
   const past = lease === null ? view.past(resource) : null
-  const { message, hint } = wordRefusal({ kind: 'superseded', resource, lease, past, presented: { leaseId: null, token } }, view.now)
+  const presented = { leaseId: null, token }
+  const refusal: Refusal = { kind: 'superseded', resource, lease, past, presented, ...(asker === null ? {} : { asker }) }
+  const { message, hint } = wordRefusal(refusal, view.now)
   // Whoever shows a token that was never given has one of another log; for them the answer is the same: stop.
   const unknown =
     token > view.lastSeq ? `; the log ends at ${view.lastSeq}, so that token is from another store or from before a reset` : ''

@@ -1,6 +1,6 @@
 import { resumeCommand } from '../../../src/core/session.ts'
 import { describe, expect, it } from 'vitest'
-import type { Instant, Lease } from '../../../src/core/lease.ts'
+import type { Holder, Instant, Lease } from '../../../src/core/lease.ts'
 import type { Session } from '../../../src/core/session.ts'
 import type { Refusal } from '../../../src/core/refusal.ts'
 import { blockerOf, inWords, refusalCode, retryAfterMs, wordRefusal } from '../../../src/core/refusal.ts'
@@ -160,6 +160,18 @@ describe('the words', () => {
     expect(worded({ ...refusal, past: null })).toContain('it has ended')
     expect(worded({ ...refusal, presented: { leaseId: 'L-1', token: null } })).toContain('your lease L-1')
     expect(worded({ ...refusal, presented: { leaseId: lease.leaseId, token: null } })).toContain('it ended by force-evict')
+  })
+
+  it('of an old token never tell its holder to wait for itself', () => {
+    const refusal: Refusal = { kind: 'superseded', resource: lease.resource, lease, past: null, presented }
+    const told = (asker: Holder): string => worded({ ...refusal, asker })
+    expect(told(holder('agent:eve'))).toContain(`agent:ann (wt:00000001, session s-ann) holds it with token ${lease.token}`)
+    expect(told(ann)).toContain(`is no longer current: you hold it yourself, with token ${lease.token}, for another 4 min`)
+    expect(told(ann)).toContain(`lh claim acquire ticket:login; or show it: --lease ${lease.leaseId} --token ${lease.token}`)
+    expect(told({ ...ann, sessionId: null })).toContain('you hold it yourself in session s-ann, with token')
+    expect(told({ ...ann, worktreeId: 'wt:0000abcd' })).toContain('you hold it yourself in another worktree (wt:00000001), with token')
+    for (const asker of [ann, { ...ann, sessionId: null }, { ...ann, worktreeId: 'wt:0000abcd' }])
+      expect(told(asker)).not.toMatch(/--wait|stop writing/)
   })
 
   it('of an old token never tell how a later ownership ended', () => {

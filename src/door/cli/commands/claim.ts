@@ -1,7 +1,7 @@
 import type { Answer, Granted } from '../../../coordinator.ts'
 import type { Target } from '../../../core/command.ts'
 import { notFound, usage } from '../../../core/fault.ts'
-import type { Lease } from '../../../core/lease.ts'
+import type { Holder, Lease } from '../../../core/lease.ts'
 import { endedDocument, grantedDocument, lostInWords, orThrow, secondsLeft } from '../../../service/claim/answer.ts'
 import { checkDocument, currentLease, leasesOf, listDocument, listedLeases, statusDocument } from '../../../service/claim/reports.ts'
 import { pendingOf } from '../../../service/claim/pending.ts'
@@ -307,7 +307,12 @@ export const check: Run = async context => {
   const workspace = await openWorkspace(context)
   const target = await targetOf(workspace, context.positionals[0]!)
   const view = await workspace.coordinator.view('resource' in target ? [target.resource] : undefined)
-  const lease = currentLease(view, target, token)
+  const whoAsks = (): Promise<Holder | null> =>
+    workspace.identify('look').then(
+      ({ holder }) => holder,
+      () => null,
+    )
+  const lease = await currentLease(view, target, token, whoAsks)
   const { agentId, sessionId } = lease.holder
   context.output.answer(
     () => checkDocument(view, lease),
