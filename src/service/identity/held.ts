@@ -1,7 +1,9 @@
+import { closeSync } from 'node:fs'
 import { join } from 'node:path'
 import { isFault } from '../../core/fault.ts'
-import { makePrivateDirectory, readJson, writeRepositoryFile } from '../../host/files.ts'
+import { makePrivateDirectory, openLockFile, readJson, writeRepositoryFile } from '../../host/files.ts'
 import type { Repository } from '../../host/git.ts'
+import { kernelLock } from '../../host/kernel-lock.ts'
 import { worktreeDirectory } from '../../host/paths.ts'
 
 /** A lease that this worktree was granted. Id and token stand together: neither is ever presented with another's. */
@@ -28,6 +30,8 @@ export interface Held {
 const maxEntries = 512
 /** Sessions that never came back are not waited for. */
 const maxReplaced = 64
+/** How long others that change the file are waited for, milliseconds. Each needs less than one; who is stopped in between needs longer. */
+const waitMs = 2000
 
 const nothing: Held = { entries: new Map(), replaced: [] }
 
@@ -45,10 +49,7 @@ export function readHeld(repository: Repository): Held {
   }
 }
 
-/**
- * Remembers granted leases after the store has acknowledged them. Returns a warning instead of failing: the lease is held either way.
- * Two commands at the same moment may lose one's entry (it then falls back to the holder's identity), never mix two.
- */
+/** Remembers granted leases after the store has acknowledged them. Returns a warning instead of failing: the lease is held either way. */
 export function rememberHeld(repository: Repository, granted: readonly HeldEntry[]): string | null {
   return change(repository, (entries, replaced) => {
     for (const entry of granted) {
@@ -79,21 +80,51 @@ function drop(list: HeldEntry[], isMeant: (entry: HeldEntry) => boolean): void {
   for (let at = list.length - 1; at >= 0; at--) if (isMeant(list[at]!)) list.splice(at, 1)
 }
 
-function change(repository: Repository, edit: (entries: Map<string, HeldEntry>, replaced: HeldEntry[]) => void): string | null {
-  const file = heldFile(repository)
-  const before = readHeld(repository)
+type Edit = (entries: Map<string, HeldEntry>, replaced: HeldEntry[]) => void
+
+function change(repository: Repository, edit: Edit): string | null {
+  // Nothing new is the usual case (renew, heartbeat), and then nothing is locked or written.
+  if (edited(readHeld(repository), edit) === null) return null
+  try {
+    makePrivateDirectory(worktreeDirectory(repository.gitDir), repository.shared)
+    return exclusively(repository, () => {
+      // Others may have written meanwhile.
+      const before = readHeld(repository)
+      const text = edited(before, edit)
+      if (text !== null) writeRepositoryFile(heldFile(repository), text, repository.shared)
+      return before.warning ?? null
+    })
+  } catch (error) {
+    return `${heldFile(repository)} could not be written, so this lease's id and token must be presented by hand or by its holder: ${reasonOf(error)}`
+  }
+}
+
+/** The file after an edit; null when that changes nothing. */
+function edited(before: Held, edit: Edit): string | null {
   const after = new Map(before.entries)
   const replaced = [...before.replaced]
   edit(after, replaced)
-  // Nothing new is the usual case (renew, heartbeat), and then nothing is written.
-  if (before.warning === undefined && isEqual([...before.entries.values()], [...after.values()]) && isEqual(before.replaced, replaced))
-    return null
+  const isSame = isEqual([...before.entries.values()], [...after.values()]) && isEqual(before.replaced, replaced)
+  if (before.warning === undefined && isSame) return null
+  return print([...after.values()].slice(-maxEntries), replaced.slice(-maxReplaced))
+}
+
+/**
+ * Runs `work` while nobody else here changes the file. The lock has a file of its own, which stays: what is locked must not be replaced.
+ * The kernel frees it with its process. Throws when it is not to be had.
+ */
+function exclusively<T>(repository: Repository, work: () => T): T {
+  const file = join(worktreeDirectory(repository.gitDir), 'held.lock')
+  const descriptor = openLockFile(file, repository.shared)
   try {
-    makePrivateDirectory(worktreeDirectory(repository.gitDir), repository.shared)
-    writeRepositoryFile(file, print([...after.values()].slice(-maxEntries), replaced.slice(-maxReplaced)), repository.shared)
-    return before.warning ?? null
-  } catch (error) {
-    return `${file} could not be written, so this lease's id and token must be presented by hand or by its holder: ${reasonOf(error)}`
+    // Counted, because a clock would have to be loaded first, also by those who need not wait.
+    for (let waitedMs = 0; !kernelLock().tryExclusive(descriptor); waitedMs++) {
+      if (waitedMs > waitMs) throw new Error(`others change it, for more than ${waitMs / 1000} s; its lock is ${file}`)
+      Atomics.wait(new Int32Array(new SharedArrayBuffer(4)), 0, 0, 1)
+    }
+    return work()
+  } finally {
+    closeSync(descriptor)
   }
 }
 

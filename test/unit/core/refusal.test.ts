@@ -246,7 +246,10 @@ describe('the words', () => {
       { kind: 'superseded', resource: 'ticket:a', lease: null, past: { ...past, reason: evil }, presented: { leaseId: evil, token: null } },
       { kind: 'unknown-lease', leaseId: evil },
       { kind: 'op-id-reused', opId: evil, op: 'acquire', by: evil, resources: [] },
-      { kind: 'reserved', reservation: { resource: 'ticket:a', agentId: evil, pid: null, ageMs: 1, lockFile: null, ...launching, role: evil } },
+      {
+        kind: 'reserved',
+        reservation: { resource: 'ticket:a', agentId: evil, pid: null, ageMs: 1, lockFile: null, ...launching, role: evil },
+      },
       { kind: 'limit', scope: 'agent', limit: 1, agentId: evil, held: [evil], adding: 1 },
     ]
     for (const refusal of all) {

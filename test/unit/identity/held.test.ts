@@ -1,9 +1,23 @@
-import { execFileSync } from 'node:child_process'
-import { chmodSync, mkdirSync, mkdtempSync, readdirSync, readFileSync, realpathSync, rmSync, statSync, writeFileSync } from 'node:fs'
+import { execFile, execFileSync } from 'node:child_process'
+import {
+  chmodSync,
+  closeSync,
+  mkdirSync,
+  mkdtempSync,
+  openSync,
+  readdirSync,
+  readFileSync,
+  realpathSync,
+  rmSync,
+  statSync,
+  writeFileSync,
+} from 'node:fs'
 import { tmpdir } from 'node:os'
-import { join } from 'node:path'
+import { dirname, join } from 'node:path'
+import { promisify } from 'node:util'
 import { afterAll, beforeEach, describe, expect, it } from 'vitest'
 import { findRepository, type Repository } from '../../../src/host/git.ts'
+import { kernelLock } from '../../../src/host/kernel-lock.ts'
 import { forgetHeld, readHeld, rememberHeld, type HeldEntry } from '../../../src/service/identity/held.ts'
 import { requires } from '../../support/skip.ts'
 
@@ -46,7 +60,7 @@ describe('held.json', () => {
     expect(statSync(file).mode & 0o777).toBe(0o600)
     expect(forgetHeld(repository, ['L1', 'unknown'])).toBe(null)
     expect(held()).toEqual([entry('ticket:a', 7)])
-    expect(readdirSync(directory)).toEqual(['held.json'])
+    expect(readdirSync(directory).toSorted()).toEqual(['held.json', 'held.lock'])
   })
 
   it('keeps what a session was given until that session knows that somebody else has it', () => {
@@ -117,6 +131,39 @@ describe('held.json', () => {
     }
     expect(rememberHeld(repository, [entry('a:b', 1)])).toContain(file)
     expect(readHeld(repository)).toEqual({ entries: new Map([['a:b', entry('a:b', 1)]]), replaced: [] })
+  })
+
+  it('is changed by one at a time, and by nobody for good', () => {
+    rememberHeld(repository, [entry('a:a', 1)])
+    const lock = openSync(join(directory, 'held.lock'), 'r+')
+    expect(kernelLock().tryExclusive(lock)).toBe(true)
+    expect(rememberHeld(repository, [entry('a:b', 2)])).toMatch(/could not be written.*others change it/)
+    expect(held()).toEqual([entry('a:a', 1)])
+    // What changes nothing waits for nobody, and what a dead process had is free.
+    expect(rememberHeld(repository, [entry('a:a', 1)])).toBe(null)
+    closeSync(lock)
+    expect(rememberHeld(repository, [entry('a:b', 2)])).toBe(null)
+    expect(held()).toEqual([entry('a:a', 1), entry('a:b', 2)])
+  })
+
+  it('keeps what eight processes note and forget at once', { timeout: 60_000 }, async () => {
+    const bundle = execFileSync(
+      'npx',
+      ['esbuild', 'test/unit/identity/held-in-process.ts', '--bundle', '--platform=node', '--format=cjs', '--log-level=error'],
+      { encoding: 'utf8' },
+    )
+    // Where the lock's addon is found from.
+    const program = join(mkdtempSync(join(process.cwd(), 'node_modules', '.lh-held-')), 'held.cjs')
+    try {
+      writeFileSync(program, bundle)
+      const startAt = String(Date.now() + 400)
+      const run = (at: number) => promisify(execFile)(process.execPath, [program, join(base, 'repo'), startAt, String(at)])
+      await Promise.all(Array.from({ length: 8 }, (_, at) => run(at)))
+    } finally {
+      rmSync(dirname(program), { recursive: true, force: true })
+    }
+    const kept = Array.from({ length: 8 }, (_, at) => Array.from({ length: 10 }, (__, each) => `port:${at}-${2 * each}`)).flat()
+    expect(new Set(readHeld(repository).entries.keys())).toEqual(new Set(kept))
   })
 
   it('takes a hostile resource name for a name', () => {
