@@ -88,6 +88,26 @@ describe('claim heartbeat --every', () => {
     expect((await a.lease('ticket:x')).note).toBe('SIGHUP')
   })
 
+  it('refuses what would let the lease expire between two beats', async () => {
+    const a = repository().as('agent:a')
+    const lease = await a.acquire('x --ttl 2s')
+    for (const [named, every] of [
+      ['x', '2s'],
+      [lease.lease_id, '5s'],
+    ]) {
+      // oxlint-disable-next-line no-await-in-loop -- each in turn
+      const { message, hint } = await a.refused('usage', `claim heartbeat ${named} --every ${every}`)
+      expect(message).toContain('the lease on ticket:x has a ttl of 2 s and would expire in between')
+      expect(hint).toContain('--every 400ms')
+    }
+    await a.ok('claim renew x --ttl 0 --reason deploys')
+    await a.refused('usage', 'claim heartbeat x --every 30m --op-id once')
+    const beating = a.start('claim heartbeat x --every 30m')
+    await until(() => a.repo.records().length > 2, 'it beats')
+    beating.kill('SIGTERM')
+    expect((await beating.ended).code).toBe(0)
+  })
+
   it('refuses what is not there, not yours, or makes no sense', async () => {
     const repo = repository()
     const a = repo.as('agent:a')

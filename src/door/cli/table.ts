@@ -76,7 +76,11 @@ export const everyday: readonly CommandSpec[] = [
     arity: [1, 1],
     summary: 'say that you live; with --every, go on saying it',
     options: [
-      { name: 'every', value: '<duration>', doc: 'renew again and again, until the lease is lost (exit 6) or a signal ends it' },
+      {
+        name: 'every',
+        value: '<duration>',
+        doc: 'renew again and again, more often than the TTL, until the lease is lost (exit 6) or a signal ends it',
+      },
       { name: 'while-pid', value: '<pid>', doc: 'with --every: until this process ends' },
       { name: 'note', value: '<text>', doc: 'what you are doing; shown by why' },
       token,
