@@ -409,7 +409,8 @@ export class Coordinator {
     // A lease id that nobody has may be one that ended; then the question is about the key it was for, with that id shown as proof.
     const resource = await this.#resourceOf(refusal.leaseId)
     if (resource === null) return { ok: false, refusal, opId, now, lastSeq: commit.lastSeq }
-    if (takesProof(command(null))) return this.#run(binding => about(command(binding), resource, refusal.leaseId), opId, options)
+    const asked = command(null)
+    if (takesProof(asked)) return this.#run(binding => about(command(binding), resource, refusal.leaseId), opId, options)
     const view = await this.#store.view()
     const past = view.past(resource)
     const presented = { leaseId: refusal.leaseId, token: null }
@@ -419,6 +420,7 @@ export class Coordinator {
       lease: view.lease(resource),
       past: past?.leaseId === refusal.leaseId ? past : null,
       presented,
+      evicting: asked.type === 'force-evict',
     }
     return { ok: false, refusal: ended, opId, now, lastSeq: commit.lastSeq }
   }

@@ -15,10 +15,10 @@ export function forceEvict(command: ForceEvict, view: View): Decision {
   if (command.reason.trim() === '') return refuse({ kind: 'reason-required', what: 'an eviction' })
   const presented = { leaseId: 'leaseId' in command.target ? command.target.leaseId : null, token: command.token }
   const found = find(command.target, presented, view)
-  if ('refusal' in found) return refuse(found.refusal)
+  if ('refusal' in found) return refuse(found.refusal.kind === 'superseded' ? { ...found.refusal, evicting: true } : found.refusal)
   const { lease } = found
   if (command.token !== null && command.token !== lease.token)
-    return refuse({ kind: 'superseded', resource: lease.resource, lease, past: null, presented })
+    return refuse({ kind: 'superseded', resource: lease.resource, lease, past: null, presented, evicting: true })
   const members = membersOf(lease, view)
   const operation: EvictOperation = {
     ...autoEvict(members, 'ttl', command.holder.agentId),

@@ -57,6 +57,8 @@ export type Refusal =
       readonly presented: Presented
       /** Who showed it, where that is known: it may have the newer lease as well. */
       readonly asker?: Holder
+      /** It was shown to say which ownership is to be evicted, by whoever evicts it. */
+      readonly evicting?: boolean
     }
   | { readonly kind: 'store-reset'; readonly token: number; readonly lastSeq: number }
   | { readonly kind: 'bad-ttl'; readonly ttlSecs: number; readonly reservation: boolean }
@@ -350,8 +352,9 @@ function wordReserved({ resource, agentId, role, pid, launcherAlive, agent, ageM
 }
 
 function wordSuperseded(refusal: Extract<Refusal, { kind: 'superseded' }>, now: Instant): Wording {
-  const { resource, lease, past, presented, asker } = refusal
+  const { resource, lease, past, presented, asker, evicting } = refusal
   const shown = presented.token !== null ? `token ${presented.token}` : presented.leaseId === null ? 'lease' : `lease ${presented.leaseId}`
+  if (evicting === true) return wordNotEvicted(shown, refusal, now)
   if (lease !== null && asker?.agentId === lease.holder.agentId) return wordOwnNewer(shown, lease, asker, now)
   if (lease !== null) {
     return {
@@ -362,6 +365,24 @@ function wordSuperseded(refusal: Extract<Refusal, { kind: 'superseded' }>, now: 
   return {
     message: `your ${shown} for ${resource} is no longer current: ${endInWords(past, presented, now)} and nobody holds it now`,
     hint: `to take it again: lh claim acquire ${shellWord(resource)}`,
+  }
+}
+
+/** Whoever evicts has lost nothing: the ownership that was meant is over. */
+function wordNotEvicted(
+  shown: string,
+  { resource, lease, past, presented }: Extract<Refusal, { kind: 'superseded' }>,
+  now: Instant,
+): Wording {
+  const why = `lh why ${shellWord(resource)}`
+  if (lease === null)
+    return {
+      message: `${resource} is not held with ${shown}: ${endInWords(past, presented, now)} and nobody holds it now`,
+      hint: `there is nothing to evict; see: ${why}`,
+    }
+  return {
+    message: `${resource} is not held with ${shown}: ${holderInWords(lease)} holds it with token ${lease.token}, ${untilInWords(lease, now)}`,
+    hint: `nothing was evicted; see: ${why}; to end that one: lh claim evict ${shellWord(resource)} --token ${lease.token} --reason "…"`,
   }
 }
 

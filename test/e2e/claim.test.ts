@@ -484,7 +484,9 @@ describe('evict', () => {
     await a.acquire('x')
     await a.ok('claim release x')
     const { token } = await a.acquire('x')
-    await b.refused('superseded', 'claim evict x --reason r --token 1')
+    const { message, hint } = await b.refused('superseded', 'claim evict x --reason r --token 1')
+    expect(message).toMatch(new RegExp(`^ticket:x is not held with token 1: agent:a .*holds it with token ${token}, for another `))
+    expect(hint).toContain(`nothing was evicted; see: lh why ticket:x; to end that one: lh claim evict ticket:x --token ${token} --reason`)
     await b.ok('claim evict x --reason r --token', String(token))
   })
 
@@ -493,8 +495,26 @@ describe('evict', () => {
     await a.refused('not_found', 'claim evict x --reason r')
     const { lease_id } = await a.acquire('x')
     await a.ok('claim release x')
-    await a.refused('superseded', 'claim evict', lease_id, '--reason', 'r')
+    for (const words of [`claim evict ${lease_id} --reason r`, 'claim evict x --reason r --token 1']) {
+      // oxlint-disable-next-line no-await-in-loop -- each in turn
+      const { message, hint } = await a.refused('superseded', words)
+      expect(message).toMatch(/^ticket:x is not held with (lease \w+|token 1): it ended by release .* ago and nobody holds it now$/)
+      expect(hint).toBe('there is nothing to evict; see: lh why ticket:x')
+    }
     await a.refused('not_found', 'claim evict x --reason r')
+  })
+})
+
+describe('a token in the environment', () => {
+  it('that is none is called by its name', async () => {
+    const a = repository().as('agent:a')
+    await a.acquire('x')
+    const odd = a.with({ LEASEHOLD_TOKEN: 'bar', LEASEHOLD_LEASE: 'foo' })
+    for (const words of ['check', 'renew', 'acquire'])
+      // oxlint-disable-next-line no-await-in-loop -- each in turn
+      expect((await odd.refused('usage', `claim ${words} x`)).message).toBe('LEASEHOLD_TOKEN must be a positive whole number, not "bar"')
+    expect((await odd.refused('usage', 'claim check x --token bar')).message).toMatch(/^--token must be/)
+    await a.with({ LEASEHOLD_TOKEN: '', LEASEHOLD_LEASE: 'foo' }).ok('claim acquire x')
   })
 })
 

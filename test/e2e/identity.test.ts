@@ -164,4 +164,6 @@ it('a witness is recorded only where a long-lived process is known', async () =>
   expect(lease.holder.witness).toMatchObject({ pid: process.pid, host: expect.any(String), boot_id: expect.any(String) })
   expect((await repo.as('agent:a').ok('why y')).evidence).toContainEqual(expect.stringMatching(`process ${process.pid} on .* is alive`))
   await repo.as('agent:a', { LEASEHOLD_PID: 'me' }).refused('usage', 'claim acquire z')
+  const { message } = await repo.as('agent:a', { LEASEHOLD_PID: '4194305' }).refused('usage', 'claim acquire z')
+  expect(message).toBe('LEASEHOLD_PID: no process 4194305 of yours runs.')
 })

@@ -16,16 +16,19 @@ import type { Workspace } from './workspace.ts'
 /** The lease id that a text is, in either case; null when it names a resource. */
 export const leaseIdIn = (text: string): string | null => (isUlid(text.toUpperCase()) ? text.toUpperCase() : null)
 
+/** Where `exec` puts the token for what it runs. */
+export const tokenVariable = 'LEASEHOLD_TOKEN'
+
 export interface ProofFlags {
   readonly token?: string | undefined
   readonly lease?: string | undefined
 }
 
-/** Reads a `--token`. Throws `usage` for anything but a positive whole number. */
-export function parseToken(text: string): number {
+/** Reads a `--token`, or what else `name` says it is. Throws `usage` for anything but a positive whole number. */
+export function parseToken(text: string, name = '--token'): number {
   const token = Number(text)
   if (/^\d{1,15}$/.test(text) && token > 0) return token
-  throw usage(`--token must be a positive whole number, not "${text}"`, 'the token is shown by: lh claim list')
+  throw usage(`${name} must be a positive whole number, not "${text}"`, 'the token is shown by: lh claim list')
 }
 
 /** The proof for a target. */
@@ -47,7 +50,7 @@ function fromEnvironment(target: Target, env: NodeJS.ProcessEnv): Presented | nu
   if (!meant) return null
   // A group's members have lease ids of their own; the token is the same for all of them.
   const own = 'leaseId' in target || resources?.includes('\n') === true ? null : (lease ?? null)
-  return { leaseId: own, token: parseToken(token) }
+  return { leaseId: own, token: parseToken(token, tokenVariable) }
 }
 
 /**

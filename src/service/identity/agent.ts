@@ -1,4 +1,4 @@
-import { Fault } from '../../core/fault.ts'
+import { Fault, usage } from '../../core/fault.ts'
 import type { Witness } from '../../core/lease.ts'
 import { ancestors, sameUser, witnessOf, type Ancestor } from '../../host/process.ts'
 
@@ -120,22 +120,26 @@ export function resolveSession(env: NodeJS.ProcessEnv, above: () => readonly Anc
   return sessionOfAncestor(left, above()) ?? refuseMark(first)
 }
 
-/** The client process that the environment names, when it runs and is ours or above us; null otherwise. Throws `usage` for a bad LEASEHOLD_PID. */
+/**
+ * The process that the environment names: one that runs, and is ours or above us. Throws `usage` for a LEASEHOLD_PID that is none, for
+ * somebody set it; what a client says of itself is left out then.
+ */
 export function resolveWitness(env: NodeJS.ProcessEnv): WitnessFound | null {
   for (const variable of ['LEASEHOLD_PID', 'CLAUDE_PID']) {
     const text = env[variable]
     if (!text) continue
     const pid = /^[1-9][0-9]{0,9}$/.test(text) ? Number(text) : null
-    if (pid === null && variable === 'LEASEHOLD_PID') {
-      throw new Fault('usage', `LEASEHOLD_PID: ${JSON.stringify(text)} is no process id.`, {
-        hint: 'For example LEASEHOLD_PID=$$ in a shell.',
-      })
-    }
     const witness = pid === null || !isOurs(pid) ? null : witnessOf(pid)
     if (witness !== null) return { witness, origin: `environment ${variable}` }
+    if (variable === 'LEASEHOLD_PID') throw noWitness(text, pid)
   }
   return null
 }
+
+const noWitness = (text: string, pid: number | null): Fault =>
+  pid === null
+    ? usage(`LEASEHOLD_PID: ${JSON.stringify(text)} is no process id.`, 'For example LEASEHOLD_PID=$$ in a shell.')
+    : usage(`LEASEHOLD_PID: no process ${pid} of yours runs.`, 'Name one that does, for example LEASEHOLD_PID=$$ in a shell, or unset it.')
 
 const isOurs = (pid: number): boolean => sameUser(pid) || ancestors(process.pid).some(ancestor => ancestor.pid === pid)
 

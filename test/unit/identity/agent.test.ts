@@ -196,15 +196,15 @@ describe('resolveWitness', () => {
     const found = resolveWitness({ CLAUDE_PID: String(pid) })
     expect(found).toMatchObject({ origin: 'environment CLAUDE_PID', witness: { pid, pidStartTicks: processStartTicks(pid) } })
     expect(resolveWitness({ LEASEHOLD_PID: String(process.ppid), CLAUDE_PID: String(pid) })?.witness.pid).toBe(process.ppid)
-    // A dead process proves nothing; the next variable may.
-    expect(resolveWitness({ LEASEHOLD_PID: '4194305', CLAUDE_PID: String(pid) })?.witness.pid).toBe(pid)
     expect(resolveWitness({ CLAUDE_PID: '4194305' })).toBe(null)
     expect(resolveWitness({ CLAUDE_PID: 'x' })).toBe(null)
     expect(resolveWitness({})).toBe(null)
   })
 
   it('refuses a LEASEHOLD_PID that is none', () => {
-    for (const bad of ['x', '-1', '0', '1e3'])
-      expect(() => resolveWitness({ LEASEHOLD_PID: bad })).toThrow(expect.objectContaining({ code: 'usage' }))
+    for (const bad of ['x', '-1', '0', '1e3', '4194305'])
+      expect(() => resolveWitness({ LEASEHOLD_PID: bad, CLAUDE_PID: String(process.ppid) })).toThrow(
+        expect.objectContaining({ code: 'usage', message: expect.stringContaining('LEASEHOLD_PID') }),
+      )
   })
 })

@@ -6,7 +6,7 @@ import { endedDocument, grantedDocument, lostInWords, orThrow, secondsLeft } fro
 import { checkDocument, currentLease, leasesOf, listDocument, listedLeases, statusDocument } from '../../../service/claim/reports.ts'
 import { pendingOf } from '../../../service/claim/pending.ts'
 import type { Pending } from '../../../service/claim/pending.ts'
-import { leaseIdIn, noteEnded, noteHeld, parseToken, proofFor } from '../../../service/claim/proof.ts'
+import { leaseIdIn, noteEnded, noteHeld, parseToken, proofFor, tokenVariable } from '../../../service/claim/proof.ts'
 import { parseDuration } from '../../../service/config/durations.ts'
 import { parseAgentId } from '../../../service/identity/agent.ts'
 import type { Reading } from '../../../store/store.ts'
@@ -66,7 +66,7 @@ export const acquire: Run = async context => {
   const branch = named ?? checkedOut ?? undefined
   const caller = await callerOf(context, workspace)
   const { LEASEHOLD_LEASE: leaseId, LEASEHOLD_TOKEN: token } = context.env
-  const presented = leaseId !== undefined && token !== undefined ? { presented: { leaseId, token: parseToken(token) } } : {}
+  const presented = leaseId && token ? { presented: { leaseId, token: parseToken(token, tokenVariable) } } : {}
   const answer = await workspace.coordinator.acquire(caller, {
     resources,
     ...(ttlSecs === undefined ? {} : { ttlSecs }),
@@ -301,9 +301,10 @@ export const status: Run = async context => {
 
 /** `lh claim check` */
 export const check: Run = async context => {
-  const text = textOption(context, 'token') ?? context.env['LEASEHOLD_TOKEN']
+  const shown = textOption(context, 'token')
+  const text = shown ?? context.env[tokenVariable]
   if (text === undefined) throw usage('a check needs --token', 'lh claim check <resource> --token N')
-  const token = parseToken(text)
+  const token = parseToken(text, shown === undefined ? tokenVariable : '--token')
   const workspace = await openWorkspace(context)
   const target = await targetOf(workspace, context.positionals[0]!)
   const view = await workspace.coordinator.view('resource' in target ? [target.resource] : undefined)
