@@ -17,6 +17,18 @@ const needsProc = requires(
 const sleeper = ['sh', '-c', 'echo $$; exec sleep 60']
 const childOf = async (holder: Running): Promise<number> => Number(await until(() => holder.stdout.trim(), 'the command runs'))
 
+it('what its command asks about is judged by the token of that, also where the environment has another one', async () => {
+  const a = repository().as('agent:a')
+  await a.acquire('env:c')
+  const lh = `"${process.execPath}" "${executable}"`
+  const asked = `${lh} claim check env:c && ${lh} claim check env:d && ${lh} claim check env:e; echo $?; ${lh} claim check env:c --token "$LEASEHOLD_TOKEN"`
+  const { code, stdout, stderr } = await a.run('exec env:c env:d --', 'sh', '-c', asked)
+  expect(stdout).toBe('token 1 is the current one of env:c, held by agent:a\ntoken 3 is the current one of env:d, held by agent:a\n2\n')
+  expect(stderr).toContain('LEASEHOLD_TOKEN is not of env:e, and no other token of it is known here')
+  expect(stderr).toContain('your token 3 for env:c is no longer current: you hold it yourself, with token 1')
+  expect(code).toBe(6)
+})
+
 describe('a command under a lease', () => {
   it('finds lease, token and resources in its environment, and is held for while it runs', async () => {
     const repo = repository()

@@ -156,6 +156,8 @@ export const everyday: readonly CommandSpec[] = [
     arity: [1, 1],
     summary: 'exit 0 only while this token is the current one; ask before every effect outside',
     options: [token],
+    details:
+      'Without --token LEASEHOLD_TOKEN is asked about, where LEASEHOLD_RESOURCES names the resource; what else its holder has is found in what this worktree noted.',
     examples: ['lh claim check fix-login --token 57 && deploy'],
     load: async () => claim.check,
   },
@@ -177,7 +179,8 @@ export const everyday: readonly CommandSpec[] = [
     summary: 'hold while a command runs: renewed meanwhile, released after, freed at once if everything is killed',
     options: [ttl, reason, wait, opId],
     details:
-      'The command gets LEASEHOLD_LEASE, LEASEHOLD_TOKEN, LEASEHOLD_RESOURCES and LEASEHOLD_LIVE. Its exit code is passed through (128 + n for a signal). ' +
+      'The command gets LEASEHOLD_LEASE, LEASEHOLD_TOKEN, LEASEHOLD_RESOURCES and LEASEHOLD_LIVE. What was held before has a token of its own, which ' +
+      'that is not: LEASEHOLD_RESOURCES names what it is of, and lh claim check without --token finds the right one. Its exit code is passed through (128 + n for a signal). ' +
       'If the lease is lost it gets SIGTERM, ten seconds later SIGKILL, and the exit code is 6. With --json its standard output goes to standard error.',
     examples: ['lh exec port:5432 -- npm test', 'lh exec env:staging --wait=5m -- ./deploy.sh'],
     load: async () => (await import('./commands/exec.ts')).exec,

@@ -299,14 +299,25 @@ export const status: Run = async context => {
   return 0
 }
 
+/** The token that is shown, else the environment's; where that one is of other resources, what the worktree noted for its holder. */
+async function tokenToCheck(context: Context, workspace: FileWorkspace, target: Target): Promise<number> {
+  const shown = textOption(context, 'token')
+  if (shown !== undefined) return parseToken(shown)
+  const { [tokenVariable]: text, LEASEHOLD_RESOURCES: named } = context.env
+  const how = 'lh claim check <resource> --token N'
+  if (text === undefined) throw usage('a check needs --token', how)
+  if (named === undefined || 'leaseId' in target || named.split('\n').includes(target.resource)) return parseToken(text, tokenVariable)
+  const { holder } = await workspace.identify('look')
+  const { token } = proofFor(workspace, target, {}, {}, holder)
+  if (token === null) throw usage(`${tokenVariable} is not of ${target.resource}, and no other token of it is known here`, how)
+  return token
+}
+
 /** `lh claim check` */
 export const check: Run = async context => {
-  const shown = textOption(context, 'token')
-  const text = shown ?? context.env[tokenVariable]
-  if (text === undefined) throw usage('a check needs --token', 'lh claim check <resource> --token N')
-  const token = parseToken(text, shown === undefined ? tokenVariable : '--token')
   const workspace = await openWorkspace(context)
   const target = await targetOf(workspace, context.positionals[0]!)
+  const token = await tokenToCheck(context, workspace, target)
   const view = await workspace.coordinator.view('resource' in target ? [target.resource] : undefined)
   const whoAsks = (): Promise<Holder | null> =>
     workspace.identify('look').then(
