@@ -4,7 +4,7 @@ import type { Decision } from './decision.ts'
 import { isExpired, isFinal, sameHolder } from './lease.ts'
 import type { Lease } from './lease.ts'
 import type { BeatOperation, Operation, OwnershipOperation } from './operation.ts'
-import { autoEvict, beatOn, endOfTime, evictInto, indefiniteRefusal, isLeftBehind, leasesWith } from './ownership.ts'
+import { autoEvict, beatOn, countedKeys, endOfTime, evictInto, indefiniteRefusal, isLeftBehind, leasesWith } from './ownership.ts'
 import type { Evictable } from './ownership.ts'
 import { bounds, isTtl } from './policy.ts'
 import type { Policy } from './policy.ts'
@@ -23,7 +23,8 @@ export function acquire(command: Acquire, view: View, policy: Policy): Decision 
   if ('refusal' in survey) return refuse(survey.refusal)
   const { mine, wanted, evictable } = survey
   const ttlSecs = command.ttlSecs ?? policy.ttlSecs
-  const becoming = (ttlSecs === 0 ? wanted.length : 0) + becomingIndefinite(command, mine)
+  const counted = ttlSecs === 0 ? new Set(countedKeys(command.resources)) : null
+  const becoming = wanted.filter(key => counted?.has(key)).length + becomingIndefinite(command, mine)
   if (becoming > 0) {
     const refusal = indefiniteRefusal(command.holder.agentId, command.reason, view, policy, { adding: becoming, leaving: evictable })
     if (refusal !== null) return refuse(refusal)

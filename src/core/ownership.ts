@@ -3,6 +3,7 @@ import type { Lease } from './lease.ts'
 import type { BeatOperation, EvictOperation } from './operation.ts'
 import type { Policy } from './policy.ts'
 import type { Refusal } from './refusal.ts'
+import { kindOf } from './resource.ts'
 import type { Session } from './session.ts'
 import { claimsOf, endedSession, launchedWith, sessionStanding } from './standing.ts'
 import { ulidAfter } from './ulid.ts'
@@ -92,10 +93,16 @@ export const subjectOf = (leases: readonly Lease[]): { resources: readonly strin
   leaseIds: leases.map(lease => lease.leaseId),
 })
 
-/** Keys of the ownership that a lease is one of. */
-const keysWith = (lease: Lease): readonly string[] => lease.group?.resources ?? [lease.resource]
+/** Those of some keys that count towards the limits: the branch and the worktree that are taken with a ticket are where it is worked on. */
+export const countedKeys = (keys: readonly string[]): readonly string[] =>
+  keys.some(key => kindOf(key) === 'ticket') ? keys.filter(key => !placeKinds.has(kindOf(key))) : keys
 
-/** How many leases begin, end and last with this one, itself included. */
+const placeKinds: ReadonlySet<string> = new Set(['branch', 'worktree'])
+
+/** Keys of the ownership that a lease is one of, as far as they count. */
+const keysWith = (lease: Lease): readonly string[] => countedKeys(lease.group?.resources ?? [lease.resource])
+
+/** How many leases that count begin, end and last with this one. */
 export const leasesWith = (lease: Lease): number => keysWith(lease).length
 
 /** An indefinite lease needs a reason and stays within two limits, where each of a group is one; evictions of the same step make room. */

@@ -230,13 +230,13 @@ export const settings: { readonly [K in Key]: Setting<Values[K]> } = {
     parse: duration(0, 600 * secondMs, '0 to 10m'),
   },
   max_indefinite_leases_per_agent: {
-    doc: 'how many leases with ttl 0 one agent may hold, each of a group counted',
+    doc: 'how many leases with ttl 0 one agent may hold, each of a group counted; the branch and worktree of a ticket go with it',
     default: '2',
     layers: everywhere,
     parse: count(1000),
   },
   max_indefinite_leases_per_repo: {
-    doc: 'how many leases with ttl 0 the whole repository may have, each of a group counted',
+    doc: 'how many leases with ttl 0 the whole repository may have, counted in the same way',
     default: '10',
     layers: everywhere,
     parse: count(1000),

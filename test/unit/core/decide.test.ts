@@ -192,6 +192,17 @@ describe('indefinite leases', () => {
     expect(await bench.refuses(acquire(ann, a, indefinitely))).toMatchObject({ kind: 'limit', scope: 'agent', held: [b, 'env:x'] })
   })
 
+  it('of a ticket count once with its branch and its worktree', async () => {
+    const place = ['branch:agents/a', 'worktree:00000001']
+    await bench.does(acquire(ann, [a, ...place], indefinitely))
+    await bench.does(acquire(ann, [c, 'branch:agents/c', 'worktree:00000003'], indefinitely))
+    expect(await bench.refuses(acquire(ann, 'env:x', indefinitely))).toMatchObject({ kind: 'limit', scope: 'agent', held: [a, c] })
+    await bench.does(release(ann, on(c)))
+    // Without a ticket they are leases like any other.
+    expect(await bench.refuses(acquire(ann, ['branch:x', 'worktree:00000009'], indefinitely))).toMatchObject({ kind: 'limit', adding: 2 })
+    await bench.does(acquire(ann, 'branch:x', indefinitely))
+  })
+
   it('come about by renewal, transfer or reclaim of a group only where all of it fits', async () => {
     await bench.does(acquire(ann, [a, b, c]))
     expect(await bench.refuses(renew(ann, on(b), indefinitely))).toMatchObject({ kind: 'limit', adding: 3 })
