@@ -1,7 +1,7 @@
 import fs from 'node:fs'
 import path from 'node:path'
 import { describe, expect, it } from 'vitest'
-import { type Doc, parse, repository, sleep, until } from '../support/cli.ts'
+import { type Doc, exits, parse, repository, sleep, until } from '../support/cli.ts'
 
 // What each claim command answers, and with which code, in a real repository.
 
@@ -606,6 +606,18 @@ describe('list, status, history and why', () => {
     expect(await a.history('--since', '2999-01-01')).toHaveLength(0)
     expect(await a.history('--since', document.operations[2].at)).toHaveLength(1)
     await a.refused('usage', 'claim history --since yesterday')
+  })
+
+  it('history --follow ends when the leases move away, and says where they are', async () => {
+    const repo = repository()
+    const a = repo.as('agent:a')
+    await a.acquire('x')
+    const follower = a.start('claim history --follow')
+    await until(() => follower.stdout.includes('ticket:x'), 'it follows')
+    const there = `file://${path.join(fs.mkdtempSync(path.join(path.dirname(repo.dir), 'store-')), 'leases')}`
+    await a.ok('store move --to', there)
+    const { code, stderr } = await follower.ended
+    expect([code, stderr]).toEqual([exits.unavailable, expect.stringContaining(there)])
   })
 
   it('history --follow goes on as it happens, one record a line with --json', async () => {
