@@ -54,14 +54,19 @@ describe('an index with many damaged buckets', () => {
       }
     }
     const fd = fs.openSync(log, 'r')
+    const damaged = parseHeader(readFileSync(index))!
+    // As much of the log as the index covers; how much that is depends on how long it took to fill.
+    const covered = (): FullState => loadWhole(fs, fd, damaged.header.offset).state as FullState
     const refold = (): FullState => {
-      const whole = loadWhole(fs, fd, statSync(log).size).state as FullState
+      const whole = covered()
       const counted = new Counted(whole.lastSeq, whole.clocks)
       for (const { resource } of whole.leases()) counted.put(resource, whole.slot(resource))
       return counted
     }
-    const state = new IndexedState(parseHeader(readFileSync(index))!, refold)
-    expect([...state.leases()]).toHaveLength(2001)
+    const state = new IndexedState(damaged, refold)
+    const expected = [...covered().leases()].length
+    expect(expected).toBeGreaterThan(1999)
+    expect([...state.leases()]).toHaveLength(expected)
     fs.closeSync(fd)
     expect(passes).toBeLessThanOrEqual(4)
   })
