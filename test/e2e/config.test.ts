@@ -170,7 +170,7 @@ describe('a limit', () => {
     write(repositoryFile, 'max_indefinite_leases_per_repo: 1\n')
     await a.ok('claim acquire one --ttl 0 --reason r')
     const error = await a.with({ LEASEHOLD_AGENT_ID: 'agent:b' }).refused('policy', 'claim acquire two --ttl 0 --reason r')
-    expect(error.message).toMatch(/this repository already has 1 indefinite leases.*the limit is 1/)
+    expect(error.message).toMatch(/this repository already has 1 indefinite lease \(.*the limit is 1/)
     fs.rmSync(repositoryFile)
     await a.with({ LEASEHOLD_AGENT_ID: 'agent:b' }).refused('policy', 'claim acquire two --ttl 0 --reason r')
   })

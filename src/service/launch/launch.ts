@@ -42,7 +42,7 @@ export async function launch(order: LaunchOrder): Promise<Launched> {
   const reserve = (): Promise<Answer> =>
     resources.length === 0 ? nothingToReserve(order) : coordinator.reserve({ holder }, { resources, note, ttlSecs: reservationTtlSecs })
   const reserved = await withoutOrphan(reserve)
-  refuseOwn(reserved, order.caller)
+  if (agentId !== order.caller.holder.agentId) refuseOwn(reserved, order.caller)
   const hold = holdOf(orThrow(reserved))
   const environment = environmentOf(agentId, role, order.ticket, order.peers)
   const begun = async (started: Started): Promise<Session> => ({

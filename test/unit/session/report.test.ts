@@ -143,9 +143,13 @@ describe('a launch in flight', () => {
       pending: { launch_id: launchId, launcher_pid: process.pid },
       next: 'lh claim acquire ticket:fix --wait',
     })
-    hold.lock!.note(anAgent().witness)
+    const agent = anAgent()
+    hold.lock!.note(agent.witness)
     expect(listedPending(await look())[0]!.agentPid).not.toBeNull()
+    // An agent that has closed the lock lives all the same.
     letGo(hold)
+    expect(listedPending(await look())).toHaveLength(1)
+    await kill(agent)
     expect(listedPending(await look())).toEqual([])
     expect(await why('ticket:fix')).toMatchObject({ standing: 'free', pending: null })
   })
