@@ -279,10 +279,13 @@ requires(unshares(), 'needs root, for a process namespace of its own').describe(
     const running = all.launcher.startWith(container, `${launching} --ttl 2s`, ...all.agent('work'))
     await accepted(running)
     expect(await standingOf(all)).toBe('live')
+    // Its supervisor renews, now and then.
+    all.repo.busy = true
     await all.b.refused('held', 'session reclaim dev-fix-login --reason', 'too early')
     // The container is gone; from here nobody can see that.
     running.kill('SIGKILL')
     await running.ended
+    all.repo.busy = false
     await until(() => processesOf(all.dir).length === 0, 'nothing runs')
     await until(async () => (await standingOf(all)) === 'stale', 'it is silent for too long')
     const { sessions, leases } = await known(all)
