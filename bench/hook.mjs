@@ -3,7 +3,7 @@
 import { execFileSync } from 'node:child_process'
 import fs from 'node:fs'
 import path from 'node:path'
-import { inTurns } from './measure.mjs'
+import { inTurns, plainEnvironment } from './measure.mjs'
 import { plain } from './report.mjs'
 import { dist, temporaryDirectory } from './stores.mjs'
 
@@ -70,11 +70,19 @@ export async function hook({ quick }) {
       code: 0,
     },
   ]
+  const envOf = /** @param {number} pid */ pid => ({ HOME: home, CLAUDE_PID: String(pid) })
+  // The order of the turns is one of chance, and whoever comes first gets the lock.
+  const [first] = calls
+  execFileSync(process.execPath, [...(first?.args ?? [])], {
+    cwd: workspace,
+    env: { ...plainEnvironment, ...envOf(process.pid) },
+    input: first?.input ?? '',
+  })
   const found = inTurns(
     [
       [{ name: 'empty', args: () => [empty], input: '' }],
       ...calls.map(({ name, args, input, pid, code }) => [
-        { name, args: () => args, input, code, cwd: workspace, env: { HOME: home, CLAUDE_PID: String(pid) } },
+        { name, args: () => args, input, code, cwd: workspace, env: envOf(pid) },
       ]),
     ],
     quick ? { rounds: 30, usageRounds: 10 } : { rounds: 120, usageRounds: 30 },
