@@ -81,9 +81,7 @@ export async function hook({ quick }) {
   const found = inTurns(
     [
       [{ name: 'empty', args: () => [empty], input: '' }],
-      ...calls.map(({ name, args, input, pid, code }) => [
-        { name, args: () => args, input, code, cwd: workspace, env: envOf(pid) },
-      ]),
+      ...calls.map(({ name, args, input, pid, code }) => [{ name, args: () => args, input, code, cwd: workspace, env: envOf(pid) }]),
     ],
     quick ? { rounds: 30, usageRounds: 10 } : { rounds: 120, usageRounds: 30 },
   )
