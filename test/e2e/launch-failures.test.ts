@@ -362,7 +362,8 @@ describe('the launcher is killed', () => {
 
   it('and its agent lives, and has closed what it inherited: it is the same', async () => {
     const all = stage()
-    const running = all.launcher.start(launching, ...all.agent('shuts'))
+    // Not by a descriptor: that it was closed would be an answer.
+    const running = all.launcher.start('--json launch fix-login --role dev --ready output=never', ...all.agent('shuts'))
     await until(() => starts(all).some(pid => commandOf(pid).startsWith('sleep')), 'all is closed')
     running.kill('SIGKILL')
     await running.exited
