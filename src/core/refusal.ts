@@ -263,6 +263,21 @@ function wordHeld({ lease, wanted, sameAgent }: Extract<Refusal, { kind: 'held' 
 /** Most commands cannot wait themselves, so the one that can is named. */
 const waitHint = (wanted: string): string => `wait for it: lh claim acquire ${shellWord(wanted)} --wait`
 
+/** How a command that takes its claims itself is typed, to wait for them and to take them again. */
+export interface OwnWay {
+  readonly wait: string
+  readonly take: string
+}
+
+/** Does this hint say to claim by hand? */
+export const saysToClaim = (hint: string): boolean => waiting.test(hint) || taking.test(hint)
+
+/** Such a hint for a command that takes its claims itself: a claim by hand is of where one stands, and would be in its way. */
+export const inOwnWay = (hint: string, { wait, take }: OwnWay): string => hint.replace(waiting, wait).replace(taking, take)
+
+const waiting = /\b(?:wait for it|then): lh claim acquire .* --wait$/
+const taking = /\bto take it again: lh claim acquire .*$/
+
 /** What may be shown for a lease from anywhere, by its holder. */
 const proofHint = ({ leaseId, token }: Lease): string => `--lease ${leaseId} --token ${token}`
 

@@ -42,6 +42,7 @@ export function handOver(disk: Pick<Disk, 'lstatSync' | 'fchownSync' | 'fchmodSy
 
 /** Is this a mode of a shared repository? */
 export const isShared = (mode: number): boolean => (mode & 0o070) !== 0
+
 /** Does what we make belong to others as well? To root nothing does that is in somebody's directory. */
 const isForOthers = (mode: number): boolean => process.geteuid?.() === 0 || isShared(mode)
 

@@ -1,10 +1,10 @@
 import type { Answer, Granted, Refused } from '../../coordinator.ts'
-import { Fault } from '../../core/fault.ts'
+import { Fault, isFault } from '../../core/fault.ts'
 import type { ErrorCode } from '../../core/fault.ts'
 import type { Instant, Lease, Standing } from '../../core/lease.ts'
 import { isStale, standingOf } from '../../core/lease.ts'
-import type { Refusal, Reservation } from '../../core/refusal.ts'
-import { blockerOf, refusalCode, retryAfterMs, wordRefusal } from '../../core/refusal.ts'
+import type { OwnWay, Refusal, Reservation } from '../../core/refusal.ts'
+import { blockerOf, inOwnWay, refusalCode, retryAfterMs, saysToClaim, wordRefusal } from '../../core/refusal.ts'
 import { shellWord } from '../../core/shell-word.ts'
 import type { Wire } from '../../core/wire.ts'
 import { holderToWire, leaseToWire, remainingSecs } from '../../core/wire.ts'
@@ -166,4 +166,11 @@ export function orThrow(answer: Answer): Granted {
   if (answer.ok) return answer
   const { code, message, hint, holder, details } = refusalDocument(answer)
   throw new Fault(code, message, { hint, details: { ...details, ...(holder === undefined ? {} : { holder }) } })
+}
+
+/** An error of a command that takes its claims itself, with a hint that says how it is typed; any other one as it is. */
+export async function toldInOwnWay(error: unknown, way: () => OwnWay | Promise<OwnWay>): Promise<unknown> {
+  if (!isFault(error) || error.hint === undefined || !saysToClaim(error.hint)) return error
+  const hint = inOwnWay(error.hint, await way())
+  return new Fault(error.code, error.message, { hint, ...(error.details && { details: error.details }), cause: error })
 }

@@ -6,7 +6,7 @@ import { suggest } from '../config/schema.ts'
 // Spellings that mean something, and perhaps something else than whoever typed them thinks. A claim of that protects nothing.
 
 /** Kinds that something here, or something usual, goes by. Every other word is a kind as well. */
-export const usualKinds: ReadonlySet<string> = new Set(['ticket', 'path', 'branch', 'worktree', 'work', 'env', 'port', 'service', 'db'])
+const usualKinds: ReadonlySet<string> = new Set(['ticket', 'path', 'branch', 'worktree', 'work', 'env', 'port', 'service', 'db'])
 
 /** What other tools call these. */
 const otherWords: Readonly<Record<string, string>> = {

@@ -4,7 +4,7 @@ import type { Wire } from '../../../core/wire.ts'
 import { policy, usage } from '../../../core/fault.ts'
 import type { Lease } from '../../../core/lease.ts'
 import type { Session, SessionOrigin } from '../../../core/session.ts'
-import { refusalDocument, shownLease } from '../../../service/claim/answer.ts'
+import { refusalDocument, shownLease, toldInOwnWay } from '../../../service/claim/answer.ts'
 import { openCommand } from '../../../service/claim/open-session.ts'
 import { noteEnded, noteHeld } from '../../../service/claim/proof.ts'
 import { formatDuration, parseDuration } from '../../../service/config/durations.ts'
@@ -19,7 +19,6 @@ import type { Dialogue, LaunchOrder, StartOrder } from '../../../service/launch/
 import { guessProfile, profileOf } from '../../../service/launch/profiles/by-name.ts'
 import { parseReady } from '../../../service/launch/ready.ts'
 import { Desk, keyOf } from '../../../service/ticket/desk.ts'
-import { instead } from '../again.ts'
 import type { Context, Run } from '../command.ts'
 import { switchOption, textOption } from '../command.ts'
 import type { FileWorkspace } from '../open.ts'
@@ -34,7 +33,7 @@ export const launchCommand: Run = async context => {
   try {
     return await begin(context)
   } catch (error) {
-    throw instead(error, 'launch it again when it is free', 'launch it again')
+    throw await toldInOwnWay(error, () => ({ wait: 'launch it again when it is free', take: 'launch it again' }))
   }
 }
 

@@ -1,7 +1,7 @@
 import { isFault, policy, usage } from '../../../core/fault.ts'
 import { shellWord } from '../../../core/shell-word.ts'
 import type { Wire } from '../../../core/wire.ts'
-import { orThrow } from '../../../service/claim/answer.ts'
+import { orThrow, toldInOwnWay } from '../../../service/claim/answer.ts'
 import { heldByThisProcess, refuseReplay, runHolding } from '../../../service/claim/hold.ts'
 import { Definitions } from '../../../service/gate/definition.ts'
 import { claimSet } from '../../../service/identity/purpose.ts'
@@ -23,7 +23,6 @@ import { placeFor } from '../../../service/work/begin.ts'
 import { placeAt, worktreeFor } from '../../../service/work/find.ts'
 import type { Place } from '../../../service/work/find.ts'
 import { finishWork } from '../../../service/work/finish.ts'
-import { instead } from '../again.ts'
 import type { Context, Run } from '../command.ts'
 import { switchOption, textOption } from '../command.ts'
 import type { FileWorkspace } from '../open.ts'
@@ -37,9 +36,11 @@ export const work: Run = async context => {
   try {
     return await (switchOption(context, 'finish') ? finish(context) : begin(context))
   } catch (error) {
-    const ticket = context.positionals[0] ?? (await ticketHere(context))
-    const command = `lh work ${ticket === null ? '<ticket>' : shellWord(ticket)}`
-    throw instead(error, `wait for it: ${command} --wait`, `to take it again: ${command}`)
+    throw await toldInOwnWay(error, async () => {
+      const ticket = context.positionals[0] ?? (await ticketHere(context))
+      const command = `lh work ${ticket === null ? '<ticket>' : shellWord(ticket)}`
+      return { wait: `wait for it: ${command} --wait`, take: `to take it again: ${command}` }
+    })
   }
 }
 
