@@ -250,10 +250,11 @@ needsProc.describe('kill -9', () => {
     const repo = repository()
     const holder = repo.as('agent:a').start('exec x y --ttl 30d --', ...sleeper)
     const child = await childOf(holder)
-    signal(child, 'SIGKILL')
+    // lh first: with its command gone it would have time to release.
     holder.kill('SIGKILL')
+    await holder.exited
+    signal(child, 'SIGKILL')
     await until(() => !isRunning(child), 'it is gone')
-    await holder.ended
     await repo.as('agent:b').acquire('y')
     expect(repo.story().slice(1)).toEqual(['auto-evict ticket:x+ticket:y', 'acquire ticket:y'])
   })
@@ -264,10 +265,11 @@ needsProc.describe('kill -9', () => {
     const child = await childOf(holder)
     expect((await b.ok('ticket next')).ticket).toBeNull()
     await b.refused('held', 'worktree add fix-login')
-    signal(child, 'SIGKILL')
+    // lh first: with its command gone it would have time to release.
     holder.kill('SIGKILL')
+    await holder.exited
+    signal(child, 'SIGKILL')
     await until(() => !isRunning(child), 'it is gone')
-    await holder.ended
     expect((await b.ok('ticket next')).ticket).toMatchObject({ id: ticketId })
     await b.ok('worktree add fix-login')
     // Making it claims nothing: the lease of the dead is still what the record tells.
