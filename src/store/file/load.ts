@@ -131,11 +131,19 @@ export function loadWhole(disk: Disk, fd: number, size: number, remembers = fals
   }
 }
 
+/** Most records are shorter. */
+const usualLineBytes = 4096
+
 function loadThroughIndex(disk: Disk, fd: number, size: number, index: Index, refolded: () => FullState): Loaded | null {
   const { header } = index
   const whole = index.log !== null
-  const from = whole ? 0 : Math.max(0, header.offset - maxLineBytes)
-  const bytes = readFully(disk, fd, from, size - from)
+  let from = whole ? 0 : Math.max(0, header.offset - usualLineBytes)
+  let bytes = readFully(disk, fd, from, size - from)
+  // Its last record is a long one, and begins before that.
+  if (from > 0 && bytes.lastIndexOf(newline, header.offset - from - 2) < 0) {
+    from = Math.max(0, header.offset - maxLineBytes)
+    bytes = readFully(disk, fd, from, size - from)
+  }
   const offset = header.offset - from
   // When all of it is the same there is nothing left to ask of its last record.
   const same = index.log?.equals(bytes.subarray(0, offset)) ?? endsWithRecord(bytes, offset, header.position)
