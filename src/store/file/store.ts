@@ -487,8 +487,10 @@ export class FileStore implements Store {
     }
   }
 
-  #syncNow(fd: number, { decision }: Decided): void {
+  #syncNow(fd: number, { decision, reservation, entries }: Decided): void {
     if (!decision.ok) return
+    // A power loss that takes what it was decided upon takes the reservation as well, and its agent.
+    if (reservation !== null && entries.length === 0) return
     try {
       this.options.disk.fdatasyncSync(fd)
     } catch (error) {

@@ -137,6 +137,19 @@ const watched = (before: (call: string, name: string) => void, after: (call: str
   })
 }
 
+it('waits for the disk only when it becomes a claim', async () => {
+  const synced: string[] = []
+  const disk = watched(call => {
+    if (call.startsWith('fdatasync')) synced.push(call)
+  })
+  await acquire(open(), ['env:before'])
+  const store = open({ disk })
+  const hold = await held(reserve(store))
+  expect(synced).toEqual([])
+  expect((await commit(store, hold)).ok).toBe(true)
+  expect(synced.length).toBeGreaterThan(0)
+})
+
 describe.each([
   ['processes that end soon', false],
   ['processes that stay', true],
