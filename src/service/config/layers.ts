@@ -77,7 +77,9 @@ async function load(repository: Repository, env: NodeJS.ProcessEnv, flags: Flags
   const say = (key: Key, saying: Saying): void => void sayings.get(key)?.unshift(saying)
   const unsure = new Set<string>()
   const note = noting(faults, unsure)
-  const remember = await readFiles(repository, env, note, (layer, path, entry) => {
+  let read: Cache | undefined
+  const cache = (): Cache => (read ??= readCache(repository.commonDir))
+  const remember = await readFiles(repository, env, note, cache, (layer, path, entry) => {
     const where = `${path}:${entry.line}`
     const key = permitted(entry.key, layer, where)
     settings[key].parse(entry.text, `${where}: ${key}`)
@@ -92,7 +94,7 @@ async function load(repository: Repository, env: NodeJS.ProcessEnv, flags: Flags
   }
   for (const key of keys) if (flags[key] !== undefined) say(key, { origin: 'flag', text: flags[key] })
   const isSure = (key: Key): boolean => !unsure.has(key) && !unsure.has(everything)
-  return { ...configOf(sayings, () => gitName(repository, env)), faults: faults ?? [], isSure }
+  return { ...configOf(sayings, () => gitName(repository, env, cache())), faults: faults ?? [], isSure }
 }
 
 /** A whole file could not be read: any setting may be another than it seems. */
@@ -195,11 +197,12 @@ async function readFiles(
   repository: Repository,
   env: NodeJS.ProcessEnv,
   note: Note,
+  cacheOf: () => Cache,
   take: (layer: Layer, path: string, entry: Entry) => void,
 ): Promise<() => void> {
   const present = presentFiles(repository, env, note)
   if (present.length === 0) return keepNothing
-  const cache = readCache(repository.commonDir)
+  const cache = cacheOf()
   let learned = false
   for (const { layer, path, stats } of present) {
     const known = cache.files.get(path)
@@ -250,10 +253,9 @@ function look(layer: Layer, path: string): BigIntStats | undefined {
 }
 
 /** Git's user name: from the cache while no file that it depends on has changed, else by asking Git. */
-async function gitName(repository: Repository, env: NodeJS.ProcessEnv): Promise<string | null> {
+async function gitName(repository: Repository, env: NodeJS.ProcessEnv, cache: Cache): Promise<string | null> {
   const place = [repository.gitDir, ...gitFileVariables.map(name => env[name] ?? '')].join('\0')
   const cacheable = !gitValueVariables.some(name => env[name])
-  const cache = readCache(repository.commonDir)
   const known = cacheable ? cache.names.get(place) : undefined
   if (known?.needs.every(([path, stamp]) => stampOf(look('system', path)) === stamp)) return known.name
   const { lookUpGitName } = await import('./git-name.ts')
