@@ -18,11 +18,17 @@ import { closure, sharedChunks } from './chunks.mjs'
 const root = path.dirname(import.meta.dirname)
 const require = createRequire(import.meta.url)
 const out = path.join(root, `dist.${process.pid}`)
-/** Programs by source: the file that starts them, and the bundle that is kept with its code. */
+/** Programs by the file that starts them; each is kept with its code. */
 const PROGRAMS = [
-  { entry: 'src/door/cli/main.ts', executable: 'lh', main: 'main' },
-  { entry: 'src/door/agent-hook/entry.ts', executable: 'hook', main: 'hook-main' },
+  { entry: 'src/door/cli/main.ts', main: 'main' },
+  { entry: 'src/door/cli/launch-main.ts', main: 'launch-main' },
+  { entry: 'src/door/agent-hook/entry.ts', main: 'hook-main' },
 ]
+/** What is typed or installed, and which program it runs: an expression over the `words` after it, up to `--`. */
+const EXECUTABLES = {
+  lh: `words.some(word => word === '--help' || word === '-h') ? 'main' : words[0] === 'hook' || words[0] === 'launch' ? words[0] + '-main' : 'main'`,
+  hook: `'hook-main'`,
+}
 const PLATFORMS = ['linux-x64', 'linux-arm64', 'darwin-x64', 'darwin-arm64']
 
 async function buildLibrary() {
@@ -168,7 +174,7 @@ function lateExports(code) {
   const rest = code
     .replace(/^Object\.defineProperty\(exports, Symbol\.toStringTag, .*\n/m, '')
     .replaceAll(/^exports\.([\w$]+) = ([\w$]+);\n?/gm, (_, name, local) => (names.push(`${name}: ${local}`), ''))
-  if (/^(?:exports\.|Object\.defineProperty\(exports)/m.test(rest)) throw new Error('an export of main is not a plain one: see lateExports')
+  if (/^(?:exports\.|Object\.defineProperty\(exports)/m.test(rest)) throw new Error(`an export of main is not a plain one: see lateExports; ${/^(?:exports\.|Object\.defineProperty\(exports)[^]{200}/m.exec(rest)?.[0]}`)
   return `${rest}\nObject.defineProperty(module, "exports", { configurable: true, get() {
     const value = { ${names.join(', ')} };
     Object.defineProperty(module, "exports", { value });
@@ -209,16 +215,13 @@ async function minifyChunks() {
 }
 
 /**
- * `lh.cjs` runs `main.cjs`, and the chunks that it asks for, with the code that V8 made of them here; see code-cache.mjs. Compiling `main`
- * would cost each process a sixth of Node's own start-up, and as much again for what it runs. `lh hook` is another program: an agent pays
- * for it with every tool call.
- * @param {{ executable: string, main: string }} program
+ * Runs a program, and the chunks that it asks for, with the code that V8 made of them here; see code-cache.mjs. Compiling `main` would cost
+ * each process a sixth of Node's own start-up, and as much again for what it runs. `lh hook` is another program: an agent pays for it with
+ * every tool call. So is `lh launch`, which needs half of everything, in one file and not in seven, and has an agent wait for it.
+ * @param {string} executable @param {string} program
  */
-async function writeLoader({ executable, main }) {
-  const folder = path.join(out, 'bin')
-  const starter = path.join(folder, `${executable}.cjs`)
-  const choice =
-    executable === 'lh' ? `process.argv[2] === 'hook' && !/^(-h|--help)$/.test(process.argv[3]) ? 'hook-main' : '${main}'` : `'${main}'`
+async function writeLoader(executable, program) {
+  const starter = path.join(out, 'bin', `${executable}.cjs`)
   await writeFile(
     starter,
     `#!/usr/bin/env node
@@ -245,12 +248,18 @@ function load(name) {
 }
 // What main exports is made when it is asked for.
 const requireFrom = id => (id.startsWith('./') ? load(id.slice(2, -4)).exports : require(id))
-load(${choice})
+const words = process.argv.slice(2)
+if (words.includes('--')) words.length = words.indexOf('--')
+load(${program})
 `,
   )
   await chmod(starter, 0o755)
+}
+
+/** Lets a program keep its code. @param {{ main: string }} program */
+async function keepCode({ main }) {
   const { PATH, TMPDIR } = process.env
-  const child = spawn(process.execPath, [path.join(root, 'scripts/code-cache.mjs'), folder, main], {
+  const child = spawn(process.execPath, [path.join(root, 'scripts/code-cache.mjs'), path.join(out, 'bin'), main], {
     env: { ...(PATH === undefined ? {} : { PATH }), ...(TMPDIR === undefined ? {} : { TMPDIR }), HOME: out },
     stdio: ['ignore', 'ignore', 'inherit'],
   })
@@ -298,7 +307,8 @@ try {
   const [packages] = await Promise.all([buildExecutable(), buildLibrary().then(bundleSuite)])
   await copyOthers(packages)
   await minifyChunks()
-  for (const program of PROGRAMS) await writeLoader(program)
+  for (const program of PROGRAMS) await keepCode(program)
+  for (const [executable, program] of Object.entries(EXECUTABLES)) await writeLoader(executable, program)
   await swap()
   await printSizes()
 } finally {

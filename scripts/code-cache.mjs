@@ -160,9 +160,35 @@ async function everydayCommands() {
   await run('worktree list')
   await run('work nothing-like-it --json --agent agent:one', 4)
   await run('status')
-  // Before its command: what follows `--` would be the agent's.
-  const launched = ['launch', 'part-16', '--role', 'dev', '--ready', 'fd', '--json', '--agent', 'agent:one', '--repo', repository]
-  await execute([...launched, '--', '/bin/sh', '-c', 'echo >&3'], 0)
+  await launch('--json')
+}
+
+/** `--repo` before the command: what follows `--` is the agent's. @param {string[]} more */
+const launch = (...more) =>
+  execute(
+    [
+      'launch',
+      'part-16',
+      '--role',
+      'dev',
+      '--ready',
+      'fd',
+      '--agent',
+      'agent:one',
+      '--repo',
+      repository,
+      ...more,
+      '--',
+      '/bin/sh',
+      '-c',
+      'echo >&3',
+    ],
+    0,
+  )
+
+async function launches() {
+  makeTickets()
+  await launch()
 }
 
 async function everydayHooks() {
@@ -193,6 +219,7 @@ try {
   process.env['HOME'] = repository
   makeRepository()
   if (main === 'hook-main') await everydayHooks()
+  else if (main === 'launch-main') await launches()
   else await everydayCommands()
   for (const name of scripts.keys()) keep(name)
 } finally {

@@ -1,40 +1,23 @@
-import { Fault, isFault, usage } from '../../core/fault.ts'
-import { parseAgentId } from '../../service/identity/agent.ts'
-import { Workspace, withoutRepository } from '../../service/claim/workspace.ts'
+import { usage } from '../../core/fault.ts'
+import { Workspace } from '../../service/claim/workspace.ts'
 import { openStore } from '../../store/open.ts'
 import { version } from '../../version.ts'
-import type { Context, Output } from './command.ts'
-import { fail, makeOutput, writeText } from './output.ts'
-import { checkArity, findCommand, parseCommandLine } from './parse.ts'
+import { writeText } from './output.ts'
+import { findCommand } from './parse.ts'
+import { runCommand } from './run.ts'
 import { everyCommand, tableFor } from './table.ts'
 
-/** Runs one command line and resolves to the exit code. */
-async function main(argv: readonly string[], env: NodeJS.ProcessEnv): Promise<number> {
-  if (argv[0] === 'git-hook') return gitHook(argv.slice(1), env)
-  const json = argv.slice(0, argv.includes('--') ? argv.indexOf('--') : argv.length).includes('--json')
-  let path: string | null = null
-  try {
-    refusePlatform()
-    if (wantsHelp(argv)) return await help(argv, json)
-    if (wantsVersion(argv)) {
-      writeText(1, json ? `${JSON.stringify({ ok: true, version })}\n` : `${version}\n`)
-      return 0
-    }
-    const parsed = parseCommandLine(argv, await tableFor(argv))
-    checkArity(parsed)
-    const { repo, agent } = parsed.options
-    path = parsed.spec.path
-    // Also where nobody acts: a filter that can match nobody is a mistake.
-    if (typeof agent === 'string') parseAgentId(agent, '--agent')
-    const run = await parsed.spec.load()
-    const output: Output = makeOutput(json, parsed.options['quiet'] === true, env)
-    // Whoever names a repository means that one, whatever GIT_DIR says.
-    const place = typeof repo === 'string' ? { directory: repo, env: withoutRepository(env) } : { directory: process.cwd(), env }
-    const context: Context = { ...parsed, ...place, output }
-    return await run(context)
-  } catch (error) {
-    return fail(withHelp(workingDirectoryGone(error), path), json)
-  }
+// The program `lh`, but for the commands that are programs of their own; see scripts/build.mjs.
+
+const main = (argv: readonly string[], env: NodeJS.ProcessEnv): Promise<number> =>
+  argv[0] === 'git-hook' ? gitHook(argv.slice(1), env) : runCommand(argv, env, tableFor, json => helpOrVersion(argv, json))
+
+/** Null for a command line that asks for neither. */
+async function helpOrVersion(argv: readonly string[], json: boolean): Promise<number | null> {
+  if (wantsHelp(argv)) return help(argv, json)
+  if (!wantsVersion(argv)) return null
+  writeText(1, json ? `${JSON.stringify({ ok: true, version })}\n` : `${version}\n`)
+  return 0
 }
 
 /** What installed Git hooks start. It is no command of the table: nobody types it. The store's code is in here already, so it is handed on. */
@@ -68,29 +51,6 @@ async function help(argv: readonly string[], json: boolean): Promise<number> {
   if (!known) throw usage(`there is no command "lh ${words[0]}"`, 'see: lh --help')
   writeText(1, json ? `${JSON.stringify(helpDocument(words, commands))}\n` : helpText(words, commands))
   return 0
-}
-
-function refusePlatform(): void {
-  if (process.platform === 'win32')
-    throw usage('Leasehold does not run on Windows itself', 'use it inside WSL2, with the repository on the Linux file system')
-}
-
-/** A mistake in what was typed, with where to read how it is typed. One in a file or a variable says where it is. */
-function withHelp(error: unknown, path: string | null): unknown {
-  if (path === null || !isFault(error) || error.code !== 'usage' || error.hint !== undefined) return error
-  if (/^\/|^LEASEHOLD_|:\d+: /.test(error.message)) return error
-  return new Fault('usage', error.message, {
-    hint: `see: lh ${path} --help`,
-    ...(error.details && { details: error.details }),
-    cause: error,
-  })
-}
-
-/** A directory that was removed under the shell makes everything fail with the same unhelpful words. */
-function workingDirectoryGone(error: unknown): unknown {
-  const gone =
-    !isFault(error) && (error as NodeJS.ErrnoException).code === 'ENOENT' && (error as NodeJS.ErrnoException).syscall === 'uv_cwd'
-  return gone ? usage('the current directory no longer exists', 'go to another one: cd') : error
 }
 
 void main(process.argv.slice(2), process.env).then(code => process.exit(code))

@@ -5,7 +5,7 @@ import type { Run } from '../command.ts'
 import { textOption } from '../command.ts'
 import { openWorkspace } from '../open.ts'
 import { resourceOf } from '../resource.ts'
-import { callerOf, reasonOption } from './claim.ts'
+import { callerOf, reasonOption } from '../claiming.ts'
 
 /** `lh claim allow` */
 export const allow: Run = async context => {

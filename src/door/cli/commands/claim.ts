@@ -7,55 +7,22 @@ import { checkDocument, currentLease, leasesOf, listDocument, listedLeases, stat
 import { pendingOf } from '../../../service/claim/pending.ts'
 import type { Pending } from '../../../service/claim/pending.ts'
 import { leaseIdIn, noteEnded, noteHeld, parseToken, proofFor, tokenVariable } from '../../../service/claim/proof.ts'
-import { parseDuration } from '../../../service/config/durations.ts'
 import { parseAgentId } from '../../../service/identity/agent.ts'
 import type { Reading } from '../../../store/store.ts'
 import type { Context, Run } from '../command.ts'
 import { switchOption, textOption } from '../command.ts'
+import { callerOf, reasonOption, tellWaiting, ttlOption, waitOption } from '../claiming.ts'
 import { launcherInWords } from '../launched.ts'
 import type { FileWorkspace } from '../open.ts'
 import { openWorkspace } from '../open.ts'
 import { claimedResources, resourceOf, targetOf, warnOfDoubt } from '../resource.ts'
 import { agentInWords, endInWords, leaseTable, printable } from '../text.ts'
 
-/** The command's caller, and the warning that finding it may have caused. */
-export async function callerOf(context: Context, workspace: FileWorkspace): ReturnType<FileWorkspace['caller']> {
-  const opId = textOption(context, 'op-id')
-  if (opId !== undefined && !/^[\u0020-\u007e]{1,128}$/.test(opId)) throw usage('--op-id has 1 to 128 printable characters')
-  const caller = await workspace.caller(opId)
-  if (caller.warning !== null) context.output.warn(caller.warning)
-  return caller
-}
-
-/** `--ttl` in seconds. */
-export function ttlOption(context: Context): number | undefined {
-  const text = textOption(context, 'ttl')
-  return text === undefined ? undefined : parseDuration(text, '--ttl') / 1000
-}
-
-/** `--wait` without a value waits without limit. */
-export function waitOption(context: Context): number | undefined {
-  const text = textOption(context, 'wait')
-  if (text === undefined) return undefined
-  return text === '' ? Number.POSITIVE_INFINITY : parseDuration(text, '--wait')
-}
-
-/** A text that is kept in the log. */
-export function reasonOption(context: Context, name = 'reason'): string | undefined {
-  const text = textOption(context, name)
-  if (text === undefined) return undefined
-  if (text.trim() === '') throw usage(`--${name} is empty`)
-  if (Buffer.byteLength(text) > 2048) throw usage(`--${name} has at most 2048 bytes`)
-  return text
-}
-
 function requiredReason(context: Context, what: string): string {
   const reason = reasonOption(context)
   if (reason === undefined) throw usage(`${what} needs a reason`, 'add --reason "…"; it is kept in the log')
   return reason
 }
-
-export const tellWaiting = (context: Context) => (_refusal: unknown) => context.output.note('waiting…')
 
 /** `lh claim acquire` */
 export const acquire: Run = async context => {

@@ -6,7 +6,7 @@ import { noteEnded, noteHeld } from '../../../service/claim/proof.ts'
 import type { Context, Run } from '../command.ts'
 import { openWorkspace } from '../open.ts'
 import { claimedResources, warnOfDoubt } from '../resource.ts'
-import { callerOf, reasonOption, tellWaiting, ttlOption, waitOption } from './claim.ts'
+import { callerOf, reasonOption, tellWaiting, ttlOption, waitOption } from '../claiming.ts'
 
 /** `lh exec`: hold while a command runs. */
 export const exec: Run = async context => {

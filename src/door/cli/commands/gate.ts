@@ -38,7 +38,7 @@ import type { FileWorkspace } from '../open.ts'
 import { openWorkspace } from '../open.ts'
 import { statusLine } from '../progress.ts'
 import { columns, paint, printable, said } from '../text.ts'
-import { callerOf, reasonOption } from './claim.ts'
+import { callerOf, reasonOption } from '../claiming.ts'
 
 const stageOption = (context: Context): Stage | null => {
   const text = textOption(context, 'stage')

@@ -8,7 +8,8 @@ import type { Context } from '../command.ts'
 import { textOption } from '../command.ts'
 import type { FileWorkspace } from '../open.ts'
 import { openWorkspace } from '../open.ts'
-import { addressed, reasonOption } from './claim.ts'
+import { reasonOption } from '../claiming.ts'
+import { addressed } from './claim.ts'
 
 /** `lh claim heartbeat --every`: renews until a process ends, the lease is lost, or a signal says stop. */
 export async function keepBeating(context: Context): Promise<number> {

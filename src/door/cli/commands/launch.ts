@@ -26,7 +26,7 @@ import { elsewhere, openWorkspace } from '../open.ts'
 import { claimedResources } from '../resource.ts'
 import { mayBeTerminal } from '../output.ts'
 import { printable } from '../text.ts'
-import { callerOf, ttlOption } from './claim.ts'
+import { callerOf, ttlOption } from '../claiming.ts'
 
 /** `lh launch` */
 export const launchCommand: Run = async context => {

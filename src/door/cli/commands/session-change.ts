@@ -18,7 +18,7 @@ import type { FileWorkspace } from '../open.ts'
 import { elsewhere, openWorkspace } from '../open.ts'
 import { resourceOf } from '../resource.ts'
 import { printable } from '../text.ts'
-import { callerOf, reasonOption } from './claim.ts'
+import { callerOf, reasonOption } from '../claiming.ts'
 import { followed, startOrder } from './launch.ts'
 
 /** `lh session resume` */

@@ -9,7 +9,7 @@ import type { Context, Run } from '../command.ts'
 import { switchOption, textOption } from '../command.ts'
 import { elsewhere, openWorkspace } from '../open.ts'
 import { lockInWords, paint, paintStanding, printable } from '../text.ts'
-import { reasonOption } from './claim.ts'
+import { reasonOption } from '../claiming.ts'
 
 /** `lh session-lock status` */
 export const status: Run = async context => explain(context, context.positionals[0] ?? '.')

@@ -28,7 +28,7 @@ import { switchOption, textOption } from '../command.ts'
 import type { FileWorkspace } from '../open.ts'
 import { openWorkspace } from '../open.ts'
 import { columns, paint, printable, printableLine, said } from '../text.ts'
-import { callerOf, reasonOption, tellWaiting, ttlOption, waitOption } from './claim.ts'
+import { callerOf, reasonOption, tellWaiting, ttlOption, waitOption } from '../claiming.ts'
 
 /** Longest body that is read, bytes. */
 const maxBodyBytes = 1024 * 1024

@@ -28,7 +28,7 @@ import { switchOption, textOption } from '../command.ts'
 import type { FileWorkspace } from '../open.ts'
 import { elsewhere, openWorkspace } from '../open.ts'
 import { printable } from '../text.ts'
-import { callerOf, reasonOption, tellWaiting, ttlOption, waitOption } from './claim.ts'
+import { callerOf, reasonOption, tellWaiting, ttlOption, waitOption } from '../claiming.ts'
 import { runUnmetGates } from './gate.ts'
 
 /** `lh work` */

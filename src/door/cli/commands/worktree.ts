@@ -19,7 +19,7 @@ import type { FileWorkspace } from '../open.ts'
 import { openWorkspace } from '../open.ts'
 import { writeText } from '../output.ts'
 import { columns, paint, printable, said } from '../text.ts'
-import { callerOf } from './claim.ts'
+import { callerOf } from '../claiming.ts'
 
 /** What is known of worktrees, for commands that only look. */
 async function rows(context: Context, workspace: FileWorkspace, entries: readonly Entry[], disk = false): Promise<readonly Wire[]> {

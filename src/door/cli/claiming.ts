@@ -1,0 +1,40 @@
+import { usage } from '../../core/fault.ts'
+import { parseDuration } from '../../service/config/durations.ts'
+import type { Context } from './command.ts'
+import { textOption } from './command.ts'
+import type { FileWorkspace } from './open.ts'
+
+// What the commands that claim something are given alike: who asks, and for how long.
+
+/** The command's caller, and the warning that finding it may have caused. */
+export async function callerOf(context: Context, workspace: FileWorkspace): ReturnType<FileWorkspace['caller']> {
+  const opId = textOption(context, 'op-id')
+  if (opId !== undefined && !/^[\u0020-\u007e]{1,128}$/.test(opId)) throw usage('--op-id has 1 to 128 printable characters')
+  const caller = await workspace.caller(opId)
+  if (caller.warning !== null) context.output.warn(caller.warning)
+  return caller
+}
+
+/** `--ttl` in seconds. */
+export function ttlOption(context: Context): number | undefined {
+  const text = textOption(context, 'ttl')
+  return text === undefined ? undefined : parseDuration(text, '--ttl') / 1000
+}
+
+/** `--wait` without a value waits without limit. */
+export function waitOption(context: Context): number | undefined {
+  const text = textOption(context, 'wait')
+  if (text === undefined) return undefined
+  return text === '' ? Number.POSITIVE_INFINITY : parseDuration(text, '--wait')
+}
+
+/** A text that is kept in the log. */
+export function reasonOption(context: Context, name = 'reason'): string | undefined {
+  const text = textOption(context, name)
+  if (text === undefined) return undefined
+  if (text.trim() === '') throw usage(`--${name} is empty`)
+  if (Buffer.byteLength(text) > 2048) throw usage(`--${name} has at most 2048 bytes`)
+  return text
+}
+
+export const tellWaiting = (context: Context) => (_refusal: unknown) => context.output.note('waiting…')
