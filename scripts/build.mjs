@@ -174,7 +174,10 @@ function lateExports(code) {
   const rest = code
     .replace(/^Object\.defineProperty\(exports, Symbol\.toStringTag, .*\n/m, '')
     .replaceAll(/^exports\.([\w$]+) = ([\w$]+);\n?/gm, (_, name, local) => (names.push(`${name}: ${local}`), ''))
-  if (/^(?:exports\.|Object\.defineProperty\(exports)/m.test(rest)) throw new Error(`an export of main is not a plain one: see lateExports; ${/^(?:exports\.|Object\.defineProperty\(exports)[^]{200}/m.exec(rest)?.[0]}`)
+  if (/^(?:exports\.|Object\.defineProperty\(exports)/m.test(rest))
+    throw new Error(
+      `an export of main is not a plain one: see lateExports; ${/^(?:exports\.|Object\.defineProperty\(exports)[^]{200}/m.exec(rest)?.[0]}`,
+    )
   return `${rest}\nObject.defineProperty(module, "exports", { configurable: true, get() {
     const value = { ${names.join(', ')} };
     Object.defineProperty(module, "exports", { value });
