@@ -31,7 +31,7 @@ import { readLockHolder } from './exclusive.ts'
 import { leftovers, withoutDoubles } from './leftovers.ts'
 import type { Loaded } from './load.ts'
 import { loadWhole } from './load.ts'
-import { isPowerLoss } from './repair.ts'
+import { isCutShort, isPowerLoss } from './repair.ts'
 import { lostLogReason, soundIndex } from './restore.ts'
 import { bootOperation, isPoisoned } from './session.ts'
 import type { FileStore } from './store.ts'
@@ -320,7 +320,7 @@ function* log(store: FileStore, loaded: Loaded | null): Found {
 
 function* index(store: FileStore, loaded: Loaded | null): Found {
   const { layout } = store
-  const { disk } = store.options
+  const { disk, clock } = store.options
   if (lookAt(disk, layout.index) === null) return
   const sound = soundIndex(disk, layout)
   if (sound === null) {
@@ -332,15 +332,17 @@ function* index(store: FileStore, loaded: Loaded | null): Found {
     )
     return
   }
-  const { offset, position, space } = sound.header
+  const { offset, position, space, clocks } = sound.header
   const isLater = (log: Loaded | null): boolean => log?.damage === null && log.space === space && position.seq > log.position.seq
   // Commands may have gone on since the log was read; one that is read after its index is never behind it.
   if (isLater(loaded) && isLater(loadLog(store))) {
     const { seq } = loaded!.position
-    yield warning(
+    const refused = isCutShort({ lost: { seq: position.seq, b: clocks.current.b } }, clock.now())
+    yield (refused ? error : warning)(
       'log-behind-index',
       layout.log,
-      `the log ends at record ${seq}, and its own index was made at record ${position.seq}: records ${seq + 1} to ${position.seq} at least are lost, and their tokens would be given again`,
+      `the log ends at record ${seq}, and its own index was made at record ${position.seq}: records ${seq + 1} to ${position.seq} at least are lost` +
+        (refused ? ', and nothing is granted meanwhile' : ', and their tokens would be given again'),
       'put the log back from a backup, or have the numbers pass over them: lh recover',
     )
   } else if (loaded?.damage === null && (offset > loaded.end || (loaded.space !== space && position.seq > loaded.position.seq))) {

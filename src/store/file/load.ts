@@ -25,6 +25,14 @@ export interface Damage {
   readonly intactAfter: number
 }
 
+/** Whole lines were taken off the end of a log: nothing in it tells. */
+export interface Lost {
+  /** The last record that is known to have been there. */
+  readonly seq: number
+  /** The clock that was its time. */
+  readonly b: string
+}
+
 /** A segment, read as far as it is whole. */
 export interface Loaded {
   readonly state: State
@@ -37,6 +45,8 @@ export interface Loaded {
   /** Bytes after the last newline: an append that was cut short, never acknowledged. */
   readonly tornBytes: number
   readonly damage: Damage | null
+  /** What its own index has seen and it no longer has. */
+  readonly lost: Lost | null
   readonly foreign: Foreign | null
   readonly checkpointBytes: number
   /** Bytes that the index does not cover. */
@@ -52,8 +62,16 @@ export interface Loaded {
 export function load(disk: Disk, fd: number, layout: Layout, about?: readonly string[]): Loaded {
   const { size, ino } = disk.fstatSync(fd)
   const index = readIndex(disk, layout, about)
-  if (index === null || index.header.offset > size) return loadWhole(disk, fd, size)
-  return loadThroughIndex(disk, fd, size, index, () => refold(disk, layout, ino, index.header.offset)) ?? loadWhole(disk, fd, size)
+  if (index === null) return loadWhole(disk, fd, size)
+  const { offset } = index.header
+  const through = offset > size ? null : loadThroughIndex(disk, fd, size, index, () => refold(disk, layout, ino, offset))
+  return through ?? withLost(loadWhole(disk, fd, size), index.header)
+}
+
+/** Nobody who holds the lock takes a whole record off a log, so what its index has seen is in it or was lost. */
+function withLost(loaded: Loaded, { position: { seq }, space, clocks }: Index['header']): Loaded {
+  const isLost = loaded.damage === null && space === loaded.space && seq > loaded.position.seq
+  return isLost ? { ...loaded, lost: { seq, b: clocks.current.b } } : loaded
 }
 
 /** It is a cache: one that cannot be read, whatever stands in its place, is as good as none. */
@@ -122,6 +140,7 @@ export function loadWhole(disk: Disk, fd: number, size: number, remembers = fals
     size: bytes.length,
     tornBytes: bytes.length - endOfLines(bytes),
     damage,
+    lost: null,
     foreign: fold.foreign,
     checkpointBytes,
     behindIndex: Number.POSITIVE_INFINITY,
@@ -160,6 +179,7 @@ function loadThroughIndex(disk: Disk, fd: number, size: number, index: Index, re
     size: from + bytes.length,
     tornBytes: bytes.length - endOfLines(bytes),
     damage: null,
+    lost: null,
     foreign: tail.foreign,
     checkpointBytes: header.checkpointBytes,
     behindIndex: scan.end - offset,

@@ -27,7 +27,7 @@ import type { Loaded } from './load.ts'
 import { completeState, load, loadMore } from './load.ts'
 import { refuseAbsent } from './noted.ts'
 import type { FileStoreOptions } from './options.ts'
-import { cutTail, damageFault, isPowerLoss, refuseForeign } from './repair.ts'
+import { cutTail, damageFault, isPowerLoss, refuseCutShort, refuseForeign } from './repair.ts'
 import { ResidentState } from './resident-state.ts'
 import type { Rotated } from './rotate.ts'
 import { createFirstSegment, isFull, rewrite, rotate } from './rotate.ts'
@@ -124,6 +124,7 @@ export class OpenLog {
     if (this.#known === null && lookAt(disk, this.#layout.newLog) !== null) disk.unlinkSync(this.#layout.newLog)
     let { fd, loaded } = this.#openSegment()
     if (loaded.damage !== null && !isPowerLoss(loaded, loaded.damage, reading)) throw damageFault(this.#layout, loaded.damage)
+    refuseCutShort(loaded, this.#layout, reading)
     refuseForeign(loaded, this.#layout)
     if (loaded.end === loaded.checkpointBytes) this.#settleNames(loaded)
     if (loaded.damage !== null || loaded.tornBytes > 0) {

@@ -43,6 +43,26 @@ export const damageFault = (layout: Layout, damage: Damage): Fault =>
   })
 
 /**
+ * Has a log lost its end in this boot, and not with the power? That may take records which an index was made of before they were synced,
+ * and nobody was told of: then it goes on, as after any torn end.
+ */
+export const isCutShort = ({ lost }: Pick<Loaded, 'lost'>, now: Instant): boolean => lost !== null && bootOf(lost.b) === bootOf(now.b)
+
+/** Throws `unavailable` for such a log. */
+export function refuseCutShort(loaded: Loaded, layout: Layout, now: Instant): void {
+  const { lost, position } = loaded
+  if (lost === null || !isCutShort(loaded, now)) return
+  throw new Fault(
+    'unavailable',
+    `${layout.log} ends at record ${position.seq}, and its own index was made at record ${lost.seq}: whole lines were taken off its end`,
+    {
+      hint: 'what is held is unknown and nothing was changed; put the log back from a backup, or have its numbers pass over what is lost: lh recover',
+      details: { outcome: 'nothing_changed', last_good_seq: position.seq },
+    },
+  )
+}
+
+/**
  * Cuts everything after the last whole record: first a copy into `quarantine/`, then the cut, then a `repair` record. Cutting twice
  * does no harm. After whole lines were cut the sequence jumps beyond every number seen anywhere, so that no token is given twice.
  */

@@ -41,7 +41,7 @@ import { load, recall } from './load.ts'
 import { refuseAbsent } from './noted.ts'
 import { OpenLog } from './open-log.ts'
 import type { FileStoreOptions } from './options.ts'
-import { damageFault } from './repair.ts'
+import { damageFault, refuseCutShort } from './repair.ts'
 import { Session, bootOperation, isPoisoned, poison, settled, syncFault } from './session.ts'
 import { changeIn } from './watch.ts'
 
@@ -209,9 +209,13 @@ export class FileStore implements Store {
     for (let attempt = 0; ; attempt++) {
       const loaded = this.#readOnce(format, about)
       if (format === null) refuseAbsent(noted, this.layout, loaded?.space ?? null)
-      if (loaded === null || loaded.damage === null) return { loaded, doubt }
-      // The last line may be one that is being written; a short while later it is whole.
-      if (attempt === 3 || loaded.damage.intactAfter > 0) throw damageFault(this.layout, loaded.damage)
+      if (loaded === null || (loaded.damage === null && loaded.lost === null)) return { loaded, doubt }
+      // The last line may be one that is being written, and the index newer than our look at the log; a short while later all is whole.
+      if (loaded.damage !== null && (attempt === 3 || loaded.damage.intactAfter > 0)) throw damageFault(this.layout, loaded.damage)
+      if (attempt === 3) {
+        refuseCutShort(loaded, this.layout, this.options.clock.now())
+        return { loaded, doubt }
+      }
       Atomics.wait(new Int32Array(new SharedArrayBuffer(4)), 0, 0, 2)
     }
   }

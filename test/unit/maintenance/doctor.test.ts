@@ -95,7 +95,7 @@ describe('what is found', () => {
       s => void forge(log(s), [...s.records('claims.jsonl'), { ...s.records('claims.jsonl')[1], seq: 2, op: 'split' }]),
     ],
     ['info index-damaged', s => flip(s.file('claims.index.jsonl'), 300)],
-    ['warning log-behind-index', s => fs.writeFileSync(log(s), `${linesOf(log(s))[0]}\n`)],
+    ['error log-behind-index', s => fs.writeFileSync(log(s), `${linesOf(log(s))[0]}\n`)],
     ['info index-stale', async s => fs.copyFileSync(await indexOfAnother(), s.file('claims.index.jsonl'))],
     ['warning poisoned', s => fs.writeFileSync(s.file('poisoned'), '{}')],
     ['info quarantine', s => fs.writeFileSync(s.file('quarantine', 'x.bin'), 'x')],
