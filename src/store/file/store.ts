@@ -322,7 +322,7 @@ export class FileStore implements Store {
     if (!this.#exclusive.takeNow(label)) await this.#exclusive.take(label)
     let fd: number
     let decided: readonly Decided[]
-    let after: Written
+    let after: Written | null
     try {
       ;({ fd, decided, after } = this.#decideAll(batch))
     } catch (error) {
@@ -346,7 +346,7 @@ export class FileStore implements Store {
   }
 
   /** Under the lock: read what is new, decide every request in turn, write all records at once. */
-  #decideAll(batch: readonly Request[]): { readonly fd: number; readonly decided: readonly Decided[]; readonly after: Written } {
+  #decideAll(batch: readonly Request[]): { readonly fd: number; readonly decided: readonly Decided[]; readonly after: Written | null } {
     const { fd, loaded, now, format } = this.#log.open()
     const session = new Session(this.options.disk, this.layout, fd, loaded)
     const boot = bootOperation(loaded.state.clocks, now)
@@ -374,7 +374,11 @@ export class FileStore implements Store {
     return {
       fd,
       decided: written,
-      after: { loaded: after, bytes: whole ? Buffer.concat([loaded.bytes.subarray(0, loaded.end), session.bytes()]) : null },
+      // What did not arrive is in the state already, and may get into no index.
+      after:
+        error !== null
+          ? null
+          : { loaded: after, bytes: whole ? Buffer.concat([loaded.bytes.subarray(0, loaded.end), session.bytes()]) : null },
     }
   }
 
@@ -525,11 +529,14 @@ export class FileStore implements Store {
   }
 
   /** The index, when it is due; for a process that stays at most once in a while, since only others need it. */
-  #afterwards(fd: number, { loaded, bytes }: Written): void {
+  #afterwards(fd: number, written: Written | null): void {
     const { disk, resident } = this.options
-    if (!isIndexDue(loaded)) {
+    if (written === null || !isIndexDue(written.loaded)) {
       if (!resident) this.#log.forget()
-    } else if (!resident) {
+      return
+    }
+    const { loaded, bytes } = written
+    if (!resident) {
       refreshIndex(disk, this.layout, this.modes, loaded, bytes)
       this.#log.forget()
     } else if (performance.now() > this.#indexAgainAt) {
