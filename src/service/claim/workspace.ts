@@ -17,6 +17,7 @@ import { loadConfig, loadFaultyConfig } from '../config/layers.ts'
 import { resolveAgent, resolveSession, resolveWitness } from '../identity/agent.ts'
 import type { Agent, Session } from '../identity/agent.ts'
 import { ensureWorktree, readWorktree } from '../identity/worktree.ts'
+import { baseMayHaveTickets } from '../ticket/base-commit.ts'
 
 /** What a store needs to know to be opened; the concrete store is chosen by whoever calls. */
 export interface StoreSettings {
@@ -122,7 +123,9 @@ export class Workspace<S extends Store = Store> {
     const { kind, root, commonDir } = this.repository
     if (root !== null && existsSync(join(root, '.leasehold', 'tickets'))) return true
     // The main worktree's tickets are seen from here; where it cannot be told at once, there may be some.
-    return kind !== 'main' && (basename(commonDir) !== '.git' || existsSync(join(dirname(commonDir), '.leasehold', 'tickets')))
+    if (kind !== 'main' && (basename(commonDir) !== '.git' || existsSync(join(dirname(commonDir), '.leasehold', 'tickets')))) return true
+    // An older branch is checked out here, or only a part of the files.
+    return baseMayHaveTickets(this.repository, this.config.get('base_branch'))
   }
 
   /** Who asks; writes the worktree's identity if it is new (`whoami` only looks). Throws `policy` when nobody can be named. */

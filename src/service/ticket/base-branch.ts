@@ -1,9 +1,9 @@
-import { join } from 'node:path'
 import { existsSync } from 'node:fs'
 import { writeRepositoryFile } from '../../host/files.ts'
 import type { Repository } from '../../host/git.ts'
-import { commitOf, filesInCommit, readBlobs, symbolicTarget } from '../../host/git-objects.ts'
+import { filesInCommit, readBlobs } from '../../host/git-objects.ts'
 import { storeDirectory } from '../../host/paths.ts'
+import { baseCache, baseCacheFile, commitOfBase, guessBase, heading } from './base-commit.ts'
 import { readRegular } from './files.ts'
 import { findFrontMatter } from './scan.ts'
 import { idPattern } from './ticket.ts'
@@ -16,9 +16,6 @@ const maxCacheBytes = 256 * 1024 * 1024
 
 /** Searching is quicker than an index for the few tickets that most commands ask for. */
 const fewLookups = 16
-
-/** Names that a base branch goes by where nobody says. */
-const usualNames = ['main', 'master', 'trunk']
 
 /** The tickets of the base branch. Reads nothing before it is asked, and each thing once. */
 export class BaseBranch {
@@ -37,28 +34,12 @@ export class BaseBranch {
 
   /** Its name; null in a repository without a branch that could be it. */
   get name(): string | null {
-    this.#name ??= this.#configured ?? this.#guess()
+    this.#name ??= this.#configured ?? guessBase(this.#repository)
     return this.#name
   }
 
-  #guess(): string | null {
-    const { commonDir } = this.#repository
-    const exists = (name: string): boolean => commitOf(commonDir, `refs/heads/${name}`) !== null
-    const remote = symbolicTarget(commonDir, 'refs/remotes/origin/HEAD')
-    const namesake = remote?.startsWith('refs/remotes/origin/') === true ? remote.slice('refs/remotes/origin/'.length) : null
-    if (namesake !== null && exists(namesake)) return namesake
-    return usualNames.find(exists) ?? branchOf(commonDir)
-  }
-
   #commit(): string | null {
-    const { commonDir } = this.#repository
-    const { name } = this
-    if (name === null) return null
-    for (const reference of [`refs/heads/${name}`, `refs/remotes/${name}`, `refs/remotes/origin/${name}`]) {
-      const commit = commitOf(commonDir, reference)
-      if (commit !== null) return commit
-    }
-    return null
+    return this.name === null ? null : commitOfBase(this.#repository, this.name)
   }
 
   /** Ids of all its tickets. */
@@ -139,7 +120,7 @@ export class BaseBranch {
   #read(): Buffer {
     const commit = this.#commit()
     if (commit === null) return Buffer.from('\n:\n')
-    const file = join(storeDirectory(this.#repository.commonDir), 'tickets.base')
+    const file = baseCacheFile(this.#repository)
     const found = readRegular(file, maxCacheBytes)
     const known = typeof found === 'string' || !isWhole(found) ? null : found
     if (known !== null && known.toString('latin1', 0, known.indexOf(10)) === heading(commit)) return known
@@ -165,7 +146,13 @@ export class BaseBranch {
     const contents = readBlobs(commonDir, unknown)
     for (const [number, blob] of unknown.entries()) known.set(blob, JSON.stringify(headOf(contents[number]!.toString('utf8'))))
     const records = tickets.map(({ id, blob }) => `${id} ${blob} ${known.get(blob)!}\n`)
-    return Buffer.from(`${heading(commit)}\n${[':', ...tickets.map(({ id }) => id)].join(' ')}\n${records.join('')}end\n`)
+    return Buffer.from(
+      baseCache(
+        commit,
+        tickets.map(({ id }) => id),
+        records,
+      ),
+    )
   }
 
   /** A place that cannot be written makes the next command slower, nothing else. Reading commands do not make the store either. */
@@ -179,17 +166,10 @@ export class BaseBranch {
   }
 }
 
-const heading = (commit: string): string => `leasehold tickets 1 ${commit}`
 const isWhole = (cache: Buffer): boolean => cache.subarray(-5).toString('latin1') === '\nend\n'
 
 /** The text up to the end of its front matter; all of it when there is none. */
 function headOf(text: string): string {
   const place = findFrontMatter(text)
   return place === null || place === 'unclosed' ? text : text.slice(0, place.after)
-}
-
-/** The branch that is checked out in the worktree of this git directory; null when it is none (detached). */
-export function branchOf(gitDir: string): string | null {
-  const target = symbolicTarget(gitDir, 'HEAD')
-  return target?.startsWith('refs/heads/') === true ? target.slice('refs/heads/'.length) : target
 }

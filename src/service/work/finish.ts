@@ -219,7 +219,7 @@ function withoutNewEvents(git: WorktreeGit, ticketFiles: string, work: () => boo
 
 /** The ticket's own files, as the last commit of the branch. */
 function commitTicket(git: WorktreeGit, own: readonly string[], message: string): void {
-  git.run('add', '--all', '--', ...own)
+  git.run('add', '--all', '--sparse', '--', ...own)
   if (git.try('diff', '--cached', '--quiet', '--', ...own).status === 0) return
   const { status, stdout, stderr } = git.try('commit', '--quiet', '-m', message, '--', ...own)
   if (status !== 0)
