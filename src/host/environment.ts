@@ -4,6 +4,7 @@ export const otherVariables: readonly string[] = [
   'LEASEHOLD_LEASE',
   'LEASEHOLD_TOKEN',
   'LEASEHOLD_RESOURCES',
+  'LEASEHOLD_LEASES',
   'LEASEHOLD_LIVE',
   'LEASEHOLD_TICKET',
   'LEASEHOLD_GATE',

@@ -2,7 +2,20 @@ import fs from 'node:fs'
 import os from 'node:os'
 import path from 'node:path'
 import { describe, expect, it } from 'vitest'
-import { exits, executable, failure, folder, isRunning, parse, repository, type Running, signal, success, until } from '../support/cli.ts'
+import {
+  type Doc,
+  exits,
+  executable,
+  failure,
+  folder,
+  isRunning,
+  parse,
+  repository,
+  type Running,
+  signal,
+  success,
+  until,
+} from '../support/cli.ts'
 import { requires } from '../support/skip.ts'
 import { room, ticketId } from '../support/worktrees.ts'
 
@@ -181,6 +194,28 @@ describe('a lease that its holder had before', () => {
     expect(result).toMatchObject({ code: 0, stdout: '3 ticket:y' })
     const { leases } = await a.ok('claim list')
     expect(leases).toMatchObject([{ resource: 'ticket:x', lease_id: before.lease_id, bound: false }])
+  })
+})
+
+describe('its environment', () => {
+  it('proves each of several resources by its own lease id, to whoever runs there', async () => {
+    const repo = repository()
+    const lh = `"${process.execPath}" "${executable}"`
+    const result = await repo
+      .as('agent:a')
+      .run(
+        'exec port:1 env:b ticket:c --',
+        'env',
+        'LEASEHOLD_AGENT_ID=agent:another',
+        'sh',
+        '-c',
+        `echo "$LEASEHOLD_RESOURCES"; echo "$LEASEHOLD_LEASES"; for each in port:1 env:b ticket:c; do ${lh} claim renew "$each" --quiet || exit 9; done; ${lh} claim list --json`,
+      )
+    expect(result, result.stderr).toMatchObject({ code: 0 })
+    const lines = result.stdout.trimEnd().split('\n')
+    const { leases } = parse(lines.at(-1)!)
+    const byKey = new Map(leases.map(({ resource, lease_id: leaseId }: Doc) => [resource, leaseId]))
+    expect(lines.slice(3, 6)).toEqual(lines.slice(0, 3).map(resource => byKey.get(resource)))
   })
 })
 

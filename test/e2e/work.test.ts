@@ -1,7 +1,7 @@
 import fs from 'node:fs'
 import path from 'node:path'
 import { describe, expect, it } from 'vitest'
-import { type Doc, failure, parse, sleep, until } from '../support/cli.ts'
+import { type Doc, executable, failure, git, parse, sleep, until } from '../support/cli.ts'
 import { commit, fieldOf, putTicket } from '../support/tickets.ts'
 import { branches, dirt, heldNow, id, read, shop, type Shop } from '../support/work.ts'
 
@@ -253,6 +253,31 @@ describe('work on a ticket with a command', () => {
     expect(lease).toMatchObject({ standing: 'live', holder: { agent_id: 'agent:a' } })
     expect(await a.run('work fix-login -- true')).toMatchObject({ code: 0, stdout: '' })
     expect((await a.lease(`ticket:${id}`)).token).toBe(lease.token)
+  })
+
+  it('proves it whoever the command is, for each lease and to the end', async () => {
+    const { repo, a, place } = shop()
+    const lh = `"${process.execPath}" "${executable}"`
+    const script = [
+      'echo w > work; git add work; git commit -q -m work',
+      'for each in $LEASEHOLD_RESOURCES',
+      `do ${lh} claim renew "$each" --ttl 20m || exit 21; done`,
+      `${lh} ticket set fix-login title=new || exit 22`,
+      `exec ${lh} work --finish`,
+    ].join('\n')
+    const result = await a.run(
+      'work fix-login --',
+      'env',
+      'LEASEHOLD_AGENT_ID=agent:another',
+      'LEASEHOLD_SESSION_ID=s9',
+      'sh',
+      '-c',
+      script,
+    )
+    expect(result, result.stderr).toMatchObject({ code: 0 })
+    expect(git(repo.dir, 'show', 'main:work')).toBe('w')
+    expect(fs.existsSync(place)).toBe(false)
+    expect((await a.ok('claim list')).leases).toEqual([])
   })
 
   it('runs once under an id: the same id again is told so, and the claim is as it was', async () => {

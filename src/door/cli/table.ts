@@ -179,7 +179,7 @@ export const everyday: readonly CommandSpec[] = [
     summary: 'hold while a command runs: renewed meanwhile, released after, freed at once if everything is killed',
     options: [ttl, reason, wait, opId],
     details:
-      'The command gets LEASEHOLD_LEASE, LEASEHOLD_TOKEN, LEASEHOLD_RESOURCES and LEASEHOLD_LIVE. What was held before has a token of its own, which ' +
+      'The command gets LEASEHOLD_LEASE, LEASEHOLD_TOKEN, LEASEHOLD_RESOURCES, LEASEHOLD_LEASES and LEASEHOLD_LIVE. What was held before has a token of its own, which ' +
       'that is not: LEASEHOLD_RESOURCES names what it is of, and lh claim check without --token finds the right one. Its exit code is passed through (128 + n for a signal). ' +
       'If the lease is lost it gets SIGTERM, ten seconds later SIGKILL, and the exit code is 6. With --json its standard output goes to standard error.',
     examples: ['lh exec port:5432 -- npm test', 'lh exec env:staging --wait=5m -- ./deploy.sh'],

@@ -125,6 +125,8 @@ export function holdEnvironment(granted: Granted, proof?: string): Record<string
     LEASEHOLD_LEASE: first.leaseId,
     LEASEHOLD_TOKEN: String(first.token),
     LEASEHOLD_RESOURCES: same.map(({ resource }) => resource).join('\n'),
+    // Together they have a token; each has a lease id, which the same line names.
+    LEASEHOLD_LEASES: same.map(({ leaseId }) => leaseId).join('\n'),
     // By this the store finds a child that closed what it inherited: whatever carries it still works under these leases.
     ...(granted.liveLock === null ? {} : { LEASEHOLD_LIVE: granted.liveLock.live }),
   }

@@ -41,16 +41,19 @@ export function proofFor(workspace: Workspace, target: Target, flags: ProofFlags
 
 /** `exec` names its resources too, so that its token is not shown for something else that its child asks about. */
 function fromEnvironment(target: Target, env: NodeJS.ProcessEnv): Presented | null {
-  const { LEASEHOLD_TOKEN: token, LEASEHOLD_LEASE: lease, LEASEHOLD_RESOURCES: resources } = env
+  const { LEASEHOLD_TOKEN: token, LEASEHOLD_LEASE: lease, LEASEHOLD_RESOURCES: resources, LEASEHOLD_LEASES: leases } = env
   if (token === undefined || token === '') return null
   const meant =
     'leaseId' in target
       ? lease === undefined || lease === target.leaseId
       : resources === undefined || resources.split('\n').includes(target.resource)
   if (!meant) return null
-  // A group's members have lease ids of their own; the token is the same for all of them.
-  const own = 'leaseId' in target || resources?.includes('\n') === true ? null : (lease ?? null)
-  return { leaseId: own, token: parseToken(token, tokenVariable) }
+  const presented = parseToken(token, tokenVariable)
+  if ('leaseId' in target) return { leaseId: null, token: presented }
+  if (resources?.includes('\n') !== true) return { leaseId: lease ?? null, token: presented }
+  // Several have a lease id each; the token is the same for all of them.
+  const line = resources.split('\n').indexOf(target.resource)
+  return { leaseId: leases?.split('\n')[line] || null, token: presented }
 }
 
 /**

@@ -380,8 +380,16 @@ const environmentOf = (agentId: string, role: string, ticket: string | null, pee
 
 /** What of our own environment is not the agent's: the lease, ticket and peers of whoever launched it, and sessions of other clients. */
 function withoutForeign(env: NodeJS.ProcessEnv): NodeJS.ProcessEnv {
-  const foreign = new Set(['LEASEHOLD_LEASE', 'LEASEHOLD_TOKEN', 'LEASEHOLD_RESOURCES', 'LEASEHOLD_LIVE', 'LEASEHOLD_PID', 'CLAUDE_PID'])
-  for (const name of ['LEASEHOLD_TICKET', 'LEASEHOLD_PEERS', 'LEASEHOLD_READY_FD', 'LEASEHOLD_LAUNCH_REPORT']) foreign.add(name)
+  const foreign = new Set(['LEASEHOLD_LEASE', 'LEASEHOLD_TOKEN', 'LEASEHOLD_RESOURCES', 'LEASEHOLD_LEASES', 'LEASEHOLD_LIVE'])
+  for (const name of [
+    'LEASEHOLD_PID',
+    'CLAUDE_PID',
+    'LEASEHOLD_TICKET',
+    'LEASEHOLD_PEERS',
+    'LEASEHOLD_READY_FD',
+    'LEASEHOLD_LAUNCH_REPORT',
+  ])
+    foreign.add(name)
   for (const name of ['CLAUDE_CODE_SESSION_ID', 'CODEX_SESSION_ID', 'CODEX_THREAD_ID', 'QWEN_CODE_SESSION_ID', 'COPILOT_AGENT_SESSION_ID'])
     foreign.add(name)
   return Object.fromEntries(Object.entries(env).filter(([name]) => !foreign.has(name)))

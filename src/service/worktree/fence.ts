@@ -123,6 +123,8 @@ function isFree({ refusal, now }: Refused, holder: Holder, exactly: boolean): bo
     const { lease, past, presented } = refusal
     if (lease !== null || past?.endedBy !== 'release') return false
     const isThat = (presented.token ?? past.token) === past.token && (presented.leaseId ?? past.leaseId) === past.leaseId
+    // Who shows all of what was given back is whoever gave it back, by whatever name.
+    if (isThat && presented.token !== null && presented.leaseId !== null) return true
     return (isThat || !exactly) && past.holder.agentId === holder.agentId && past.holder.sessionId === holder.sessionId
   }
   return refusal.kind === 'not-held' || (refusal.kind === 'not-owner' && isExpired(refusal.lease, now))
