@@ -2,7 +2,7 @@ import { closeSync, constants, fstatSync, openSync, readFileSync } from 'node:fs
 import { isAlias, isMap, isScalar, isSeq, LineCounter, parseDocument, type Document, type Node, type Pair, type YAMLMap } from 'yaml'
 import { Fault, usage } from '../../core/fault.ts'
 import type { Entry } from './cache.ts'
-import { isKey, keys, listKeys, suggest } from './schema.ts'
+import { isKey, keys, listKeys, settings, suggest, type Key } from './schema.ts'
 import { isSettled, stampOf } from './stamp.ts'
 
 /** What a configuration file says, and whether its stamp can be trusted to change when it does. */
@@ -85,9 +85,19 @@ function entryOf({ value }: Pair, key: string, where: string, line: number): Ent
     return { key, text: JSON.stringify(words), line }
   }
   if (!isScalar(value)) throw usage(`${where}: ${key} takes one value.`)
-  if (value.value === null || value.value === '') throw usage(`${where}: ${key} has no value.`)
+  if (value.value === null || (value.value === '' && !takesNothing(key))) throw usage(`${where}: ${key} has no value.`)
   // The text as it stands: `010`, `1e3` and `yes` mean what the setting says they mean, not what YAML does.
   return { key, text: typeof value.value === 'string' ? value.value : (value.source ?? JSON.stringify(value.value)), line }
+}
+
+/** Is an empty text one of its values, as in a list of patterns that is to be empty? */
+function takesNothing(key: Key): boolean {
+  try {
+    settings[key].parse('', key)
+    return true
+  } catch {
+    return false
+  }
 }
 
 const hintList = 'Take that line away. `lh config list` shows every setting.'

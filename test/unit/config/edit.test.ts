@@ -52,6 +52,24 @@ describe('setConfig', () => {
     expect((await loadConfig(repository, env)).get('ttl')).toBe(600_000)
   })
 
+  it('takes nothing where that is a value: what another layer says can be taken back', async () => {
+    for (const [key, said] of [
+      ['worktree.union_paths', 'a.md'],
+      ['worktree.branch_prefix', 'x/'],
+      ['enforce.branches', 'main=warn'],
+    ] as const) {
+      set(key, said, true)
+      expect((await loadConfig(repository, env)).explain(key).text).toBe(said)
+      set(key, '')
+      expect((await loadConfig(repository, env)).explain(key)).toMatchObject({ text: '', origin: 'repository file' })
+    }
+    expect(() => set('ttl', '')).toThrow(/ttl/)
+    write('ttl: ""\n')
+    await expect(loadConfig(repository, env)).rejects.toThrow('config.yaml:1: ttl has no value')
+    write('worktree:\n  union_paths:\n')
+    await expect(loadConfig(repository, env)).rejects.toThrow('config.yaml:2: worktree.union_paths has no value')
+  })
+
   it('keeps comments, order and the way a key is written', () => {
     write(
       '# our rules\n\n# short: agents crash\nttl: 10m # ten\n\nlog.retention: 30d # dotted\nlog:\n  # nested\n  segment_size: 1MiB # one\n',
