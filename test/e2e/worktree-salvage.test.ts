@@ -105,6 +105,39 @@ describe('salvage', () => {
     expect(git(repo.dir, 'show', 'agents/spike:other')).toBe('mine')
   })
 
+  it('refuses what is unfinished, and saves what only that leads to: an autostash, and where a detached HEAD was', async () => {
+    const { repo, a } = room()
+    const theirs = (): void => {
+      write(repo.dir, 'theirs', `${Math.random()}`)
+      commit(repo.dir, 'theirs')
+    }
+    const stop = ['-c', 'sequence.editor=sed -i 1ibreak', 'rebase', '-q', '-i', '--autostash', 'main']
+    for (const how of ['rebase', 'merge', 'detached'] as const) {
+      // oxlint-disable-next-line no-await-in-loop -- one after the other
+      const place = await made(a, how)
+      if (how === 'detached') git(place, 'switch', '-q', '--detach')
+      write(place, 'mine', 'mine\n')
+      const mine = commit(place, 'mine')
+      write(place, 'file', 'precious\n')
+      theirs()
+      if (how === 'merge') git(place, 'merge', '-q', '--no-commit', '--autostash', 'main')
+      else git(place, ...stop)
+      expect(contentOf(place)['file']).toContain('one')
+      // oxlint-disable-next-line no-await-in-loop -- as above
+      const refused = await a.refused('policy', `worktree remove ${how}`)
+      const what = how === 'merge' ? 'merge' : 'rebase'
+      expect([refused.message, refused.details.unfinished]).toEqual([expect.stringContaining(`an unfinished ${what}`), what])
+      // oxlint-disable-next-line no-await-in-loop -- as above
+      expect((await a.ok('worktree prune --yes')).count).toBe(0)
+      // oxlint-disable-next-line no-await-in-loop -- as above
+      const ref = await salvageOf(a, how)
+      const [, autostash] = /^Autostash: (.*)$/m.exec(git(repo.dir, 'show', '-s', '--format=%B', ref)) ?? []
+      expect(git(repo.dir, 'show', '-s', '--format=%P', ref).split(' ')).toEqual(expect.arrayContaining([mine, autostash]))
+      expect(git(repo.dir, 'show', `${autostash}:file`)).toBe('precious')
+      git(repo.dir, 'merge-base', '--is-ancestor', mine, ref)
+    }
+  })
+
   it('sees through assume-unchanged, skip-worktree, sparse checkouts and an index that looks current', async () => {
     const { repo, a } = room()
     for (const name of ['assumed', 'skipped', 'same', 'in/a', 'out/b']) write(repo.dir, name, 'before\n')

@@ -111,7 +111,7 @@ export function refuseLoss(entry: Entry, state: State, saved: boolean): void {
     })
   if (saved) return
   const { dirty, unmerged, unfinished, ignored } = state
-  if (dirty.length === 0 && unmerged.length === 0) return
+  if (dirty.length === 0 && unmerged.length === 0 && unfinished === null) return
   const what = [
     ...(dirty.length === 0
       ? []

@@ -7,7 +7,8 @@ import { worktreeDirectory } from '../../host/paths.ts'
 import { repositoryGit, type Entry } from './entries.ts'
 import { filesBelow, shown } from './files.ts'
 import { Git } from './git.ts'
-import { hiddenFiles, mergeHeads, type State } from './state.ts'
+import { hiddenFiles, type State } from './state.ts'
+import { autostashes, pendingCommits } from './unfinished.ts'
 
 // Everything a worktree has, as one commit. The worktree's own index is not touched, and nothing is believed before it was read back.
 
@@ -22,8 +23,8 @@ const space = 'refs/leasehold/salvage'
 
 /**
  * Saves every file of a worktree, also untracked ones and small ignored ones, under `refs/leasehold/salvage/<name>/<time>`: the commit's
- * tree is what lies on the disk, its first parent HEAD; the index is a second parent where it differs, and what a merge was bringing in
- * another. Throws `unavailable` when anything of it cannot be proven to be there.
+ * tree is what lies on the disk, its first parent HEAD; the index is a second parent where it differs, and what only an
+ * unfinished merge or rebase leads to are others. Throws `unavailable` when anything of it cannot be proven to be there.
  */
 export async function salvage(
   repository: Repository,
@@ -80,7 +81,7 @@ class Work {
     // An index that says nothing else than HEAD or the files is not worth a commit.
     if (staged !== null && staged !== tree && staged !== (await this.#headTree()))
       parents.push(await this.#commit(staged, parents, `index of ${this.#entry.path}\n`, await this.#headTime()))
-    parents.push(...mergeHeads(this.#entry.gitDir).filter(head => !parents.includes(head)))
+    parents.push(...pendingCommits(this.#entry.gitDir).filter(commit => !parents.includes(commit)))
     return { commit: await this.#commit(tree, parents, this.#message()), files }
   }
 
@@ -162,6 +163,7 @@ class Work {
       `Branch: ${state.branch ?? '(detached)'}`,
       `Worktree: ${entry.identity.worktreeId}`,
       ...(state.unfinished === null ? [] : [`Unfinished: ${state.unfinished}`]),
+      ...autostashes(entry.gitDir).map(commit => `Autostash: ${commit}`),
       ...state.ignored.large.map(name => `Left out: ${shown(name)}`),
     ]
     return `${lines.join('\n')}\n`

@@ -1,10 +1,12 @@
-import { existsSync, readFileSync } from 'node:fs'
+import { existsSync } from 'node:fs'
 import { join } from 'node:path'
 import type { Repository } from '../../host/git.ts'
 import type { Entry } from './entries.ts'
 import { at, filesBelow, shown, sizeOf } from './files.ts'
 import type { Found } from './files.ts'
 import { Git } from './git.ts'
+import { unfinishedIn } from './unfinished.ts'
+import type { Unfinished } from './unfinished.ts'
 
 // What would be lost with a worktree.
 
@@ -23,8 +25,8 @@ export interface State {
   readonly found: Found | null
   /** Sentences about repositories inside it that have something that is nowhere else. */
   readonly inner: readonly string[]
-  /** `merge`, `rebase` …, when one is not finished. */
-  readonly unfinished: string | null
+  /** What Git is in the middle of there: it goes with the worktree, and what it put aside as well. */
+  readonly unfinished: Unfinished | null
 }
 
 /** What one ignored entry, and all of them together, may take to be kept. Bytes. */
@@ -132,18 +134,6 @@ function filesOrNull(path: string, name: string): boolean {
   }
 }
 
-const unfinishedIn = (gitDir: string): string | null =>
-  (
-    [
-      ['rebase-merge', 'rebase'],
-      ['rebase-apply', 'rebase or am'],
-      ['MERGE_HEAD', 'merge'],
-      ['CHERRY_PICK_HEAD', 'cherry-pick'],
-      ['REVERT_HEAD', 'revert'],
-      ['BISECT_LOG', 'bisect'],
-    ] as const
-  ).find(([name]) => existsSync(join(gitDir, name)))?.[1] ?? null
-
 /** Repositories inside a worktree whose content is nowhere else: the git directories of its submodules go with it. */
 async function innerOf(git: Git, path: string, nested: readonly string[], env: NodeJS.ProcessEnv): Promise<readonly string[]> {
   if (nested.length === 0) return []
@@ -176,15 +166,4 @@ async function unsavedIn(directory: string, env: NodeJS.ProcessEnv): Promise<str
   const { nested } = filesBelow(directory, new Set())
   const inside = await innerOf(git, directory, nested, env)
   return inside[0] ?? null
-}
-
-/** The commit that a merge was bringing in; null when there is none. */
-export function mergeHeads(gitDir: string): readonly string[] {
-  try {
-    return readFileSync(join(gitDir, 'MERGE_HEAD'), 'latin1')
-      .split('\n')
-      .filter(line => /^[0-9a-f]{40,64}$/.test(line))
-  } catch {
-    return []
-  }
 }
