@@ -240,6 +240,51 @@ describe('work --finish', () => {
     await expectFinished(all)
   })
 
+  it('is refused while the base branch is being rebased, in the main worktree or a linked one: giving that up would undo it', async () => {
+    for (const how of ['--merge', '--apply', 'linked', '--update-refs'] as const) {
+      // oxlint-disable-next-line no-await-in-loop -- one after the other
+      const all = await worked()
+      const { repo, home, a } = all
+      git(repo.dir, 'switch', '-q', '-c', 'side')
+      save(repo.dir, 'file', 'side\n')
+      git(repo.dir, 'switch', '-q', 'main')
+      const top = path.join(home, 'top')
+      if (how === '--update-refs') {
+        save(repo.dir, 'file', 'main\n')
+        git(repo.dir, 'worktree', 'add', '-q', '-b', 'top', top)
+        save(top, 'more', 'top\n')
+      } else save(repo.dir, 'file', 'main\n')
+      let place = repo.dir
+      if (how === 'linked') {
+        git(repo.dir, 'switch', '-q', 'side')
+        git(repo.dir, 'worktree', 'add', '-q', top, 'main')
+      }
+      if (how === 'linked' || how === '--update-refs') place = top
+      if (how === '--update-refs') git(repo.dir, 'switch', '-q', 'side')
+      expect(() => git(place, 'rebase', ...(how === 'linked' ? [] : [how]), 'side')).toThrow()
+      const main = head(repo.dir, 'main')
+      // oxlint-disable-next-line no-await-in-loop -- as above
+      const { code, stdout } = await a.run('--json work --finish fix-login')
+      expect(code, `${how}: ${stdout}`).toBe(8)
+      const { error } = parse(stdout)
+      expect([error.message, error.hint]).toEqual([
+        expect.stringContaining(`a rebase of main is unfinished in ${place}`),
+        expect.stringMatching(/git rebase --continue.*git rebase --abort.*lh work --finish/),
+      ])
+      expect(head(repo.dir, 'main')).toBe(main)
+      git(place, 'rebase', '--abort')
+      // oxlint-disable-next-line no-await-in-loop -- as above
+      const done = await a.run('work --finish fix-login')
+      expect(done.code, done.stderr).toBe(0)
+      if (how === '--update-refs') git(repo.dir, 'worktree', 'remove', top)
+      if (how !== 'linked') {
+        git(repo.dir, 'switch', '-q', 'main')
+        // oxlint-disable-next-line no-await-in-loop -- as above
+        await expectFinished(all)
+      }
+    }
+  })
+
   it('moves a base branch that is checked out nowhere, or in another linked worktree', async () => {
     const nowhere = await worked()
     git(nowhere.repo.dir, 'switch', '-q', '-c', 'elsewhere')

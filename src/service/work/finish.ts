@@ -15,7 +15,9 @@ import { finishedPlan, refuseUnmet } from '../ticket/workflow.ts'
 import type { Asking } from '../ticket/workflow.ts'
 import { isFinished } from '../ticket/ticket.ts'
 import { inTurn } from '../worktree/turn.ts'
+import { worktreePathOf } from '../worktree/entries.ts'
 import { few } from '../worktree/files.ts'
+import { rebasing, waysOut } from '../worktree/unfinished.ts'
 import { WorktreeGit, otherChanges, ownFiles, refuseUncommitted } from './git.ts'
 
 export interface FinishRequest {
@@ -241,6 +243,7 @@ async function moveBase(request: FinishRequest, git: WorktreeGit, base: string, 
   if (git.isAncestor(head, old)) return
   if (!git.isAncestor(old, head)) throw policy(`${base} has moved on in the meantime`, 'run it again: lh work --finish')
   const target = noFastForward || message !== null ? mergeCommit(git, { old, head }, message ?? `Merge branch '${branch}'`) : head
+  refuseRebased(git, base, held.ticketId)
   await held.renew()
   const top = worktreeOn(git, base)
   const home = top === null || !existsSync(top) ? null : new WorktreeGit(top, asking.env)
@@ -254,6 +257,20 @@ async function moveBase(request: FinishRequest, git: WorktreeGit, base: string, 
     throw error
   }
   home?.try('hook', 'run', '--ignore-missing', 'post-merge', '--', '0')
+}
+
+/** A branch in a rebase is checked out nowhere, and is set when that ends or is given up: what it got meanwhile would be off it again. */
+function refuseRebased(git: WorktreeGit, base: string, id: string): void {
+  const repository = findRepository(git.root, {})
+  const { commonDir } = repository
+  const gitDir = rebasing(commonDir, base)
+  if (gitDir === null) return
+  const place = gitDir === commonDir ? (mainRoot(repository) ?? commonDir) : (worktreePathOf(gitDir) ?? gitDir)
+  const ways = existsSync(place) ? `cd ${shellWord(place)}; ${waysOut('rebase')}` : `lh worktree remove ${shellWord(place)} --salvage`
+  throw policy(
+    `a rebase of ${base} is unfinished in ${place}, and would take the work off ${base} again`,
+    `${ways}; then: lh work --finish ${shellWord(id)}; nothing of your work is lost, and you still hold the ticket`,
+  )
 }
 
 /** The tree is ours: the base branch is in it already. */
