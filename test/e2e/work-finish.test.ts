@@ -634,6 +634,34 @@ describe('work --finish and time', () => {
     await expectFinished(all)
   })
 
+  it('brings what a ticket says that was ended by hand, where there is nothing else to bring', async () => {
+    for (const [ending, word, merged] of [
+      ['ticket done fix-login', 'done', false],
+      ['ticket done fix-login', 'done', true],
+      ['ticket close fix-login --resolution no', 'closed', false],
+    ] as const) {
+      const all = shop()
+      const { repo, place, a } = all
+      // oxlint-disable-next-line no-await-in-loop -- one after the other
+      await a.ok('work fix-login')
+      if (merged) {
+        fs.writeFileSync(path.join(place, 'work'), 'done\n')
+        git(place, 'add', 'work')
+        git(place, 'commit', '-q', '-m', 'the work')
+        git(repo.dir, 'merge', '-q', 'agents/fix-login')
+      }
+      // oxlint-disable-next-line no-await-in-loop -- as above
+      await a.in(place).ok(ending)
+      // oxlint-disable-next-line no-await-in-loop -- as above
+      const done = await a.run('work --finish fix-login')
+      expect([done.code, done.stdout], done.stderr).toEqual([0, expect.stringContaining(`${id} is ${word}; main has it at`)])
+      expect(done.stdout).toContain('removed ')
+      const text = git(repo.dir, 'show', `main:.leasehold/tickets/${id}/ticket.md`)
+      expect(text).toMatch(word === 'done' ? /^workflow_state: done$/m : /^status: closed$/m)
+      expect([isGone(all), dirt(repo.dir)]).toEqual([allGone, ''])
+    }
+  })
+
   it('commits the line for Git that a ticket brings, and no other change of that file', async () => {
     const all = shop()
     const { repo, place, a } = all

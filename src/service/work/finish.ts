@@ -18,7 +18,7 @@ import { inTurn } from '../worktree/turn.ts'
 import { worktreePathOf } from '../worktree/entries.ts'
 import { few } from '../worktree/files.ts'
 import { rebasing, waysOut } from '../worktree/unfinished.ts'
-import { WorktreeGit, otherChanges, ownFiles, refuseUncommitted } from './git.ts'
+import { WorktreeGit, otherChanges, ownChanges, ownFiles, refuseUncommitted } from './git.ts'
 
 export interface FinishRequest {
   readonly asking: Asking
@@ -64,7 +64,7 @@ export async function finishWork(request: FinishRequest): Promise<FinishedWork> 
   const view = await desk.view()
   const isOver = isFinal(view.past(keyOf(ticketId))) && view.lease(keyOf(ticketId)) === null
   // Everything up to the end of the lease was done before; else whoever lost the lease is told so, also when the work is over elsewhere.
-  if (!isOver || !git.isAncestor('HEAD', refOf(base)))
+  if (!isOver || !isBrought(git, base, ticketId))
     await withTicket(desk.workspace, caller, ticketId, { why: 'work --finish', finishedToo: true, flags, env }, held =>
       // Git's hooks find whose work is committed here.
       finishHeld(request, new WorktreeGit(root, { ...env, ...leaseEnvironment(held) }), base, held),
@@ -74,6 +74,12 @@ export async function finishWork(request: FinishRequest): Promise<FinishedWork> 
 
 /** A branch by its full name: a tag may be called the same. */
 const refOf = (branch: string): string => `refs/heads/${branch}`
+
+const filesOf = (id: string): string => `.leasehold/tickets/${id}/`
+
+/** Has the base branch everything, also what the ticket's own files say? Who ends a ticket by hand may have committed nothing. */
+const isBrought = (git: WorktreeGit, base: string, id: string): boolean =>
+  git.isAncestor('HEAD', refOf(base)) && ownChanges(git, ownFiles(git, filesOf(id))).length === 0
 
 const leaseEnvironment = ({ lease }: HeldTicket): Record<string, string> => ({
   LEASEHOLD_LEASE: lease.leaseId,
@@ -91,9 +97,9 @@ async function finishHeld(request: FinishRequest, git: WorktreeGit, base: string
   const { asking, tell } = request
   const { desk, caller } = asking
   const id = held.ticketId
-  const ticketFiles = `.leasehold/tickets/${id}/`
+  const ticketFiles = filesOf(id)
   const isOpen = !isFinished(await desk.sound(id))
-  if (isOpen || !git.isAncestor('HEAD', refOf(base)) || git.changes('').length > 0) {
+  if (isOpen || !isBrought(git, base, id)) {
     clearLeft(git.root, id)
     const own = ownFiles(git, ticketFiles)
     refuseUncommitted(git, own)

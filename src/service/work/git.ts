@@ -63,7 +63,7 @@ export class WorktreeGit {
   }
 
   /** Changed and untracked paths, those below `except` left out. */
-  changes(except: string): readonly string[] {
+  changes(except?: string): readonly string[] {
     const fields = this.run('status', '--porcelain=v1', '-z', '--untracked-files=all').split('\0')
     const paths: string[] = []
     for (let at = 0; at < fields.length; at++) {
@@ -73,7 +73,7 @@ export class WorktreeGit {
       // A renamed file is followed by its old name.
       if (/^[RC]/.test(field)) at++
     }
-    return paths.filter(path => !path.startsWith(except))
+    return except === undefined ? paths : paths.filter(path => !path.startsWith(except))
   }
 
   /** Is a merge, a rebase or the like in the middle? */
@@ -111,7 +111,11 @@ const withoutUnion = (text: string): string =>
 
 /** Changed and untracked paths that are not committed with the ticket. */
 export const otherChanges = (git: WorktreeGit, own: readonly string[]): readonly string[] =>
-  git.changes(own[0]!).filter(path => !own.includes(path))
+  git.changes(own[0]).filter(path => !own.includes(path))
+
+/** Changed and untracked paths of those that are. */
+export const ownChanges = (git: WorktreeGit, own: readonly string[]): readonly string[] =>
+  git.changes().filter(path => path.startsWith(own[0]!) || own.includes(path))
 
 /** Refuses a worktree in which something is not committed. */
 export function refuseUncommitted(git: WorktreeGit, own: readonly string[]): void {

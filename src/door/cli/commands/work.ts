@@ -232,7 +232,7 @@ async function finish(context: Context): Promise<number> {
       removed: removed !== null,
     },
     [
-      `${ticketId} is done; ${done.base} has it at ${done.commit.slice(0, 10)}`,
+      `${ticketId} is ${ticket.status === 'closed' ? 'closed' : 'done'}; ${done.base} has it at ${done.commit.slice(0, 10)}`,
       removed === null
         ? `kept ${printable(place.root)}`
         : `removed ${printable(place.root)}${removed.branchDeleted ? ` and ${printable(done.branch)}` : ''}`,
