@@ -521,6 +521,58 @@ describe('work --finish is refused', () => {
     await expectFinished(all)
   })
 
+  it('by what Git is in the middle of, also between two patches or commits', async () => {
+    const all = await worked()
+    const { repo, place, home, a } = all
+    const refusedBy = async (what: string, ...continued: readonly string[]): Promise<void> => {
+      const before = await stateOf(all)
+      const { code, stdout } = await a.in(place).run('--json work --finish')
+      const { error } = parse(stdout)
+      expect([code, error.message, error.hint]).toEqual([
+        8,
+        expect.stringContaining(`${what} is unfinished in ${place}`),
+        expect.stringMatching(continued.map(each => `git ${each}`).join('.*')),
+      ])
+      expect(await stateOf(all)).toEqual(before)
+    }
+    git(repo.dir, 'switch', '-q', '-c', 'side')
+    for (const name of ['work', 'more']) save(repo.dir, name, 'of the side\n')
+    const patches = git(repo.dir, 'format-patch', '-o', path.join(home, 'patches'), 'main..side').split('\n')
+    git(repo.dir, 'switch', '-q', 'main')
+    git(place, 'commit', '-q', '-a', '-m', 'the ticket')
+    expect(() => git(place, 'am', '-q', ...patches)).toThrow()
+    await refusedBy('an am', 'am --continue', 'am --abort')
+    git(place, 'am', '--abort')
+    expect(() => git(place, 'cherry-pick', 'main..side')).toThrow()
+    git(place, 'checkout', '-q', '--ours', 'work')
+    git(place, 'add', 'work')
+    git(place, 'commit', '-q', '--allow-empty', '-m', 'the first of two')
+    await refusedBy('a cherry-pick', 'cherry-pick --continue', 'cherry-pick --abort')
+    git(place, 'cherry-pick', '--quit')
+    expect(() => git(place, 'rebase', '-q', 'side')).toThrow()
+    await refusedBy('a rebase', 'rebase --continue', 'rebase --abort')
+    git(place, 'rebase', '--abort')
+    expect((await a.in(place).run('work --finish')).code).toBe(0)
+    await expectFinished(all)
+  })
+
+  it('by commits that are on no branch, with what keeps them', async () => {
+    const all = await worked()
+    const { place, a } = all
+    git(place, 'commit', '-q', '-a', '-m', 'the ticket')
+    git(place, 'switch', '-q', '--detach')
+    save(place, 'more', 'more\n')
+    const { code, stdout } = await a.in(place).run('--json work --finish')
+    const { error } = parse(stdout)
+    expect([code, error.message]).toEqual([8, expect.stringContaining('is on no branch, and a commit there is on none')])
+    const [, branch, kept] = /^keep it: git switch (.*) && git merge (.*)$/.exec(error.hint)!
+    git(place, 'switch', '-q', branch!)
+    git(place, 'merge', '-q', kept!)
+    expect((await a.in(place).run('work --finish')).code).toBe(0)
+    expect(read(all.repo.dir, 'more')).toBe('more\n')
+    await expectFinished(all)
+  })
+
   it('on a detached HEAD, on the base branch itself, and when the base branch is missing', async () => {
     const all = await worked()
     const { repo, place, a } = all

@@ -1,6 +1,7 @@
 import { appendFileSync, existsSync, readdirSync, readFileSync, rmSync } from 'node:fs'
 import { join } from 'node:path'
 import { policy } from '../../core/fault.ts'
+import type { Fault } from '../../core/fault.ts'
 import { shellWord } from '../../core/shell-word.ts'
 import { isFinal } from '../../core/lease.ts'
 import { findRepository, mainRoot } from '../../host/git.ts'
@@ -18,7 +19,7 @@ import { inTurn } from '../worktree/turn.ts'
 import { worktreePathOf } from '../worktree/entries.ts'
 import { few } from '../worktree/files.ts'
 import { rebasing, waysOut } from '../worktree/unfinished.ts'
-import { WorktreeGit, otherChanges, ownChanges, ownFiles, refuseUncommitted } from './git.ts'
+import { WorktreeGit, otherChanges, ownChanges, ownFiles, refuseUncommitted, unfinishedHere } from './git.ts'
 
 export interface FinishRequest {
   readonly asking: Asking
@@ -56,7 +57,7 @@ export async function finishWork(request: FinishRequest): Promise<FinishedWork> 
   const base = baseOf(desk, purpose)
   const git = new WorktreeGit(root, env)
   const branch = git.branch()
-  if (branch === null) throw policy(`${root} is on no branch`, `git switch ${shellWord(purpose.branch)}`)
+  if (branch === null) throw onNoBranch(git, purpose.branch)
   if (branch === base) throw policy(`${root} is on ${base} itself: there is nothing to merge`, `git switch ${shellWord(purpose.branch)}`)
   if (git.commit(refOf(base)) === null)
     throw policy(`there is no branch ${base} here to merge into`, `make it where the work is to go: git branch ${shellWord(base)} <commit>`)
@@ -70,6 +71,20 @@ export async function finishWork(request: FinishRequest): Promise<FinishedWork> 
       finishHeld(request, new WorktreeGit(root, { ...env, ...leaseEnvironment(held) }), base, held),
     )
   return { ticketId, branch, base, commit: git.commit(refOf(base))! }
+}
+
+/** Switching to the branch is what is missing, but in a rebase Git refuses that, and commits of no branch would be left behind. */
+function onNoBranch(git: WorktreeGit, branch: string): Fault {
+  const unfinished = git.unfinished()
+  if (unfinished !== null) return unfinishedHere(git, unfinished)
+  const exists = git.commit(refOf(branch)) !== null
+  const own = git.commit('HEAD') === null ? 0 : Number(git.run('rev-list', '--count', 'HEAD', '--not', '--branches', '--remotes', '--tags'))
+  if (!exists) return policy(`${git.root} is on no branch`, `make it here: git switch -c ${shellWord(branch)}`)
+  if (own === 0) return policy(`${git.root} is on no branch`, `git switch ${shellWord(branch)}`)
+  return policy(
+    `${git.root} is on no branch, and ${own === 1 ? 'a commit there is' : `${own} commits there are`} on none`,
+    `keep ${own === 1 ? 'it' : 'them'}: git switch ${shellWord(branch)} && git merge ${git.commit('HEAD')!.slice(0, 12)}`,
+  )
 }
 
 /** A branch by its full name: a tag may be called the same. */

@@ -2,9 +2,11 @@ import { existsSync, readFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { Fault, policy } from '../../core/fault.ts'
 import { shellWord } from '../../core/shell-word.ts'
-import { runGit, runGitToItsEnd } from '../../host/git.ts'
+import { findRepository, runGit, runGitToItsEnd } from '../../host/git.ts'
 import type { GitAnswer } from '../../host/git.ts'
 import { few } from '../worktree/files.ts'
+import { unfinishedIn, waysOut, withArticle } from '../worktree/unfinished.ts'
+import type { Unfinished } from '../worktree/unfinished.ts'
 
 // What finishing asks of Git, in words.
 
@@ -76,16 +78,18 @@ export class WorktreeGit {
     return except === undefined ? paths : paths.filter(path => !path.startsWith(except))
   }
 
+  /** This worktree's own git directory. */
+  get gitDir(): string {
+    return findRepository(this.root, {}).gitDir
+  }
+
   /** Is a merge, a rebase or the like in the middle? */
-  unfinished(): string | null {
-    for (const [name, what] of [
-      ['MERGE_HEAD', 'merge'],
-      ['CHERRY_PICK_HEAD', 'cherry-pick'],
-      ['REVERT_HEAD', 'revert'],
-      ['REBASE_HEAD', 'rebase'],
-    ] as const)
-      if (this.commit(name) !== null) return what
-    return null
+  unfinished(): Unfinished | null {
+    const found = unfinishedIn(this.gitDir)
+    if (found !== null) return found
+    // Where references are kept in tables these two are no files.
+    if (this.commit('CHERRY_PICK_HEAD') !== null) return 'cherry-pick'
+    return this.commit('REVERT_HEAD') === null ? null : 'revert'
   }
 }
 
@@ -117,10 +121,14 @@ export const otherChanges = (git: WorktreeGit, own: readonly string[]): readonly
 export const ownChanges = (git: WorktreeGit, own: readonly string[]): readonly string[] =>
   git.changes().filter(path => path.startsWith(own[0]!) || own.includes(path))
 
+/** What to throw where something has to be brought to its end first. */
+export const unfinishedHere = ({ root }: WorktreeGit, what: Unfinished): Fault =>
+  policy(`${withArticle(what)} is unfinished in ${root}`, `${waysOut(what)}; then: lh work --finish`)
+
 /** Refuses a worktree in which something is not committed. */
 export function refuseUncommitted(git: WorktreeGit, own: readonly string[]): void {
   const what = git.unfinished()
-  if (what !== null) throw policy(`a ${what} is unfinished in ${git.root}`, `finish it, or give it up: git ${what} --abort`)
+  if (what !== null) throw unfinishedHere(git, what)
   const changes = otherChanges(git, own)
   if (changes.length > 0)
     throw policy(

@@ -24,6 +24,9 @@ function sequenceIn(gitDir: string): Unfinished | null {
   return /^(?:revert|r) /.test(step) ? 'revert' : 'cherry-pick'
 }
 
+/** As a sentence begins with it. */
+export const withArticle = (what: Unfinished): string => `${what === 'am' ? 'an' : 'a'} ${what}`
+
 /** What to type to bring it to its end, and to give it up. */
 export const waysOut = (what: Unfinished): string =>
   what === 'bisect' ? 'end it: git bisect reset' : `finish it: git ${what} --continue, or give it up: git ${what} --abort`
