@@ -223,6 +223,62 @@ describe('work --finish', () => {
     }
   })
 
+  it('is refused by ignored files that would be overwritten there: each is named and stays', async () => {
+    const all = await worked()
+    const { repo, place, a } = all
+    fs.appendFileSync(path.join(repo.dir, '.git', 'info', 'exclude'), '.env\nin\nover\n')
+    for (const name of ['.env', 'in/deep', 'over']) {
+      fs.mkdirSync(path.dirname(path.join(place, name)), { recursive: true })
+      fs.writeFileSync(path.join(place, name), 'tracked\n')
+    }
+    git(place, 'add', '-f', '.env', 'in', 'over')
+    git(place, 'commit', '-q', '-m', 'ignored ones')
+    const secrets = { '.env': 'secret\n', in: 'a file where a directory is to be\n', 'over/it': 'in a directory where a file is to be\n' }
+    fs.mkdirSync(path.join(repo.dir, 'over'))
+    for (const [name, text] of Object.entries(secrets)) fs.writeFileSync(path.join(repo.dir, name), text)
+    const main = head(repo.dir, 'main')
+    const { code, stdout } = await a.run('--json work --finish fix-login')
+    expect(code, stdout).toBe(8)
+    expect(parse(stdout).error).toMatchObject({
+      message: expect.stringContaining('in the way: .env, in, over/it'),
+      hint: expect.stringContaining('then: lh work --finish'),
+    })
+    expect(head(repo.dir, 'main')).toBe(main)
+    for (const [name, text] of Object.entries(secrets)) expect(read(repo.dir, name)).toBe(text)
+    for (const name of ['.env', 'in', 'over']) fs.rmSync(path.join(repo.dir, name), { recursive: true })
+    const done = await a.run('work --finish fix-login')
+    expect(done.code, done.stderr).toBe(0)
+    expect(read(repo.dir, 'in/deep')).toBe('tracked\n')
+    await expectFinished(all)
+  })
+
+  it('names all files that are changed and in the way there, and the lock of another Git', async () => {
+    const all = await worked()
+    const { repo, place, a } = all
+    const names = ['file', '.gitattributes']
+    for (const name of names) {
+      fs.appendFileSync(path.join(place, name), '# ours\n')
+      fs.appendFileSync(path.join(repo.dir, name), '# theirs\n')
+    }
+    git(place, 'commit', '-q', '-a', '-m', 'both')
+    const refused = async (): Promise<Doc> => {
+      const { code, stdout } = await a.run('--json work --finish fix-login')
+      expect(code, stdout).toBe(8)
+      return parse(stdout).error
+    }
+    expect((await refused()).message).toContain('in the way: .gitattributes, file')
+    git(repo.dir, 'checkout', '-q', '--', ...names)
+    const lock = path.join(repo.dir, '.git', 'index.lock')
+    fs.writeFileSync(lock, '')
+    expect(await refused()).toMatchObject({
+      message: expect.stringContaining(`it left ${lock}`),
+      hint: expect.stringContaining(`rm ${lock}`),
+    })
+    fs.rmSync(lock)
+    expect((await a.run('work --finish fix-login')).code).toBe(0)
+    await expectFinished(all)
+  })
+
   it('is refused while a merge is unfinished where the base branch is checked out', async () => {
     const all = await worked()
     const { repo, a } = all

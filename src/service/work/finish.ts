@@ -1,4 +1,4 @@
-import { appendFileSync, existsSync, readdirSync, readFileSync, rmSync } from 'node:fs'
+import { appendFileSync, existsSync, lstatSync, readdirSync, readFileSync, rmSync } from 'node:fs'
 import { join } from 'node:path'
 import { policy } from '../../core/fault.ts'
 import type { Fault } from '../../core/fault.ts'
@@ -18,7 +18,7 @@ import { isFinished } from '../ticket/ticket.ts'
 import { inTurn } from '../worktree/turn.ts'
 import { worktreePathOf } from '../worktree/entries.ts'
 import { few } from '../worktree/files.ts'
-import { rebasing, waysOut } from '../worktree/unfinished.ts'
+import { rebasing, waysOut, withArticle } from '../worktree/unfinished.ts'
 import { WorktreeGit, otherChanges, ownChanges, ownFiles, refuseUncommitted, unfinishedHere } from './git.ts'
 
 export interface FinishRequest {
@@ -300,16 +300,59 @@ const mergeCommit = (git: WorktreeGit, { old, head }: { readonly old: string; re
 
 /** The files of the base branch's own worktree, from one commit to the next. What is not committed there stays, or refuses it. */
 function bringFiles(home: WorktreeGit, base: string, old: string, target: string): void {
-  const hint = `commit or put away what is in the way there, then: lh work --finish; nothing of your work is lost, and you still hold the ticket`
+  const then = 'then: lh work --finish; nothing of your work is lost, and you still hold the ticket'
   const unfinished = home.unfinished()
-  if (unfinished !== null) throw policy(`${base} is checked out in ${home.root}, where a ${unfinished} is unfinished`, hint)
+  if (unfinished !== null)
+    throw policy(
+      `${base} is checked out in ${home.root}, where ${withArticle(unfinished)} is unfinished`,
+      `cd ${shellWord(home.root)}; ${waysOut(unfinished)}; ${then}`,
+    )
+  const refused = (why: string, hint = 'commit or put away what is in the way there'): Fault =>
+    policy(`${base} is checked out in ${home.root}, and could not move: ${why}`, `${hint}; ${then}`)
+  const inTheWay = (paths: readonly string[]): Fault => refused(`not committed there, and in the way: ${few(paths)}`)
   home.try('update-index', '-q', '--refresh')
+  const unknown = unknownInTheWay(home, old, target)
+  if (unknown.length > 0) throw inTheWay(unknown)
   const { status, stderr, stdout } = home.try('read-tree', '-m', '-u', old, target)
   if (status === 0) return
-  const moving = new Set(home.run('diff', '--name-only', '--no-renames', '-z', old, target).split('\0'))
-  const inTheWay = home.changes('').filter(path => moving.has(path))
-  const what = inTheWay.length === 0 ? lastWords(stderr, stdout) : `not committed there, and in the way: ${few(inTheWay)}`
-  throw policy(`${base} is checked out in ${home.root}, and could not move: ${what}`, hint)
+  const lock = join(home.gitDir, 'index.lock')
+  if (existsSync(lock))
+    throw refused(
+      `another Git works there, or one was killed: it left ${lock}`,
+      `wait for it, or when none runs there any more: rm ${shellWord(lock)}`,
+    )
+  const moving = new Set(differing(home, old, target))
+  const changed = home.changes().filter(path => moving.has(path))
+  throw changed.length > 0 ? inTheWay(changed) : refused(lastWords(stderr, stdout))
+}
+
+/** Paths that are not the same in two commits. */
+const differing = (git: WorktreeGit, old: string, target: string, ...options: readonly string[]): readonly string[] =>
+  git
+    .run('diff', '--name-only', '--no-renames', ...options, '-z', old, target)
+    .split('\0')
+    .filter(path => path !== '')
+
+/** Files that Git does not know, where new ones are to be: Git itself would spare only those that are not ignored. */
+function unknownInTheWay(home: WorktreeGit, old: string, target: string): readonly string[] {
+  const taken = differing(home, old, target, '--diff-filter=A').flatMap(path => takenBy(home.root, path))
+  const unknown: string[] = []
+  // No more at a time than a command line takes.
+  for (let at = 0; at < taken.length; at += 500)
+    unknown.push(...home.run('--literal-pathspecs', 'ls-files', '--others', '-z', '--', ...taken.slice(at, at + 500)).split('\0'))
+  return [...new Set(unknown)].filter(path => path !== '')
+}
+
+/** What lies where a path is to be: something of that name, or what is no directory on the way there. */
+function takenBy(top: string, path: string): readonly string[] {
+  const names = path.split('/')
+  for (let depth = 1; depth <= names.length; depth++) {
+    const above = names.slice(0, depth).join('/')
+    const stats = lstatSync(join(top, above), { throwIfNoEntry: false })
+    if (stats === undefined) return []
+    if (!stats.isDirectory()) return [above]
+  }
+  return [path]
 }
 
 /** Top of the worktree that has a branch checked out; null when none has. Throws `policy` where that is the main one and nobody knows where. */
