@@ -104,6 +104,21 @@ describe('worktree add', () => {
     expectNothing(all)
   })
 
+  it('refuses a branch that Git cannot make beside another one, below or above it, naming both', async () => {
+    const all = room()
+    const { repo, a } = all
+    git(repo.dir, 'branch', 'agents')
+    expect(await a.refused('policy', 'worktree add x')).toMatchObject({
+      message: 'there cannot be a branch agents/x below the branch agents',
+      hint: expect.stringMatching(/--branch <other>.*worktree\.branch_prefix/),
+    })
+    git(repo.dir, 'branch', '-m', 'agents', 'mine/one')
+    expect((await a.refused('policy', 'worktree add x --branch mine')).message).toContain('branch mine above the branch mine/one')
+    git(repo.dir, 'branch', '-D', 'mine/one')
+    expectNothing(all)
+    await a.ok('worktree add x --branch mine')
+  })
+
   it('uses a branch that exists, unless it is checked out elsewhere; a failure keeps it', async () => {
     const { repo, home, a } = room()
     git(repo.dir, 'branch', 'mine')

@@ -18,6 +18,7 @@ import { refuseUnclaimable } from '../ticket/spelling.ts'
 import { ensureUnion, exclude } from './attributes.ts'
 import { astray, isInside, linkedDirectories, listEntries, realPath, repositoryGit } from './entries.ts'
 import type { Entry } from './entries.ts'
+import { shown } from './files.ts'
 import { Git, gitFailed, pause, persist } from './git.ts'
 import { beginPlan, leftPlans } from './plan.ts'
 import type { LeftPlan, Plan } from './plan.ts'
@@ -332,6 +333,7 @@ async function choose(desk: Desk, holder: Holder, name: string, subject: Subject
   if (branch.startsWith('-') || checked.status !== 0) throw usage(`${JSON.stringify(branch)} is no branch name`, 'name one with --branch')
   await refuseHeld(desk, holder, branchKey(repository, branch))
   const exists = (await git.resolve(`refs/heads/${branch}`)) !== null
+  if (!exists) await refuseNested(git, branch, request)
   const there = exists ? (await listEntries(repository, request.env)).find(entry => entry.branch === branch) : undefined
   if (there !== undefined)
     throw policy(
@@ -344,6 +346,23 @@ async function choose(desk: Desk, holder: Holder, name: string, subject: Subject
   if (exists && request.branch === undefined && subject.names.length > 1 && name === subject.names[0] && !isAlone(desk, name))
     throw policy(`the branch ${branch} is there already, and several tickets are called ${name}`, 'name one with --branch')
   return { path, branch, name, exists }
+}
+
+/** Branches are kept as paths: where one is, Git makes none below it, and none above. */
+async function refuseNested(git: Git, branch: string, { name, branch: said }: AddRequest): Promise<void> {
+  const parts = branch.split('/')
+  const refuse = (other: string, where: string): Fault =>
+    policy(
+      `there cannot be a branch ${branch} ${where} the branch ${other}`,
+      `take another one: lh worktree add ${shellWord(name)} --branch <other>${said === undefined ? '; or for all: lh config set worktree.branch_prefix <prefix>' : ''}`,
+    )
+  for (let depth = 1; depth < parts.length; depth++) {
+    const above = parts.slice(0, depth).join('/')
+    // oxlint-disable-next-line no-await-in-loop -- hardly ever more than one
+    if ((await git.resolve(`refs/heads/${above}`)) !== null) throw refuse(above, 'below')
+  }
+  const below = shown((await git.run(['for-each-ref', '--count=1', '--format=%(refname)', `refs/heads/${branch}/`])).trim())
+  if (below !== '') throw refuse(below.slice('refs/heads/'.length), 'above')
 }
 
 const isAlone = (desk: Desk, slug: string): boolean => desk.catalogue.ids().filter(id => id.endsWith(`-${slug}`) || id === slug).length < 2
