@@ -688,6 +688,18 @@ describe('work --finish is refused', () => {
     }
   })
 
+  it('while another command of the same holder finishes it, which is not disturbed', async () => {
+    const all = await worked({}, { slow: { command: 'touch ../../begun; until [ -e ../../go ]; do sleep 0.05; done' } })
+    const [first, above] = [all.a.start('--json work --finish fix-login'), path.dirname(all.home)]
+    await until(() => fs.existsSync(path.join(above, 'begun')), 'the gate runs')
+    const second = await all.a.run('--json work --finish fix-login')
+    expect([second.code, parse(second.stdout).error.message]).toEqual([3, `another command is finishing ${id}`])
+    fs.writeFileSync(path.join(above, 'go'), '')
+    const { code, stdout } = await first.ended
+    expect(code, stdout).toBe(0)
+    await expectFinished(all)
+  })
+
   it('by who holds it: another agent changes nothing', async () => {
     const all = await worked()
     const before = await stateOf(all)

@@ -1,11 +1,11 @@
 import { appendFileSync, existsSync, lstatSync, readdirSync, readFileSync, rmSync } from 'node:fs'
 import { join } from 'node:path'
-import { policy } from '../../core/fault.ts'
-import type { Fault } from '../../core/fault.ts'
+import { Fault, policy } from '../../core/fault.ts'
 import { shellWord } from '../../core/shell-word.ts'
 import { isFinal } from '../../core/lease.ts'
 import { findRepository, mainRoot } from '../../host/git.ts'
 import type { Repository } from '../../host/git.ts'
+import { worktreeDirectory } from '../../host/paths.ts'
 import type { Purpose } from '../identity/worktree.ts'
 import { changeTicket } from '../ticket/change.ts'
 import type { Desk } from '../ticket/desk.ts'
@@ -15,7 +15,7 @@ import { withTicket } from '../ticket/hold.ts'
 import { finishedPlan, refuseUnmet } from '../ticket/workflow.ts'
 import type { Asking } from '../ticket/workflow.ts'
 import { isFinished } from '../ticket/ticket.ts'
-import { inTurn } from '../worktree/turn.ts'
+import { inTurn, lockIn } from '../worktree/turn.ts'
 import { worktreePathOf } from '../worktree/entries.ts'
 import { few } from '../worktree/files.ts'
 import { rebasing, waysOut, withArticle } from '../worktree/unfinished.ts'
@@ -52,7 +52,7 @@ export interface FinishedWork {
  */
 export async function finishWork(request: FinishRequest): Promise<FinishedWork> {
   const { asking, purpose, ticketId } = request
-  const { desk, caller, flags, env } = asking
+  const { desk, env } = asking
   const root = desk.workspace.repository.root!
   const base = baseOf(desk, purpose)
   const git = new WorktreeGit(root, env)
@@ -62,15 +62,29 @@ export async function finishWork(request: FinishRequest): Promise<FinishedWork> 
   if (git.commit(refOf(base)) === null)
     throw policy(`there is no branch ${base} here to merge into`, `make it where the work is to go: git branch ${shellWord(base)} <commit>`)
   if (git.commit('HEAD') === null) throw policy(`${branch} has no commit yet`, 'commit something first')
+  // One holder may run this twice at once: the second one would find the files of the first, half written.
+  const lock = lockIn(worktreeDirectory(git.gitDir), 'finishing.lock', desk.workspace.repository)
+  if (lock === null)
+    throw new Fault('held', `another command is finishing ${ticketId}`, { hint: `wait for it; see: lh ticket show ${ticketId}` })
+  try {
+    await finishAlone(request, git, base)
+  } finally {
+    lock.end()
+  }
+  return { ticketId, branch, base, commit: git.commit(refOf(base))! }
+}
+
+async function finishAlone(request: FinishRequest, git: WorktreeGit, base: string): Promise<void> {
+  const { asking, ticketId } = request
+  const { desk, caller, flags, env } = asking
   const view = await desk.view()
   const isOver = isFinal(view.past(keyOf(ticketId))) && view.lease(keyOf(ticketId)) === null
   // Everything up to the end of the lease was done before; else whoever lost the lease is told so, also when the work is over elsewhere.
   if (!isOver || !isBrought(git, base, ticketId))
     await withTicket(desk.workspace, caller, ticketId, { why: 'work --finish', finishedToo: true, flags, env }, held =>
       // Git's hooks find whose work is committed here.
-      finishHeld(request, new WorktreeGit(root, { ...env, ...leaseEnvironment(held) }), base, held),
+      finishHeld(request, new WorktreeGit(git.root, { ...env, ...leaseEnvironment(held) }), base, held),
     )
-  return { ticketId, branch, base, commit: git.commit(refOf(base))! }
 }
 
 /** Switching to the branch is what is missing, but in a rebase Git refuses that, and commits of no branch would be left behind. */
