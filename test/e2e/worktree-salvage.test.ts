@@ -127,6 +127,7 @@ describe('salvage', () => {
       const refused = await a.refused('policy', `worktree remove ${how}`)
       const what = how === 'merge' ? 'merge' : 'rebase'
       expect([refused.message, refused.details.unfinished]).toEqual([expect.stringContaining(`an unfinished ${what}`), what])
+      expect(refused.hint).toMatch(new RegExp(`git ${what} --continue.*git ${what} --abort.*--salvage`))
       // oxlint-disable-next-line no-await-in-loop -- as above
       expect((await a.ok('worktree prune --yes')).count).toBe(0)
       // oxlint-disable-next-line no-await-in-loop -- as above

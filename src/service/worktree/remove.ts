@@ -19,6 +19,7 @@ import type { Salvage } from './salvage.ts'
 import { stateOf } from './state.ts'
 import type { State } from './state.ts'
 import { inTurn, lockIn } from './turn.ts'
+import { waysOut } from './unfinished.ts'
 import { workersIn } from './workers.ts'
 
 export interface RemoveOptions {
@@ -125,7 +126,7 @@ export function refuseLoss(entry: Entry, state: State, saved: boolean): void {
   ]
   const all = [...ignored.small, ...ignored.large].map(shown)
   throw new Fault('policy', `${entry.path} has ${what.join(', ')}${all.length === 0 ? '' : `; also ignored: ${few(all)}`}`, {
-    hint: `commit and merge it, or save it and remove: lh worktree remove ${entry.identity.worktreeId} --salvage`,
+    hint: `${unfinished === null || !entry.present ? 'commit and merge it' : waysOut(unfinished)}, or save it and remove: lh worktree remove ${entry.identity.worktreeId} --salvage`,
     details: { dirty: dirty.slice(0, 1000).map(shown), unmerged: unmerged.length, ignored: all.slice(0, 1000), unfinished },
   })
 }
