@@ -71,30 +71,33 @@ const harmless = new Set([
   'type',
 ])
 
-/** Only these words after them. */
-const versions = new Set([
-  'node',
-  'npm',
-  'pnpm',
-  'yarn',
-  'bun',
-  'deno',
-  'python',
-  'python3',
-  'pip',
-  'pip3',
-  'ruby',
-  'java',
-  'rustc',
-  'cargo',
-  'tsc',
-  'make',
-  'gcc',
-  'clang',
-  'git',
-  'lh',
-  'leasehold',
-])
+/**
+ * How each of them says its version, beside `--version`. Elsewhere `-v` means to say more while working, and a bare word is a script or a
+ * target.
+ */
+const versions: Readonly<Record<string, readonly string[]>> = {
+  node: ['-v'],
+  npm: ['-v', 'version'],
+  pnpm: ['-v'],
+  yarn: ['-v'],
+  bun: ['-v'],
+  deno: ['-V'],
+  python: ['-V'],
+  python3: ['-V'],
+  pip: ['-V'],
+  pip3: ['-V'],
+  ruby: ['-v'],
+  java: ['-version'],
+  rustc: ['-V'],
+  cargo: ['-V', 'version'],
+  tsc: ['-v'],
+  make: ['-v'],
+  gcc: ['-v'],
+  clang: ['-v'],
+  git: ['-v', 'version'],
+  lh: ['-v'],
+  leasehold: ['-v'],
+}
 
 /** Commands that change nothing with the right arguments. */
 const judged: Readonly<Record<string, (args: readonly string[]) => boolean>> = {
@@ -163,6 +166,9 @@ const gitWrites = /^(?:--o(?!neline$)|--ext|--exe|--up|-O|--open|--textc)/
 const leaseholdReaders =
   /^(?:whoami|status|why|verify|schema|help|claim (?:status|list|check|history)|ticket (?:list|show)|gate (?:list|history)|config (?:list|get|explain)|session-lock status|worktree list|hooks status)$/
 
+/** These run commands that stand behind their own words. */
+const leaseholdRunners = /^(?:exec|work|launch|session|hook|git-hook)$/
+
 /** Does this command certainly change nothing? */
 export function isReadOnlyCommand(command: string): boolean {
   const commands = parse(command)
@@ -172,7 +178,7 @@ export function isReadOnlyCommand(command: string): boolean {
 function isHarmless({ words, wild }: Simple): boolean {
   const [name = '', ...args] = words
   if (harmless.has(name)) return true
-  if (versions.has(name) && args.length === 1 && /^(?:--version|-v|-V|version)$/.test(args[0] ?? '')) return true
+  if (args.length === 1 && Object.hasOwn(versions, name) && (args[0] === '--version' || versions[name]!.includes(args[0]!))) return true
   // A pattern may become an option that writes.
   return !wild && Object.hasOwn(judged, name) && judged[name]!(args)
 }
@@ -194,9 +200,18 @@ export function isReadOnlyGit(args: readonly string[]): boolean {
 function isReadOnlyLeasehold(args: readonly string[]): boolean {
   // A value of an option is not told from a word here, so options that take one are not understood before the command.
   const words = args.filter(arg => arg !== '--json' && arg !== '--quiet')
-  if (words.includes('--help') || words.includes('-h')) return true
+  if (isHelp(words)) return true
   if (words.some(word => /^--(?:sweep|fix)/.test(word))) return false
   return leaseholdReaders.test(words[0] ?? '') || leaseholdReaders.test(words.slice(0, 2).join(' '))
+}
+
+/**
+ * Behind another option or `--` the same word may be a value, or an argument of a command that is run. Of those that run one, help is not
+ * told from work at all.
+ */
+function isHelp(words: readonly string[]): boolean {
+  if (!/^(?:--help|-h)$/.test(words.at(-1) ?? '')) return false
+  return !leaseholdRunners.test(words[0] ?? '') && words.slice(0, -1).every(word => !word.startsWith('-'))
 }
 
 /** The simple commands of a line, or null when there is anything in it that is not certain. */
