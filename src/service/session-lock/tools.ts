@@ -13,6 +13,10 @@ export interface Intent {
   readonly command: string | null
 }
 
+const maxListed = 256
+/** How deep in the arguments of a server's tool a place is looked for. */
+const maxDepth = 3
+
 const none: Intent = { writes: false, paths: [], shell: false, command: null }
 
 const shells = new Set([
@@ -135,6 +139,9 @@ const pathKeys = [
 ]
 const pathLists = ['paths', 'files', 'file_paths', 'edits']
 const directoryKeys = ['workdir', 'working_directory', 'workingDirectory', 'dir_path', 'directory', 'cwd']
+/** In the name of an argument these speak of a place, unless it is something else of it. */
+const placeWord = /path|^(?:files?|filenames?|dirs?|directory|directories|folders?|uris?)$/
+const aboutPlace = /^(?:text|contents?|body|data|types?|mode|size|encoding|format|pattern|regex|ids?|keys?|hash|version|count|limit|depth)$/
 const patchKeys = ['command', 'input', 'patch', 'patchText', 'patch_text', 'diff']
 
 /** Verbs by which an MCP tool says that it changes files. */
@@ -186,14 +193,42 @@ function writeIntent(name: string, input: Payload['input']): Intent {
 /** MCP tools cannot be told apart for certain: a writing name, and something of ours that it could be about. */
 function intentOfServer(tool: string, input: Payload['input']): Intent {
   const words = wordsOf(tool.slice(tool.includes('__') ? tool.lastIndexOf('__') + 2 : 0))
-  const paths = [...pathsUnder(input, pathKeys), ...pathsUnder(input, directoryKeys), ...listed(input)]
-  if (words.some(word => writingVerb.test(word)) && paths.length > 0) return { writes: true, paths, shell: false, command: null }
-  if (words.some(word => gitVerb.test(word)) && !words.some(word => readingVerb.test(word)))
-    return { writes: true, paths, shell: true, command: null }
+  const writing = words.some(word => writingVerb.test(word))
+  const reading = words.some(word => readingVerb.test(word))
+  const named = writing ? placesIn(input, 0) : null
+  const known = [...pathsUnder(input, pathKeys), ...pathsUnder(input, directoryKeys), ...listed(input)]
+  const paths = named === null ? known : [...new Set([...known, ...named.paths, ...patched(input)])]
+  if (writing && (paths.length > 0 || (!reading && named?.mentioned === true))) return { writes: true, paths, shell: false, command: null }
+  if (words.some(word => gitVerb.test(word)) && !reading) return { writes: true, paths, shell: true, command: null }
   const command = commandIn(input)
   if (words.some(word => runningVerb.test(word)) && command !== null && !isReadOnlyCommand(command))
     return { writes: true, paths, shell: true, command }
   return none
+}
+
+/** What servers call a path is theirs to say: every text counts whose name is about files. `mentioned`: there is such a name. */
+function placesIn(input: Payload['input'], depth: number): { readonly paths: readonly string[]; readonly mentioned: boolean } {
+  const paths: string[] = []
+  let mentioned = false
+  for (const [key, value] of Object.entries(input)) {
+    const isPlace = pathKeys.includes(key) || pathLists.includes(key) || directoryKeys.includes(key) || namesPlace(key)
+    mentioned ||= isPlace
+    for (const item of Array.isArray(value) ? value.slice(0, maxListed) : [value]) {
+      if (typeof item === 'string' && isPlace) paths.push(...pathIn(item))
+      else if (typeof item === 'object' && item !== null && !Array.isArray(item) && depth < maxDepth) {
+        const inner = placesIn(item as Payload['input'], depth + 1)
+        paths.push(...inner.paths)
+        mentioned ||= inner.mentioned
+      }
+    }
+  }
+  return { paths, mentioned }
+}
+
+/** `relative_path` and `pathInProject`, not `file_text`. */
+function namesPlace(key: string): boolean {
+  const words = wordsOf(key)
+  return words.some(word => placeWord.test(word)) && !aboutPlace.test(words.at(-1)!)
 }
 
 /** A tool that nobody told us of: what it is given shows what it could do. */
@@ -224,7 +259,7 @@ function listed(input: Payload['input']): readonly string[] {
     const list = input[key]
     if (!Array.isArray(list)) return []
     return list
-      .slice(0, 256)
+      .slice(0, maxListed)
       .flatMap(item => (typeof item === 'object' && item !== null ? pathsUnder(item as Payload['input'], pathKeys) : pathIn(item)))
   })
 }
