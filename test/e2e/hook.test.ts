@@ -171,6 +171,31 @@ describe('which workspace', () => {
     expect(await elsewhere.before('apply_patch', { command: patch })).toMatchObject(blocked('one-1111'))
   })
 
+  it('is found behind any number of others, or it is said that it was not looked for', async () => {
+    const home = new Home()
+    const [here, there] = [workspace(), workspace()]
+    await home.session('holder', there, { CLAUDE_PID: '1' }).write(`${there}/x`)
+    const me = home.session('me', here, { CLAUDE_PID: String(process.pid) })
+    const patchOf = (count: number): { input: string } => ({
+      input: `*** Begin Patch\n${Array.from({ length: count }, (_, at) => `*** Add File: ${at}\n+x\n`).join('')}*** Add File: ${there}/x\n+x\n*** End Patch`,
+    })
+    expect(
+      await me.bash(`rm -f ${'a '.repeat(40)}${Array.from({ length: 40 }, (_, at) => `sub/${at}`).join(' ')} ${there}/f`),
+    ).toMatchObject(blocked('holder'))
+    expect(await me.bash(`cat > ${there}/f <<'EOF'\n${'x'.repeat(66_000)}\nEOF`)).toMatchObject(blocked('holder'))
+    expect(await me.before('apply_patch', patchOf(300))).toMatchObject(blocked('holder'))
+    expect(home.log()).toBe('')
+    expect(await me.before('apply_patch', patchOf(5000))).toEqual(passed)
+    expect(home.log()).toMatch(/^\S+Z claude before-tool only the first 4096 paths of a tool call were looked at\n$/)
+    const closed = home.session('me', here, { ...me.env, LEASEHOLD_SESSION_LOCK_FAIL: 'closed' })
+    for (const result of [
+      await closed.before('apply_patch', patchOf(5000)),
+      await closed.bash(`rm -f ${Array.from({ length: 5000 }, (_, at) => `sub/${at}`).join(' ')}`),
+      await home.session('me', here, { ...closed.env, LEASEHOLD_SESSION_LOCK_SCOPE: 'path' }).before('apply_patch', patchOf(40)),
+    ])
+      expect(result).toMatchObject({ code: 2, stderr: expect.stringContaining('session_lock.fail is closed') })
+  })
+
   it('of several is taken whole or not at all', async () => {
     const home = new Home()
     const [a, b] = [workspace(), workspace()].sort() as [string, string]

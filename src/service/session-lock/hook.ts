@@ -8,7 +8,7 @@ import { Guard, type Stretch } from './guard.ts'
 import { note } from './journal.ts'
 import type { Keeping } from './keep.ts'
 import { newsSince } from './log-end.ts'
-import { emptyMemo, isDue, keeperFile, leasesOf, memoFile, memosOf, readMemo, removeMemo, writeMemo, type Memo } from './memo.ts'
+import { emptyMemo, isDue, keeperFile, leasesOf, memoFile, maxTaken, memosOf, readMemo, removeMemo, writeMemo, type Memo } from './memo.ts'
 import { elapsedMs, momentNow } from './moment.ts'
 import type { OpenLeases, Party } from './opening.ts'
 import { normalise, type Client, type HookEvent, type Payload } from './payload.ts'
@@ -103,15 +103,16 @@ export async function failure(call: Pick<HookCall, 'event' | 'hint' | 'env' | 'c
   const [target] = targetsOf([], cwd, true)
   const settings = await hookSettings(target?.repository ?? null, env)
   // Without an event we may have been called for anything, and to block a stop would keep the agent working.
-  return settings.fail === 'closed' && event === 'before-tool' && settings.enabled
-    ? `leasehold: the session lock could not be checked, and session_lock.fail is closed: ${said}`
-    : null
+  return settings.fail === 'closed' && event === 'before-tool' && settings.enabled ? closedText(said) : null
 }
 
+const closedText = (what: string): string => `leasehold: the session lock could not be checked, and session_lock.fail is closed: ${what}`
+
 async function before(scene: Scene): Promise<string | null> {
-  const { payload, guard, call } = scene
+  const { payload, guard, call, directory } = scene
   const intent = intentOf(payload)
-  const places = await placesOf(scene, intent)
+  const unseen: string[] = []
+  const places = await placesOf(scene, intent, what => unseen.push(what))
   const stretch = stretchOf(payload, call.env)
   if (!intent.writes) {
     await renewAll(scene, places, null, false)
@@ -120,6 +121,9 @@ async function before(scene: Scene): Promise<string | null> {
   const guarded = places.filter(({ settings }) => settings.enabled)
   const whole = guarded.filter(({ settings }) => settings.scope === 'workspace' || intent.shell)
   const shared = guarded.filter(place => !whole.includes(place))
+  if (shared.some(({ files }) => files.length > maxTaken)) unseen.push(`only the first ${maxTaken} files of a tool call are leased`)
+  for (const what of unseen) note(directory.path, `${payload.client} ${payload.event} ${what}`)
+  if (unseen.length > 0 && guarded.some(({ settings }) => settings.fail === 'closed')) return closedText(unseen.join('; '))
   if (whole.length > 0) {
     const ttlMs = Math.min(...whole.map(({ settings }) => settings.ttlMs))
     const result = guard.enter(
@@ -236,10 +240,16 @@ function exportIdentity(file: string, session: string): void {
   }
 }
 
-/** The workspaces that this is about, with the settings of each. */
-async function placesOf({ payload, call, directory }: Scene, intent: Intent): Promise<readonly Place[]> {
-  const { paths, command, shell, writes } = intent
-  const named = command === null || !mayNamePlace.test(command) ? [] : (await import('./shell-places.ts')).writtenPlaces(command, paths[0])
+/** The workspaces that this is about, with the settings of each. `onLimit` is told of what was not looked at. */
+async function placesOf(
+  { payload, call, directory }: Scene,
+  intent: Intent,
+  onLimit: (what: string) => void = () => undefined,
+): Promise<readonly Place[]> {
+  const { paths, command, shell, writes, unseen } = intent
+  if (unseen !== undefined) onLimit(unseen)
+  const named =
+    command === null || !mayNamePlace.test(command) ? [] : (await import('./shell-places.ts')).writtenPlaces(command, paths[0], onLimit)
   const targets = targetsOf([...paths, ...named], payload.cwd, shell || !writes)
   const places: Place[] = []
   for (const target of targets) {

@@ -9,7 +9,7 @@ import type { Workspace } from '../claim/workspace.ts'
 import type { HeldEntry } from '../identity/held.ts'
 import { ensureWorktree, readWorktree } from '../identity/worktree.ts'
 import { duePart, logEnd, newsSince } from './log-end.ts'
-import type { Memo, PathLease, Stretched } from './memo.ts'
+import { maxTaken, type Memo, type PathLease, type Stretched } from './memo.ts'
 
 /** For whom, and for how long. */
 export interface Renewal {
@@ -101,7 +101,7 @@ export async function takePaths(
   who: Pick<Renewal, 'agentId' | 'session' | 'witness'>,
 ): Promise<{ readonly taken: readonly PathLease[]; readonly refused: string | null }> {
   const { worktreeId } = ensureWorktree(workspace.repository)
-  const resources = [...new Set(files.map(file => keyOf(workspace, worktreeId, file)))].slice(0, 32)
+  const resources = [...new Set(files.map(file => keyOf(workspace, worktreeId, file)))].slice(0, maxTaken)
   const holder = { agentId: who.agentId, worktreeId, sessionId: who.session, witness: who.witness }
   const answer = await workspace.coordinator.acquire(
     { holder },

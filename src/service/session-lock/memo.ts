@@ -11,6 +11,9 @@ import type { Clk } from './record.ts'
 // What hooks of one session remember of its leases in one workspace: when to renew again, what the agent was already told, and in path
 // scope which files it has. A cache and a throttle: without it leases are renewed too often, and nothing else.
 
+/** Files that are leased for one tool call. */
+export const maxTaken = 32
+
 /** A file that this session has for itself. */
 export interface PathLease {
   readonly resource: string

@@ -4,9 +4,8 @@ import { shellItems, type ShellCommand, type Word } from './shell-words.ts'
 // Where a command plainly writes, as far as it is written out: other worktrees than the one where it runs have locks of their own. What is
 // only read counts nowhere, and what is not seen here is judged by the directory where the command runs.
 
-/** Longer lines are programs. */
-const maxLength = 65_536
-const maxPlaces = 32
+/** Each is looked up in the file system. */
+const maxPlaces = 4096
 /** `sh -c "sh -c …"`. */
 const maxDepth = 3
 
@@ -113,16 +112,24 @@ function last(operands: readonly Word[]): readonly Word[] {
 const inPlace = (operands: readonly Word[], args: readonly Word[]): readonly Word[] =>
   hasOption(args, /^(?:-\w*[eEf]$|--expression|--file)/) ? operands : operands.slice(1)
 
-const hasOption = (args: readonly Word[], pattern: RegExp): boolean => args.some(({ text }) => pattern.test(text))
+/** Longer words are no options. */
+const maxOption = 256
+
+const hasOption = (args: readonly Word[], pattern: RegExp): boolean =>
+  args.some(({ text }) => text.length <= maxOption && pattern.test(text))
 
 /**
  * Directories and files that a command goes to or writes: `cd x && …`, `git -C x …`, `touch x`, `… > x`. `start`: where it runs, when that is
- * told; without it names stay relative.
+ * told; without it names stay relative. `onLimit` is told of what was not looked at.
  */
-export function writtenPlaces(command: string, start: string | undefined): readonly string[] {
-  if (command.length > maxLength) return []
+export function writtenPlaces(
+  command: string,
+  start: string | undefined,
+  onLimit: (what: string) => void = () => undefined,
+): readonly string[] {
   const places = new Places()
   places.walk(command, start, 0)
+  if (places.cut) onLimit('a command is so long that not all of it was looked at')
   return [...places.found]
 }
 
@@ -131,11 +138,13 @@ type Base = string | null | undefined
 
 class Places {
   readonly found = new Set<string>()
+  /** Some of it was too much. */
+  cut = false
 
   walk(text: string, start: Base, depth: number): void {
     let base = start
     const above: Base[] = []
-    for (const item of shellItems(text)) {
+    for (const item of shellItems(text, () => (this.cut = true))) {
       if (item === '(') above.push(base)
       else if (item === ')') base = above.length === 0 ? base : above.pop()
       else base = this.#command(item, base, start, depth)
@@ -211,7 +220,9 @@ class Places {
   }
 
   #add(place: Base): void {
-    if (typeof place === 'string' && this.found.size < maxPlaces && !place.startsWith('/dev/')) this.found.add(place)
+    if (typeof place !== 'string' || place.startsWith('/dev/')) return
+    if (this.found.size < maxPlaces) this.found.add(place)
+    else this.cut ||= !this.found.has(place)
   }
 }
 
@@ -249,9 +260,10 @@ function operandsOf(args: readonly Word[], values: string): readonly Word[] {
 /** The place that a word names; of one that is not whole, the directory that it begins with. */
 function resolved(base: Base, { text, whole }: Word): string | null {
   const path = whole ? text : text.slice(0, text.lastIndexOf('/') + 1)
-  if (path === '' || path.includes('\0')) return null
+  if (path === '' || path.length > 4096 || path.includes('\0')) return null
   if (path.startsWith('/') || base === undefined) return path
-  return base === null ? null : `${base}/${path}`
+  // No system takes a longer one.
+  return base === null || base.length + path.length > 4096 ? null : `${base}/${path}`
 }
 
 /** The worktree of a `.git` directory. */

@@ -19,10 +19,16 @@ export type ShellItem = ShellCommand | '(' | ')'
 
 const hereDocument = /<<(-?)[ \t]*(?:'([^'\n]*)'|"([^"\n]*)"|([^\s;&|<>()'"]+))/y
 
-/** What a command line consists of, in order. Never throws: what cannot be understood ends it. */
-export function shellItems(text: string): readonly ShellItem[] {
+/** Steps in one text. What is quoted or in a here-document is one, or nearly. */
+const maxSteps = 1_048_576
+
+/** Of a text in double quotes, what stands for itself. */
+const plainQuoted = /[^"\\$`]+/y
+
+/** What a command line consists of, in order. What cannot be understood ends it; `onCut` is told when it was too long. */
+export function shellItems(text: string, onCut: () => void): readonly ShellItem[] {
   const reader = new Reader(text)
-  reader.read()
+  if (!reader.read()) onCut()
   return reader.items
 }
 
@@ -41,9 +47,11 @@ class Reader {
     this.#text = text
   }
 
-  read(): void {
-    while (this.#at < this.#text.length) this.#step()
+  /** False: there is more of it. */
+  read(): boolean {
+    for (let steps = 0; this.#at < this.#text.length && steps < maxSteps; steps++) this.#step()
     this.#endCommand()
+    return this.#at >= this.#text.length
   }
 
   #step(): void {
@@ -165,6 +173,13 @@ class Reader {
   #quoted(): void {
     this.#add('')
     while (this.#at < this.#text.length) {
+      plainQuoted.lastIndex = this.#at
+      const plain = plainQuoted.exec(this.#text)
+      if (plain !== null) {
+        this.#add(plain[0])
+        this.#at = plainQuoted.lastIndex
+        continue
+      }
       const sign = this.#text[this.#at++]!
       if (sign === '"') return
       if (sign === '\\' && /[$`"\\]/.test(this.#text[this.#at] ?? '')) this.#add(this.#text[this.#at++]!)

@@ -11,9 +11,12 @@ export interface Intent {
   readonly shell: boolean
   /** The command line, when it may change something. `paths` then only says where it runs, and the line what it names. */
   readonly command: string | null
+  /** What of it was not looked at, because it is too much. */
+  readonly unseen?: string
 }
 
-const maxListed = 256
+/** Each is looked up in the file system. */
+const maxPaths = 4096
 /** How deep in the arguments of a server's tool a place is looked for. */
 const maxDepth = 3
 
@@ -153,7 +156,13 @@ const readingVerb =
   /^(?:read|view|list|ls|get|search|find|grep|glob|fetch|show|query|describe|lookup|count|stat|status|log|diff|help|think|ask)$/
 
 /** What this tool call is going to change, judged by the tool's name and what it is given. */
-export function intentOf({ tool, input, mcp }: Pick<Payload, 'tool' | 'input' | 'mcp'>): Intent {
+export function intentOf(call: Pick<Payload, 'tool' | 'input' | 'mcp'>): Intent {
+  const intent = whole(call)
+  if (intent.paths.length <= maxPaths) return intent
+  return { ...intent, paths: intent.paths.slice(0, maxPaths), unseen: `only the first ${maxPaths} paths of a tool call were looked at` }
+}
+
+function whole({ tool, input, mcp }: Pick<Payload, 'tool' | 'input' | 'mcp'>): Intent {
   if (tool === null) return none
   const name = tool.toLowerCase()
   if (mcp || /^mcp[_:]/.test(name)) return intentOfServer(tool, input)
@@ -213,7 +222,7 @@ function placesIn(input: Payload['input'], depth: number): { readonly paths: rea
   for (const [key, value] of Object.entries(input)) {
     const isPlace = pathKeys.includes(key) || pathLists.includes(key) || directoryKeys.includes(key) || namesPlace(key)
     mentioned ||= isPlace
-    for (const item of Array.isArray(value) ? value.slice(0, maxListed) : [value]) {
+    for (const item of Array.isArray(value) ? value.slice(0, maxPaths + 1) : [value]) {
       if (typeof item === 'string' && isPlace) paths.push(...pathIn(item))
       else if (typeof item === 'object' && item !== null && !Array.isArray(item) && depth < maxDepth) {
         const inner = placesIn(item as Payload['input'], depth + 1)
@@ -259,7 +268,7 @@ function listed(input: Payload['input']): readonly string[] {
     const list = input[key]
     if (!Array.isArray(list)) return []
     return list
-      .slice(0, maxListed)
+      .slice(0, maxPaths + 1)
       .flatMap(item => (typeof item === 'object' && item !== null ? pathsUnder(item as Payload['input'], pathKeys) : pathIn(item)))
   })
 }
@@ -279,7 +288,7 @@ function patched(input: Payload['input']): readonly string[] {
       const named =
         /^\*\*\* (?:Add File|Update File|Delete File|Move to): (.+?)\r?$/.exec(line)?.[1] ?? /^\+\+\+ (?:b\/)?([^\t\r]+)/.exec(line)?.[1]
       if (named !== undefined && named !== '/dev/null') found.push(...pathIn(named))
-      if (found.length >= 256) return found
+      if (found.length > maxPaths) return found
     }
   }
   return found

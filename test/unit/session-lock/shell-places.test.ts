@@ -147,6 +147,40 @@ it('names places as they are written where nobody says where the command runs', 
   expect(writtenPlaces('ls > /dev/null 2>&1', '/w').filter(place => place.startsWith('/dev'))).toEqual([])
 })
 
+describe('long commands', () => {
+  const long = 'x'.repeat(70_000)
+
+  it.each([
+    ['many operands', `rm -f ${Array.from({ length: 1000 }, (_, at) => `sub/${at}`).join(' ')} /x/s2/f`],
+    ['a here-document', `cat > /x/s2/f <<'EOF'\n${long}\nEOF`],
+    ['something after a here-document', `cat > f <<'EOF'\n${long}\nEOF\ntouch /x/s2/f`],
+    ['an argument in quotes', `printf '%s' '${long}' > /x/s2/f`],
+    ['an argument in double quotes', `printf '%s' "${long}" > /x/s2/f`],
+    ['a plain argument', `echo ${long} > /x/s2/f`],
+  ])('are read to their end: %s', (_name, command) => expect(judged(command)).toBe(true))
+
+  it('say where not all of them was looked at', () => {
+    const said: string[] = []
+    const seen = (command: string): number => writtenPlaces(command, '/w', what => said.push(what)).length
+    expect(seen(`touch ${'a '.repeat(5000)}`)).toBe(1)
+    expect(said).toEqual([])
+    expect(seen(`touch ${Array.from({ length: 5000 }, (_, at) => at).join(' ')}`)).toBe(4096)
+    expect(said).toHaveLength(1)
+    expect(seen(`touch a; echo ${'x'.repeat(2_000_000)} > b`)).toBe(1)
+    expect(said).toHaveLength(2)
+  })
+
+  it('take no time that grows faster than they do', () => {
+    for (const command of [
+      'cd a;'.repeat(300_000),
+      `tar ${'c'.repeat(900_000)}`,
+      `tar '${'c'.repeat(900_000)}'`,
+      'touch "a";'.repeat(90_000),
+    ])
+      expect(writtenPlaces(command, '/w').length).toBeLessThanOrEqual(4096)
+  })
+})
+
 it('ends with any text', () => {
   const signs = fc.constantFrom(...Array.from('\'"`$(){}<>|&;# \n\\*~/a=-'), 'cd ', 'sh -c ', '<<EOF\n', '$(', '"$(')
   fc.assert(
