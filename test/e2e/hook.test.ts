@@ -171,6 +171,44 @@ describe('which workspace', () => {
     expect(await elsewhere.before('apply_patch', { command: patch })).toMatchObject(blocked('one-1111'))
   })
 
+  it('is where a link leads, also one to nothing, and where `..` behind it does', async () => {
+    const home = new Home()
+    const [here, there] = [workspace(), workspace()]
+    fs.mkdirSync(path.join(there, 'sub'))
+    await home.session('holder', there, { CLAUDE_PID: '1' }).write(`${there}/x`)
+    const me = home.session('me', here, { CLAUDE_PID: String(process.pid) })
+    const links = {
+      file: `${there}/f`,
+      dangling: path.join(path.relative(here, there), 'sub/../new'),
+      twice: 'dangling',
+      newdir: `${there}/none`,
+      directory: `${there}/sub`,
+      round: 'about',
+      about: 'round/../x',
+      own: 'none',
+    }
+    fs.writeFileSync(path.join(there, 'f'), '')
+    for (const [name, target] of Object.entries(links)) fs.symlinkSync(target, path.join(here, name))
+    for (const file of ['file', 'dangling', 'twice', 'newdir/a', 'directory/a', 'directory/../a'])
+      expect(await me.write(`${here}/${file}`), file).toMatchObject(blocked('holder'))
+    for (const command of [
+      'echo a > file',
+      'echo a >> dangling',
+      'echo a | tee dangling',
+      'touch twice',
+      'truncate -s 0 file',
+      'sed -i s/a/b/ file',
+      'touch directory/../a',
+      `touch ${here}/directory/../a`,
+      'cd directory && touch ../a',
+    ])
+      expect(await me.bash(command), command).toMatchObject(blocked('holder'))
+    for (const file of ['round', 'round/../a', 'own', 'none/../a', 'none/a/../../b', `${'a/../'.repeat(500)}a`])
+      expect(await me.write(`${here}/${file}`), file).toEqual(passed)
+    expect(await me.bash('touch own')).toEqual(passed)
+    expect(await me.bash('make 2>&1')).toEqual(passed)
+  })
+
   it('is found behind any number of others, or it is said that it was not looked for', async () => {
     const home = new Home()
     const [here, there] = [workspace(), workspace()]

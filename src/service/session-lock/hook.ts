@@ -56,7 +56,8 @@ const longestStretchMs = 86_400_000
 /** Background work has no end that is told; a client that is proven dead ends it at once, another hook sooner. */
 const backgroundMs = 3_600_000
 /** Without any of this a command works where it runs, and reading it further would cost each one a millisecond. */
-const mayNamePlace = /\/|\.\.|\b(?:cd|pushd|rm|mv|cp|find|rsync|ch(?:mod|own|grp))\b|\s-C|--(?:prefix|cwd|dir|directory)\b/
+const mayNamePlace =
+  /\/|\.\.|>(?!&)|\b(?:cd|pushd|rm|mv|cp|find|rsync|ch(?:mod|own|grp)|tee|touch|truncate|sed|perl|dd|mkdir|ln|install|shred)\b|\s-C|--(?:prefix|cwd|dir|directory)\b/
 /** For what can be left out. */
 const shortWaitMs = 20
 /** Kept for what follows the lock's own work. */

@@ -1,5 +1,5 @@
-import { realpathSync, statSync } from 'node:fs'
-import { dirname, join, resolve } from 'node:path'
+import { lstatSync, readlinkSync, realpathSync, statSync } from 'node:fs'
+import { dirname, isAbsolute, join, resolve } from 'node:path'
 import { findRepository, type Repository } from '../../host/git.ts'
 
 export type { Repository } from '../../host/git.ts'
@@ -31,10 +31,7 @@ export function targetsOf(paths: readonly string[], cwd: string, always: boolean
     else if (file !== null) known.files.push(file)
   }
   if (paths.length === 0 || always) add(here, null)
-  for (const path of paths) {
-    const file = realOf(resolve(here, path))
-    add(isDirectory(file) ? file : existing(dirname(file)), file)
-  }
+  for (const path of paths) for (const file of meant(here, path)) add(isDirectory(file) ? file : existing(dirname(file)), file)
   return [...found].map(([root, { repository, files }]) => ({ root, repository, files }))
 }
 
@@ -56,11 +53,49 @@ function repositoryAt(directory: string): Repository | null {
   return repository
 }
 
-/** A path without symbolic links, as far as it exists. */
-function realOf(path: string): string {
+/** Links of one path that lead to nothing; a circle of them has no end. */
+const maxLinks = 40
+
+/** Where a path leads: behind a link, `..` is beside its target for the kernel, and beside the link for whoever shortens the text first. */
+function meant(here: string, path: string): readonly string[] {
+  const plain = realOf(resolve(here, path))
+  if (!/[^/.][^/]*\/+(?:\.\/+)*\.\.(?:\/|$)/.test(path)) return [plain]
+  const other = followed(isAbsolute(path) ? path : `${here}/${path}`)
+  return other === plain ? [plain] : [plain, other]
+}
+
+/** A path without symbolic links, as far as it exists; of a link that leads to nothing, what a write would make. */
+function realOf(path: string, links = { left: maxLinks }): string {
   const above = existing(path)
   const real = realpathSync.native(above)
-  return above === path ? real : join(real, path.slice(above === '/' ? 1 : above.length + 1))
+  if (above === path) return real
+  const rest = path.slice(above === '/' ? 1 : above.length + 1)
+  const [first = ''] = rest.split('/', 1)
+  const target = linkAt(join(real, first))
+  if (target === null || links.left-- <= 0) return join(real, rest)
+  return join(followed(isAbsolute(target) ? target : `${real}/${target}`, links), rest.slice(first.length))
+}
+
+/** The same, component by component, as the kernel goes. */
+function followed(path: string, links = { left: maxLinks }): string {
+  const parts = path.split('/')
+  let place = '/'
+  for (const [at, part] of parts.entries()) {
+    if (part === '..') place = dirname(place)
+    if (part === '' || part === '.' || part === '..') continue
+    const next = join(place, part)
+    place = realOf(next, links)
+    if (!exists(next)) return join(place, ...parts.slice(at + 1))
+  }
+  return place
+}
+
+function linkAt(path: string): string | null {
+  try {
+    return lstatSync(path, { throwIfNoEntry: false })?.isSymbolicLink() === true ? readlinkSync(path) : null
+  } catch {
+    return null
+  }
 }
 
 /** The nearest directory or file at or above a path that exists. */
