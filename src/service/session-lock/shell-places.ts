@@ -12,22 +12,42 @@ const maxDepth = 3
 /** Words that stand before a command. */
 const keywords = new Set(['if', 'then', 'elif', 'else', 'while', 'until', 'do', '!', '{'])
 
-/** Programs that run what follows: their options with a value, and how many words of their own come before it. */
-const wrappers: Readonly<Record<string, { readonly values?: string; readonly directory?: string; readonly words?: number }>> = {
+/** A program that runs what follows. */
+interface Wrapper {
+  /** Its options with a value, by their letters and by their long names. */
+  readonly values?: string
+  readonly longs?: readonly string[]
+  /** The option that says where it works; its long name is `--chdir`. */
+  readonly directory?: string
+  /** How many words of its own come before what it runs. */
+  readonly words?: number
+}
+
+const wrappers: Readonly<Record<string, Wrapper>> = {
   command: {},
   builtin: {},
   exec: { values: 'a' },
   nohup: {},
   setsid: {},
-  time: { values: 'fo' },
-  env: { values: 'uS', directory: 'C' },
-  sudo: { values: 'ughpCTR', directory: 'D' },
+  time: { values: 'fo', longs: ['--format', '--output'] },
+  env: { values: 'uS', longs: ['--unset', '--split-string'], directory: 'C' },
+  sudo: {
+    values: 'ughpCTRrtU',
+    longs: ['--user', '--group', '--host', '--prompt', '--close-from', '--command-timeout', '--chroot', '--role', '--type', '--other-user'],
+    directory: 'D',
+  },
   doas: { values: 'uC' },
-  nice: { values: 'n' },
-  ionice: { values: 'cn' },
-  stdbuf: { values: 'ioe' },
-  timeout: { values: 'sk', words: 1 },
-  xargs: { values: 'InPLdaEs' },
+  nice: { values: 'n', longs: ['--adjustment'] },
+  ionice: { values: 'cn', longs: ['--class', '--classdata'] },
+  stdbuf: { values: 'ioe', longs: ['--input', '--output', '--error'] },
+  timeout: { values: 'sk', longs: ['--signal', '--kill-after'], words: 1 },
+  xargs: { values: 'InPLdaEs', longs: ['--max-args', '--max-procs', '--delimiter', '--arg-file', '--max-chars', '--process-slot-var'] },
+  // What they assign holds for what follows.
+  export: {},
+  declare: {},
+  typeset: {},
+  readonly: {},
+  local: {},
 }
 
 const shells = new Set(['sh', 'bash', 'dash', 'zsh', 'ksh'])
@@ -69,17 +89,18 @@ const writers: Readonly<
   shred: { values: 'ns', of: all },
   mkfifo: { values: 'm', of: all },
   mv: { values: 'tS', of: all },
-  chmod: { of: butFirst },
-  chown: { of: butFirst },
-  chgrp: { of: butFirst },
+  // `-x` is a mode too.
+  chmod: { of: (operands, args) => (hasOption(args, /^-[rwxXst]/) ? operands : butReference(operands, args)) },
+  chown: { of: butReference },
+  chgrp: { of: butReference },
   cp: { values: 'tS', of: last },
   ln: { values: 'tS', of: last },
   install: { values: 'tSmog', of: last },
   rsync: { values: 'ef', of: last },
   scp: { values: 'iPoFcJl', of: last },
   dd: { of: operands => operands.flatMap(({ text, whole }) => (text.startsWith('of=') ? [{ text: text.slice(3), whole }] : [])) },
-  sed: { values: 'efl', of: (operands, args) => (hasOption(args, /^(?:-[nrEsuz]*i|--in-place)/) ? inPlace(operands, args) : []) },
-  perl: { values: 'eEIMm', of: (operands, args) => (hasOption(args, /^-[pnlw0]*i/) ? inPlace(operands, args) : []) },
+  sed: { values: 'efl', of: (operands, args) => (hasOption(args, /^(?:-[nrEsuz]*i|--i)/) ? inPlace(operands, args) : []) },
+  perl: { values: 'eEIMm', of: (operands, args) => (hasOption(args, /^-[aclnpstuwWXTUfxgh0-9]*i/) ? inPlace(operands, args) : []) },
   // Of an archive it depends on what is done with it.
   tar: {
     of: (_, args) =>
@@ -89,8 +110,17 @@ const writers: Readonly<
   },
   find: {
     of: (_, args) => {
-      const end = args.findIndex(({ text }) => /^[-(!]/.test(text))
-      return hasOption(args, /^-(?:delete|exec|ok|fprint|fls)/) ? args.slice(0, Math.max(end, 0)) : []
+      if (!hasOption(args, /^-(?:delete|exec|ok|fprint|fls)/)) return []
+      let from = 0
+      for (; /^-(?:[HLP]|O\d*|D)$/.test(args[from]?.text ?? ''); from++) if (args[from]!.text === '-D') from++
+      const places = args.slice(from)
+      return places.slice(
+        0,
+        Math.max(
+          0,
+          places.findIndex(({ text }) => /^[-(!]/.test(text)),
+        ),
+      )
     },
   },
 }
@@ -99,8 +129,10 @@ function all(operands: readonly Word[]): readonly Word[] {
   return operands
 }
 
-function butFirst(operands: readonly Word[]): readonly Word[] {
-  return operands.slice(1)
+/** The first operand is the mode or the owner, unless it is that of another file. */
+function butReference(operands: readonly Word[], args: readonly Word[]): readonly Word[] {
+  const read = valuesOf(args, ['--reference'])
+  return read.length === 0 ? operands.slice(1) : operands.filter(word => !read.includes(word))
 }
 
 /** One operand alone is read, and what is made of it is made where the command runs. */
@@ -157,9 +189,7 @@ class Places {
     const { name, args, at } = this.#unwrapped(words, base)
     if (name === 'cd' || name === 'pushd') {
       const [operand] = operandsOf(args, '')
-      const next = operand === undefined || operand.text === '-' || !operand.whole ? null : resolved(base, operand)
-      this.#add(next)
-      return next
+      return operand === undefined || operand.text === '-' ? null : this.#goTo(base, operand)
     }
     if (name === 'popd') return start
     if (shells.has(name) || name === 'eval') this.#nested(name, args, at, depth)
@@ -186,25 +216,19 @@ class Places {
       const name = whole ? text.slice(text.lastIndexOf('/') + 1) : ''
       const wrapper = Object.hasOwn(wrappers, name) ? wrappers[name]! : null
       if (wrapper === null) return { name, args: words.slice(at + 1), at: place }
-      const { values = '', directory = '', words: own = 0 } = wrapper
       for (; words[at + 1]?.text.startsWith('-') === true; at++) {
-        const option = words[at + 1]!.text
-        const letter = option.startsWith('--') ? '' : option.slice(-1)
-        const isDirectory = option === '--chdir' || (letter !== '' && directory === letter)
-        const written = /^--chdir=(.+)$/.exec(option)?.[1]
-        const value = written === undefined ? words[at + 2] : { text: written, whole: words[at + 1]!.whole }
-        if ((isDirectory || written !== undefined) && value !== undefined) this.#add((place = resolved(place, value)))
-        if (isDirectory || (letter !== '' && words[at + 1]!.whole && values.includes(letter))) at++
+        const option = optionOf(words[at + 1]!, words[at + 2], wrapper)
+        if (option.directory !== undefined) place = this.#goTo(place, option.directory)
+        if (option.separate) at++
       }
-      at += own
+      at += wrapper.words ?? 0
     }
     return { name: '', args: [], at: place }
   }
 
   #nested(name: string, args: readonly Word[], at: Base, depth: number): void {
     if (depth >= maxDepth) return
-    const found = args.findIndex(({ text }) => /^-[a-z]*c$/.test(text))
-    const words = name === 'eval' ? args : found < 0 ? [] : args.slice(found + 1, found + 2)
+    const words = name === 'eval' ? args : commandOf(args)
     // Of an unfinished word the beginning is a beginning of the command.
     if (words.length > 0) this.walk(words.map(({ text }) => text).join(' '), at, depth + 1)
   }
@@ -212,11 +236,18 @@ class Places {
   #git(args: readonly Word[], at: Base): void {
     if (args.every(({ whole }) => whole) && isReadOnlyGit(args.map(({ text }) => text))) return
     let place = at
-    for (const word of valuesOf(args.slice(0, commandAt(args)), ['-C'])) this.#add((place = resolved(place, word)))
+    for (const word of valuesOf(args.slice(0, commandAt(args)), ['-C'])) place = this.#goTo(place, word)
     for (const word of valuesOf(args, ['--git-dir', '--work-tree'])) this.#add(topOf(resolved(place, word)))
     const [command, verb, ...operands] = operandsOf(args.slice(commandAt(args)), '')
     if (command?.text === 'worktree' && /^(?:remove|move)$/.test(verb?.text ?? ''))
       for (const word of operands) this.#add(resolved(place, word))
+  }
+
+  /** Where it works next: of a word that is not whole only the beginning is known. */
+  #goTo(base: Base, word: Word): Base {
+    const place = resolved(base, word)
+    this.#add(place)
+    return word.whole ? place : null
   }
 
   #add(place: Base): void {
@@ -224,6 +255,44 @@ class Places {
     if (this.found.size < maxPlaces) this.found.add(place)
     else this.cut ||= !this.found.has(place)
   }
+}
+
+/** What an option of a wrapper is given. `separate`: it is the next word. */
+function optionOf(
+  word: Word,
+  next: Word | undefined,
+  { values = '', longs = [], directory = '' }: Wrapper,
+): { readonly directory?: Word; readonly separate: boolean } {
+  const { text, whole } = word
+  if (text.startsWith('--')) {
+    const isDirectory = directory !== '' && /^--chdir(?:=|$)/.test(text)
+    if (isDirectory && text.includes('=')) return { directory: { text: text.slice('--chdir='.length), whole }, separate: false }
+    if (isDirectory && next !== undefined) return { directory: next, separate: true }
+    return { separate: longs.includes(text) }
+  }
+  for (let at = 1; at < text.length; at++) {
+    const letter = text.charAt(at)
+    if (letter !== directory && !values.includes(letter)) continue
+    const separate = whole && at === text.length - 1
+    const value = separate ? next : { text: text.slice(at + 1), whole }
+    return letter === directory && value !== undefined ? { directory: value, separate } : { separate }
+  }
+  return { separate: false }
+}
+
+/** What `sh -c` runs: the first word behind the options, wherever among them the letter is. */
+function commandOf(args: readonly Word[]): readonly Word[] {
+  let runs = false
+  for (let at = 0; at < args.length; at++) {
+    const { text } = args[at]!
+    if (text === '--' || text === '-') return runs ? args.slice(at + 1, at + 2) : []
+    if (!/^[-+]/.test(text)) return runs ? args.slice(at, at + 1) : []
+    if (/^--(?:rcfile|init-file)$/.test(text)) at++
+    if (text.startsWith('--')) continue
+    runs ||= text.startsWith('-') && text.includes('c')
+    if (/o/i.test(text)) at++
+  }
+  return []
 }
 
 /** Where Git's own command begins. */

@@ -92,6 +92,9 @@ class Reader {
         this.#at++
         return
       case '$':
+        if (this.#text[this.#at] === "'") this.#escaped()
+        else this.#substitution(sign)
+        return
       case '`':
         this.#substitution(sign)
         return
@@ -188,6 +191,21 @@ class Reader {
     }
   }
 
+  /** `$'…'` */
+  #escaped(): void {
+    const from = this.#at + 1
+    const end = endOfEscaped(this.#text, from)
+    this.#at = end + 1
+    this.#add('')
+    for (const [part, escape] of this.#text
+      .slice(from, end)
+      .matchAll(/[^\\]+|\\(x[0-9a-fA-F]{1,2}|[0-7]{1,3}|[uU][0-9a-fA-F]{1,8}|c?[^])/g)) {
+      const text = escape === undefined ? part : unescaped(escape)
+      if (text === null) this.#leaveOpen()
+      else this.#add(text)
+    }
+  }
+
   #substitution(sign: string): void {
     const next = this.#text[this.#at]
     if (sign === '`') this.#until('`')
@@ -210,6 +228,22 @@ class Reader {
   }
 }
 
+const escapes: Readonly<Record<string, string>> = { n: '\n', t: '\t', "'": "'", '"': '"', '\\': '\\', '?': '?' }
+
+/** What stands behind a backslash in `$'…'`; null: no sign that a path has. */
+function unescaped(escape: string): string | null {
+  if (Object.hasOwn(escapes, escape)) return escapes[escape]!
+  const code = /^[0-7]/.test(escape) ? parseInt(escape, 8) : parseInt(escape.slice(1), 16)
+  return /^[0-7xuU]/.test(escape) && code >= 0x20 && code < 0x7f ? String.fromCharCode(code) : null
+}
+
+/** The quote that ends `$'…'`. */
+function endOfEscaped(text: string, from: number): number {
+  let at = from
+  for (; at < text.length && text[at] !== "'"; at++) if (text[at] === '\\') at++
+  return at
+}
+
 /** Behind the parenthesis that ends what began before `from`. */
 function closing(text: string, from: number): number {
   const documents: { readonly end: string; readonly tabs: boolean }[] = []
@@ -219,6 +253,7 @@ function closing(text: string, from: number): number {
     if (sign === '(') depth++
     else if (sign === ')' && --depth === 0) return at + 1
     else if (sign === '\\') at++
+    else if (sign === '$' && text[at + 1] === "'") at = endOfEscaped(text, at + 2)
     else if (sign === "'") at = indexOr(text, "'", at + 1)
     else if (sign === '"') at = endOfQuote(text, at + 1)
     else if (sign === '<') {
