@@ -258,6 +258,21 @@ describe('which workspace', () => {
     expect(await second.write(`${one.cwd}/b`)).toMatchObject(blocked('one-1111'))
     expect(await second.write(path.join(folder('far-'), 'b'))).toEqual(passed)
   })
+
+  it('outside Git is the whole directory in path scope too: there are no leases', async () => {
+    const { home, one, other } = two(folder('plain-'))
+    const env = { LEASEHOLD_SESSION_LOCK_OUTSIDE_GIT: 'directory', LEASEHOLD_SESSION_LOCK_SCOPE: 'path' }
+    const [first, second] = [one, other].map(({ id, cwd, env: own }) => home.session(id, cwd, { ...own, ...env })) as [
+      typeof one,
+      typeof one,
+    ]
+    const input = { file_path: `${one.cwd}/a`, content: 'x' }
+    expect(await first.before('Write', input)).toEqual(passed)
+    expect(await first.after('Write', input)).toEqual(passed)
+    expect(await second.write(`${one.cwd}/b`)).toMatchObject(blocked('one-1111'))
+    expect(await first.stop()).toEqual(passed)
+    expect(await second.write(`${one.cwd}/b`)).toEqual(passed)
+  })
 })
 
 describe('the end of a session', () => {

@@ -47,6 +47,9 @@ interface Place extends Target {
   readonly settings: HookSettings
 }
 
+/** Do sessions share it file by file? Outside Git there are no leases for that. */
+const isShared = ({ settings, repository }: Place): boolean => settings.scope === 'path' && repository !== null
+
 /** What a client lets its commands take when nobody says, milliseconds. */
 const longestCommandMs = 600_000
 /** Beyond what a command may take. */
@@ -120,7 +123,7 @@ async function before(scene: Scene): Promise<string | null> {
     return null
   }
   const guarded = places.filter(({ settings }) => settings.enabled)
-  const whole = guarded.filter(({ settings }) => settings.scope === 'workspace' || intent.shell)
+  const whole = guarded.filter(place => !isShared(place) || intent.shell)
   const shared = guarded.filter(place => !whole.includes(place))
   if (shared.some(({ files }) => files.length > maxTaken)) unseen.push(`only the first ${maxTaken} files of a tool call are leased`)
   for (const what of unseen) note(directory.path, `${payload.client} ${payload.event} ${what}`)
@@ -147,10 +150,11 @@ async function during(scene: Scene): Promise<void> {
   const { payload, guard } = scene
   const places = await placesOf(scene, intentOf(payload))
   const over = payload.event === 'after-tool' ? (payload.toolUseId ?? payload.tool) : null
-  for (const { root, settings } of places) {
+  for (const place of places) {
+    const { root, settings } = place
     if (!settings.enabled) continue
     // In path scope a command has the workspace only while it runs.
-    if (settings.scope === 'path' && over !== null) guard.releaseOne(root)
+    if (isShared(place) && over !== null) guard.releaseOne(root)
     else guard.refresh([root], settings.ttlMs, over)
   }
   await renewAll(scene, places, null, payload.event === 'after-tool')
