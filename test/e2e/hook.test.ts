@@ -392,6 +392,8 @@ describe('failures', () => {
     ['no object', '[1]'],
     ['no session', '{"cwd":"/"}'],
     ['a strange session', '{"session_id":"a\\nb"}'],
+    ['no tool', '{"session_id":"x","tool_input":{"command":"touch z"}}'],
+    ['a strange tool', '{"session_id":"x","tool_name":7,"tool_input":{"command":"touch z"}}'],
   ]
 
   it.each(bad)('%s lets the tool run, with one line in the log', async (_name, text) => {

@@ -73,13 +73,15 @@ export function normalise(
       : (sent['session_id'] ?? sent['sessionId'] ?? sent['conversation_id'])
   if (!isSessionId(sessionId)) return 'the payload has no usable session id'
   const input = inputOf(sent)
-  const tool = sent['tool_name'] ?? sent['toolName'] ?? toolOfCursor(spoken)
+  const said = sent['tool_name'] ?? sent['toolName'] ?? toolOfCursor(spoken)
+  const tool = typeof said === 'string' && said !== '' ? said.slice(0, 256) : null
+  if (tool === null && meant === 'before-tool') return 'the payload names no tool'
   return {
     client,
     event: meant,
     sessionId,
     cwd: directoryOf(sent, fallback),
-    tool: typeof tool === 'string' && tool !== '' ? tool.slice(0, 256) : null,
+    tool,
     input,
     toolUseId: textOf(sent['tool_use_id'] ?? sent['toolUseId'] ?? sent['toolCallId'])?.slice(0, 128) ?? null,
     mcp: sent['mcp_server'] !== undefined || (typeof spoken === 'string' && spoken.toLowerCase() === 'beforemcpexecution'),

@@ -149,6 +149,15 @@ describe('clients', () => {
     payload => expect(typeof seen(payload, 'before-tool')).toBe('string'),
   )
 
+  it('refuse a tool call without the name of a tool, and nothing else for that', () => {
+    for (const tool of [undefined, null, 5, '', {}]) {
+      expect(seen({ ...claude, tool_name: tool })).toBe('the payload names no tool')
+      expect(seen({ ...claude, tool_name: tool }, 'before-tool')).toBe('the payload names no tool')
+      expect(seen({ ...claude, tool_name: tool, hook_event_name: 'Stop' })).toMatchObject({ event: 'stop', tool: null })
+      expect(seen({ ...claude, tool_name: tool }, 'after-tool')).toMatchObject({ event: 'after-tool', tool: null })
+    }
+  })
+
   it('fall back to where the hook runs when there is no usable directory', () => {
     for (const cwd of [undefined, 5, '', 'relative', '/a\u0000b']) expect(seen({ ...claude, cwd })).toMatchObject({ cwd: '/fallback' })
   })
