@@ -28,7 +28,12 @@ const plainQuoted = /[^"\\$`]+/y
 /** What a command line consists of, in order. What cannot be understood ends it; `onCut` is told when it was too long. */
 export function shellItems(text: string, onCut: () => void): readonly ShellItem[] {
   const reader = new Reader(text)
-  if (!reader.read()) onCut()
+  try {
+    if (!reader.read()) onCut()
+  } catch {
+    // Nested deeper than the stack.
+    onCut()
+  }
   return reader.items
 }
 

@@ -216,6 +216,8 @@ describe('long commands', () => {
     expect(said).toHaveLength(1)
     expect(seen(`touch a; echo ${'x'.repeat(2_000_000)} > b`)).toBe(1)
     expect(said).toHaveLength(2)
+    expect(seen(`touch a; echo ${'"$('.repeat(100_000)}`)).toBe(1)
+    expect(said).toHaveLength(3)
   })
 
   it('take no time that grows faster than they do', () => {
