@@ -110,6 +110,8 @@ async function bundle({ entry, main }) {
     plugins: [
       { name: 'start-up', renderChunk: (code, { isEntry }) => (isEntry ? lateExports(withoutHelpers(code)) : withoutHelpers(code)) },
     ],
+    // A busy machine is no fault of the code.
+    checks: { pluginTimings: false },
     onLog(level, log, handle) {
       // A lazy import may be of a module that comes anyhow, with the chunk that it is in.
       if (log.code === 'INEFFECTIVE_DYNAMIC_IMPORT') return
@@ -307,11 +309,14 @@ async function printSizes() {
 }
 
 try {
-  const [packages] = await Promise.all([buildExecutable(), buildLibrary().then(bundleSuite)])
-  await copyOthers(packages)
+  // One that fails leaves the other at work, in the folder that is removed below.
+  const [executable, library] = await Promise.allSettled([buildExecutable(), buildLibrary().then(bundleSuite)])
+  if (executable.status === 'rejected') throw executable.reason
+  if (library.status === 'rejected') throw library.reason
+  await copyOthers(executable.value)
   await minifyChunks()
   for (const program of PROGRAMS) await keepCode(program)
-  for (const [executable, program] of Object.entries(EXECUTABLES)) await writeLoader(executable, program)
+  for (const [name, program] of Object.entries(EXECUTABLES)) await writeLoader(name, program)
   await swap()
   await printSizes()
 } finally {
