@@ -111,7 +111,7 @@ async function bundle({ entry, main }) {
       { name: 'start-up', renderChunk: (code, { isEntry }) => (isEntry ? lateExports(withoutHelpers(code)) : withoutHelpers(code)) },
     ],
     // A busy machine is no fault of the code.
-    checks: { pluginTimings: false },
+    checks: { bundlerTimings: false },
     onLog(level, log, handle) {
       // A lazy import may be of a module that comes anyhow, with the chunk that it is in.
       if (log.code === 'INEFFECTIVE_DYNAMIC_IMPORT') return
