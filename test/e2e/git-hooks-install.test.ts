@@ -25,6 +25,7 @@ const document = (who: Person, words: string): Record<string, unknown> =>
 const states = (who: Person): readonly Record<string, unknown>[] =>
   document(who, 'hooks status git')['hooks'] as readonly Record<string, unknown>[]
 const fires = (who: Person): readonly unknown[] => states(who).map(state => state['fires'])
+const all = Array<boolean>(6).fill(true)
 
 /** Bob may not commit what Ann holds, and is told so by our words. */
 function denies(who = bob): void {
@@ -44,7 +45,7 @@ describe('alone', () => {
     expect(states(ann).every(state => state['installed'] === false)).toBe(true)
     ann.ok('hooks install git')
     const after = snapshot(hooks)
-    expect(fires(ann)).toEqual([true, true, true, true])
+    expect(fires(ann)).toEqual(all)
     expect(document(ann, 'hooks install git')).toMatchObject({ count: 0, changes: [] })
     expect(snapshot(hooks)).toEqual(after)
     expect(git(repo.dir, 'config', '--default', 'unset', '--get', 'core.hooksPath')).toBe('unset')
@@ -61,11 +62,11 @@ describe('alone', () => {
     })
     ann.ok('hooks install git')
     const there = linked(repo, 'side')
-    expect(fires(ann.in(there))).toEqual([true, true, true, true])
+    expect(fires(ann.in(there))).toEqual(all)
     denies(bob.in(there))
     const list = git(repo.dir, 'worktree', 'list')
     const log = repo.log()
-    expect(ann.ok('hooks test git')).toMatch(/^ok {2}a commit .*\nok {2}a push /)
+    expect(ann.ok('hooks test git')).toMatch(/^ok {2}a commit .*\nok {2}a merge .*\nok {2}a cherry-pick .*\nok {2}a push /)
     expect(ann.in(there).ok('hooks test git')).toMatch(/^ok/)
     expect([git(repo.dir, 'worktree', 'list'), repo.log()]).toEqual([list, log])
     fs.chmodSync(path.join(hooks, 'pre-commit'), 0o644)
@@ -75,16 +76,28 @@ describe('alone', () => {
       said: expect.stringMatching(/NO {2}a commit[^]*a hook let pass what it has to refuse; see: lh hooks status git/),
     })
     ann.ok('hooks install git')
-    expect(fires(ann)).toEqual([true, true, true, true])
+    expect(fires(ann)).toEqual(all)
     const elsewhere = folder('hooks-')
     git(repo.dir, 'config', 'core.hooksPath', elsewhere)
     expect(ann.lh('hooks status git')).toMatchObject({ code: 8, said: expect.stringMatching(/but core\.hooksPath is .* now/) })
     ann.ok('hooks install git')
-    expect(fires(ann)).toEqual([true, true, true, true])
+    expect(fires(ann)).toEqual(all)
     denies()
     ann.ok('hooks uninstall git')
     expect(fs.readdirSync(elsewhere)).toEqual([])
     expect(fs.readdirSync(hooks).filter(name => !name.endsWith('.sample'))).toEqual([])
+  })
+
+  it('says that a hook is missing which an earlier version did not install, and adds it', () => {
+    ann.ok('hooks install git')
+    fs.rmSync(path.join(hooks, 'pre-merge-commit'))
+    expect(ann.lh('hooks status git')).toMatchObject({
+      code: 8,
+      said: expect.stringMatching(/pre-merge-commit +not installed[^]*some of the hooks are not installed/),
+    })
+    expect(ann.lh('hooks test git')).toMatchObject({ code: 8, said: expect.stringMatching(/NO {2}a merge /) })
+    ann.ok('hooks install git')
+    expect(fires(ann)).toEqual(all)
   })
 
   it('needs a repository of the right kind', () => {
@@ -217,7 +230,7 @@ requires(fs.existsSync(husky), 'needs husky: npm ci in test/fixtures/hooks/husky
     const before = snapshot(scripts())
     ann.ok('hooks install git')
     expect(git(repo.dir, 'config', 'core.hooksPath')).toBe('.husky/_')
-    expect(fires(ann)).toEqual([true, true, true, true])
+    expect(fires(ann)).toEqual(all)
     denies()
     expect(fs.readFileSync(path.join(repo.dir, 'log'), 'utf8')).toBe('from-husky\n')
     expect(document(ann, 'hooks install git')).toMatchObject({ count: 0 })
@@ -227,7 +240,7 @@ requires(fs.existsSync(husky), 'needs husky: npm ci in test/fixtures/hooks/husky
     const there = linked(repo, 'side')
     expect(ann.in(there).lh('hooks status git')).toMatchObject({ code: 8, said: expect.stringMatching(/run what sets husky up/) })
     setUp(there)
-    expect(fires(ann.in(there))).toEqual([true, true, true, true])
+    expect(fires(ann.in(there))).toEqual(all)
     denies(bob.in(there))
     ann.ok('hooks uninstall git')
     expect(snapshot(scripts())).toEqual(before)
@@ -291,6 +304,8 @@ requires(fs.existsSync(lefthook), 'needs lefthook: npm ci in test/fixtures/hooks
       [true, 'git'],
       [true, 'lefthook'],
       [true, 'git'],
+      [true, 'git'],
+      [true, 'git'],
       [true, 'lefthook'],
     ])
     denies()
@@ -298,7 +313,7 @@ requires(fs.existsSync(lefthook), 'needs lefthook: npm ci in test/fixtures/hooks
     expect(ann.git('push', remote, 'main')).toMatchObject({ code: 1, said: expect.stringMatching(/ticket fix with token \d+/) })
     expect(ann.ok('hooks test git')).toMatch(/^ok.*\nok/)
     ann.ok('hooks install git')
-    expect(fires(ann)).toEqual([true, true, true, true])
+    expect(fires(ann)).toEqual(all)
     install()
     denies()
     ann.ok('hooks uninstall git')

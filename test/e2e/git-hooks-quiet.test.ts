@@ -18,7 +18,7 @@ beforeEach(() => {
   const bin = folder('bin-')
   started = path.join(bin, 'started')
   fs.writeFileSync(path.join(bin, 'node'), `#!/bin/sh\necho "$3" >>'${started}'\nexec '${process.execPath}' "$@"\n`, { mode: 0o755 })
-  for (const name of ['pre-commit', 'prepare-commit-msg', 'pre-push']) {
+  for (const name of ['pre-commit', 'pre-merge-commit', 'pre-applypatch', 'prepare-commit-msg', 'pre-push']) {
     const file = path.join(repo.dir, '.git/hooks', name)
     fs.writeFileSync(file, fs.readFileSync(file, 'utf8').replaceAll(`'${process.execPath}'`, `'${bin}/node'`))
   }

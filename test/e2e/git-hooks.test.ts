@@ -271,6 +271,112 @@ describe('a commit', () => {
     expect(bob.git('commit', '-m', 'merged')).toMatchObject({ code: 1 })
   })
 
+  describe('that Git makes itself', () => {
+    /** On main, with `side` beside it; what is tried there is taken back. */
+    const sides = (): void => {
+      ann.did('switch', '-q', '-c', 'side')
+      ann.stage('s')
+      ann.did('commit', '-q', '-m', 'side')
+      ann.did('switch', '-q', 'main')
+      ann.stage('m')
+      ann.did('commit', '-q', '-m', 'main')
+    }
+    const patch = (): string => {
+      const file = path.join(folder('patch-'), 'p')
+      fs.writeFileSync(file, ann.did('format-patch', '-1', '--stdout', 'side'))
+      return file
+    }
+    const ways = (): readonly (readonly [undo: string, code: number, ...args: readonly string[]])[] => [
+      ['merge --abort', 1, 'merge', '--no-ff', '--no-edit', 'side'],
+      ['cherry-pick --abort', 128, 'cherry-pick', 'side'],
+      ['reset --merge', 128, 'revert', '--no-edit', 'HEAD'],
+      ['am --abort', 1, 'am', '-q', patch()],
+    ]
+    const tried = (who: Person, words: RegExp): void => {
+      for (const [undo, code, ...args] of ways()) {
+        const before = who.did('rev-parse', 'HEAD')
+        const ran = who.git(...args)
+        expect(ran, args.join(' ')).toMatchObject({ code, said: expect.stringMatching(words) })
+        expect(ran.said).toContain(`to take back what is staged: git ${undo}`)
+        expect(ran.said.match(/the commit is refused/g)).toHaveLength(1)
+        who.did(...undo.split(' '))
+        expect(who.did('status', '--porcelain', '--untracked-files=no')).toBe('')
+        expect(who.did('rev-parse', 'HEAD')).toBe(before)
+        const off = who.with({ LEASEHOLD_ENFORCE: 'off' }).git(...args)
+        expect(off, args.join(' ')).toMatchObject({ code: 0, said: expect.not.stringMatching(/lh: /) })
+        who.did('reset', '-q', '--hard', before.trim())
+      }
+    }
+
+    it('is refused on a branch that another holds', () => {
+      sides()
+      bob.ok('claim acquire branch:main')
+      tried(ann, /a commit on main is not yours to make: agent:bob/)
+      const editor = ann.with({ GIT_EDITOR: 'true' })
+      expect(editor.git('revert', '--edit', 'HEAD')).toMatchObject({ code: 1, said: expect.stringMatching(/the commit is refused/) })
+      ann.did('reset', '-q', '--hard')
+      expect(bob.git('merge', '--no-edit', 'side')).toMatchObject({ code: 0 })
+    })
+
+    it('is refused in a worktree whose ticket was lost', () => {
+      withTicket()
+      sides()
+      ann.ok('worktree add fix --path', path.join(folder('wt-'), 'fix'))
+      const there = ann.in(git(repo.dir, 'worktree', 'list', '--porcelain').match(/^worktree (.*\/fix)$/m)![1]!)
+      there.ok('claim acquire fix')
+      there.did('merge', '-q', '--no-ff', '--no-edit', 'side')
+      there.did('reset', '-q', '--hard', 'main')
+      steal(bob, 'fix')
+      tried(there, /this worktree was made for ticket/)
+    })
+
+    it('is refused under somebody else’s path where it changes it: not a merge that only brings it along', () => {
+      sides()
+      bob.ok('claim acquire path:s path:m')
+      for (const [, code, ...args] of ways()) {
+        const merges = args[0] === 'merge'
+        const ran = ann.git(...args)
+        if (merges) expect(ran).toMatchObject({ code: 0 })
+        else expect(ran, args.join(' ')).toMatchObject({ code, said: expect.stringMatching(/lies under path:[sm]/) })
+        if (args[0] === 'am') ann.did('am', '--abort')
+        else ann.did('reset', '-q', '--hard', merges ? 'HEAD~1' : 'HEAD')
+        ann.git('cherry-pick', '--quit')
+      }
+    })
+
+    it('brings ticket files of others along', () => {
+      withTicket()
+      ann.did('switch', '-q', '-c', 'side')
+      ann.ok('claim acquire fix')
+      edit()
+      ann.did('commit', '-a', '-q', '-m', 'hers')
+      ann.did('switch', '-q', 'main')
+      bob.stage('m')
+      bob.did('commit', '-q', '-m', 'his')
+      const [merge, pick, , am] = ways()
+      for (const [, , ...args] of [merge!, pick!, am!]) {
+        bob.did(...args)
+        const undo = bob.git('revert', '--no-edit', ...(args[0] === 'merge' ? ['-m', '1'] : []), 'HEAD')
+        expect(undo).toMatchObject({ code: 0 })
+        bob.did('reset', '-q', '--hard', 'HEAD~2')
+      }
+    })
+
+    it('passes in a rebase, and where --no-verify or an amend is somebody’s word', () => {
+      sides()
+      ann.did('switch', '-q', 'side')
+      bob.ok('claim acquire branch:side path:s')
+      for (const way of ['--merge', '--apply']) {
+        ann.did('rebase', '-q', '--force-rebase', way, 'main')
+        ann.did('reset', '-q', '--hard', 'ORIG_HEAD')
+      }
+      expect(ann.git('merge', '--no-verify', '--no-edit', 'main')).toMatchObject({ code: 0 })
+      ann.did('revert', '--no-commit', 'HEAD~1')
+      expect(ann.commit('by her word', '--no-verify')).toMatchObject({ code: 0 })
+      expect(ann.git('commit', '--amend', '--no-edit', '--no-verify')).toMatchObject({ code: 0 })
+    })
+  })
+
   it('with --no-verify passes; so it does with a warning where only that is wanted, for one branch or all', () => {
     ann.ok('claim acquire path:src')
     bob.stage('src/x')

@@ -1,7 +1,7 @@
 import fs from 'node:fs'
 import { isFault } from '../../core/fault.ts'
 import { refusedCode } from '../../service/config/enforce-level.ts'
-import { commitHook } from './commit.ts'
+import { commitHook, mergeHook, patchHook } from './commit.ts'
 import type { Hook, Open } from './hook.ts'
 
 // What the installed scripts start: `lh git-hook <name> …`, a command for Git and not for people.
@@ -9,6 +9,8 @@ import type { Hook, Open } from './hook.ts'
 /** A commit comes most often: only its code is loaded with this file. */
 const hooks: Readonly<Record<string, (hook: Hook) => Promise<boolean>>> = {
   'pre-commit': commitHook,
+  'pre-merge-commit': mergeHook,
+  'pre-applypatch': patchHook,
   'prepare-commit-msg': async hook => (await import('./message.ts')).messageHook(hook),
   'pre-push': async hook => (await import('./push.ts')).pushHook(hook),
   'pre-receive': async hook => (await import('./push.ts')).receiveHook(hook),

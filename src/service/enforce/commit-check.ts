@@ -50,19 +50,29 @@ export const at = (level: Level, refusals: readonly Objection[], warnings: reado
 
 // ── commit ──
 
+/** A merge, cherry-pick or revert that no file tells of yet. */
+export interface Replay {
+  /** What is merged; null when it is no merge. */
+  readonly parents: readonly string[] | null
+}
+
 /** May what is staged be committed here? `staged`: its names, where they are known already. */
-export async function checkCommit(setting: HookSetting, staged: readonly string[] | null): Promise<Judgement> {
+export async function checkCommit(
+  setting: HookSetting,
+  staged: readonly string[] | null,
+  replay: Replay | null = null,
+): Promise<Judgement> {
   const { workspace, cwd, env } = setting
   const { repository } = workspace
   const level = configuredLevel(workspace, currentBranch(repository))
   if (level === 'off') return nothing
   const mark = logMark(workspace)
-  const changed = changedFiles(cwd, repository, env, staged)
+  const changed = changedFiles(cwd, repository, env, staged, replay?.parents ?? undefined)
   const view = await workspace.coordinator.view()
   // A store that is a copy says who held what once. Where it says nothing, nothing is in doubt.
   if (view.doubt !== undefined && [...view.all()].length > 0) throw view.doubt
   const committer = await Committer.of(setting, view)
-  const replaying = isReplaying(repository)
+  const replaying = replay !== null || isReplaying(repository)
   const branch = currentBranchKey(repository)
   const { purpose, worktreeId } = readWorktree(repository)
   const ticket = purpose?.ticket ?? null

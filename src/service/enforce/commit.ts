@@ -59,7 +59,7 @@ export function standingOf({ resource, lease, past, proof, ownership, me, now }:
 export interface CommitFacts {
   /** Changed against HEAD, relative to the top of the worktree; both names of a rename. */
   readonly changed: readonly string[]
-  /** A merge, cherry-pick, revert or rebase goes on: ticket files come from commits that were judged where they were made. */
+  /** A merge, cherry-pick, revert, rebase or `git am` goes on: ticket files come from commits that were judged where they were made. */
   readonly replaying: boolean
   /** Key of the branch that gets the commit; null on a detached HEAD. */
   readonly branch: string | null

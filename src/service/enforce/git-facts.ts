@@ -26,20 +26,32 @@ export const isReplaying = ({ gitDir }: Repository): boolean =>
 export const isRebasing = ({ gitDir }: Repository): boolean =>
   existsSync(join(gitDir, 'rebase-merge')) || existsSync(join(gitDir, 'rebase-apply'))
 
+/** What a commit or a `git merge --no-commit` before it has left to merge. */
+const mergeHeads = ({ gitDir }: Repository): readonly string[] =>
+  (textOf(join(gitDir, 'MERGE_HEAD'))?.split('\n') ?? []).map(line => line.trim()).filter(line => line !== '')
+
+/** What `git merge` is merging, of which its hook finds no file yet. */
+export const headsOfMerge = (env: NodeJS.ProcessEnv): readonly string[] =>
+  Object.keys(env).flatMap(name => /^GITHEAD_([0-9a-f]{40,64})$/.exec(name)?.[1] ?? [])
+
+/** Is it a rebase for which `git am` applies patches? */
+export const isRebasingPatches = ({ gitDir }: Repository): boolean => existsSync(join(gitDir, 'rebase-apply', 'rebasing'))
+
 /**
- * What the commit changes. Of a merge only what is unlike every parent: the rest was committed, and judged, elsewhere. `staged` is the
- * difference to HEAD where that is known already.
+ * What the commit changes. Of a merge, whose other parents may be given, only what is unlike every parent: the rest was committed, and
+ * judged, elsewhere. `staged` is the difference to HEAD where that is known already.
  */
 export function changedFiles(
   cwd: string,
-  { gitDir }: Repository,
+  repository: Repository,
   env: NodeJS.ProcessEnv,
   staged: readonly string[] | null,
+  parents: readonly string[] = mergeHeads(repository),
 ): readonly string[] {
   let changed = staged ?? listChanged(cwd, env, [])
-  for (const head of textOf(join(gitDir, 'MERGE_HEAD'))?.split('\n') ?? []) {
-    if (head.trim() === '' || changed.length === 0) continue
-    const unlike = new Set(listChanged(cwd, env, [head.trim()]))
+  for (const parent of parents) {
+    if (changed.length === 0) break
+    const unlike = new Set(listChanged(cwd, env, [parent]))
     changed = changed.filter(name => unlike.has(name))
   }
   return changed

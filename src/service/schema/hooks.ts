@@ -20,7 +20,7 @@ export const hooksChanged = object({
   notes: list(text()),
 })
 
-const hook = oneOf('prepare-commit-msg', 'pre-commit', 'commit-msg', 'pre-push', 'pre-receive')
+const hook = oneOf('prepare-commit-msg', 'pre-commit', 'pre-merge-commit', 'pre-applypatch', 'commit-msg', 'pre-push', 'pre-receive')
 
 const state = object({
   hook,

@@ -21,7 +21,7 @@ export const hookCommands: readonly CommandSpec[] = [
     ],
     details:
       'An agent then asks before each tool call that writes whether another session works in the same workspace; see docs/agents.md for what is installed where. ' +
-      'Git: four hooks: trailers in each message, a look at the lease before each commit, another before each push. A hook that is there already is called first, and its failure counts; ' +
+      'Git: six hooks: trailers in each message, a look at the lease before each commit (also of a merge, cherry-pick, revert or git am), another before each push. A hook that is there already is called first, and its failure counts; ' +
       'husky, lefthook, the pre-commit framework and core.hooksPath are respected, and core.hooksPath is never set. git commit --no-verify skips what runs on your side; pre-receive cannot be skipped.',
     examples: ['lh hooks install claude', 'lh hooks install git --dry-run', 'lh hooks install git --pre-receive --repo /srv/project.git'],
     load: async () => (await import('../commands/hooks.ts')).install,
@@ -46,7 +46,7 @@ export const hookCommands: readonly CommandSpec[] = [
     path: 'hooks test',
     usage: who,
     arity: [1, 1],
-    summary: 'prove that a deny denies: with the agent that is installed here, or a commit and a push; exit 8 when something gets through',
+    summary: 'prove that a deny denies: with the agent that is installed here, or commits and a push; exit 8 when something gets through',
     options: [plugin, { name: 'client', value: '<path>', doc: 'agents: this executable, and not the one on PATH' }],
     details:
       'In a temporary home and repository somebody else holds the lock, and the agent tries to write: against a model of our own on the loopback interface, without an account. ' +

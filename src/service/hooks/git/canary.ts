@@ -31,7 +31,7 @@ const second = holder('b', '0000000b')
 
 /**
  * Proves that a "no" stops Git here: in a temporary worktree, with the hooks that are installed and a store of its own, what somebody else
- * holds is committed, and work of a lost lease is pushed to a temporary repository. Nothing of it stays.
+ * holds is committed, merged, and picked, and work of a lost lease is pushed to a temporary repository. Nothing of it stays.
  */
 export async function runCanary(layout: HookLayout, openStore: OpenCanary): Promise<readonly CanaryStep[]> {
   const folder = realpathSync.native(mkdtempSync(join(tmpdir(), 'leasehold-canary-')))
@@ -53,13 +53,33 @@ export async function runCanary(layout: HookLayout, openStore: OpenCanary): Prom
     const steps = [
       denied('a commit of what somebody else holds is refused', git(worktree, ['commit', '--message', 'canary']), 'path:leasehold-canary'),
     ]
-    steps.push(await pushed(git, worktree, folder, coordinator))
+    steps.push(...replayed(git, worktree), await pushed(git, worktree, folder, coordinator))
     return steps
   } finally {
     store.close()
     git(root, ['worktree', 'remove', '--force', worktree])
     rmSync(folder, { recursive: true, force: true })
   }
+}
+
+/** A merge of two changes in one file, which is like neither parent, and a cherry-pick of one of them. */
+function replayed(git: ReturnType<typeof gitIn>, worktree: string): readonly CanaryStep[] {
+  const commit = (text: string, ...parents: readonly string[]): string => {
+    writeFileSync(join(worktree, 'leasehold-canary'), text)
+    must(git(worktree, ['add', '--force', 'leasehold-canary']))
+    const tree = must(git(worktree, ['write-tree']))
+    return must(git(worktree, ['commit-tree', tree, '-m', 'canary', ...parents.flatMap(parent => ['-p', parent])]))
+  }
+  const base = commit('1\n2\n3\n4\n5\n')
+  const [ours, theirs] = [commit('ours\n2\n3\n4\n5\n', base), commit('1\n2\n3\n4\ntheirs\n', base)]
+  const tried = (step: string, ...args: readonly string[]): CanaryStep => {
+    must(git(worktree, ['reset', '--quiet', '--hard', ours]))
+    return denied(step, git(worktree, args), 'path:leasehold-canary')
+  }
+  return [
+    tried('a merge of what somebody else holds is refused', '-c', 'merge.verifySignatures=false', 'merge', '--no-edit', theirs),
+    tried('a cherry-pick of what somebody else holds is refused', 'cherry-pick', theirs),
+  ]
 }
 
 async function pushed(git: ReturnType<typeof gitIn>, worktree: string, folder: string, coordinator: Coordinator): Promise<CanaryStep> {

@@ -4,12 +4,15 @@ import { refusedCode } from '../../config/enforce-level.ts'
 // and they are wrong only in the safe direction: whatever they cannot tell at once they leave to Node.
 
 /** The hooks that a worktree has. */
-export const clientHooks = ['prepare-commit-msg', 'pre-commit', 'commit-msg', 'pre-push'] as const
+export const clientHooks = ['prepare-commit-msg', 'pre-commit', 'pre-merge-commit', 'pre-applypatch', 'commit-msg', 'pre-push'] as const
 
 /** The hook that a bare repository has. */
 export const serverHooks = ['pre-receive'] as const
 
 export type HookName = (typeof clientHooks)[number] | (typeof serverHooks)[number]
+
+/** The hooks that come before a commit and may refuse it. */
+const judgesCommit = (name: HookName): boolean => name === 'pre-commit' || name === 'pre-merge-commit' || name === 'pre-applypatch'
 
 /** The hooks that read what Git writes to them. */
 const readsInput = (name: HookName): boolean => name === 'pre-push' || name === 'pre-receive'
@@ -50,9 +53,10 @@ function bodyOf(name: HookName, installation: Installation, chain: boolean): str
   const parts = [
     said,
     name === 'commit-msg' ? '' : asking(name, installation),
-    name === 'pre-commit' || name === 'prepare-commit-msg' ? places : '',
-    name === 'pre-commit' || name === 'pre-push' ? storeless : '',
-    name === 'pre-commit' ? quietCommit : name === 'pre-push' ? quietPush : '',
+    judgesCommit(name) || name === 'prepare-commit-msg' ? places : '',
+    name === 'commit-msg' || name === 'pre-receive' ? '' : storeless,
+    judgesCommit(name) || name === 'prepare-commit-msg' ? quietCommit : name === 'pre-push' ? quietPush : '',
+    name === 'prepare-commit-msg' ? unjudged : '',
     hook(name, chain),
   ]
   return `${parts.join('')}leasehold_hook "$@" || exit $?\n`
@@ -151,6 +155,24 @@ const quietCommit = `leasehold_nothing_to_judge() {
 }
 `
 
+/**
+ * Is this a commit of `git cherry-pick` or `git revert`, for which Git runs no other hook? They commit without `git commit`, which always
+ * exports who the author is and when, or through one that they tell what it is for. A rebase's commits were judged where they were made.
+ */
+const unjudged = `leasehold_unjudged() {
+  leasehold_places || return 1
+  [ ! -e "$leasehold_git/rebase-merge" ] && [ ! -e "$leasehold_git/rebase-apply" ] || return 1
+  case \${GIT_REFLOG_ACTION-} in
+  cherry-pick* | revert*) return 0 ;;
+  esac
+  case "\${2-} \${GIT_AUTHOR_DATE-}" in
+  'message @'*) return 1 ;;
+  'message '*) return 0 ;;
+  esac
+  return 1
+}
+`
+
 const quietPush = `leasehold_nothing_to_judge() {
   [ -z "\${GIT_DIR-}\${GIT_COMMON_DIR-}" ] && [ -d .git ] && leasehold_usual_store || return 1
   [ ! -e .git/leasehold/claims.jsonl ] && [ ! -e .git/leasehold/format ] && [ ! -e .git/leasehold/moved ]
@@ -181,11 +203,15 @@ ${input ? '  leasehold_lines=$(cat)\n' : ''}${previous}${judging(name)}}
 function judging(name: HookName): string {
   switch (name) {
     case 'prepare-commit-msg':
-      return `  if leasehold_places && leasehold_holds_nothing; then return 0; fi
-  (leasehold_start "$@")
+      return `  leasehold_judge=
+  if leasehold_unjudged "$@" && ! leasehold_nothing_to_judge; then leasehold_judge=--judge; fi
+  if [ -z "$leasehold_judge" ] && leasehold_places && leasehold_holds_nothing; then return 0; fi
+  (leasehold_start $leasehold_judge "$@")
   leasehold_verdict $?
 `
     case 'pre-commit':
+    case 'pre-merge-commit':
+    case 'pre-applypatch':
       return `  if leasehold_nothing_to_judge; then return 0; fi
   (git diff --cached --name-only --no-renames --ignore-submodules=none -z -- && printf '.\\0') 2>/dev/null | leasehold_start --staged
   leasehold_verdict $?
