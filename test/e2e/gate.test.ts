@@ -473,7 +473,8 @@ describe('a lease that is lost', () => {
   it('while the gate runs ends the gate, and nothing is recorded', async () => {
     const repo = ticketWith({ slow: 'sleep 600 & echo $! $$ >pids; wait' })
     const a = repo.as('agent:a')
-    await a.acquire(`${id} --ttl 3s`)
+    // So long that the log has to say it: the next renewal is a minute away.
+    await a.acquire(`${id} --ttl 30m`)
     const run = a.start('--json gate run fix-login')
     const pids = await pidsOf(repo.dir)
     await repo.as('human:boss').ok(`claim evict ${id} --reason`, 'I need it')

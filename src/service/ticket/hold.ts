@@ -17,6 +17,10 @@ export interface HeldTicket {
   readonly momentary: boolean
   /** Moves the deadline. Throws `superseded` when the lease is lost. */
   renew(): Promise<void>
+  /** Is this very ownership still current, and up to which position of the log is that known? */
+  look(): Promise<{ readonly current: boolean; readonly seq: number }>
+  /** Resolves when the log has gone past this position, or the time is over. */
+  changed(seq: number, timeoutMs: number): Promise<void>
   /**
    * Runs the effect while the store is locked, after it was proven that this very ownership is still current (also late). Throws the
    * refusal otherwise, and nothing happened then. A momentary lease ends in the same step.
@@ -123,6 +127,16 @@ class Held implements HeldTicket {
 
   async renew(): Promise<void> {
     orThrow(await this.#workspace.coordinator.renew(this.#caller, this.#asked))
+  }
+
+  async look(): Promise<{ readonly current: boolean; readonly seq: number }> {
+    const { resource, token } = this.lease
+    const view = await this.#workspace.coordinator.view([resource])
+    return { current: view.lease(resource)?.token === token, seq: view.lastSeq }
+  }
+
+  changed(seq: number, timeoutMs: number): Promise<void> {
+    return this.#workspace.coordinator.changed(seq, timeoutMs)
   }
 
   async commit(effect: () => void): Promise<void> {

@@ -9,16 +9,23 @@ beforeEach(() => vi.useFakeTimers())
 afterEach(() => vi.useRealTimers())
 
 const renew = vi.fn<() => Promise<void>>()
+const look = vi.fn<() => Promise<{ current: boolean; seq: number }>>()
 const onLost = vi.fn<() => void>()
 const warn = vi.fn<(text: string) => void>()
 beforeEach(() => {
   renew.mockReset().mockResolvedValue()
+  look.mockReset().mockResolvedValue({ current: true, seq: 1 })
   onLost.mockReset()
   warn.mockReset()
 })
 
 const keep = (ttlSecs: number, momentary = false): Promise<Kept> =>
-  keepLease({ ticketId: 't', momentary, lease: { ttlSecs, resource: 'ticket:t' }, renew } as unknown as HeldTicket, onLost, warn)
+  keepLease(
+    { ticketId: 't', momentary, lease: { ttlSecs, resource: 'ticket:t' }, renew, look, changed } as unknown as HeldTicket,
+    onLost,
+    warn,
+  )
+const changed = (_seq: number, ms: number): Promise<void> => new Promise(resolve => setTimeout(resolve, ms))
 const pass = (ms: number): Promise<unknown> => vi.advanceTimersByTimeAsync(ms)
 const unavailable = new Fault('unavailable', 'the disk is full')
 
@@ -58,6 +65,31 @@ describe('a lease that is kept', () => {
     await pass(600_000)
     expect(renew).toHaveBeenCalledTimes(2)
     expect(warn).not.toHaveBeenCalled()
+  })
+
+  it('is lost as soon as the log says so, however far the next renewal is', async () => {
+    const kept = await keep(0)
+    const refusal = new Fault('superseded', 'evicted')
+    renew.mockRejectedValue(refusal)
+    look.mockRejectedValueOnce(unavailable).mockResolvedValue({ current: false, seq: 2 })
+    await pass(7000)
+    expect(kept.lost).toBe(refusal)
+    await pass(600_000)
+    expect(onLost).toHaveBeenCalledTimes(1)
+    expect(renew).toHaveBeenCalledTimes(2)
+  })
+
+  it('is not lost by a look that a renewal does not bear out', async () => {
+    const kept = await keep(0)
+    look.mockResolvedValue({ current: false, seq: 2 })
+    await pass(30_000)
+    renew.mockRejectedValue(unavailable)
+    await pass(10_000)
+    expect(kept.lost).toBeNull()
+    kept.stop()
+    look.mockClear()
+    await pass(600_000)
+    expect(look).not.toHaveBeenCalled()
   })
 
   it('is refused before anything runs when it is lost already', async () => {
