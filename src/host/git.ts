@@ -2,6 +2,7 @@ import { closeSync, fstatSync, lstatSync, openSync, readFileSync, readSync, real
 import { basename, delimiter, dirname, isAbsolute, join, resolve } from 'node:path'
 import { Fault } from '../core/fault.ts'
 import { readJson } from './files.ts'
+import { withoutRepository } from './git-run.ts'
 import { worktreeRecordFile } from './paths.ts'
 
 /** How this worktree hangs on its repository. A bare repository has no worktree of its own, but it may have linked ones. */
@@ -88,6 +89,15 @@ export function runGit(cwd: string, args: readonly string[], env: NodeJS.Process
   const done = spawnSync('git', args, { cwd, env, encoding: 'utf8', maxBuffer: 64 * 1024 * 1024, stdio: ['ignore', 'pipe', 'pipe'] })
   if (done.error !== undefined) throw notStarted(cwd, done.error)
   return { status: done.status, stdout: done.stdout, stderr: done.stderr }
+}
+
+/** Where Git is to work: a worktree, or a git directory without one. */
+export type GitPlace = Pick<Repository, 'gitDir' | 'root'>
+
+/** Runs `git` in this very repository, whatever a hook or an alias that we run in has set. Throws `unavailable` when it cannot be started. */
+export function runGitIn({ gitDir, root }: GitPlace, args: readonly string[]): GitAnswer {
+  const place = [`--git-dir=${gitDir}`, ...(root === null ? [] : [`--work-tree=${root}`])]
+  return runGit(root ?? gitDir, [...place, ...args], withoutRepository(process.env))
 }
 
 const notStarted = (cwd: string, cause: Error): Fault =>

@@ -172,6 +172,7 @@ describe('salvage', () => {
     const place = await made(a)
     git(place, ...local, 'submodule', '--quiet', 'update', '--init')
     const sub = path.join(place, 'sub')
+    git(sub, 'config', 'status.showUntrackedFiles', 'no')
     write(sub, 'new', 'x')
     expect((await a.refused('policy', 'worktree remove spike --salvage')).message).toContain('sub: it has uncommitted changes')
     git(sub, 'checkout', '-q', '-b', 'mine')

@@ -1,4 +1,4 @@
-import { runGit } from '../../host/git.ts'
+import { runGitIn, type GitPlace } from '../../host/git.ts'
 import type { Definition, Mode, Stage } from './definition.ts'
 
 // What the events of a ticket say about its gates.
@@ -52,15 +52,15 @@ function takeOver<E extends GateEvent>(said: unknown, events: readonly E[], newe
   }
 }
 
-/** The state of each gate of a ticket, in the ticket's order. `worktreeRoot` tells which code is there now; null where there is none. */
+/** The state of each gate of a ticket, in the ticket's order. The worktree tells which code is there now. */
 export function gateStates<E extends GateEvent>(
   definitions: Lookup,
   { gates }: { readonly gates: readonly string[] },
   events: readonly E[],
-  worktreeRoot: string | null,
+  worktree: GitPlace,
 ): readonly GateState<E>[] {
   const newest = newestResults(events)
-  const code = worktreeRoot === null ? null : new Code(worktreeRoot)
+  const code = worktree.root === null ? null : new Code(worktree)
   return [...new Set(gates)].map(key => {
     const definition = definitions.get(key) ?? null
     const event = newest.get(key) ?? null
@@ -110,19 +110,19 @@ export function gateAdvice({ key, mode, state }: GateState, ticketId: string): {
 
 /** What Git says of the code that a gate judges, asked once: everything but our own files, which the gate's own result changes. */
 export class Code {
-  readonly #root: string
+  readonly #place: GitPlace
   readonly #same = new Map<string, boolean>()
   #head: string | null | undefined
   #dirty: boolean | undefined
 
-  constructor(root: string) {
-    this.#root = root
+  constructor(place: GitPlace) {
+    this.#place = place
   }
 
   /** Commit that is checked out; null before the first one. */
   get head(): string | null {
     if (this.#head === undefined) {
-      const { status, stdout } = runGit(this.#root, ['rev-parse', '--quiet', '--verify', 'HEAD^{commit}'])
+      const { status, stdout } = runGitIn(this.#place, ['rev-parse', '--quiet', '--verify', 'HEAD^{commit}'])
       this.#head = status === 0 ? stdout.trim() : null
     }
     return this.#head
@@ -131,8 +131,8 @@ export class Code {
   /** Are there changes that no commit has? Files that Git does not know count, those that it ignores do not. */
   isDirty(): boolean {
     if (this.#dirty === undefined) {
-      const args = ['--no-optional-locks', 'status', '--porcelain', '-z', '--', '.', ':(exclude).leasehold']
-      const { status, stdout } = runGit(this.#root, args)
+      const args = ['--no-optional-locks', 'status', '--porcelain', '-z', '--untracked-files=normal', '--', '.', ':(exclude).leasehold']
+      const { status, stdout } = runGitIn(this.#place, args)
       this.#dirty = status !== 0 || stdout !== ''
     }
     return this.#dirty
@@ -146,7 +146,7 @@ export class Code {
     let same = this.#same.get(commit)
     if (same === undefined) {
       const args = ['diff', '--quiet', '--no-ext-diff', '--no-textconv', commit, this.head, '--', '.', ':(exclude).leasehold']
-      this.#same.set(commit, (same = runGit(this.#root, args).status === 0))
+      this.#same.set(commit, (same = runGitIn(this.#place, args).status === 0))
     }
     return same
   }

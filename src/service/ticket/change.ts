@@ -2,7 +2,7 @@ import { existsSync } from 'node:fs'
 import { join } from 'node:path'
 import { Fault } from '../../core/fault.ts'
 import { isoFromMs } from '../../core/time.ts'
-import { runGit } from '../../host/git.ts'
+import { runGitIn } from '../../host/git.ts'
 import { ensureAttributes } from './attributes.ts'
 import type { Desk } from './desk.ts'
 import type { TicketEvent } from './events.ts'
@@ -132,7 +132,7 @@ function bringHere(
   const linesOf = (events: readonly TicketEvent[]): string => events.map(event => `${JSON.stringify(event)}\n`).join('')
   const history =
     located.directory === null
-      ? runGit(workspace.repository.root!, ['show', `${catalogue.baseBranch}:.leasehold/tickets/${id}/events.jsonl`]).stdout
+      ? runGitIn(workspace.repository, ['show', `${catalogue.baseBranch}:.leasehold/tickets/${id}/events.jsonl`]).stdout
       : linesOf(readEvents([located.directory]))
   const glue = history === '' || history.endsWith('\n') ? '' : '\n'
   return { 'ticket.md': text, 'events.jsonl': `${history}${glue}${linesOf(added)}` }

@@ -33,7 +33,7 @@ type Look = Pick<GateRequest, 'desk' | 'definitions' | 'ticketId'>
 /** The gates of a ticket, each with its state. */
 export async function ticketGates(look: Look): Promise<{ readonly ticket: Ticket; readonly states: readonly GateState<TicketEvent>[] }> {
   const ticket = await look.desk.sound(look.ticketId)
-  return { ticket, states: gateStates(look.definitions, ticket, eventsOf(look.desk, look.ticketId), look.desk.workspace.repository.root) }
+  return { ticket, states: gateStates(look.definitions, ticket, eventsOf(look.desk, look.ticketId), look.desk.workspace.repository) }
 }
 
 /** A gate of a ticket on the wire: its definition, and what became of it. */
@@ -132,7 +132,7 @@ export async function decideGates(request: GateRequest, keys: readonly string[],
       `${automatic.join(', ')} ${automatic.length === 1 ? 'is an automatic gate: its command decides' : 'are automatic gates: their commands decide'}`,
       `lh gate run ${ticketId} ${automatic.join(' ')} (or say why not: --reason "…"; it is kept)`,
     )
-  const code = new Code(topOf(desk))
+  const code = codeOf(desk)
   return withTicket(desk.workspace, caller, ticketId, { why: `gate ${verdict.result === 'passed' ? 'pass' : 'fail'}`, env }, held =>
     record(
       request,
@@ -176,6 +176,8 @@ async function gatesNamed({ desk, definitions, ticketId }: Look, keys: readonly 
     return definitions.require(key).definition
   })
 }
+
+const codeOf = (desk: Desk): Code => new Code({ ...desk.workspace.repository, root: topOf(desk) })
 
 function topOf({ workspace }: Desk): string {
   const { root, gitDir } = workspace.repository
@@ -295,7 +297,7 @@ async function runOne(request: RunRequest, gate: Definition, held: HeldTicket, r
   const { desk, ticketId, env } = request
   const { lease } = held
   if (running.stop.aborted && running.lost() === null) return null
-  const code = new Code(running.root)
+  const code = codeOf(desk)
   const state = { commit: code.head, dirty: code.isDirty() }
   const end = await runCommand({
     command: gate.command!,

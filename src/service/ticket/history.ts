@@ -1,4 +1,4 @@
-import { runGit } from '../../host/git.ts'
+import { runGitIn } from '../../host/git.ts'
 import type { Desk } from './desk.ts'
 import { parseEvents, readEvents } from './events.ts'
 import type { TicketEvent } from './events.ts'
@@ -8,6 +8,6 @@ export function eventsOf({ catalogue, workspace }: Desk, ticketId: string): read
   const directories = catalogue.directories(ticketId)
   if (directories.length > 0 || catalogue.baseBranch === null) return readEvents(directories)
   const name = `${catalogue.baseBranch}:.leasehold/tickets/${ticketId}/events.jsonl`
-  const { status, stdout } = runGit(workspace.repository.root ?? workspace.repository.gitDir, ['show', name])
+  const { status, stdout } = runGitIn(workspace.repository, ['show', name])
   return status === 0 ? parseEvents(stdout).events : []
 }

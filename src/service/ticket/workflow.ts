@@ -173,7 +173,7 @@ export async function refuseUnmet(desk: Desk, ticket: Ticket, stage: Stage, what
   ])
   const { repository } = desk.workspace
   const events = readEvents(desk.catalogue.directories(ticket.id))
-  const unmet = unmetGates(gateStates(Definitions.open(repository), ticket, events, repository.root), stage)
+  const unmet = unmetGates(gateStates(Definitions.open(repository), ticket, events, repository), stage)
   if (unmet.length === 0) return
   const advice = unmet.map(gate => ({ ...gateAdvice(gate, ticket.id), key: gate.key }))
   throw policy(

@@ -158,7 +158,7 @@ async function innerOf(git: Git, path: string, nested: readonly string[], env: N
 /** What a submodule has that its remote has not; null when there is nothing. */
 async function unsavedIn(directory: string, env: NodeJS.ProcessEnv): Promise<string | null> {
   const git = new Git(directory, env)
-  const status = await git.run(['status', '--porcelain', '--ignore-submodules=none'])
+  const status = await git.run(['status', '--porcelain', '--untracked-files=normal', '--ignore-submodules=none'])
   if (status !== '') return 'it has uncommitted changes'
   if ((await git.resolve('refs/stash')) !== null) return 'it has stashed changes'
   const own = await git.run(['rev-list', '--max-count=1', 'HEAD', '--branches', '--tags', '--not', '--remotes'])

@@ -2,7 +2,8 @@ import { execFileSync } from 'node:child_process'
 import { mkdirSync, mkdtempSync, realpathSync, rmSync, writeFileSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
-import { afterAll, beforeEach, describe, expect, it } from 'vitest'
+import { afterAll, beforeEach, describe, expect, it, vi } from 'vitest'
+import type { GitPlace } from '../../../src/host/git.ts'
 import type { Definition } from '../../../src/service/gate/definition.ts'
 import { Code, gateAdvice, gateStates, unmetGates } from '../../../src/service/gate/results.ts'
 import type { TicketEvent } from '../../../src/service/ticket/events.ts'
@@ -18,6 +19,7 @@ beforeEach(() => {
 
 const git = (...args: string[]): string =>
   execFileSync('git', ['-C', root, '-c', 'user.name=x', '-c', 'user.email=x@y', ...args], { encoding: 'utf8' }).trim()
+const place = (): GitPlace => ({ gitDir: join(root, '.git'), root })
 const commit = (file: string, text: string): string => {
   mkdirSync(join(root, file, '..'), { recursive: true })
   writeFileSync(join(root, file), text)
@@ -54,7 +56,7 @@ const event = (gate: string, result: string, more: object = {}): TicketEvent => 
   stage: 'post',
   ...more,
 })
-const stateOf = (gate: string, ...results: TicketEvent[]): string => gateStates(definitions, { gates: [gate] }, results, root)[0]!.state
+const stateOf = (gate: string, ...results: TicketEvent[]): string => gateStates(definitions, { gates: [gate] }, results, place())[0]!.state
 
 describe('the state of a gate', () => {
   it('is its newest result', () => {
@@ -107,7 +109,7 @@ describe('the state of a gate', () => {
   it('is stale when it was decided in another way than it is now: by a command, or by a word', () => {
     const head = commit('a', '1')
     expect(stateOf('manual', event('manual', 'passed', { commit: head, command: 'make' }))).toBe('stale')
-    const states = gateStates(definitions, { gates: ['manual'] }, [event('manual', 'passed', { commit: head, command: 'make' })], root)
+    const states = gateStates(definitions, { gates: ['manual'] }, [event('manual', 'passed', { commit: head, command: 'make' })], place())
     expect(gateAdvice(states[0]!, 't1')).toEqual({ why: expect.stringContaining('by a command'), command: 'lh gate pass t1 manual' })
     expect(stateOf('auto', event('auto', 'passed', { commit: head, lease_id: 'L', token: 1 }))).toBe('stale')
     // What was imported may not know which command it was.
@@ -133,7 +135,7 @@ describe('the state of a gate', () => {
       definitions,
       { gates: ['auto', 'early', 'manual', 'gone', 'auto'] },
       [event('gone', 'failed', { stage: 'pre' })],
-      root,
+      place(),
     )
     expect(states.map(({ key, stage, mode, state }) => [key, stage, mode, state])).toEqual([
       ['auto', 'post', 'auto', 'missing'],
@@ -153,11 +155,28 @@ describe('the state of a gate', () => {
 describe('the code', () => {
   it('is dirty with changes outside our own files', () => {
     commit('a', '1')
-    expect(new Code(root).isDirty()).toBe(false)
+    expect(new Code(place()).isDirty()).toBe(false)
     mkdirSync(join(root, '.leasehold'), { recursive: true })
     writeFileSync(join(root, '.leasehold', 'x'), '')
-    expect(new Code(root).isDirty()).toBe(false)
+    expect(new Code(place()).isDirty()).toBe(false)
     writeFileSync(join(root, 'new'), '')
-    expect(new Code(root).isDirty()).toBe(true)
+    expect(new Code(place()).isDirty()).toBe(true)
+    git('config', 'status.showUntrackedFiles', 'no')
+    expect(new Code(place()).isDirty()).toBe(true)
+  })
+
+  it('is that of this worktree, whichever repository a hook around us is of', () => {
+    const head = commit('a', '1')
+    const other = join(base, 'other')
+    execFileSync('git', ['init', '-q', other])
+    execFileSync('git', ['-C', other, '-c', 'user.name=x', '-c', 'user.email=x@y', 'commit', '-q', '--allow-empty', '-m', 'other'])
+    vi.stubEnv('GIT_DIR', join(other, '.git'))
+    vi.stubEnv('GIT_INDEX_FILE', join(other, '.git', 'index'))
+    try {
+      const code = new Code(place())
+      expect([code.head, code.isDirty()]).toEqual([head, false])
+    } finally {
+      vi.unstubAllEnvs()
+    }
   })
 })

@@ -1,5 +1,5 @@
 import { join } from 'node:path'
-import { runGit } from '../../../host/git.ts'
+import { runGitIn, type GitPlace } from '../../../host/git.ts'
 import { unionLine } from '../attributes.ts'
 import { maxTicketBytes } from '../files.ts'
 import type { Diagnosis } from './finding.ts'
@@ -9,11 +9,11 @@ import { Window } from './window.ts'
 const file = '.gitattributes'
 
 /** Is Git told how to merge events? */
-export function* attributeFaults(root: string): Generator<Diagnosis> {
+export function* attributeFaults(root: string, repository: GitPlace): Generator<Diagnosis> {
   const found = new Window().read(join(root, file), maxTicketBytes)
   // Usually our line is the last word on the matter; otherwise Git knows.
   if (typeof found !== 'string' && saysSo(found.toString('latin1'))) return
-  if (found !== 'missing' && isUnion(root)) return
+  if (found !== 'missing' && isUnion(repository)) return
   yield warning(
     'attributes-missing',
     { file, line: found === 'missing' ? null : 1 },
@@ -25,8 +25,8 @@ export function* attributeFaults(root: string): Generator<Diagnosis> {
 
 const saysSo = (text: string): boolean => text.split(/\r?\n/).findLast(line => line.includes('events.jsonl')) === unionLine
 
-function isUnion(root: string): boolean {
-  const { status, stdout } = runGit(root, ['check-attr', 'merge', '--', '.leasehold/tickets/x/events.jsonl'])
+function isUnion(repository: GitPlace): boolean {
+  const { status, stdout } = runGitIn(repository, ['check-attr', 'merge', '--', '.leasehold/tickets/x/events.jsonl'])
   return status === 0 && stdout.trimEnd().endsWith(': merge: union')
 }
 

@@ -77,7 +77,7 @@ export async function inspectTickets(patient: Patient): Promise<Inspection> {
     const { worktreeId: here, worktreesToo } = patient
     diagnoses.push(...(await claimFaults({ known, elsewhere, lines, reading, claims, places, here, worktreesToo, yaml })))
   }
-  if (root !== null && known.size > 0) diagnoses.push(...attributeFaults(root))
+  if (root !== null && known.size > 0) diagnoses.push(...attributeFaults(root, repository))
   return { diagnoses, tickets: known.size }
 }
 
