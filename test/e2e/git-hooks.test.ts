@@ -74,6 +74,30 @@ describe('trailers', () => {
     expect(git(repo.dir, 'rev-parse', 'HEAD')).toBe(before)
   })
 
+  it('leave an empty message empty whatever Git takes for a comment, and a message alone that looks like one', () => {
+    ann.ok('claim acquire fix')
+    const untouched = ann.with({ GIT_EDITOR: 'true' })
+    const before = git(repo.dir, 'rev-parse', 'HEAD')
+    for (const sign of [';', 'auto', '#', '%']) {
+      const left = untouched.git('-c', `core.commentChar=${sign}`, 'commit', '--allow-empty')
+      expect(left, sign).toMatchObject({ code: 1, said: expect.stringMatching(/nothing is committed/) })
+    }
+    expect(git(repo.dir, 'rev-parse', 'HEAD')).toBe(before)
+    const editor = path.join(folder(), 'editor')
+    fs.writeFileSync(editor, '#!/bin/sh\nsed -i "1s/^/#77 fix/" "$1"\n', { mode: 0o755 })
+    const writes = ann.with({ GIT_EDITOR: editor })
+    const said = (...args: readonly string[]): string => {
+      writes.did(...args)
+      return git(repo.dir, 'log', '-1', '--format=%s')
+    }
+    expect(said('commit', '--allow-empty', '--cleanup=scissors')).toBe('#77 fix')
+    expect(said('commit', '--allow-empty', '--cleanup', 'whitespace')).toBe('#77 fix')
+    expect(said('-c', 'commit.cleanup=verbatim', 'commit', '--allow-empty')).toBe('#77 fix')
+    expect(said('-c', 'core.commentChar=;', 'commit', '--allow-empty')).toBe('#77 fix')
+    expect(writes.git('commit', '--allow-empty')).toMatchObject({ code: 1, said: expect.stringMatching(/nothing is committed/) })
+    expect(writes.git('-c', 'commit.cleanup=scissors', 'commit', '--allow-empty', '--cleanup=strip')).toMatchObject({ code: 1 })
+  })
+
   it('survive merge, squash and fixup, strange endings and CRLF', () => {
     ann.did('switch', '-q', '-c', 'side')
     ann.ok('claim acquire fix')

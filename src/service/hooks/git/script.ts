@@ -52,7 +52,7 @@ ${bodyOf(name, installation, chain)}${end}
 function bodyOf(name: HookName, installation: Installation, chain: boolean): string {
   const parts = [
     said,
-    name === 'commit-msg' ? '' : asking(name, installation),
+    name === 'commit-msg' ? comments : asking(name, installation),
     judgesCommit(name) || name === 'prepare-commit-msg' ? places : '',
     name === 'commit-msg' || name === 'pre-receive' ? '' : storeless,
     judgesCommit(name) || name === 'prepare-commit-msg' ? quietCommit : name === 'pre-push' ? quietPush : '',
@@ -173,6 +173,37 @@ const unjudged = `leasehold_unjudged() {
 }
 `
 
+/** What Git takes for a comment, and whether the message keeps comments: of `--cleanup` only the command line of Git tells. */
+const comments = `leasehold_comment_sign() {
+  leasehold_sign=$(git config --get core.commentChar) || leasehold_sign=
+  case $leasehold_sign in
+  auto)
+    # Git has chosen, and its own comments come first behind our trailers.
+    leasehold_sign=\${leasehold_line%"\${leasehold_line#?}"}
+    case $leasehold_sign in
+    '#' | ';' | '@' | '!' | '$' | '%' | '^' | '&' | '|' | ':') ;;
+    *) leasehold_sign='#' ;;
+    esac
+    ;;
+  '') leasehold_sign='#' ;;
+  esac
+}
+leasehold_keeps_comments() {
+  leasehold_cleanup=$(git config --get commit.cleanup)
+  leasehold_args=" $({ tr '\\0' ' ' <"/proc/$PPID/cmdline" || ps -o args= -p "$PPID"; } 2>/dev/null) "
+  case $leasehold_args in
+  *' --cleanup='* | *' --cleanup '*)
+    leasehold_cleanup=\${leasehold_args##* --cleanup?}
+    leasehold_cleanup=\${leasehold_cleanup%% *}
+    ;;
+  esac
+  case $leasehold_cleanup in
+  whitespace | verbatim | scissors) return 0 ;;
+  esac
+  return 1
+}
+`
+
 const quietPush = `leasehold_nothing_to_judge() {
   [ -z "\${GIT_DIR-}\${GIT_COMMON_DIR-}" ] && [ -d .git ] && leasehold_usual_store || return 1
   [ ! -e .git/leasehold/claims.jsonl ] && [ ! -e .git/leasehold/format ] && [ ! -e .git/leasehold/moved ]
@@ -219,16 +250,24 @@ function judging(name: HookName): string {
     case 'commit-msg':
       // The trailers were there before the message: one that was left empty has to stay empty for Git.
       return `  [ "\${GIT_EDITOR-}" != : ] && [ -f "\${1-}" ] || return 0
-  leasehold_ours=
+  leasehold_ours='' leasehold_sign='' leasehold_comments=''
   while IFS= read -r leasehold_line || [ -n "$leasehold_line" ]; do
     case $leasehold_line in
-    '# ------------------------ >8 '*) break ;;
-    Leasehold-Ticket:* | Leasehold-Lease:* | Leasehold-Token:*) leasehold_ours=1 ;;
-    '#'*) ;;
-    *[![:space:]]*) return 0 ;;
+    Leasehold-Ticket:* | Leasehold-Lease:* | Leasehold-Token:*) leasehold_ours=: ;;
+    *[![:space:]]*)
+      # Above our trailers that is a subject: nothing needs to be asked.
+      case $leasehold_ours$leasehold_line in [[:alpha:]]*) return 0 ;; esac
+      [ -n "$leasehold_sign" ] || leasehold_comment_sign
+      case $leasehold_line in
+      "$leasehold_sign ------------------------ >8 "*) break ;;
+      "$leasehold_sign"*) leasehold_comments=1 ;;
+      *) return 0 ;;
+      esac
+      ;;
     esac
   done <"$1"
   [ -n "$leasehold_ours" ] || return 0
+  if [ -n "$leasehold_comments" ] && leasehold_keeps_comments; then return 0; fi
   leasehold_say 'the message is empty but for our trailers, so nothing is committed'
   return 1
 `
