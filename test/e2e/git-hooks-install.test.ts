@@ -100,6 +100,24 @@ describe('alone', () => {
     expect(fires(ann)).toEqual(all)
   })
 
+  it('says that Git runs no hook where core.hooksPath is no directory', () => {
+    ann.ok('hooks install git')
+    const file = path.join(folder('hooks-'), 'file')
+    fs.writeFileSync(file, '')
+    for (const nowhere of ['/dev/null', file]) {
+      git(repo.dir, 'config', 'core.hooksPath', nowhere)
+      const words = `core.hooksPath is ${nowhere}, which is no directory, so Git runs no hook`
+      const install = ann.lh('hooks install git')
+      expect(install).toMatchObject({ code: 8, said: expect.stringContaining(words) })
+      expect(install.said).toContain('git config --unset core.hooksPath')
+      expect(ann.lh('hooks status git')).toMatchObject({ code: 8, said: expect.stringContaining(`warning: ${words}`) })
+    }
+    ann.ok('hooks uninstall git')
+    expect(ann.lh('hooks status git')).toMatchObject({ code: 0, said: expect.stringMatching(/warning: core\.hooksPath is/) })
+    git(repo.dir, 'config', '--unset', 'core.hooksPath')
+    ann.ok('hooks install git')
+  })
+
   it('needs a repository of the right kind', () => {
     expect(ann.lh('hooks install claude-nobody')).toMatchObject({ code: 2 })
     expect(ann.lh('hooks install git --pre-receive')).toMatchObject({ code: 2, said: expect.stringMatching(/bare repository/) })

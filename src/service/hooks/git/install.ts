@@ -1,6 +1,6 @@
 import { existsSync, lstatSync } from 'node:fs'
 import { join } from 'node:path'
-import { usage } from '../../../core/fault.ts'
+import { policy, usage } from '../../../core/fault.ts'
 import { withBlock, withoutBlock } from './block.ts'
 import type { HookLayout } from './layout.ts'
 import {
@@ -13,6 +13,7 @@ import {
   lefthookHooks,
   lefthookLocal,
   lefthookScripts,
+  silence,
   spare,
   textAt,
 } from './layout.ts'
@@ -39,6 +40,8 @@ export function planInstall(layout: HookLayout, installation: Installation, { pr
       'pre-receive is for a bare repository, which is pushed to',
       'go there, or name it: lh hooks install git --pre-receive --repo <bare repository>',
     )
+  const silent = silence(layout)
+  if (silent !== null) throw policy(silent.why, silent.hint)
   if (layout.husky !== null) return planHusky(layout, layout.husky, installation)
   const plans = layout.names.map(name => planOne(layout, name, installation))
   const changes = plans.flatMap(plan => plan.changes)

@@ -1,4 +1,4 @@
-import { existsSync, lstatSync, readFileSync, readdirSync } from 'node:fs'
+import { existsSync, lstatSync, readFileSync, readdirSync, statSync, type Stats } from 'node:fs'
 import { basename, dirname, isAbsolute, join } from 'node:path'
 import { Fault, policy } from '../../../core/fault.ts'
 import { gitOutput, withoutRepository } from '../../../host/git-run.ts'
@@ -88,6 +88,16 @@ export function lefthookHooks({ lefthook, names }: HookLayout): readonly HookNam
   return names.filter(name => new RegExp(`^\\s*\\[?["']?${name}\\b`, 'm').test(text))
 }
 
+/** Why Git runs no hook here at all, whatever is installed: `core.hooksPath=/dev/null` is the usual way to say so. Null where it does. */
+export function silence({ directory, hooksPath }: HookLayout): { readonly why: string; readonly hint: string } | null {
+  if (statSync(directory, { throwIfNoEntry: false })?.isDirectory() !== false) return null
+  if (hooksPath === null) return { why: `${directory} is no directory, so Git runs no hook`, hint: 'move it away' }
+  return {
+    why: `core.hooksPath is ${hooksPath}, which is no directory, so Git runs no hook`,
+    hint: 'git config --unset core.hooksPath; where it is set: git config --show-origin core.hooksPath',
+  }
+}
+
 /** Is `core.hooksPath` relative, so that each worktree has hooks of its own? */
 export const isRelative = ({ hooksPath }: HookLayout): boolean => hooksPath !== null && !isAbsolute(hooksPath) && !hooksPath.startsWith('~')
 
@@ -115,14 +125,24 @@ export function textAt(path: string): string | null {
 
 /** Is anything there? Throws `policy` for a directory, which is no hook. */
 export function isThere(path: string): boolean {
-  const stats = lstatSync(path, { throwIfNoEntry: false })
+  const stats = lookAt(path)
   if (stats?.isDirectory() === true) throw policy(`${path} is a directory`, 'Git could not run it either; move it away first')
   return stats !== undefined
 }
 
+/** Below what is no directory there is nothing. */
+function lookAt(path: string): Stats | undefined {
+  try {
+    return lstatSync(path, { throwIfNoEntry: false })
+  } catch (error) {
+    if ((error as NodeJS.ErrnoException).code === 'ENOTDIR') return undefined
+    throw error
+  }
+}
+
 /** May Git run it? */
 export function isExecutable(path: string): boolean {
-  const stats = lstatSync(path, { throwIfNoEntry: false })
+  const stats = lookAt(path)
   return stats !== undefined && (stats.isSymbolicLink() || (stats.isFile() && (stats.mode & 0o111) !== 0))
 }
 

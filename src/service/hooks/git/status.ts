@@ -1,7 +1,7 @@
 import { existsSync } from 'node:fs'
 import { join } from 'node:path'
 import type { HookLayout } from './layout.ts'
-import { isExecutable, isLefthooks, isOurs, isPreCommits, isRelative, lefthookLocal, textAt } from './layout.ts'
+import { isExecutable, isLefthooks, isOurs, isPreCommits, isRelative, lefthookLocal, silence, textAt } from './layout.ts'
 import type { HookName } from './script.ts'
 import { previousName } from './script.ts'
 
@@ -30,7 +30,8 @@ export interface HooksStatus {
 /** How the hooks of this worktree stand. */
 export function hooksStatus(layout: HookLayout): HooksStatus {
   const hooks = layout.names.map(name => stateOf(layout, name))
-  const warnings: string[] = []
+  const silent = silence(layout)
+  const warnings = silent === null ? [] : [`${silent.why}: ${silent.hint}`]
   if (isRelative(layout) && layout.husky === null)
     warnings.push(`core.hooksPath (${layout.hooksPath}) is relative: each worktree has its own hooks`)
   if (layout.husky !== null && layout.env['HUSKY'] === '0') warnings.push('HUSKY=0 is set: husky runs no hook')
