@@ -365,9 +365,10 @@ describe('the launcher is killed', () => {
     // Not by a descriptor: that it was closed would be an answer.
     const running = all.launcher.start('--json launch fix-login --role dev --ready output=never', ...all.agent('shuts'))
     await until(() => starts(all).some(pid => commandOf(pid).startsWith('sleep')), 'all is closed')
+    const [agent] = starts(all)
+    await until(async () => (await known(all)).pending[0]?.agent_pid === agent, 'its launcher knows it')
     running.kill('SIGKILL')
     await running.exited
-    const [agent] = starts(all)
     expect((await known(all)).pending).toEqual([expect.objectContaining({ launcher_alive: false, agent_pid: agent })])
     expect((await all.b.refused('held', 'claim acquire fix-login')).hint).toContain(`lh session end ${id}`)
     // Whoever tidies up sees what a launch still needs.

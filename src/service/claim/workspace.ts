@@ -17,7 +17,7 @@ import { loadConfig, loadFaultyConfig } from '../config/layers.ts'
 import { resolveAgent, resolveSession, resolveWitness } from '../identity/agent.ts'
 import type { Agent, Session } from '../identity/agent.ts'
 import { ensureWorktree, readWorktree } from '../identity/worktree.ts'
-import { baseMayHaveTickets } from '../ticket/base-commit.ts'
+import { baseMayHaveTickets } from '../../host/base-commit.ts'
 
 /** What a store needs to know to be opened; the concrete store is chosen by whoever calls. */
 export interface StoreSettings {

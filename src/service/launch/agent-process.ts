@@ -37,6 +37,8 @@ export interface SpawnRequest {
   readonly locks: readonly number[]
   readonly readyFd: boolean
   readonly onLine: (line: string) => void
+  /** Called before anything else can happen to us: whoever finds the agent without its launcher has to know it. */
+  readonly onPid: (pid: number) => void
 }
 
 /** A launched agent and all that it starts. */
@@ -75,6 +77,7 @@ export class AgentProcess {
       detached: !terminal,
       stdio: [dialogue ? 'pipe' : 'inherit', output, output, ...(readyFd ? ['pipe' as const] : []), ...belowLocks(readyFd), ...locks],
     })
+    if (child.pid !== undefined) request.onPid(child.pid)
     await new Promise<void>((resolve, reject) => child.once('spawn', resolve).once('error', reject))
     const agent = new AgentProcess(child, request)
     if (!terminal) agent.#listen(stdout(), dialogue, request.onLine)

@@ -276,7 +276,7 @@ class Run {
       ...(live === null ? {} : { LEASEHOLD_LIVE: live.live }),
     }
     try {
-      const agent = await AgentProcess.start({
+      return await AgentProcess.start({
         command: prepared.command,
         cwd,
         env: { ...env, ...own },
@@ -287,9 +287,8 @@ class Run {
         locks: [...(lock?.fds ?? []), ...(live?.fd === null || live === null ? [] : [live.fd])],
         readyFd: ready?.kind === 'fd',
         onLine: line => acceptance.line(line),
+        onPid: pid => lock?.note(witnessOf(pid)),
       })
-      lock?.note(witnessOf(agent.pid))
-      return agent
     } catch (error) {
       const { code } = error as NodeJS.ErrnoException
       const where = prepared.command[0]!.includes('/') ? ` (in ${cwd}, where it is started)` : ''

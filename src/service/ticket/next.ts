@@ -1,7 +1,7 @@
 import type { Caller, Granted } from '../../coordinator.ts'
 import { nameOf } from '../../core/resource.ts'
 import { orThrow } from '../claim/answer.ts'
-import { branchOf } from './base-commit.ts'
+import { branchOf } from '../../host/base-commit.ts'
 import type { Desk } from './desk.ts'
 import { keyOf } from './desk.ts'
 import { fits } from './look.ts'

@@ -1,8 +1,8 @@
 import { closeSync, constants, openSync, readSync } from 'node:fs'
 import { join } from 'node:path'
-import type { Repository } from '../../host/git.ts'
-import { commitOf, symbolicTarget } from '../../host/git-objects.ts'
-import { storeDirectory } from '../../host/paths.ts'
+import type { Repository } from './git.ts'
+import { commitOf, symbolicTarget } from './git-objects.ts'
+import { storeDirectory } from './paths.ts'
 
 // Which commit is the base branch's, and whether it is known to have no tickets. Read by each claim of a ticket where no files are seen.
 
