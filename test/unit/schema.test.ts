@@ -411,7 +411,11 @@ describe('what --json prints is what its schema says', () => {
 
   it('demo and selftest', () => {
     expect(lh(['demo']).status).toBe(0)
-    expect(lh(['selftest', '--seconds', '4', '--agents', '4']).status).toBe(0)
+    const selftest = (seconds: string) => lh(['selftest', '--seconds', seconds, '--agents', '4'])
+    let answer = selftest('4')
+    // On a machine that is busy elsewhere next to nothing may have happened.
+    if (JSON.stringify(answer.document).includes('too little happened')) answer = selftest('15')
+    expect(answer, JSON.stringify(answer.document)).toMatchObject({ status: 0 })
   })
 
   it('hooks', () => {
