@@ -1,0 +1,205 @@
+import fs from 'node:fs'
+import path from 'node:path'
+import { describe, expect, it } from 'vitest'
+import { type Doc, git, parse } from '../support/cli.ts'
+import { expectFinished, worked } from '../support/finish.ts'
+import { dirt, head, heldNow, id, read, save } from '../support/work.ts'
+
+// Where the base branch is checked out its files follow the work; what is not committed there stays.
+
+describe('work --finish, where the base branch is checked out', () => {
+  it('keeps what is not committed where the base branch is checked out, unless it is in the way', async () => {
+    const all = await worked()
+    const { repo, a } = all
+    fs.writeFileSync(path.join(repo.dir, 'file'), 'edited\n')
+    fs.writeFileSync(path.join(repo.dir, 'staged'), 'staged\n')
+    git(repo.dir, 'add', 'staged')
+    fs.writeFileSync(path.join(repo.dir, 'new'), 'new\n')
+    const before = dirt(repo.dir)
+    expect((await a.run('work --finish fix-login')).code).toBe(0)
+    expect(dirt(repo.dir)).toBe(before)
+    expect([read(repo.dir, 'file'), read(repo.dir, 'new')]).toEqual(['edited\n', 'new\n'])
+    await expectFinished(all)
+  })
+
+  it('is refused by what is in the way where the base branch is checked out; nothing is lost, and again it works', async () => {
+    for (const [name, content] of [
+      ['work', 'of somebody else\n'],
+      [`.leasehold/tickets/${id}/ticket.md`, 'edited by hand\n'],
+    ] as const) {
+      // oxlint-disable-next-line no-await-in-loop -- one after the other
+      const all = await worked()
+      const { repo, place, a } = all
+      const kept = fs.existsSync(path.join(repo.dir, name)) ? read(repo.dir, name) : null
+      fs.writeFileSync(path.join(repo.dir, name), content)
+      const [main, dirty] = [head(repo.dir, 'main'), dirt(repo.dir)]
+      // oxlint-disable-next-line no-await-in-loop -- as above
+      const { code, stdout } = await a.in(place).run('--json work --finish')
+      expect(code, stdout).toBe(8)
+      const { error } = JSON.parse(stdout)
+      expect(error.message).toContain(repo.dir)
+      expect(error.message).toContain(name)
+      expect(error.hint).toContain('lh work --finish')
+      expect([head(repo.dir, 'main'), dirt(repo.dir), read(repo.dir, name)]).toEqual([main, dirty, content])
+      // oxlint-disable-next-line no-await-in-loop -- as above
+      expect(await heldNow(a)).toHaveLength(3)
+      if (kept === null) fs.rmSync(path.join(repo.dir, name))
+      else fs.writeFileSync(path.join(repo.dir, name), kept)
+      // oxlint-disable-next-line no-await-in-loop -- as above
+      const done = await a.in(place).run('work --finish')
+      expect(done.code, done.stderr).toBe(0)
+      // oxlint-disable-next-line no-await-in-loop -- as above
+      await expectFinished(all)
+    }
+  })
+
+  it('is refused by ignored files that would be overwritten there: each is named and stays', async () => {
+    const all = await worked()
+    const { repo, place, a } = all
+    fs.appendFileSync(path.join(repo.dir, '.git', 'info', 'exclude'), '.env\nin\nover\n')
+    for (const name of ['.env', 'in/deep', 'over']) {
+      fs.mkdirSync(path.dirname(path.join(place, name)), { recursive: true })
+      fs.writeFileSync(path.join(place, name), 'tracked\n')
+    }
+    git(place, 'add', '-f', '.env', 'in', 'over')
+    git(place, 'commit', '-q', '-m', 'ignored ones')
+    const secrets = { '.env': 'secret\n', in: 'a file where a directory is to be\n', 'over/it': 'in a directory where a file is to be\n' }
+    fs.mkdirSync(path.join(repo.dir, 'over'))
+    for (const [name, text] of Object.entries(secrets)) fs.writeFileSync(path.join(repo.dir, name), text)
+    const main = head(repo.dir, 'main')
+    const { code, stdout } = await a.run('--json work --finish fix-login')
+    expect(code, stdout).toBe(8)
+    expect(parse(stdout).error).toMatchObject({
+      message: expect.stringContaining('in the way: .env, in, over/it'),
+      hint: expect.stringContaining('then: lh work --finish'),
+    })
+    expect(head(repo.dir, 'main')).toBe(main)
+    for (const [name, text] of Object.entries(secrets)) expect(read(repo.dir, name)).toBe(text)
+    for (const name of ['.env', 'in', 'over']) fs.rmSync(path.join(repo.dir, name), { recursive: true })
+    const done = await a.run('work --finish fix-login')
+    expect(done.code, done.stderr).toBe(0)
+    expect(read(repo.dir, 'in/deep')).toBe('tracked\n')
+    await expectFinished(all)
+  })
+
+  it('names all files that are changed and in the way there, and the lock of another Git', async () => {
+    const all = await worked()
+    const { repo, place, a } = all
+    const names = ['file', '.gitattributes']
+    for (const name of names) {
+      fs.appendFileSync(path.join(place, name), '# ours\n')
+      fs.appendFileSync(path.join(repo.dir, name), '# theirs\n')
+    }
+    git(place, 'commit', '-q', '-a', '-m', 'both')
+    const refused = async (): Promise<Doc> => {
+      const { code, stdout } = await a.run('--json work --finish fix-login')
+      expect(code, stdout).toBe(8)
+      return parse(stdout).error
+    }
+    expect((await refused()).message).toContain('in the way: .gitattributes, file')
+    git(repo.dir, 'checkout', '-q', '--', ...names)
+    const lock = path.join(repo.dir, '.git', 'index.lock')
+    fs.writeFileSync(lock, '')
+    expect(await refused()).toMatchObject({
+      message: expect.stringContaining(`it left ${lock}`),
+      hint: expect.stringContaining(`rm ${lock}`),
+    })
+    fs.rmSync(lock)
+    expect((await a.run('work --finish fix-login')).code).toBe(0)
+    await expectFinished(all)
+  })
+
+  it('is refused while a merge is unfinished where the base branch is checked out', async () => {
+    const all = await worked()
+    const { repo, a } = all
+    git(repo.dir, 'branch', 'side')
+    save(repo.dir, 'other', 'x\n')
+    git(repo.dir, 'worktree', 'add', '-q', '-b', 'side2', path.join(all.home, 'side'), 'side')
+    save(path.join(all.home, 'side'), 'more', 'y\n')
+    git(repo.dir, 'merge', '-q', '--no-commit', '--no-ff', 'side2')
+    const main = head(repo.dir, 'main')
+    const { code, stdout } = await a.run('--json work --finish fix-login')
+    expect([code, JSON.parse(stdout).error.message]).toEqual([8, expect.stringContaining('merge')])
+    expect([head(repo.dir, 'main'), fs.existsSync(path.join(repo.dir, '.git', 'MERGE_HEAD'))]).toEqual([main, true])
+    git(repo.dir, 'merge', '--abort')
+    expect((await a.run('work --finish fix-login')).code).toBe(0)
+    await expectFinished(all)
+  })
+
+  it('is refused while the base branch is being rebased, in the main worktree or a linked one: giving that up would undo it', async () => {
+    for (const how of ['--merge', '--apply', 'linked', '--update-refs'] as const) {
+      // oxlint-disable-next-line no-await-in-loop -- one after the other
+      const all = await worked()
+      const { repo, home, a } = all
+      git(repo.dir, 'switch', '-q', '-c', 'side')
+      save(repo.dir, 'file', 'side\n')
+      git(repo.dir, 'switch', '-q', 'main')
+      const top = path.join(home, 'top')
+      if (how === '--update-refs') {
+        save(repo.dir, 'file', 'main\n')
+        git(repo.dir, 'worktree', 'add', '-q', '-b', 'top', top)
+        save(top, 'more', 'top\n')
+      } else save(repo.dir, 'file', 'main\n')
+      let place = repo.dir
+      if (how === 'linked') {
+        git(repo.dir, 'switch', '-q', 'side')
+        git(repo.dir, 'worktree', 'add', '-q', top, 'main')
+      }
+      if (how === 'linked' || how === '--update-refs') place = top
+      if (how === '--update-refs') git(repo.dir, 'switch', '-q', 'side')
+      expect(() => git(place, 'rebase', ...(how === 'linked' ? [] : [how]), 'side')).toThrow()
+      const main = head(repo.dir, 'main')
+      // oxlint-disable-next-line no-await-in-loop -- as above
+      const { code, stdout } = await a.run('--json work --finish fix-login')
+      expect(code, `${how}: ${stdout}`).toBe(8)
+      const { error } = parse(stdout)
+      expect([error.message, error.hint]).toEqual([
+        expect.stringContaining(`a rebase of main is unfinished in ${place}`),
+        expect.stringMatching(/git rebase --continue.*git rebase --abort.*lh work --finish/),
+      ])
+      expect(head(repo.dir, 'main')).toBe(main)
+      git(place, 'rebase', '--abort')
+      // oxlint-disable-next-line no-await-in-loop -- as above
+      const done = await a.run('work --finish fix-login')
+      expect(done.code, done.stderr).toBe(0)
+      if (how === '--update-refs') git(repo.dir, 'worktree', 'remove', top)
+      if (how !== 'linked') {
+        git(repo.dir, 'switch', '-q', 'main')
+        // oxlint-disable-next-line no-await-in-loop -- as above
+        await expectFinished(all)
+      }
+    }
+  })
+
+  it('moves a base branch that is checked out nowhere, or in another linked worktree', async () => {
+    const nowhere = await worked()
+    git(nowhere.repo.dir, 'switch', '-q', '-c', 'elsewhere')
+    expect((await nowhere.a.run('work --finish fix-login')).code).toBe(0)
+    expect([fs.existsSync(path.join(nowhere.repo.dir, 'work')), dirt(nowhere.repo.dir)]).toEqual([false, ''])
+    git(nowhere.repo.dir, 'switch', '-q', 'main')
+    await expectFinished(nowhere)
+
+    const linked = await worked()
+    git(linked.repo.dir, 'switch', '-q', '-c', 'elsewhere')
+    const there = path.join(linked.home, 'the main one')
+    git(linked.repo.dir, 'worktree', 'add', '-q', there, 'main')
+    expect((await linked.a.run('work --finish fix-login')).code).toBe(0)
+    expect([read(there, 'work'), dirt(there), dirt(linked.repo.dir)]).toEqual(['done\n', '', ''])
+  })
+
+  it('runs the post-merge hook where the base branch is checked out, once the branch has moved and the store is free', async () => {
+    const all = await worked()
+    const { repo, a } = all
+    const lh = `"${process.execPath}" "${path.resolve(import.meta.dirname, '../../dist/bin/lh.cjs')}"`
+    fs.writeFileSync(
+      path.join(repo.dir, '.git/hooks/post-merge'),
+      `#!/bin/sh\n${lh} claim acquire env:x >/dev/null\ngit rev-parse HEAD > .git/merged\n`,
+      {
+        mode: 0o755,
+      },
+    )
+    expect((await a.run('work --finish fix-login')).code).toBe(0)
+    expect(read(repo.dir, '.git/merged').trim()).toBe(head(repo.dir, 'main'))
+    expect(await heldNow(a)).toEqual(['env:x'])
+  })
+})
