@@ -14,6 +14,7 @@ import path from 'node:path'
 import * as esbuild from 'esbuild'
 import { rolldown } from 'rolldown'
 import { closure, sharedChunks } from './chunks.mjs'
+import { inFileName, PURPOSES } from './purposes.mjs'
 
 const root = path.dirname(import.meta.dirname)
 const require = createRequire(import.meta.url)
@@ -24,10 +25,13 @@ const PROGRAMS = [
   { entry: 'src/door/cli/launch-main.ts', main: 'launch-main' },
   { entry: 'src/door/agent-hook/entry.ts', main: 'hook-main' },
 ]
-/** What is typed or installed, and which program it runs: an expression over the `words` after it, up to `--`. */
+/** What is typed or installed, and how it starts a program: with the `words` after it, up to `--`. */
 const EXECUTABLES = {
-  lh: `words.some(word => word === '--help' || word === '-h') ? 'main' : words[0] === 'hook' || words[0] === 'launch' ? words[0] + '-main' : 'main'`,
-  hook: `'hook-main'`,
+  lh: `const own = ${JSON.stringify(Object.fromEntries(PURPOSES.map(purpose => [purpose, `.${inFileName(purpose)}`])))}
+const help = words.includes('--help') || words.includes('-h')
+if ((words[0] === 'hook' || words[0] === 'launch') && !help) load(words[0] + '-main', '')
+else load('main', own[words[0] + ' ' + words[1]] ?? '')`,
+  hook: `load('hook-main', '')`,
 }
 const PLATFORMS = ['linux-x64', 'linux-arm64', 'darwin-x64', 'darwin-arm64']
 
@@ -223,39 +227,52 @@ async function minifyChunks() {
  * Runs a program, and the chunks that it asks for, with the code that V8 made of them here; see code-cache.mjs. Compiling `main` would cost
  * each process a sixth of Node's own start-up, and as much again for what it runs. `lh hook` is another program: an agent pays for it with
  * every tool call. So is `lh launch`, which needs half of everything, in one file and not in seven, and has an agent wait for it.
- * @param {string} executable @param {string} program
+ * @param {string} executable @param {string} start
  */
-async function writeLoader(executable, program) {
+async function writeLoader(executable, start) {
   const starter = path.join(out, 'bin', `${executable}.cjs`)
   await writeFile(
     starter,
     `#!/usr/bin/env node
 'use strict'
-const { readFileSync } = require('node:fs')
+const { closeSync, fstatSync, openSync, readSync } = require('node:fs')
 const { Script } = require('node:vm')
+const { v8 } = process.versions
+const words = process.argv.slice(2)
+if (words.includes('--')) words.length = words.indexOf('--')
 const loaded = new Map()
-function load(name) {
+function read(file) {
+  const fd = openSync(file)
+  const bytes = Buffer.allocUnsafeSlow(fstatSync(fd).size)
+  let done = 0
+  while (done < bytes.length) {
+    const more = readSync(fd, bytes, done, bytes.length - done, null)
+    if (more === 0) throw new Error(file + ' is cut short')
+    done += more
+  }
+  closeSync(fd)
+  return bytes
+}
+function load(name, purpose) {
   const known = loaded.get(name)
   if (known !== undefined) return known
   const program = __dirname + '/' + name
   const filename = program + '.cjs'
   let cachedData
   try {
-    cachedData = readFileSync(program + '.' + process.versions.v8 + '.code')
+    cachedData = read(program + purpose + '.' + v8 + '.code')
   } catch {
     // Made by another Node, or seldom used: compiled as usual.
   }
-  const script = new Script(readFileSync(filename, 'latin1'), { filename, cachedData })
+  const script = new Script(read(filename).latin1Slice(), { filename, cachedData })
   const chunk = { exports: {} }
   loaded.set(name, chunk)
   script.runInThisContext()(chunk.exports, requireFrom, chunk, filename, __dirname)
   return chunk
 }
 // What main exports is made when it is asked for.
-const requireFrom = id => (id.startsWith('./') ? load(id.slice(2, -4)).exports : require(id))
-const words = process.argv.slice(2)
-if (words.includes('--')) words.length = words.indexOf('--')
-load(${program})
+const requireFrom = id => (id.startsWith('./') ? load(id.slice(2, -4), '').exports : require(id))
+${start}
 `,
   )
   await chmod(starter, 0o755)
@@ -316,7 +333,7 @@ try {
   await copyOthers(executable.value)
   await minifyChunks()
   for (const program of PROGRAMS) await keepCode(program)
-  for (const [name, program] of Object.entries(EXECUTABLES)) await writeLoader(name, program)
+  for (const [name, start] of Object.entries(EXECUTABLES)) await writeLoader(name, start)
   await swap()
   await printSizes()
 } finally {

@@ -1,18 +1,24 @@
 // @ts-check
 /**
- * Usage: code-cache.mjs FOLDER MAIN. Runs the everyday commands of a built `lh`, or of its hook, in a throw-away repository and keeps the
- * code that V8 made of each chunk that they load, so that the next process of the same Node need not compile it again. A cache saves time
- * and decides nothing: V8 checks its own version, its flags and the length of the source, and compiles as usual when one of them differs.
+ * Usage: code-cache.mjs FOLDER MAIN. Runs the everyday commands of a built program in a throw-away repository and keeps the code that V8 made
+ * of each chunk that they load, so that the next process of the same Node need not compile it again. A cache saves time and decides
+ * nothing: V8 checks its own version, its flags and the length of the source, and compiles as usual when one of them differs.
+ *
+ * What a command does not run would be read for nothing, so those that agents run all day have a cache of `main` of their own (purposes.mjs).
+ * V8 adds to code that it has compiled before in the same process: each cache is made in a process that has run nothing else.
  */
+import childProcess, { spawnSync } from 'node:child_process'
 import fs, { existsSync, mkdirSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
 import { createRequire } from 'node:module'
 import { tmpdir } from 'node:os'
 import path from 'node:path'
 import { Script } from 'node:vm'
+import { inFileName, PURPOSES } from './purposes.mjs'
 
-const [, , folder = '', main = ''] = process.argv
+const [, , folder = '', main = '', purpose = '', repository = ''] = process.argv
 const executable = path.join(folder, `${main}.cjs`)
-const repository = mkdtempSync(path.join(tmpdir(), 'leasehold-code-'))
+/** Has this purpose a cache of its own? */
+const own = PURPOSES.includes(purpose)
 
 /** As much of a Git repository as finding one needs. */
 function makeRepository() {
@@ -52,7 +58,7 @@ function loader() {
 
 /** Keeps the code of a chunk as far as it was run until now. What was kept before, for this program or another, stays. @param {string} name */
 function keep(name) {
-  const cache = path.join(folder, `${name}.${process.versions.v8}.code`)
+  const cache = path.join(folder, `${name}.${own ? `${inFileName(purpose)}.` : ''}${process.versions.v8}.code`)
   if (!existsSync(cache)) writeFileSync(cache, compiled(name).createCachedData())
 }
 
@@ -129,7 +135,46 @@ function makeTickets() {
   writeFileSync(path.join(repository, '.gitattributes'), '.leasehold/tickets/*/events.jsonl merge=union\n')
 }
 
+/** A store as it is after a while: what only the first command of all does is no part of anybody's day. */
+async function prepare() {
+  makeRepository()
+  for (let number = 0; number < 60; number++) await run(`claim acquire there-${number} --ttl 1h --agent agent:one`)
+}
+
+/** Often enough for what only every few commands do, which is to write the index again. */
+const often = Array.from({ length: 10 }, (_, number) => number)
+
+/** @type {Record<string, () => Promise<void>>} */
+const claims = {
+  'claim acquire': async () => {
+    for (const number of often) await run(`claim acquire new-${number} --ttl 10m --agent agent:one`)
+    await run('claim acquire newer --json --agent agent:one')
+    await run('claim acquire there-0 --agent agent:two', 3)
+  },
+  'claim renew': async () => {
+    for (const number of often) await run(`claim renew there-${number} --agent agent:one`)
+    await run('claim renew there-0 --json --agent agent:one')
+  },
+  'claim heartbeat': async () => {
+    for (const number of often) await run(`claim heartbeat there-${number} --agent agent:one`)
+    await run('claim heartbeat there-0 --json --agent agent:one')
+  },
+  'claim release': async () => {
+    for (const number of often) await run(`claim release there-${number} --agent agent:one`)
+    await run(`claim release there-${often.length} --json --agent agent:one`)
+  },
+  'claim check': async () => {
+    await run('claim check there-50 --token 51')
+    await run('claim check there-51 --token 52 --json')
+  },
+  'claim list': async () => {
+    await run('claim list')
+    await run('claim list --json')
+  },
+}
+
 async function everydayCommands() {
+  makeRepository()
   for (const name of ['a', 'b', 'c', 'd']) {
     await run(`claim acquire ${name} --ttl 10m --agent agent:one`)
     await run(`claim renew ${name} --agent agent:one`)
@@ -186,12 +231,27 @@ const launch = (...more) =>
     0,
   )
 
-async function launches() {
+async function prepareLaunches() {
+  makeRepository()
   makeTickets()
   await launch()
 }
 
+/** Until the agent starts: it is what everybody waits for, and while it starts there is time to compile what comes after. */
+async function launches() {
+  const { spawn } = childProcess
+  // @ts-expect-error -- one of its forms
+  childProcess.spawn = (...args) => {
+    keep(main)
+    // @ts-expect-error -- the same one
+    return spawn(...args)
+  }
+  await launch()
+  childProcess.spawn = spawn
+}
+
 async function everydayHooks() {
+  makeRepository()
   const { stderr } = process
   process.env['CLAUDE_PID'] = String(process.pid)
   const { writeSync } = fs
@@ -215,13 +275,33 @@ async function everydayHooks() {
   await call('session-end', { session_id: 'one', hook_event_name: 'SessionEnd', reason: 'other' })
 }
 
-try {
-  process.env['HOME'] = repository
-  makeRepository()
-  if (main === 'hook-main') await everydayHooks()
-  else if (main === 'launch-main') await launches()
-  else await everydayCommands()
-  for (const name of scripts.keys()) keep(name)
-} finally {
-  rmSync(repository, { recursive: true, force: true })
+/** What the processes of this program do all day, by purpose; `prepare` keeps nothing. @type {Record<string, Record<string, () => Promise<void>>>} */
+const days = {
+  main: { prepare, ...claims, everything: everydayCommands },
+  'launch-main': { prepare: prepareLaunches, everything: launches },
+  'hook-main': { everything: everydayHooks },
+}
+
+/** Each purpose in a process of its own, one after the other; `everything` in a repository of its own as well. */
+function inProcesses() {
+  const top = mkdtempSync(path.join(tmpdir(), 'leasehold-code-'))
+  try {
+    for (const purpose of Object.keys(days[main] ?? {})) {
+      const repository = path.join(top, main === 'main' && purpose === 'everything' ? 'new' : 'busy')
+      const done = spawnSync(process.execPath, [import.meta.filename, folder, main, purpose, repository], {
+        env: { ...process.env, HOME: repository },
+        stdio: ['ignore', 'ignore', 'inherit'],
+      })
+      if (done.status !== 0) throw new Error(`the code of ${main} for ${purpose} could not be collected`)
+    }
+  } finally {
+    rmSync(top, { recursive: true, force: true })
+  }
+}
+
+if (purpose === '') inProcesses()
+else {
+  await days[main]?.[purpose]?.()
+  if (own) keep(main)
+  else if (purpose === 'everything') for (const name of scripts.keys()) keep(name)
 }
