@@ -1,8 +1,7 @@
 import { closeSync, constants, openSync, readSync } from 'node:fs'
-import { join } from 'node:path'
 import type { Repository } from './git.ts'
-import { commitOf, symbolicTarget } from './git-objects.ts'
-import { storeDirectory } from './paths.ts'
+import { below, storeDirectory } from './paths.ts'
+import { References, symbolicTarget } from './references.ts'
 
 // Which commit is the base branch's, and whether it is known to have no tickets. Read by each claim of a ticket where no files are seen.
 
@@ -10,8 +9,8 @@ import { storeDirectory } from './paths.ts'
 const usualNames = ['main', 'master', 'trunk']
 
 /** The base branch where nobody says; null in a repository without a branch that could be it. */
-export function guessBase({ commonDir }: Repository): string | null {
-  const exists = (name: string): boolean => commitOf(commonDir, `refs/heads/${name}`) !== null
+export function guessBase({ commonDir }: Repository, references = new References(commonDir)): string | null {
+  const exists = (name: string): boolean => references.commitOf(`refs/heads/${name}`) !== null
   const remote = symbolicTarget(commonDir, 'refs/remotes/origin/HEAD')
   const namesake = remote?.startsWith('refs/remotes/origin/') === true ? remote.slice('refs/remotes/origin/'.length) : null
   if (namesake !== null && exists(namesake)) return namesake
@@ -25,16 +24,16 @@ export function branchOf(gitDir: string): string | null {
 }
 
 /** The commit of a base branch, which may be a remote one; null when there is none. */
-export function commitOfBase({ commonDir }: Repository, name: string): string | null {
+export function commitOfBase({ commonDir }: Repository, name: string, references = new References(commonDir)): string | null {
   for (const reference of [`refs/heads/${name}`, `refs/remotes/${name}`, `refs/remotes/origin/${name}`]) {
-    const commit = commitOf(commonDir, reference)
+    const commit = references.commitOf(reference)
     if (commit !== null) return commit
   }
   return null
 }
 
 /** Where it is kept what Git said of the tickets of one commit. */
-export const baseCacheFile = ({ commonDir }: Repository): string => join(storeDirectory(commonDir), 'tickets.base')
+export const baseCacheFile = ({ commonDir }: Repository): string => below(storeDirectory(commonDir), 'tickets.base')
 
 export const heading = (commit: string): string => `leasehold tickets 1 ${commit}`
 
@@ -44,8 +43,9 @@ export const baseCache = (commit: string, ids: readonly string[], records: reado
 
 /** Could the base branch have tickets? No is certain: there is no such branch, or Git was asked about its commit before. */
 export function baseMayHaveTickets(repository: Repository, configured: string | null): boolean {
-  const name = configured ?? guessBase(repository)
-  const commit = name === null ? null : commitOfBase(repository, name)
+  const references = new References(repository.commonDir)
+  const name = configured ?? guessBase(repository, references)
+  const commit = name === null ? null : commitOfBase(repository, name, references)
   return commit !== null && !isFile(baseCacheFile(repository), baseCache(commit, [], []))
 }
 

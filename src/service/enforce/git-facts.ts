@@ -1,7 +1,7 @@
 import { existsSync, readFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { Fault } from '../../core/fault.ts'
-import { symbolicTarget } from '../../host/git-objects.ts'
+import { symbolicTarget } from '../../host/references.ts'
 import { gitOutput } from '../../host/git-run.ts'
 import type { Repository } from '../../host/git.ts'
 import { branchKey } from '../identity/purpose.ts'

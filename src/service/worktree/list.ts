@@ -4,7 +4,7 @@ import type { Lease } from '../../core/lease.ts'
 import { isExpired } from '../../core/lease.ts'
 import type { Wire } from '../../core/wire.ts'
 import type { Repository } from '../../host/git.ts'
-import { commitOf } from '../../host/git-objects.ts'
+import { References } from '../../host/references.ts'
 import type { Reading } from '../../store/store.ts'
 import { readLease } from '../claim/answer.ts'
 import type { Workspace } from '../claim/workspace.ts'
@@ -141,10 +141,8 @@ async function distancesTo(
 ): Promise<ReadonlyMap<string, Distance>> {
   const git = repositoryGit(repository, env)
   const found = new Map<string, Distance>()
-  const start =
-    base === null
-      ? null
-      : (commitOf(repository.commonDir, `refs/heads/${base}`) ?? commitOf(repository.commonDir, `refs/remotes/origin/${base}`))
+  const references = new References(repository.commonDir)
+  const start = base === null ? null : (references.commitOf(`refs/heads/${base}`) ?? references.commitOf(`refs/remotes/origin/${base}`))
   if (start === null) return found
   const heads = [...new Set(entries.flatMap(({ head }) => (head === null ? [] : [head])))]
   found.set(start, { ahead: 0, behind: 0 })
