@@ -24,8 +24,7 @@ export function systemClock(): Clock {
   let checked = false
   return {
     now() {
-      const [seconds, nanoseconds] = process.hrtime()
-      const m = seconds * 1000 + Math.floor(nanoseconds / 1e6)
+      const m = Number(process.hrtime.bigint() / 1_000_000n)
       if (!checked) refuseFalseClock(m)
       checked = true
       return { b, m, wall: Date.now() }

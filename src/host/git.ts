@@ -3,7 +3,7 @@ import { basename, delimiter, dirname, isAbsolute, join, resolve } from 'node:pa
 import { Fault } from '../core/fault.ts'
 import { readJson } from './files.ts'
 import { withoutRepository } from './git-run.ts'
-import { worktreeRecordFile } from './paths.ts'
+import { below, worktreeRecordFile } from './paths.ts'
 
 /** How this worktree hangs on its repository. A bare repository has no worktree of its own, but it may have linked ones. */
 export type RepositoryKind = 'main' | 'linked' | 'submodule' | 'bare'
@@ -165,7 +165,7 @@ function ceilingsOf(env: NodeJS.ProcessEnv): readonly string[] {
 
 /** The git directory that `directory/.git` leads to, or null when there is none worth the name. */
 function gitDirAt(directory: string): string | null {
-  const entry = join(directory, '.git')
+  const entry = below(directory, '.git')
   const stats = statOf(entry)
   if (stats === null) return null
   // Git walks past a `.git` directory that is no repository, and stops at a `.git` file that leads nowhere. So do we.
@@ -186,14 +186,14 @@ const brokenGitFile = (entry: string, why: string): Fault =>
 /** HEAD, and objects and refs of its own or through `commondir`: the same test as Git's. */
 function isGitDirectory(directory: string): boolean {
   // lstat: HEAD may be a symbolic link to a branch that has no commit yet.
-  if (lstatOf(join(directory, 'HEAD')) === null) return false
+  if (lstatOf(below(directory, 'HEAD')) === null) return false
   const common = commonDirOf(directory)
-  return isDirectory(join(common, 'objects')) && isDirectory(join(common, 'refs'))
+  return isDirectory(below(common, 'objects')) && isDirectory(below(common, 'refs'))
 }
 
 /** Where `gitDir` keeps what all worktrees share. */
 function commonDirOf(gitDir: string): string {
-  const said = firstLine(join(gitDir, 'commondir'))
+  const said = firstLine(below(gitDir, 'commondir'))
   return said === null ? gitDir : resolve(gitDir, said)
 }
 
@@ -222,7 +222,7 @@ function describe(gitDir: string, foundFrom: string | null): Repository {
 
 /** The worktree that a linked worktree's git directory belongs to: its `gitdir` file names that worktree's `.git` file. */
 function linkedRoot(gitDir: string): string | null {
-  const said = firstLine(join(gitDir, 'gitdir'))
+  const said = firstLine(below(gitDir, 'gitdir'))
   if (said === null) return null
   const root = dirname(resolve(gitDir, said))
   return isDirectory(root) ? realPath(root) : null
@@ -261,7 +261,7 @@ function readEarlySettings(directory: string, name = 'config'): EarlySettings {
   const found = new Map<string, string>()
   let section = ''
   // By hand rather than by pattern: a pattern's first use costs more than the whole file.
-  for (const text of textOf(join(directory, name)).split('\n')) {
+  for (const text of textOf(below(directory, name)).split('\n')) {
     let line = text.trim()
     if (line.startsWith('[')) {
       const end = line.indexOf(']')
@@ -288,7 +288,7 @@ function readEarlySettings(directory: string, name = 'config'): EarlySettings {
 /** A configuration value without its quotes, escapes and comment. */
 function plainValue(text: string): string {
   const line = text.trim()
-  if (!/["\\#;]/.test(line)) return line
+  if (!['"', '\\', '#', ';'].some(sign => line.includes(sign))) return line
   let value = ''
   let kept = 0
   let quoted = false
@@ -304,7 +304,9 @@ function plainValue(text: string): string {
   return value.slice(0, kept)
 }
 
-const isTrue = (text: string): boolean => ['true', 'yes', 'on'].includes(text.toLowerCase()) || /^[1-9][0-9]*$/.test(text)
+// A pattern only where it can match: compiling one costs more than reading the whole file.
+const isTrue = (text: string): boolean =>
+  ['true', 'yes', 'on'].includes(text.toLowerCase()) || (text > '0' && text < ':' && /^[1-9][0-9]*$/.test(text))
 
 /** Null when there is nothing, or nothing that we may see. */
 function statOf(path: string): Stats | null {

@@ -1,6 +1,7 @@
 import fs from 'node:fs'
 import path from 'node:path'
 import { Fault } from '../core/fault.ts'
+import { below } from './paths.ts'
 
 /**
  * Advisory locks that the kernel frees when the last descriptor of the open file is gone, so a crash can leave none behind.
@@ -112,10 +113,10 @@ function loadAddon(): Addon {
 
 /** The bundle keeps a copy beside it; from source it lies in `node_modules`. */
 function findAddon(platform: string): string | null {
-  let directory = typeof __dirname === 'string' ? __dirname : import.meta.dirname
-  for (let depth = 0; depth < 6; depth++) {
+  let directory = path.dirname(typeof __dirname === 'string' ? __dirname : import.meta.dirname)
+  for (let depth = 0; depth < 5; depth++) {
     for (const place of ['prebuilds', 'node_modules/fs-native-extensions/prebuilds']) {
-      const file = path.join(directory, place, platform, 'fs-native-extensions.node')
+      const file = below(directory, `${place}/${platform}/fs-native-extensions.node`)
       if (fs.existsSync(file)) return file
     }
     directory = path.dirname(directory)

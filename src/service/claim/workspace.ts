@@ -1,5 +1,5 @@
 import { existsSync } from 'node:fs'
-import { basename, dirname, join } from 'node:path'
+import { basename, dirname } from 'node:path'
 import type { Caller } from '../../coordinator.ts'
 import { Coordinator } from '../../coordinator.ts'
 import { isFault } from '../../core/fault.ts'
@@ -8,7 +8,7 @@ import { makePolicy } from '../../core/policy.ts'
 import { parseResource } from '../../core/resource.ts'
 import { findRepository } from '../../host/git.ts'
 import type { Repository } from '../../host/git.ts'
-import { storeDirectory } from '../../host/paths.ts'
+import { below, storeDirectory } from '../../host/paths.ts'
 import { ancestors, bootId, hostname } from '../../host/process.ts'
 export { withoutRepository } from '../../host/git-run.ts'
 import type { Store } from '../../store/store.ts'
@@ -121,9 +121,9 @@ export class Workspace<S extends Store = Store> {
   /** Could there be tickets? No is certain; yes is for whoever knows tickets to look at. */
   get mayHaveTickets(): boolean {
     const { kind, root, commonDir } = this.repository
-    if (root !== null && existsSync(join(root, '.leasehold', 'tickets'))) return true
+    if (root !== null && existsSync(below(root, '.leasehold/tickets'))) return true
     // The main worktree's tickets are seen from here; where it cannot be told at once, there may be some.
-    if (kind !== 'main' && (basename(commonDir) !== '.git' || existsSync(join(dirname(commonDir), '.leasehold', 'tickets')))) return true
+    if (kind !== 'main' && (basename(commonDir) !== '.git' || existsSync(below(dirname(commonDir), '.leasehold/tickets')))) return true
     // An older branch is checked out here, or only a part of the files.
     return baseMayHaveTickets(this.repository, this.config.get('base_branch'))
   }

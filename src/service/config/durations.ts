@@ -8,18 +8,48 @@ const dayMs = 24 * hourMs
 /** Longer than anything that is meant, and short enough that sums stay exact. */
 const maxDurationMs = 100 * 366 * dayMs
 
+/** Each at most once and in this order, milliseconds. */
+const durationUnits: readonly (readonly [string, number])[] = [
+  ['d', dayMs],
+  ['h', hourMs],
+  ['m', minuteMs],
+  ['s', secondMs],
+  ['ms', 1],
+]
+
 const sizeUnits: Readonly<Record<string, number>> = { '': 1, B: 1, KiB: 1024, MiB: 1024 ** 2, GiB: 1024 ** 3 }
 
 /** Milliseconds from `600` (seconds), `300ms`, `10m`, `2h`, `30d`, `1h30m`. `name` is the flag or key that the error names. Throws `usage`. */
 export function parseDuration(text: string, name: string): number {
-  const parts = /^(?:([0-9]+)|(?=[0-9])(?:([0-9]+)d)?(?:([0-9]+)h)?(?:([0-9]+)m)?(?:([0-9]+)s)?(?:([0-9]+)ms)?)$/.exec(text.trim())
-  if (parts === null)
+  const total = durationMs(text.trim())
+  if (total === null)
     throw usage(`${name}: ${JSON.stringify(text)} is no duration.`, 'For example 600 (seconds), 300ms, 10m, 2h, 30d or 1h30m.')
-  const [plain, days, hours, minutes, seconds, ms] = parts.slice(1).map(digits => Number(digits ?? 0))
-  const total =
-    ((plain ?? 0) + (seconds ?? 0)) * secondMs + (days ?? 0) * dayMs + (hours ?? 0) * hourMs + (minutes ?? 0) * minuteMs + (ms ?? 0)
   if (total > maxDurationMs) throw usage(`${name}: ${JSON.stringify(text)} is longer than a hundred years.`)
   return total
+}
+
+/** By hand rather than by pattern: compiling one costs each command more than all the durations that it reads. */
+function durationMs(text: string): number | null {
+  let total = 0
+  let unitsPassed = 0
+  for (let at = 0; at < text.length;) {
+    const [digits, unit] = [at, endOfDigits(text, at)]
+    if (unit === digits) return null
+    const value = Number(text.slice(digits, unit))
+    if (unit === text.length) return digits === 0 ? value * secondMs : null
+    for (at = unit; at < text.length && endOfDigits(text, at) === at;) at++
+    const place = durationUnits.findIndex(([name]) => name === text.slice(unit, at))
+    if (place < unitsPassed) return null
+    total += value * durationUnits[place]![1]
+    unitsPassed = place + 1
+  }
+  return text === '' ? null : total
+}
+
+function endOfDigits(text: string, from: number): number {
+  let at = from
+  while (text.charCodeAt(at) >= 48 && text.charCodeAt(at) <= 57) at++
+  return at
 }
 
 /** A duration for people, its two largest units, in a form that can be typed again: `1h30m`, `45s`, `300ms`, `0s`. */

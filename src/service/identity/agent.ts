@@ -203,7 +203,14 @@ function faultOfIdentifier(identifier: string): string | null {
   return identifier.trim() === identifier ? null : 'what follows the `:` begins or ends with a blank'
 }
 
-const isPlain = (text: string): boolean => /^[\x20-\x7e]*$/.test(text)
+/** Printable ASCII. By hand rather than by pattern: compiling one costs each command more. */
+function isPlain(text: string): boolean {
+  for (let at = 0; at < text.length; at++) {
+    const code = text.charCodeAt(at)
+    if (code < 0x20 || code > 0x7e) return false
+  }
+  return true
+}
 
 /** Control characters, line separators, text-direction overrides and halves of characters: all could forge what a screen shows. */
 const hasControl = (text: string): boolean => !isPlain(text) && /[\p{Cc}\p{Surrogate}\u2028-\u202e\u2066-\u2069]/u.test(text)

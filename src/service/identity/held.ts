@@ -1,10 +1,9 @@
 import { closeSync } from 'node:fs'
-import { join } from 'node:path'
 import { isFault } from '../../core/fault.ts'
 import { makePrivateDirectory, openLockFile, readJson, writeRepositoryFile } from '../../host/files.ts'
 import type { Repository } from '../../host/git.ts'
 import { kernelLock } from '../../host/kernel-lock.ts'
-import { worktreeDirectory } from '../../host/paths.ts'
+import { below, worktreeDirectory } from '../../host/paths.ts'
 
 /** A lease that this worktree was granted. Id and token stand together: neither is ever presented with another's. */
 export interface HeldEntry {
@@ -35,7 +34,7 @@ const waitMs = 2000
 
 const nothing: Held = { entries: new Map(), replaced: [] }
 
-const heldFile = (repository: Repository): string => join(worktreeDirectory(repository.gitDir), 'held.json')
+const heldFile = (repository: Repository): string => below(worktreeDirectory(repository.gitDir), 'held.json')
 
 /** The leases that this worktree was granted and has not given back, as far as it knows: a reminder, no authority. Never throws. */
 export function readHeld(repository: Repository): Held {
@@ -114,7 +113,7 @@ function edited(before: Held, edit: Edit): string | null {
  * The kernel frees it with its process. Throws when it is not to be had.
  */
 function exclusively<T>(repository: Repository, work: () => T): T {
-  const file = join(worktreeDirectory(repository.gitDir), 'held.lock')
+  const file = below(worktreeDirectory(repository.gitDir), 'held.lock')
   const descriptor = openLockFile(file, repository.shared)
   try {
     // Counted, because a clock would have to be loaded first, also by those who need not wait.

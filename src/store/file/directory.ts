@@ -4,6 +4,7 @@ import { Fault, isFault } from '../../core/fault.ts'
 import { shellWord } from '../../core/shell-word.ts'
 import type { Disk } from '../../host/disk.ts'
 import { handOver, isShared, makeDirectoryOf, readIfPresent, syncDirectory, writeFully } from '../../host/disk.ts'
+import { below } from '../../host/paths.ts'
 import type { MoveMark } from '../move.ts'
 import { isMoveMark } from '../moved.ts'
 
@@ -30,15 +31,15 @@ export interface Layout {
 
 export const layoutOf = (directory: string): Layout => ({
   directory,
-  log: path.join(directory, 'claims.jsonl'),
-  newLog: path.join(directory, 'claims.jsonl.new'),
-  index: path.join(directory, 'claims.index.jsonl'),
-  format: path.join(directory, 'format'),
-  poisoned: path.join(directory, 'poisoned'),
-  locks: path.join(directory, 'locks'),
-  lock: path.join(directory, 'locks', 'claims.lock'),
-  archive: path.join(directory, 'archive'),
-  quarantine: path.join(directory, 'quarantine'),
+  log: below(directory, 'claims.jsonl'),
+  newLog: below(directory, 'claims.jsonl.new'),
+  index: below(directory, 'claims.index.jsonl'),
+  format: below(directory, 'format'),
+  poisoned: below(directory, 'poisoned'),
+  locks: below(directory, 'locks'),
+  lock: below(directory, 'locks/claims.lock'),
+  archive: below(directory, 'archive'),
+  quarantine: below(directory, 'quarantine'),
 })
 
 /** Access rights of a store's directories and files. */
@@ -283,7 +284,7 @@ export function writeMove(disk: Disk, layout: Layout, move: MoveMark, modes: Mod
   syncDirectory(disk, layout.directory)
 }
 
-const moveFile = (layout: Layout): string => path.join(layout.directory, 'moved')
+const moveFile = (layout: Layout): string => below(layout.directory, 'moved')
 
 /** What the second place says of a move, for when the first is gone; undefined when there was none. Throws `unavailable` for one that says nothing. */
 export function readMove(disk: Disk, layout: Layout): MoveMark | undefined {

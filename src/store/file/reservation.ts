@@ -7,6 +7,7 @@ import { isoFromMs } from '../../core/time.ts'
 import { witnessFromWire, witnessToWire } from '../../core/wire.ts'
 import type { Disk } from '../../host/disk.ts'
 import type { KernelLock } from '../../host/kernel-lock.ts'
+import { below } from '../../host/paths.ts'
 import { processesWith, vitality, witnessOf } from '../../host/process.ts'
 import type { ReservationLock, ReservationNote } from '../store.ts'
 import { lookAt, readFlags, removeIfPresent } from './directory.ts'
@@ -23,8 +24,7 @@ const prefix = 'reserve-'
 const noteBytes = 4096
 const maxWords = 200
 
-const fileOf = (layout: Layout, resource: string): string =>
-  path.join(layout.locks, `${prefix}${sha256Hex(Buffer.from(resource), 32)}.lock`)
+const fileOf = (layout: Layout, resource: string): string => below(layout.locks, `${prefix}${sha256Hex(Buffer.from(resource), 32)}.lock`)
 
 /** Holds these keys. Only under the store's lock, and after every one of them was found free. */
 export function makeReservation(

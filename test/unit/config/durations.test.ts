@@ -20,7 +20,26 @@ describe('durations', () => {
   })
 
   it('are refused with the name of the flag and an example', () => {
-    for (const bad of ['', ' ', '-1', '1.5h', '10 m', '10x', 'm', '30m1h', '1h 30m', '1e3', '٣', '99999999999999d', '1m1m']) {
+    for (const bad of [
+      '',
+      ' ',
+      '-1',
+      '1.5h',
+      '10 m',
+      '10x',
+      'm',
+      '30m1h',
+      '1h 30m',
+      '1e3',
+      '٣',
+      '99999999999999d',
+      '1m1m',
+      '1h30',
+      '5ms1s',
+      '1h2',
+      '3hm',
+      '1 '.repeat(2),
+    ]) {
       expect(() => parseDuration(bad, '--ttl'), bad).toThrow(
         expect.objectContaining({ name: 'Fault', code: 'usage', message: expect.stringMatching(/^--ttl: /) }),
       )
