@@ -113,8 +113,8 @@ function loadAddon(): Addon {
 
 /** The bundle keeps a copy beside it; from source it lies in `node_modules`. */
 function findAddon(platform: string): string | null {
-  let directory = path.dirname(typeof __dirname === 'string' ? __dirname : import.meta.dirname)
-  for (let depth = 0; depth < 5; depth++) {
+  let directory = typeof __dirname === 'string' ? __dirname : import.meta.dirname
+  for (let depth = 0; depth < 6; depth++) {
     for (const place of ['prebuilds', 'node_modules/fs-native-extensions/prebuilds']) {
       const file = below(directory, `${place}/${platform}/fs-native-extensions.node`)
       if (fs.existsSync(file)) return file
