@@ -39,6 +39,8 @@ class Scene {
 
   async stopped(): Promise<number> {
     expect(await this.me.stop(working)).toEqual(passed)
+    // It is there before it is at work, and what comes next may overtake it.
+    await until(() => this.keeperFiles.length > 0, 'a process has begun to renew')
     return until(() => this.keepers()[0], 'a process renews')
   }
 
