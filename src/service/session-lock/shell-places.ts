@@ -305,10 +305,11 @@ function commandAt(args: readonly Word[]): number {
   return args.length
 }
 
-/** What these options are given: `-C x`, `-Cx`, `--directory x`, `--directory=x`. */
+/** What these options are given: `-C x`, `-Cx`, `-sC x`, `--directory x`, `--directory=x`. */
 function valuesOf(args: readonly Word[], options: readonly string[]): readonly Word[] {
   return args.flatMap(({ text, whole }, at) => {
-    if (options.includes(text)) return args.slice(at + 1, at + 2)
+    const isLast = /^-[A-Za-z]{2,}$/.test(text) && options.includes(`-${text.slice(-1)}`)
+    if (options.includes(text) || isLast) return args.slice(at + 1, at + 2)
     const option = options.find(name => (name.startsWith('--') ? text.startsWith(`${name}=`) : text.startsWith(name)))
     return option === undefined ? [] : [{ text: text.slice(option.length + (option.startsWith('--') ? 1 : 0)), whole }]
   })
