@@ -359,6 +359,16 @@ describe('worktree list and info', () => {
     expect(text.stdout).toMatch(/app-worktrees\/fix-login +agents\/fix-login +dirty +\+1 -1 +agent:a/)
   })
 
+  it('count new files also where Git is told not to show them: removing the worktree would', async () => {
+    const { repo, home, a } = room()
+    await a.ok('worktree add fix-login')
+    git(repo.dir, 'config', 'status.showUntrackedFiles', 'no')
+    const place = path.join(home, 'fix-login')
+    fs.writeFileSync(path.join(place, 'new'), 'x')
+    expect((await a.ok('worktree info', place)).worktree).toMatchObject({ dirty: true, changed: 0, untracked: 1 })
+    await a.refused('policy', 'worktree remove fix-login')
+  })
+
   it('find the main one by its directory and its branch as well, after any other that is called so', async () => {
     const { repo, a } = room()
     for (const name of ['main', 'app']) {

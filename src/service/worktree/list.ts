@@ -77,8 +77,11 @@ async function statusesOf(entries: readonly Entry[], env: NodeJS.ProcessEnv): Pr
   return found
 }
 
-/** The status of each argument, then the exit code between two equals signs. */
-const walk = 'for place; do git -C "$place" --no-optional-locks status --porcelain -z --no-renames 2>/dev/null; printf "=%s=\\0" "$?"; done'
+/** The status of each argument, as `worktree remove` asks for it, then the exit code between two equals signs. */
+const walk = `for place; do
+  git -C "$place" --no-optional-locks status --porcelain -z --untracked-files=normal --ignore-submodules=none --no-renames 2>/dev/null
+  printf "=%s=\\0" "$?"
+done`
 
 function rowOf(entry: Entry, status: Status | null, distance: Distance | null, { workspace, view, base, disk }: LookOptions): Wire {
   const { identity, path } = entry
