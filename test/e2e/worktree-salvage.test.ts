@@ -139,6 +139,35 @@ describe('salvage', () => {
     }
   })
 
+  it('refuses a git am: what is left of its patches is in no file and no commit', async () => {
+    const { repo, a } = room()
+    const place = await made(a)
+    const patches = folder('patches-')
+    git(repo.dir, 'switch', '-q', '-c', 'series')
+    for (const name of ['one', 'two']) {
+      write(repo.dir, name, name)
+      commit(repo.dir, name)
+    }
+    git(repo.dir, 'format-patch', '-q', '-o', patches, 'main')
+    git(repo.dir, 'switch', '-q', 'main')
+    git(repo.dir, 'branch', '-q', '-D', 'series')
+    write(place, 'one', 'in the way')
+    commit(place, 'in the way')
+    const all = fs.readdirSync(patches).map(name => path.join(patches, name))
+    expect(() => git(place, 'am', '-q', ...all)).toThrow()
+    const [plain, saving] = [
+      await a.refused('policy', 'worktree remove spike'),
+      await a.refused('policy', 'worktree remove spike --salvage'),
+    ]
+    expect(plain.hint).toMatch(/git am --continue.*git am --abort$/)
+    expect(saving.message).toContain('no salvage can keep the patches that are left of it')
+    expect(saving.hint).toBe(`cd ${place}; finish it: git am --continue, or give it up: git am --abort`)
+    expect((await a.ok('worktree prune --yes --salvage')).count).toBe(0)
+    git(place, 'am', '--skip')
+    expect(git(place, 'show', 'HEAD:two')).toBe('two')
+    expect(restored(repo.dir, await salvageOf(a))['one']).toContain('in the way')
+  })
+
   it('sees through assume-unchanged, skip-worktree, sparse checkouts and an index that looks current', async () => {
     const { repo, a } = room()
     for (const name of ['assumed', 'skipped', 'same', 'in/a', 'out/b']) write(repo.dir, name, 'before\n')

@@ -110,8 +110,13 @@ export function refuseLoss(entry: Entry, state: State, saved: boolean): void {
       hint: 'commit and push there, or move them away; no salvage can keep them',
       details: { inner: state.inner },
     })
-  if (saved) return
   const { dirty, unmerged, unfinished, ignored } = state
+  if (saved && unfinished === 'am')
+    throw policy(
+      `${entry.path} has an unfinished am, and no salvage can keep the patches that are left of it`,
+      `cd ${shellWord(entry.path)}; ${waysOut(unfinished)}`,
+    )
+  if (saved) return
   if (dirty.length === 0 && unmerged.length === 0 && unfinished === null) return
   const what = [
     ...(dirty.length === 0
@@ -126,7 +131,7 @@ export function refuseLoss(entry: Entry, state: State, saved: boolean): void {
   ]
   const all = [...ignored.small, ...ignored.large].map(shown)
   throw new Fault('policy', `${entry.path} has ${what.join(', ')}${all.length === 0 ? '' : `; also ignored: ${few(all)}`}`, {
-    hint: `${unfinished === null || !entry.present ? 'commit and merge it' : waysOut(unfinished)}, or save it and remove: lh worktree remove ${entry.identity.worktreeId} --salvage`,
+    hint: `${unfinished === null || !entry.present ? 'commit and merge it' : waysOut(unfinished)}${unfinished === 'am' ? '' : `, or save it and remove: lh worktree remove ${entry.identity.worktreeId} --salvage`}`,
     details: { dirty: dirty.slice(0, 1000).map(shown), unmerged: unmerged.length, ignored: all.slice(0, 1000), unfinished },
   })
 }
