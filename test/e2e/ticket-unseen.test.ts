@@ -75,7 +75,7 @@ it('where there are none at all, each commit of the base branch is asked about o
   commit(plain.dir, 'one')
   const agent = plain.as('agent:ann')
   const known = path.join(plain.store, 'tickets.base')
-  expect((await agent.acquire('fix-login')).resource).toBe('ticket:fix-login')
+  expect((await agent.acquire('first')).resource).toBe('ticket:first')
   await agent.acquire('other')
   const before = fs.statSync(known, { bigint: true }).mtimeNs
   await agent.acquire('third')

@@ -6,6 +6,7 @@ import { isOver } from '../../core/ownership.ts'
 import type { Reading } from '../../store/store.ts'
 import type { Workspace } from '../claim/workspace.ts'
 import { Catalogue, isUnreadable } from './catalogue.ts'
+import { slugInId } from './identify.ts'
 import type { Read } from './catalogue.ts'
 import type { Blocker, Readiness } from './readiness.ts'
 import { readinessOf, wasReopened } from './readiness.ts'
@@ -67,7 +68,7 @@ export class Desk {
     return readinessOf(ticket, {
       blockers,
       finishedElsewhere: mayBeOver ? await this.#finishedElsewhere(ticket.id, past) : null,
-      lease: standingLease(view, key),
+      lease: standingLease(view, key) ?? olderLease(view, ticket.id),
       past,
     })
   }
@@ -116,6 +117,12 @@ export class Desk {
 export function standingLease(view: Reading, key: string): Lease | null {
   const lease = view.lease(key)
   return lease === null || isOver(lease, view) ? null : lease
+}
+
+/** A lease by the bare name of a ticket, taken when there was no such ticket: whoever has it does the same work. */
+export function olderLease(view: Reading, id: string): Lease | null {
+  const slug = slugInId(id)
+  return slug === id ? null : standingLease(view, keyOf(slug))
 }
 
 /** Front matter that is wrong here makes the state of the work, or what it needs, a guess. */

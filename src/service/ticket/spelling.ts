@@ -1,13 +1,14 @@
-import { isFault, notFound, policy } from '../../core/fault.ts'
+import { Fault, isFault, notFound, policy } from '../../core/fault.ts'
 import { shellWord } from '../../core/shell-word.ts'
-import type { Fault } from '../../core/fault.ts'
+import type { Lease } from '../../core/lease.ts'
 import { isExpired } from '../../core/lease.ts'
 import { kindOf, nameOf, printable } from '../../core/resource.ts'
+import { holderToWire } from '../../core/wire.ts'
 import type { Workspace } from '../claim/workspace.ts'
 import { claimSet } from '../identity/purpose.ts'
 import { branchOf } from '../../host/base-commit.ts'
 import type { Catalogue } from './catalogue.ts'
-import { Desk, keyOf } from './desk.ts'
+import { Desk, keyOf, olderLease } from './desk.ts'
 import type { Blocker } from './readiness.ts'
 
 // Claims of tickets: which ticket is meant, and may it be claimed? Loaded only where there are tickets.
@@ -19,8 +20,10 @@ import type { Blocker } from './readiness.ts'
 export async function ticketKey(workspace: Workspace, key: string): Promise<string> {
   const { catalogue } = new Desk(workspace)
   const id = await idOf(catalogue, key)
-  if (typeof id === 'string') return keyOf(id)
+  if (id === nameOf(key)) return key
   const view = await workspace.coordinator.view()
+  // One that was taken by this name before there was such a ticket is to be ended by it.
+  if (typeof id === 'string') return view.lease(key) !== null && view.lease(keyOf(id)) === null ? key : keyOf(id)
   if (view.lease(key) === null && view.past(key) === null) throw id
   return key
 }
@@ -67,6 +70,8 @@ export async function refuseUnclaimable(desk: Desk, id: string): Promise<void> {
   const view = await desk.view()
   const lease = view.lease(keyOf(id))
   if (lease !== null && !isExpired(lease, view.now)) return
+  const older = olderLease(view, id)
+  if (older !== null) throw heldByName(id, older)
   const ticket = await desk.sound(id)
   const { claimable: may, blockers, over, reasons } = await desk.readiness(ticket)
   if (may) return
@@ -75,6 +80,15 @@ export async function refuseUnclaimable(desk: Desk, id: string): Promise<void> {
     `${id} cannot be claimed: ${printable(reasons[0] ?? 'it is not ready')}`,
     over !== null || first === undefined ? `to work on it once more: lh ticket reopen ${id} --reason "…"` : wayOut(id, first),
   )
+}
+
+/** It cannot be waited for: that would be for another key. */
+function heldByName(id: string, { resource, leaseId, token, holder }: Lease): Fault {
+  const who = printable(`${holder.agentId} (${holder.worktreeId})`)
+  return new Fault('held', `${id} is held by ${who} as ${resource}, since before there was that ticket`, {
+    hint: `its holder gives it back: lh claim release ${shellWord(resource)} --lease ${leaseId} --token ${token}; see: lh why ${shellWord(resource)}`,
+    details: { kind: 'held', resource, lease_id: leaseId, token, holder: holderToWire(holder) },
+  })
 }
 
 const wayOut = (id: string, { id: other, branch }: Blocker): string =>

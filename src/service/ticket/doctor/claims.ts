@@ -4,6 +4,7 @@ import type { Lease } from '../../../core/lease.ts'
 import { isOver } from '../../../core/ownership.ts'
 import type { Reading } from '../../../store/store.ts'
 import { maxTicketBytes, ticketsDirectory } from '../files.ts'
+import { slugInId } from '../identify.ts'
 import { wasReopened } from '../readiness.ts'
 import type { Ticket } from '../ticket.ts'
 import { isFinished } from '../ticket.ts'
@@ -78,10 +79,13 @@ async function claimFault(id: string, lease: Lease, situation: Situation): Promi
   const there = await copyOfHolder(id, lease, situation)
   const mine = known.get(id)
   if (there === null && mine === undefined && !elsewhere.has(id)) {
+    const later = [...known.keys()].find(each => slugInId(each) === id)
     return error(
       'claim-on-missing-ticket',
       { file: null },
-      `${whose(lease)}, and there is no such ticket`,
+      later === undefined
+        ? `${whose(lease)}, and there is no such ticket`
+        : `${whose(lease)}, since before there was ${later}, which nobody can claim meanwhile`,
       `lh claim release ${shellWord(lease.resource)}, or: lh claim evict ${shellWord(lease.resource)} --reason 'there is no such ticket'`,
     )
   }
