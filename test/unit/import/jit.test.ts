@@ -289,6 +289,42 @@ describe('an issue of jit', () => {
 })
 
 describe('gates of jit', () => {
+  it('come from gates.toml, which newer ones have instead', async () => {
+    const room = new Room()
+    room.leave({
+      '.jit/gates.toml': [
+        '[[gates]]\nversion = 1\nkey = "jit-validate"\ntitle = "JIT Validate"\ndescription = "Must pass"\nstage = "precheck"',
+        'mode = "auto"\npriority = 100\nauto = true\n\n[gates.checker]\ntype = "exec"\ncommand = \'jit validate "$JIT_ISSUE_ID"\'',
+        'timeout_seconds = 120\npass_context = false\nprompt_file = "./p.md"\n\n[gates.checker.env]\nREVIEWER = "codex exec"\n',
+        '[gates.reserved]\n\n[[gates]]\nkey = "read"\ntitle = "Read"\ndescription = ""\nstage = "postcheck"\nmode = "manual"\nauto = false\n',
+      ].join('\n'),
+      [`.jit/issues/${a}.json`]: issue({ gates_required: ['jit-validate', 'read'] }),
+    })
+    expect(await room.import('jit')).toMatchObject({ imported: 1, gates: 2, warnings: [] })
+    const file = path.join(room.root, '.leasehold/gates/jit-validate.yaml')
+    expect(parseDefinition(fs.readFileSync(file, 'utf8'), 'jit-validate', file)).toEqual({
+      key: 'jit-validate',
+      title: 'JIT Validate',
+      description: 'Must pass',
+      stage: 'pre',
+      mode: 'auto',
+      command: 'jit validate "$JIT_ISSUE_ID"',
+      timeoutMs: 120_000,
+      env: { REVIEWER: 'codex exec' },
+      workingDir: null,
+      passContext: false,
+      legacy: { from: 'jit', version: 1, priority: 100, prompt_file: './p.md' },
+    })
+    expect(await room.import('jit')).toMatchObject({ unchanged: 1, gates: 0, warnings: [] })
+    room.leave({ '.jit/gates.json': gates })
+    expect(await room.import('jit')).toMatchObject({ gates: 0, dropped: [expect.stringMatching(/gates\.json: jit reads gates\.toml/)] })
+    room.leave({ '.jit/gates.toml': '[[gates]]\nkey = "a\n' })
+    await expect(room.import('jit')).rejects.toMatchObject({
+      code: 'usage',
+      message: expect.stringMatching(/gates\.toml:2: not TOML: a text has no closing quote; nothing was imported$/) as unknown,
+    })
+  })
+
   it('come with their definitions, their results and who gave them', async () => {
     const room = new Room()
     room.leave({

@@ -29,13 +29,14 @@ import {
   type Source,
 } from './imported.ts'
 import { entriesOf, isFileAt, kindOfPath, nothingFound, parseJson, readText, requirePath, requireText } from './source.ts'
+import { parseToml } from './toml.ts'
 
-// jit: a JSON file for each issue in `.jit/issues`, the gates in `.jit/gates.json`, what happened in `.jit/events.jsonl`.
+// jit: a JSON file for each issue in `.jit/issues`, the gates in `.jit/gates.toml` (`gates.json` once), what happened in `.jit/events.jsonl`.
 
 /** Where the parts of a store are. */
 interface Place {
   readonly files: readonly string[]
-  /** Of `gates.json` and `events.jsonl`, the first that has them. */
+  /** Of the gates and `events.jsonl`, the first that has them. */
   readonly beside: readonly string[]
 }
 
@@ -348,11 +349,15 @@ const gateMembers = new Set(['key', 'title', 'description', 'stage', 'mode', 'au
 const checkerMembers = new Set(['type', 'command', 'timeout_seconds', 'working_dir', 'env', 'pass_context'])
 
 function readGates(place: Place, notes: Notes): readonly ImportedGate[] {
-  const file = fileIn(place, 'gates.json', notes)
+  const newer = fileIn(place, 'gates.toml', notes)
+  const older = fileIn(place, 'gates.json', notes)
+  const file = newer ?? older
   if (file === undefined) return []
-  const parsed = parseJson(requireText(file))
+  if (newer !== undefined && older !== undefined) notes.drop(older, 'jit reads gates.toml, which lies beside it')
+  const [kind, parsed] =
+    file === newer ? (['TOML', parseToml(requireText(file))] as const) : (['JSON', parseJson(requireText(file))] as const)
   if ('why' in parsed)
-    throw usage(`${file}:${parsed.line}: not JSON: ${parsed.why}; nothing was imported`, 'mend the file, or move it away')
+    throw usage(`${file}:${parsed.line}: not ${kind}: ${parsed.why}; nothing was imported`, 'mend the file, or move it away')
   const said = isObject(parsed.value) && 'gates' in parsed.value ? parsed.value['gates'] : parsed.value
   const list: readonly (readonly [string, unknown])[] = Array.isArray(said)
     ? objectsOf(said).map(gate => [wordOf(gate['key']) ?? '', gate] as const)

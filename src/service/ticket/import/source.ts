@@ -176,7 +176,7 @@ export function looksLike(path: string): Tracker | null {
 function looksLikeDirectory(path: string): Tracker | null {
   const { directories, files } = entriesOf(path)
   if (files.includes('item.md') || directories.includes('.yoi')) return 'yoi'
-  if (directories.includes('.jit') || files.includes('gates.json')) return 'jit'
+  if (directories.includes('.jit') || files.includes('gates.json') || files.includes('gates.toml')) return 'jit'
   if (directories.includes('.beads') || files.some(name => name.endsWith('.jsonl') && looksLikeFile(join(path, name)) === 'beads'))
     return 'beads'
   const json = files.find(name => name.endsWith('.json'))
