@@ -155,6 +155,21 @@ describe('a ticket of yoi', () => {
     expect(room.ticket().ticket.title).toBe('CLI: roles #1')
   })
 
+  it('keeps its lists where its front matter is no YAML, and is read where tabs indent all of it', async () => {
+    const said = async (text: string): Promise<unknown> => {
+      const room = new Room()
+      room.leave({ '20260605-173322-roles/item.md': text })
+      const { warnings } = await room.import('yoi')
+      expect(warnings).toEqual([expect.stringMatching(/its front matter is not YAML .*; it was read line by line$/)])
+      const { title, workflowState, labels, assignee } = room.ticket().ticket
+      return { title, workflowState, labels, assignee }
+    }
+    const wanted = { title: 'TUI: roles', workflowState: 'ready', labels: ['a: b', 'c'], assignee: null }
+    const lines = ['title: TUI: roles', 'state: ready', 'labels:', "  - 'a: b'", '  - c', 'assignee:']
+    expect(await said(`---\n${lines.join('\n')}\n---\n`)).toEqual(wanted)
+    expect(await said(`---\n${lines.map(line => `\t${line}\n`).join('')}---\n`)).toEqual(wanted)
+  })
+
   it('is left out while a merge in it is unresolved, and so is what depends on it', async () => {
     const merge = '<<<<<<< HEAD\none\n=======\ntwo\n>>>>>>> b\n'
     const other = item('status: open\ndepends_on: [20260605-173322-roles]\n').replaceAll('roles', 'other')

@@ -225,10 +225,22 @@ function frontMatter(head: string, file: string, notes: Notes): Readonly<Record<
     if (isObject(value)) return value
   }
   notes.warn(file, `its front matter is not YAML (${document.errors[0]?.message ?? 'no `key: value` lines'}); it was read line by line`)
-  const values: Record<string, unknown> = {}
-  for (const line of head.split('\n')) {
-    const [, key, value] = /^([A-Za-z_][\w-]*):\s*(.*)$/.exec(line) ?? []
-    if (key !== undefined) values[key] = unquoted(value!.trim())
+  return lineByLine(head.split('\n'))
+}
+
+/** The values of `key: value` lines, and of keys with `- item` lines below them. */
+function lineByLine(lines: readonly string[]): Readonly<Record<string, unknown>> {
+  const values = Object.create(null) as Record<string, unknown>
+  // Somebody may have indented all of it.
+  const indent = /^\s*/.exec(lines.find(line => line.trim() !== '') ?? '')![0]
+  let list: string[] = []
+  for (const line of lines) {
+    const [, key, value] = /^([A-Za-z_][\w-]*):\s*(.*)$/.exec(line.startsWith(indent) ? line.slice(indent.length) : line) ?? []
+    const item = /^\s*-\s+(.*)$/.exec(line)?.[1]
+    if (key !== undefined) {
+      list = []
+      values[key] = value!.trim() === '' ? list : unquoted(value!.trim())
+    } else if (item !== undefined) list.push(unquoted(item.trim()))
   }
   return values
 }
