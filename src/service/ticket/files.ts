@@ -78,6 +78,15 @@ const unreadable: ReadonlyMap<string, Unreadable> = new Map([
   ['EOPNOTSUPP', 'not a regular file'],
 ])
 
+/** The first line that is no UTF-8 by itself: a line break is no part of any other character. */
+export function lineOfBadByte(bytes: Buffer): number {
+  for (let at = 0, line = 1; ; line++) {
+    const end = bytes.indexOf(10, at)
+    if (end < 0 || !isUtf8(bytes.subarray(at, end))) return line
+    at = end + 1
+  }
+}
+
 /**
  * Makes the directory of a ticket with these files, all of them or none: it is built beside and moved into place. `root` is the top of
  * the worktree; paths are relative to the ticket's directory. Throws `policy` when there is one already.

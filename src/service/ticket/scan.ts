@@ -319,3 +319,12 @@ const time = /^\d{4}-[01]\d-[0-3]\dT[0-2]\d:[0-5]\d:[0-6]\d(?:\.\d+)?(?:Z|[+-][0
 
 /** Is this an RFC 3339 time, as far as its form goes? */
 export const isTime = (text: string): boolean => time.test(text)
+
+/** Is there such a day and hour? What has the right form is meant here. */
+export function isDate(text: string): boolean {
+  const ms = Date.parse(text)
+  if (Number.isNaN(ms)) return false
+  const day = Number(text.slice(8, 10))
+  // 31 February would be read as a day of March.
+  return day <= 28 || new Date(Date.parse(`${text.slice(0, 10)}T00:00:00Z`)).getUTCDate() === day
+}

@@ -101,6 +101,15 @@ describe('an issue of beads', () => {
     })
   })
 
+  it('depends on what an export names by nothing but its id', async () => {
+    const room = new Room()
+    const line = (id: string, more: object): string =>
+      `${JSON.stringify({ id, title: id, status: 'open', priority: 1, issue_type: 'task', created_at: '2026-01-01T00:00:00Z', ...more })}\n`
+    room.leave({ 'issues.jsonl': line('bd-1', {}) + line('bd-2', { dependencies: ['bd-1'] }) })
+    expect(await room.import('beads')).toMatchObject({ imported: 2, warnings: [], dropped: [] })
+    expect(room.ticket('-bd-2').ticket.dependsOn).toEqual([room.id('-bd-1')])
+  })
+
   it('that is there twice is the newer one; records of other types are listed', async () => {
     const room = new Room()
     room.leave({
@@ -121,6 +130,7 @@ describe('an issue of beads', () => {
       '2: bd-a1b2 is there a second time (issues.jsonl:1); the newer is taken',
       '4: it has no id; left out',
       '5: bd-9: its status "cooking" is not known; ready is taken',
+      '5: bd-9: its created_at "x" is no time; left out',
       '5: bd-9 has no title; its id is taken',
       '5: bd-9: its priority 9 is not known; P2 is taken',
     ])

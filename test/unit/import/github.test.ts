@@ -120,6 +120,20 @@ describe('an issue of GitHub', () => {
     expect(room.ids()).toEqual(['19700101-000000-1', '20260101-000000-t'])
   })
 
+  it('is read from UTF-16, as some shells write it, and from nothing else that is no UTF-8', async () => {
+    const room = new Room()
+    const text = '[{"number": 1, "title": "Café",\n"state": "OPEN", "createdAt": "2026-01-01T00:00:00Z"}]'
+    const file = room.leave({ 'issues.json': Buffer.from(`\ufeff${text}`, 'utf16le') })
+    expect(await room.import('github', { path: file })).toMatchObject({ imported: 1 })
+    expect(room.ticket().ticket.title).toBe('Café')
+    room.leave({ 'issues.json': Buffer.from(`\n${text}`, 'latin1') })
+    await expect(room.import('github', { path: file })).rejects.toMatchObject({
+      code: 'usage',
+      message: `${file}:2: it is not UTF-8; nothing was imported`,
+      hint: `write it as UTF-8, for example: iconv -f latin1 -t utf8 ${file}`,
+    })
+  })
+
   it('is the same one when another export does not say the repository', async () => {
     const room = new Room()
     room.leave({ 'issues.json': [issue()] })

@@ -142,6 +142,23 @@ describe('an issue of jit', () => {
     })
   })
 
+  it('has the events of its log, and those of no issue are counted', async () => {
+    const room = new Room()
+    const line = (more: object): string => `${JSON.stringify({ timestamp: '2026-01-01T00:00:00Z', ...more })}\n`
+    room.leave({
+      '.jit/issues/a.json': issue(),
+      '.jit/events.jsonl':
+        line({ id: '1', type: 'issue_completed', issue_id: a }) +
+        line({ id: '2', type: 'issue_deleted', issue_id: gone }) +
+        line({ id: '3', type: 'gate_definition_created', gate_key: 'g' }),
+    })
+    expect(await room.import('jit')).toMatchObject({
+      warnings: [],
+      dropped: [expect.stringMatching(/\.jit\/events\.jsonl: 2 events of no issue in this source$/)],
+    })
+    expect(room.events().map(({ type }) => type)).toEqual(['created', 'issue_completed', 'imported'])
+  })
+
   it('is not looked for elsewhere when the store has none', async () => {
     const room = new Room()
     room.leave({ 'tsconfig.json': { compilerOptions: {} }, '.jit/gates.json': {} })
@@ -285,6 +302,67 @@ describe('an issue of jit', () => {
       '/.jit/issues/c.json: not an issue of jit; left out',
       expect.stringMatching(/d\.json: issue 003f9f83-.* is also in .*a\.json/),
     ])
+  })
+
+  it('is the one of the file that is called so, and not of a copy beside it', async () => {
+    const room = new Room()
+    room.leave({
+      [`issues/${a} copy.json`]: issue({ title: 'Copy' }),
+      [`issues/${a}.json`]: issue(),
+      'issues/z.json': issue({ title: 'Z' }),
+    })
+    const { warnings } = await room.import('jit')
+    expect(room.ticket().ticket.title).toBe('Support short hash issue IDs in CLI')
+    expect(warnings).toEqual([
+      expect.stringMatching(/copy\.json: issue 003f9f83-\S+ is also in \S+7c17\.json; this one is left out$/),
+      expect.stringMatching(/z\.json: issue 003f9f83-\S+ is also in \S+7c17\.json; this one is left out$/),
+    ])
+  })
+
+  it('is said to be left out where a link or a directory has its name, and so is what depends on it', async () => {
+    const room = new Room()
+    room.leave({ 'elsewhere.json': issue(), 'issues/b.json': issue({ id: b, dependencies: [a] }), 'issues/c.json': issue({ id: 'c' }) })
+    fs.symlinkSync('../elsewhere.json', path.join(room.source, `issues/${a}.json`))
+    fs.mkdirSync(path.join(room.source, 'issues/d.json'))
+    const { imported, warnings } = await room.import('jit')
+    expect(imported).toBe(1)
+    expect(warnings.map(warning => warning.replaceAll(room.source, ''))).toEqual([
+      '/issues/d.json: not a regular file (a symbolic link is not followed); left out',
+      `/issues/${a}.json: not a regular file (a symbolic link is not followed); left out`,
+      expect.stringMatching(/it depends on 003f9f83-\S+, which is there and cannot be read: .*; left out$/),
+    ])
+  })
+
+  it('that is no UTF-8, or an unfinished merge, is left out, and its line is named', async () => {
+    const room = new Room()
+    room.leave({
+      'issues/a.json': Buffer.from('{\n"id": "a",\n"title": "caf\xe9", "state": "ready"}', 'latin1'),
+      'issues/b.json': '{\n<<<<<<< HEAD\n"id": "b"\n=======\n"id": "b"\n>>>>>>> x\n}',
+      'issues/c.json': issue(),
+    })
+    const { imported, warnings } = await room.import('jit')
+    expect(imported).toBe(1)
+    expect(warnings.map(warning => warning.slice(room.source.length))).toEqual([
+      '/issues/a.json:3: it is not UTF-8; left out',
+      '/issues/b.json:2: not JSON: an unresolved merge; left out',
+    ])
+  })
+
+  it('loses no words and times without a word', async () => {
+    const room = new Room()
+    room.leave({
+      'issues/a.json': issue({ dependencies: b, labels: ['x', null], gates_required: [{ key: 'g' }], created_at: '2026-02-30T00:00:00Z' }),
+      'issues/b.json': issue({ id: b, created_at: 1767225600, updated_at: '2026-01-02 03:04:05' }),
+    })
+    const { warnings } = await room.import('jit')
+    expect(warnings.map(warning => warning.slice(room.source.length))).toEqual([
+      '/issues/a.json: its labels hold something that is no word; left out',
+      '/issues/a.json: its created_at "2026-02-30T00:00:00Z" is no time; left out',
+      '/issues/a.json: its dependencies are no list; left out',
+      '/issues/a.json: its gates_required hold something that is no word; left out',
+      '/issues/b.json: its created_at 1767225600 is no time; left out',
+    ])
+    expect(room.ids().map(id => id.slice(0, 15))).toEqual(['20251221-230027', '20260102-030405'])
   })
 })
 

@@ -155,6 +155,33 @@ describe('a ticket of yoi', () => {
     expect(room.ticket().ticket.title).toBe('CLI: roles #1')
   })
 
+  it('is left out where it is no UTF-8 or has no item of its own, and is named', async () => {
+    const room = new Room()
+    room.leave({
+      'a/item.md': item('status: open\n'),
+      'b/item.md': Buffer.from(item('status: open\n', 'caf\xe9\n'), 'latin1'),
+      'c/item.md': item('status: open\n'),
+      'c/thread.md': Buffer.from('one\ncaf\xe9\n', 'latin1'),
+      'd/item.md': item('status: open\n'),
+      'd/resolution.md': Buffer.from('caf\xe9\n', 'latin1'),
+      'e/item.md/x': '',
+      'g/resolution.md': 'Done.\n',
+    })
+    fs.mkdirSync(path.join(room.source, 'f'))
+    fs.symlinkSync('../a/item.md', path.join(room.source, 'f/item.md'))
+    const { imported, warnings } = await room.import('yoi')
+    expect(imported).toBe(1)
+    expect(warnings.map(warning => warning.slice(room.source.length + 1))).toEqual([
+      'e: its item.md is a directory; left out',
+      'f: its item.md is not a regular file (a symbolic link is not followed); left out',
+      'g: it has a resolution.md and no item.md; left out',
+      'a/item.md: its id is 20260605-173322-roles, but its directory is called a; the id counts',
+      'b/item.md:15: it is not UTF-8; this ticket is left out',
+      'c/thread.md:2: it is not UTF-8; this ticket is left out',
+      'd/resolution.md:1: it is not UTF-8; this ticket is left out',
+    ])
+  })
+
   it('keeps its lists where its front matter is no YAML, and is read where tabs indent all of it', async () => {
     const said = async (text: string): Promise<unknown> => {
       const room = new Room()

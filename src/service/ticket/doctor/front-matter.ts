@@ -1,5 +1,5 @@
 import type * as FrontMatter from '../front-matter.ts'
-import { findFrontMatter, scanTicket } from '../scan.ts'
+import { findFrontMatter, isDate, scanTicket } from '../scan.ts'
 import type { Ticket } from '../ticket.ts'
 import { isFinished } from '../ticket.ts'
 import type { Code, Diagnosis } from './finding.ts'
@@ -71,15 +71,6 @@ function isUnusual(bytes: Buffer, { createdAt, updatedAt, queuedAt }: Ticket): b
     (queuedAt !== null && queuedAt !== createdAt && !isDate(queuedAt)) ||
     bytes.includes(conflictLine)
   )
-}
-
-/** Is there such a day and hour? What has the right form is meant here. */
-export function isDate(text: string): boolean {
-  const ms = Date.parse(text)
-  if (Number.isNaN(ms)) return false
-  const day = Number(text.slice(8, 10))
-  // 31 February would be read as a day of March.
-  return day <= 28 || new Date(Date.parse(`${text.slice(0, 10)}T00:00:00Z`)).getUTCDate() === day
 }
 
 const timeKeys = { created_at: 'createdAt', updated_at: 'updatedAt', queued_at: 'queuedAt' } as const

@@ -8,7 +8,7 @@ import type { Reading } from '../../../store/store.ts'
 import type { Catalogue } from '../catalogue.ts'
 import type { TicketEvent } from '../events.ts'
 import { maxEventBytes } from '../events.ts'
-import { maxTicketBytes, ticketsDirectory } from '../files.ts'
+import { lineOfBadByte, maxTicketBytes, ticketsDirectory } from '../files.ts'
 import { idPattern } from '../ticket.ts'
 import { badEnd, gateResults, unsaidEdits } from './agreement.ts'
 import { attributeFaults } from './attributes.ts'
@@ -227,15 +227,6 @@ function contentOf(window: Window, root: string, file: string, limit: number, di
     ),
   )
   return 'unreadable'
-}
-
-/** The first line that is no UTF-8 by itself: a line break is no part of any other character. */
-function lineOfBadByte(bytes: Buffer): number {
-  for (let at = 0, line = 1; ; line++) {
-    const end = bytes.indexOf(10, at)
-    if (end < 0 || !isUtf8(bytes.subarray(at, end))) return line
-    at = end + 1
-  }
 }
 
 /** Looks into a file for the line of something, which only happens where something is wrong; into the one that is open not again. */

@@ -6,6 +6,7 @@ import {
   dropKeys,
   hashOf,
   isEmpty,
+  isObject,
   kindOf,
   labelsOf,
   leftOf,
@@ -15,9 +16,10 @@ import {
   priorityOf,
   resolutionOf,
   textOf,
+  timeIn,
   timeOf,
   wordOf,
-  wordsOf,
+  wordsIn,
   type ImportedEvent,
   type ImportedTicket,
   type Json,
@@ -168,7 +170,8 @@ function ticketOf(record: Json, issues: ReadonlyMap<string, Issue>, where: strin
   if (state === 'blocked' && !dependsOn.some(on => isOpen(issues.get(on))))
     notes.warn(where, `${id} is blocked, but nothing that it depends on is open; it becomes ready`)
   notes.state(state, status, workflowState)
-  const createdAt = timeOf(record['created_at']) ?? timeOf(record['updated_at'])
+  const updatedAt = timeIn(record, 'updated_at', `${where}: ${id}`, notes)
+  const createdAt = timeIn(record, 'created_at', `${where}: ${id}`, notes) ?? updatedAt
   if (createdAt === null) notes.warn(where, `${id}: nothing says when it was made; 1970 is taken`)
   const made = createdAt ?? '1970-01-01T00:00:00Z'
   const title = lineOf(record['title'])
@@ -184,10 +187,10 @@ function ticketOf(record: Json, issues: ReadonlyMap<string, Issue>, where: strin
     workflowState,
     kind: kindOf(wordOf(record['issue_type'])),
     priority: priorityIn(record, id, where, notes),
-    labels: labelsOf(wordsOf(record['labels'])),
+    labels: labelsOf(wordsIn(record, 'labels', `${where}: ${id}`, notes)),
     assignee: assigneeOf(wordOf(record['assignee']), 'beads'),
     createdAt: made,
-    updatedAt: timeOf(record['updated_at']) ?? made,
+    updatedAt: updatedAt ?? made,
     queuedBy: null,
     queuedAt: null,
     dependsOn,
@@ -205,8 +208,12 @@ function ticketOf(record: Json, issues: ReadonlyMap<string, Issue>, where: strin
 const isOpen = (issue: Issue | undefined): boolean =>
   issue !== undefined && !['closed', 'tombstone'].includes(wordOf(issue.value['status']) ?? '')
 
+const listOf = (value: unknown): readonly unknown[] => (Array.isArray(value) ? value : [])
+
 const dependenciesOf = (id: string, record: Json): readonly Dependency[] =>
-  objectsOf(record['dependencies']).flatMap(dependency => {
+  listOf(record['dependencies']).flatMap(said => {
+    // An export may name nothing but the other issue.
+    const dependency = isObject(said) ? said : { depends_on_id: said }
     const on = wordOf(dependency['depends_on_id']) ?? wordOf(dependency['id'])
     const whose = wordOf(dependency['issue_id']) ?? id
     return on === null || whose !== id

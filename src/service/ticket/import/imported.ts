@@ -2,7 +2,7 @@ import { createHash } from 'node:crypto'
 import { isFault } from '../../../core/fault.ts'
 import { parseAgentId } from '../../identity/agent.ts'
 import type { Mode, Stage } from '../../gate/definition.ts'
-import { isTime } from '../scan.ts'
+import { isDate, isTime } from '../scan.ts'
 import type { Priority, Status, WorkflowState } from '../ticket.ts'
 
 // What every tracker's records are turned into before anything is written, and the words that all of them share. Pure.
@@ -188,17 +188,35 @@ export const labelsOf = (values: readonly string[]): readonly string[] => [...ne
 /** 1 January 10000, which has no form. */
 const afterMs = 253_402_300_800_000
 
-/** A time in RFC 3339, UTC, at most milliseconds; null when it is none. What is in UTC already stays as it is written; a day begins. */
+/**
+ * A time in RFC 3339, UTC, at most milliseconds; null when it is none. What is in UTC already stays as it is written, and what names no
+ * zone is taken for it; a day begins.
+ */
 export function timeOf(value: unknown): string | null {
   if (typeof value !== 'string') return null
   const text = value
     .trim()
     .replace(/^(\d{4}-\d\d-\d\d)$/, '$1T00:00:00Z')
-    .replace(/^(\d{4}-\d\d-\d\d)[ t](\d\d:\d\d:\d\d(?:\.\d+)?) ?(?:z|UTC)$/i, '$1T$2Z')
+    .replace(/^(\d{4}-\d\d-\d\d)[ t](\d\d:\d\d:\d\d(?:\.\d+)?) ?(?:z|UTC)?$/i, '$1T$2Z')
   const ms = Date.parse(text)
   // Before 1970 is what a program writes that knows no time.
-  if (!isTime(text) || !(ms > 0 && ms < afterMs)) return null
+  if (!isTime(text) || !isDate(text) || !(ms > 0 && ms < afterMs)) return null
   return text.endsWith('Z') ? text.replace(/(\.\d{3})\d+Z$/, '$1Z') : new Date(ms).toISOString()
+}
+
+/** The time under this name of a record; a value that is none is said. */
+export function timeIn(record: Json, key: string, where: string, notes: Notes): string | null {
+  const time = timeOf(record[key])
+  if (time === null && !isEmpty(record[key])) notes.warn(where, `its ${key} ${JSON.stringify(record[key])} is no time; left out`)
+  return time
+}
+
+/** The words under this name of a record; what is no word, and no list, is said. */
+export function wordsIn(record: Json, key: string, where: string, notes: Notes): readonly string[] {
+  const value = record[key]
+  if (Array.isArray(value) ? value.some(part => wordOf(part) === null) : !isEmpty(value))
+    notes.warn(where, `its ${key} ${Array.isArray(value) ? 'hold something that is no word' : 'are no list'}; left out`)
+  return wordsOf(value)
 }
 
 /** Who did something, as an agent id; `author` is what the source says where that is something else. */

@@ -18,8 +18,10 @@ import {
   priorityOf,
   resolutionOf,
   textOf,
+  timeIn,
   timeOf,
   wordOf,
+  wordsIn,
   wordsOf,
   type GateResult,
   type ImportedEvent,
@@ -28,7 +30,7 @@ import {
   type Json,
   type Source,
 } from './imported.ts'
-import { entriesOf, isFileAt, kindOfPath, nothingFound, parseJson, readText, requirePath, requireText } from './source.ts'
+import { entriesOf, isFileAt, kindOfPath, nothingFound, parseJson, placeOf, readText, requirePath, requireText } from './source.ts'
 import { parseToml } from './toml.ts'
 
 // jit: a JSON file for each issue in `.jit/issues`, the gates in `.jit/gates.toml` (`gates.json` once), what happened in `.jit/events.jsonl`.
@@ -49,7 +51,7 @@ interface Found {
 /** Reads issues of jit. Throws `usage` when there are none. */
 export function readJit(path: string): Source {
   const notes = new Notes()
-  const place = find(path)
+  const place = find(path, notes)
   const wanted = 'name the .jit directory, its issues directory, or the repository with it'
   if (place.files.length === 0) throw nothingFound('jit', path, wanted)
   const records = new Map<string, Found>()
@@ -58,8 +60,12 @@ export function readJit(path: string): Source {
     if (record === null) notes.broken.set(basename(file, '.json'), file)
     const id = record === null ? null : wordOf(record['id'])
     if (record === null || id === null) continue
-    if (records.has(id)) notes.warn(file, `issue ${id} is also in ${records.get(id)!.file}; this one is left out`)
-    else records.set(id, { record, file })
+    const other = records.get(id)
+    // jit reads the file that is called as the issue; the other is somebody's copy.
+    const counts = other === undefined || (basename(file) === `${id}.json` && basename(other.file) !== `${id}.json`)
+    if (other !== undefined)
+      notes.warn(counts ? other.file : file, `issue ${id} is also in ${counts ? file : other.file}; this one is left out`)
+    if (counts) records.set(id, { record, file })
   }
   if (records.size === 0) throw problemOf(path, wanted, notes)
   const gates = readGates(place, notes)
@@ -73,23 +79,30 @@ export function readJit(path: string): Source {
   return { tickets, gates, notes }
 }
 
-function find(path: string): Place {
+function find(path: string, notes: Notes): Place {
   if (requirePath(path) === 'file') return { files: [path], beside: [dirname(path), dirname(dirname(path))] }
   for (const store of [join(path, '.jit'), path]) {
     const inside = join(store, 'issues')
     if (kindOfPath(inside) !== 'directory') continue
-    return { files: jsonFiles(inside), beside: [store] }
+    return { files: jsonFiles(inside, notes), beside: [store] }
   }
-  return { files: jsonFiles(path), beside: [path, dirname(path)] }
+  return { files: jsonFiles(path, notes), beside: [path, dirname(path)] }
 }
 
 /** Files of a store that are no issues. */
 const notIssues = new Set(['gates.json', 'index.json', 'config.json', 'labels.json', 'package.json'])
 
-const jsonFiles = (directory: string): readonly string[] =>
-  entriesOf(directory)
-    .files.filter(name => name.endsWith('.json') && !name.startsWith('.') && !notIssues.has(name))
-    .map(name => join(directory, name))
+const isIssueName = (name: string): boolean => name.endsWith('.json') && !name.startsWith('.') && !notIssues.has(name)
+
+/** Files that may be issues; what is called so and is no file is warned of. */
+function jsonFiles(directory: string, notes: Notes): readonly string[] {
+  const { files, directories, others } = entriesOf(directory)
+  for (const name of [...directories, ...others].filter(isIssueName)) {
+    notes.warn(join(directory, name), 'not a regular file (a symbolic link is not followed); left out')
+    notes.broken.set(basename(name, '.json'), join(directory, name))
+  }
+  return files.filter(isIssueName).map(name => join(directory, name))
+}
 
 /** Nothing could be read: why not, in the words of the first file. */
 function problemOf(path: string, wanted: string, notes: Notes): Error {
@@ -101,12 +114,14 @@ function problemOf(path: string, wanted: string, notes: Notes): Error {
 function readIssue(file: string, notes: Notes): Json | null {
   const read = readText(file)
   if ('why' in read) {
-    notes.warn(file, `${read.why}; left out`)
+    notes.warn(placeOf(file, read), `${read.why}; left out`)
     return null
   }
   const parsed = parseJson(read.text)
   if ('why' in parsed) {
-    notes.warn(`${file}:${parsed.line}`, `not JSON: ${parsed.why}; left out`)
+    const merge = /^<{7}(?: |\r?$)/m.exec(read.text)
+    if (merge === null) notes.warn(`${file}:${parsed.line}`, `not JSON: ${parsed.why}; left out`)
+    else notes.warn(`${file}:${read.text.slice(0, merge.index).split('\n').length}`, 'not JSON: an unresolved merge; left out')
     return null
   }
   const { value } = parsed
@@ -166,11 +181,12 @@ function ticketOf(
   const priority = priorityOf(said)
   notes.priority(said ?? '(none)', priority ?? 'P2')
   if (priority === null) notes.warn(file, `its priority ${JSON.stringify(said)} is not known; P2 is taken`)
-  const labels = labelsOf(wordsOf(record['labels']))
+  const labels = labelsOf(wordsIn(record, 'labels', file, notes))
   const results = gateResults(record, stages, file, notes)
   const before = history.map(past).filter(event => event !== null)
+  const updatedAt = timeIn(record, 'updated_at', file, notes)
   const createdAt =
-    timeOf(record['created_at']) ?? timeOf(record['updated_at']) ?? history.map(event => timeOf(event['timestamp'])).find(at => at !== null)
+    timeIn(record, 'created_at', file, notes) ?? updatedAt ?? history.map(event => timeOf(event['timestamp'])).find(at => at !== null)
   if (createdAt === undefined) notes.warn(file, 'nothing says when it was made; 1970 is taken')
   const made = createdAt ?? '1970-01-01T00:00:00Z'
   const created: ImportedEvent = { key: 'created', type: 'created', at: made, author: null, fields: {} }
@@ -190,11 +206,11 @@ function ticketOf(
     labels,
     assignee: assigneeOf(wordOf(record['assignee']), 'jit'),
     createdAt: made,
-    updatedAt: timeOf(record['updated_at']) ?? made,
+    updatedAt: updatedAt ?? made,
     queuedBy: null,
     queuedAt: null,
-    dependsOn: wordsOf(record['dependencies']),
-    gates: wordsOf(record['gates_required']),
+    dependsOn: wordsIn(record, 'dependencies', file, notes),
+    gates: wordsIn(record, 'gates_required', file, notes),
     events: [created, ...merged(results, before)],
     gateResults: standing(record, results, before),
     resolution: status === 'closed' ? resolutionIn(record, state, labels) : null,
@@ -306,10 +322,11 @@ function readHistory(place: Place, ids: ReadonlySet<string>, notes: Notes): Read
   if (file === undefined) return events
   const read = readText(file)
   if ('why' in read) {
-    notes.warn(file, `${read.why}; left out`)
+    notes.warn(placeOf(file, read), `${read.why}; left out`)
     return events
   }
   const seen = new Set<string>()
+  let others = 0
   for (const [index, line] of read.text.split('\n').entries()) {
     if (line.trim() === '') continue
     const parsed = parseJson(line)
@@ -319,11 +336,16 @@ function readHistory(place: Place, ids: ReadonlySet<string>, notes: Notes): Read
       continue
     }
     const [issue, id] = [wordOf(value['issue_id']), wordOf(value['id'])]
-    if (issue === null || !ids.has(issue) || (id !== null && seen.has(id))) continue
+    if (id !== null && seen.has(id)) continue
     if (id !== null) seen.add(id)
+    if (issue === null || !ids.has(issue)) {
+      others++
+      continue
+    }
     if (!events.has(issue)) events.set(issue, [])
     events.get(issue)!.push(value)
   }
+  if (others > 0) notes.drop(file, `${others === 1 ? '1 event' : `${others} events`} of no issue in this source`)
   return events
 }
 

@@ -1,8 +1,9 @@
+import { isUtf8 } from 'node:buffer'
 import { lstatSync, readdirSync, statSync, type Dirent } from 'node:fs'
 import { basename, join } from 'node:path'
 import { usage } from '../../../core/fault.ts'
 import { shellWord } from '../../../core/shell-word.ts'
-import { readRegular } from '../files.ts'
+import { lineOfBadByte, readRegular } from '../files.ts'
 import { isObject, type Json, type Tracker } from './imported.ts'
 
 // Reading what others wrote: their files are not ours to trust, nor to change.
@@ -62,20 +63,36 @@ export function entriesOf(directory: string): {
 /** Is there a regular file, not behind a symbolic link? */
 export const isFileAt = (path: string): boolean => lstatSync(path, { throwIfNoEntry: false })?.isFile() === true
 
-/** The text of a file; a word when it cannot be had. */
-export function readText(path: string, limit = maxSourceBytes): { readonly text: string } | { readonly why: string } {
+/** Why there is no text, and on which line, where it is one alone. */
+export interface NoText {
+  readonly why: string
+  readonly line?: number
+}
+
+/** The text of a file; why it cannot be had otherwise. */
+export function readText(path: string, limit = maxSourceBytes): { readonly text: string } | NoText {
   const bytes = readRegular(path, limit)
   if (typeof bytes === 'string') return { why: bytes }
+  // What is written into a file on Windows may be UTF-16, and says so.
+  if (bytes[0] === 0xff && bytes[1] === 0xfe) return { text: bytes.toString('utf16le', 2) }
+  if (!isUtf8(bytes)) return { why: 'it is not UTF-8', line: lineOfBadByte(bytes) }
   const text = bytes.toString('utf8')
   return { text: text.charCodeAt(0) === 0xfeff ? text.slice(1) : text }
 }
+
+/** Where it is that there is no text. */
+export const placeOf = (path: string, { line }: NoText): string => (line === undefined ? path : `${path}:${line}`)
 
 /** The text of the file that the user named. Throws `usage`. */
 export function requireText(path: string): string {
   // The user may name a link; what is inside a source may not be one.
   const read = readText(lstatSync(path).isSymbolicLink() ? realPath(path) : path)
-  if ('why' in read) throw usage(`${path} cannot be read: ${read.why}`)
-  return read.text
+  if (!('why' in read)) return read.text
+  if (read.line === undefined) throw usage(`${path} cannot be read: ${read.why}`)
+  throw usage(
+    `${placeOf(path, read)}: ${read.why}; nothing was imported`,
+    `write it as UTF-8, for example: iconv -f latin1 -t utf8 ${shellWord(path)}`,
+  )
 }
 
 const realPath = (path: string): string => process.getBuiltinModule('node:fs').realpathSync(path)

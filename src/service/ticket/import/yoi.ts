@@ -19,6 +19,7 @@ import {
   priorityOf,
   resolutionOf,
   textOf,
+  timeIn,
   timeOf,
   wordOf,
   wordsOf,
@@ -27,7 +28,7 @@ import {
   type ImportedTicket,
   type Source,
 } from './imported.ts'
-import { entriesOf, isFileAt, nothingFound, parseJson, readText, requirePath } from './source.ts'
+import { entriesOf, isFileAt, nothingFound, parseJson, placeOf, readText, requirePath } from './source.ts'
 
 // yoi: a directory for each ticket, with item.md (front matter and body), thread.md (events), resolution.md and artifacts/. Older ones
 // lie in open/, closed/ and pending/; newer ones have short ids, `state` for both status and workflow state, and relations beside.
@@ -75,8 +76,9 @@ function search(directory: string, depth: number, notes: Notes): readonly string
   const found = directories.flatMap(name => {
     const inside = join(directory, name)
     if (isFileAt(join(inside, 'item.md'))) return [inside]
-    if (isFileAt(join(inside, 'thread.md'))) {
-      notes.warn(inside, 'it has a thread.md and no item.md; left out')
+    const why = whyNoTicket(inside)
+    if (why !== null) {
+      notes.warn(inside, `${why}; left out`)
       notes.broken.set(name, inside)
       return []
     }
@@ -85,6 +87,15 @@ function search(directory: string, depth: number, notes: Notes): readonly string
   if (found.some(ticket => dirname(ticket) === directory))
     for (const name of others) notes.warn(join(directory, name), 'not a directory (a symbolic link is not followed); left out')
   return found
+}
+
+/** Why a directory that looks like a ticket without an item is left out; null when it is something else. */
+function whyNoTicket(directory: string): string | null {
+  const { files, directories, others } = entriesOf(directory)
+  if (others.includes('item.md')) return 'its item.md is not a regular file (a symbolic link is not followed)'
+  if (directories.includes('item.md')) return 'its item.md is a directory'
+  const part = ['thread.md', 'resolution.md'].find(name => files.includes(name))
+  return part === undefined ? null : `it has a ${part} and no item.md`
 }
 
 /** A ticket, and what other files say that it has to do with others. */
@@ -105,7 +116,7 @@ function readDirectory(directory: string, notes: Notes): Raw | null {
   const file = join(directory, 'item.md')
   const read = readText(file, maxFileBytes)
   if ('why' in read) {
-    notes.warn(file, `${read.why}; this ticket is left out`)
+    notes.warn(placeOf(file, read), `${read.why}; this ticket is left out`)
     return null
   }
   const item = splitItem(textOf(read.text))
@@ -114,6 +125,9 @@ function readDirectory(directory: string, notes: Notes): Raw | null {
     return null
   }
   const thread = optionalText(join(directory, 'thread.md'), notes)
+  const resolution = optionalText(join(directory, 'resolution.md'), notes)
+  // As a whole or not at all: what is no UTF-8 would come over as other signs.
+  if (thread === undefined || resolution === undefined) return null
   const merge = [
     { path: file, line: mergeLine(textOf(read.text)) },
     { path: join(directory, 'thread.md'), line: mergeLine(thread ?? '') },
@@ -124,7 +138,6 @@ function readDirectory(directory: string, notes: Notes): Raw | null {
   }
   const front = frontMatter(item.head, file, notes)
   const said = (key: string): string | null => nullable(front[key])
-  const resolution = optionalText(join(directory, 'resolution.md'), notes)
   const real = artifacts(directory, notes)
   const files = [...real, ...besides(directory, real, notes)]
   const sourceId = said('id') ?? basename(directory)
@@ -134,7 +147,8 @@ function readDirectory(directory: string, notes: Notes): Raw | null {
   const priority = priorityIn(said('priority'), file, notes)
   const events = thread === null ? [] : parseThread(thread, join(directory, 'thread.md'), notes)
   const ownId = idPattern.test(sourceId) && idTime(sourceId) !== null && slugInId(sourceId) !== sourceId ? sourceId : null
-  const createdAt = timeIn(said('created_at')) ?? idTime(sourceId) ?? events[0]?.at ?? epoch(file, notes)
+  const time = (key: string): string | null => timeIn({ [key]: said(key) }, key, file, notes)
+  const createdAt = time('created_at') ?? idTime(sourceId) ?? events[0]?.at ?? epoch(file, notes)
   const slug = said('slug')
   const legacy = said('legacy_ticket')
   const [extra, odd] = othersIn(front)
@@ -155,9 +169,9 @@ function readDirectory(directory: string, notes: Notes): Raw | null {
       labels: labelsOf(listIn(front['labels'])),
       assignee: assigneeOf(said('assignee'), 'yoi'),
       createdAt,
-      updatedAt: timeIn(said('updated_at')) ?? createdAt,
+      updatedAt: time('updated_at') ?? createdAt,
       queuedBy: assigneeOf(said('queued_by'), 'yoi'),
-      queuedAt: timeIn(said('queued_at')),
+      queuedAt: time('queued_at'),
       dependsOn: listIn(front['depends_on']),
       gates: [],
       events,
@@ -272,8 +286,6 @@ function listIn(value: unknown): readonly string[] {
   )
 }
 
-const timeIn = (text: string | null): string | null => timeOf(text)
-
 function priorityIn(said: string | null, file: string, notes: Notes): ImportedTicket['priority'] {
   const priority = priorityOf(said)
   notes.priority(said ?? '(none)', priority ?? 'P2')
@@ -312,9 +324,14 @@ function stateOf(
   return { status, workflowState: workflowState ?? instead, from }
 }
 
-function optionalText(path: string, notes: Notes): string | null {
+/** Null when there is nothing to read; undefined when the ticket cannot come over without it. */
+function optionalText(path: string, notes: Notes): string | null | undefined {
   const read = readText(path, maxFileBytes)
   if ('text' in read) return textOf(read.text)
+  if (read.line !== undefined) {
+    notes.warn(placeOf(path, read), `${read.why}; this ticket is left out`)
+    return undefined
+  }
   if (read.why !== 'missing') notes.warn(path, `${read.why}; left out`)
   return null
 }
