@@ -189,6 +189,28 @@ describe('an issue of jit', () => {
     }
   })
 
+  it('that was archived is as its log says where it does not say itself', async () => {
+    const room = new Room()
+    const move = (id: string, from: string, to: string, at: string): string =>
+      `${JSON.stringify({ type: 'issue_state_changed', id: `${id}${at}`, issue_id: id, timestamp: `2026-01-0${at}T00:00:00Z`, from, to })}\n`
+    room.leave({
+      '.jit/issues/a.json': issue({ state: 'archived' }),
+      '.jit/issues/b.json': issue({ id: b, title: 'B', state: 'archived' }),
+      '.jit/issues/c.json': issue({ id: 'c', title: 'C', state: 'ready', dependencies: [a, b] }),
+      '.jit/events.jsonl':
+        move(a, 'in_progress', 'archived', '3') +
+        move(a, 'done', 'archived', '1') +
+        move(a, 'archived', 'in_progress', '2') +
+        move(b, 'done', 'archived', '1'),
+    })
+    const { warnings, mapped } = await room.import('jit')
+    expect(warnings).toEqual([])
+    expect(mapped.states).toMatchObject({ archived: { 'closed/done': 1 }, 'archived (in_progress)': { 'pending/inprogress': 1 } })
+    expect(room.ticket('-cli').ticket).toMatchObject({ status: 'pending', workflowState: 'inprogress' })
+    expect(room.ticket('-b').ticket).toMatchObject({ status: 'closed', workflowState: 'done' })
+    expect(room.text(room.id('-b'), 'resolution.md')).toContain('It was done before.')
+  })
+
   it('that was archived, nobody knows when, names what it holds back no more', async () => {
     const room = new Room()
     room.leave({

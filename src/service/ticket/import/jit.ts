@@ -48,6 +48,9 @@ interface Found {
   readonly file: string
 }
 
+/** What the log has of each issue. */
+type History = ReadonlyMap<string, readonly Json[]>
+
 /** Reads issues of jit. Throws `usage` when there are none. */
 export function readJit(path: string): Source {
   const notes = new Notes()
@@ -72,7 +75,7 @@ export function readJit(path: string): Source {
   const history = readHistory(place, new Set(records.keys()), notes)
   const stages = new Map(gates.map(({ key, stage }) => [key, stage]))
   const tickets = [...records].map(([id, { record, file }]) => ticketOf(id, record, history.get(id) ?? [], stages, file, notes))
-  tellFreed(tickets, records, notes)
+  tellFreed(tickets, records, history, notes)
   const left = [...records.values()].map(({ record }) => leftOf(record, known))
   dropKeys(left, notes)
   tellRuns(place, notes)
@@ -173,10 +176,11 @@ function ticketOf(
   notes: Notes,
 ): ImportedTicket {
   const state = wordOf(record['state'] ?? record['status']) ?? '(none)'
-  const aside = putAside(record, state)
+  const archived = archivedFrom(record, history)
+  const aside = putAside(archived)
   const [status, workflowState] = aside ?? (Object.hasOwn(states, state) ? states[state]! : (['open', 'intake'] as const))
   if (!Object.hasOwn(states, state)) notes.warn(file, `its state ${JSON.stringify(state)} is not known; intake is taken`)
-  notes.state(aside === null ? state : `${state} (${wordOf(record['archived_from'])})`, status, workflowState)
+  notes.state(aside === null ? state : `${state} (${archived})`, status, workflowState)
   const said = wordOf(record['priority'])
   const priority = priorityOf(said)
   notes.priority(said ?? '(none)', priority ?? 'P2')
@@ -213,7 +217,7 @@ function ticketOf(
     gates: wordsIn(record, 'gates_required', file, notes),
     events: [created, ...merged(results, before)],
     gateResults: standing(record, results, before),
-    resolution: status === 'closed' ? resolutionIn(record, state, labels) : null,
+    resolution: status === 'closed' ? resolutionIn(archived, state, labels) : null,
     files: [],
     extra: {},
     legacy: { ...(aside === null ? {} : { state }), ...leftOf(record, known) },
@@ -221,18 +225,27 @@ function ticketOf(
   }
 }
 
+/** What it was before it was archived, if it was and anything says so: older issues do not, and then the log may. */
+function archivedFrom(record: Json, history: readonly Json[]): string | null {
+  if (wordOf(record['state'] ?? record['status']) !== 'archived') return null
+  const moves = history.filter(event => event['type'] === 'issue_state_changed' && wordOf(event['to']) === 'archived')
+  const last = moves.toSorted((a, b) => millisAt(a) - millisAt(b)).at(-1)
+  return wordOf(record['archived_from']) ?? wordOf(last?.['from'])
+}
+
+const millisAt = (event: Json): number => Date.parse(timeOf(event['timestamp']) ?? '1970-01-01T00:00:00Z')
+
 /** Archived before it was done: not closed, since a closed ticket counts as done and nothing would wait for it any more. */
-function putAside(record: Json, state: string): readonly [Status, WorkflowState] | null {
-  const from = wordOf(record['archived_from'])
-  if (state !== 'archived' || from === null || from === 'done' || from === 'rejected') return null
+function putAside(from: string | null): readonly [Status, WorkflowState] | null {
+  if (from === null || from === 'done' || from === 'rejected') return null
   return ['pending', Object.hasOwn(states, from) ? states[from]![1] : 'intake']
 }
 
 /** Who waited for something archived of which nothing says whether it was done. */
-function tellFreed(tickets: readonly ImportedTicket[], records: ReadonlyMap<string, Found>, notes: Notes): void {
-  for (const { record, file } of records.values()) {
-    if (wordOf(record['state'] ?? record['status']) !== 'archived' || wordOf(record['archived_from']) !== null) continue
-    const id = wordOf(record['id'])!
+function tellFreed(tickets: readonly ImportedTicket[], records: ReadonlyMap<string, Found>, history: History, notes: Notes): void {
+  for (const [id, { record, file }] of records) {
+    const isArchived = wordOf(record['state'] ?? record['status']) === 'archived'
+    if (!isArchived || archivedFrom(record, history.get(id) ?? []) !== null) continue
     const freed = tickets.filter(({ status, dependsOn }) => status !== 'closed' && dependsOn.includes(id)).map(({ sourceId }) => sourceId)
     if (freed.length > 0)
       notes.warn(file, `it is archived, and nothing says whether it was done; these wait for it no more: ${freed.join(', ')}`)
@@ -241,9 +254,8 @@ function tellFreed(tickets: readonly ImportedTicket[], records: ReadonlyMap<stri
 
 const withNewline = (text: string): string => (text === '' || text.endsWith('\n') ? text : `${text}\n`)
 
-function resolutionIn(record: Json, state: string, labels: readonly string[]): string {
+function resolutionIn(from: string | null, state: string, labels: readonly string[]): string {
   const reason = labels.find(label => /^resolution:./.test(label))?.slice('resolution:'.length)
-  const from = wordOf(record['archived_from'])
   const lines = [
     endings[state] ?? '',
     reason === undefined ? '' : `Reason: ${reason}.`,
@@ -316,7 +328,7 @@ function past(event: Json): ImportedEvent | null {
   return { ...base, type: word, fields: { ...(wordOf(gate) === null ? {} : { gate: wordOf(gate) }), ...rest } }
 }
 
-function readHistory(place: Place, ids: ReadonlySet<string>, notes: Notes): ReadonlyMap<string, readonly Json[]> {
+function readHistory(place: Place, ids: ReadonlySet<string>, notes: Notes): History {
   const events = new Map<string, Json[]>()
   const file = fileIn(place, 'events.jsonl', notes)
   if (file === undefined) return events
