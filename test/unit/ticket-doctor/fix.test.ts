@@ -74,6 +74,14 @@ describe('events', () => {
     expect(visit.exit).toBe(2)
   })
 
+  it('that cannot be read, or name others, are in no wrong order', async () => {
+    const torn = first.slice(0, 45)
+    const naming = JSON.stringify({ refs: JSON.parse(first) as unknown, ...(JSON.parse(third) as object) })
+    const { text, visit } = await mended(`${second}\n${torn}\n${naming}\n`)
+    expect(text).toBe(`${second}\n${torn}\n${naming}\n`)
+    expect(visit.said).toEqual([`error events-malformed ${a}/events.jsonl:2`])
+  })
+
   it('that are no UTF-8 stay as they are', async () => {
     const ward = new Ward()
     ward.add(a)

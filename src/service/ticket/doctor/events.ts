@@ -42,7 +42,7 @@ export function readEventFile(
           'write it like 2026-06-07T22:02:25.000Z',
         ),
       )
-  const disorder = events.length > 1 ? firstOutOfOrder(text) : null
+  const disorder = events.length > 1 && seemsOutOfOrder(text) ? firstOutOfOrder(text) : null
   if (disorder !== null)
     faults.push(
       info(
@@ -59,8 +59,8 @@ export function readEventFile(
 const usual = '{"id":"'
 const anyId = /"id"\s*:\s*"([0-7][0-9A-HJKMNP-TV-Z]{25})"/
 
-/** The first line whose event belongs before an earlier one. */
-function firstOutOfOrder(text: string): number | null {
+/** Is there perhaps a line whose event belongs before an earlier one? By the looks of it: it may be none that can be read. */
+function seemsOutOfOrder(text: string): boolean {
   let latest = ''
   for (let start = 0; start < text.length;) {
     const end = text.indexOf('\n', start)
@@ -69,9 +69,21 @@ function firstOutOfOrder(text: string): number | null {
     const id = text.startsWith(usual, start)
       ? text.slice(start + usual.length, start + usual.length + 26)
       : anyId.exec(text.slice(start, next))?.[1]
-    if (id !== undefined && id < latest) return lineAt(text, start)
+    if (id !== undefined && id < latest) return true
     latest = id ?? latest
     start = next
+  }
+  return false
+}
+
+/** The first line whose event belongs before an earlier one; what cannot be read keeps its place. */
+function firstOutOfOrder(text: string): number | null {
+  let latest = ''
+  for (const [index, line] of text.split('\n').entries()) {
+    const [event] = parseEvents(line).events
+    if (event === undefined) continue
+    if (event.id < latest) return index + 1
+    latest = event.id
   }
   return null
 }
