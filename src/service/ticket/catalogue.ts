@@ -255,8 +255,12 @@ export class Catalogue {
       this.#warnings.add(`${directory}/ticket.md cannot be read: ${found}.`)
       return null
     }
+    const text = found.toString('utf8')
+    // It may only have been longer than what is read first: many dependencies are nothing unusual.
+    const scanned = scanTicket(text)
+    if (scanned?.id === id) return scanned
     const { parseTicket } = await import('./front-matter.ts')
-    const { ticket, problems } = parseTicket(found.toString('utf8'), id)
+    const { ticket, problems } = parseTicket(text, id)
     const problem = problems.find(isUnreadable)
     // Where nothing can be believed, nobody is to wonder why the ticket is not handed out.
     if (problem !== undefined && directory !== null)
