@@ -197,6 +197,22 @@ describe('a ticket of yoi', () => {
     expect(await said(`---\n${lines.map(line => `\t${line}\n`).join('')}---\n`)).toEqual(wanted)
   })
 
+  it('is left out while its relations cannot be read, since it would look as if it waited for nothing', async () => {
+    const room = new Room()
+    const relations = '20260605-173322-roles/artifacts/relations.json'
+    room.leave({
+      '20260605-173322-roles/item.md': item('status: open\nworkflow_state: ready\n'),
+      [relations]: '{"version": 1,\n<<<<<<< HEAD\n',
+      '20260605-173323-first/item.md': item('status: open\n').replaceAll('173322-roles', '173323-first'),
+    })
+    const { imported, warnings } = await room.import('yoi')
+    expect(imported).toBe(1)
+    expect(warnings).toEqual([expect.stringMatching(/roles\/artifacts\/relations\.json:2: not JSON: .*; this ticket is left out$/)])
+    room.leave({ [relations]: { version: 1, relations: [{ kind: 'depends_on', target: '20260605-173323-first' }] } })
+    expect(await room.import('yoi')).toMatchObject({ imported: 1, unchanged: 1, warnings: [] })
+    expect(room.ticket('-roles').ticket.dependsOn).toEqual(['20260605-173323-first'])
+  })
+
   it('is left out while a merge in it is unresolved, and so is what depends on it', async () => {
     const merge = '<<<<<<< HEAD\none\n=======\ntwo\n>>>>>>> b\n'
     const other = item('status: open\ndepends_on: [20260605-173322-roles]\n').replaceAll('roles', 'other')

@@ -139,6 +139,8 @@ function readDirectory(directory: string, notes: Notes): Raw | null {
   const front = frontMatter(item.head, file, notes)
   const said = (key: string): string | null => nullable(front[key])
   const real = artifacts(directory, notes)
+  const relations = relationsIn(real, directory, notes)
+  if (relations === null) return null
   const files = [...real, ...besides(directory, real, notes)]
   const sourceId = said('id') ?? basename(directory)
   if (sourceId !== basename(directory))
@@ -154,7 +156,7 @@ function readDirectory(directory: string, notes: Notes): Raw | null {
   const [extra, odd] = othersIn(front)
   return {
     directory,
-    relations: relationsIn(real, directory, notes),
+    relations,
     ticket: {
       sourceId,
       legacyTicket: ownId === null ? sourceId : legacy,
@@ -383,13 +385,14 @@ function fileAt(path: string, to: string, refuse: Refuse): readonly ImportedFile
   return []
 }
 
-function relationsIn(files: readonly ImportedFile[], directory: string, notes: Notes): readonly Relation[] {
+/** Null when they are there and cannot be read: the ticket would look as if it waited for nothing. */
+function relationsIn(files: readonly ImportedFile[], directory: string, notes: Notes): readonly Relation[] | null {
   const file = files.find(({ path }) => path === 'artifacts/relations.json')
   if (file === undefined) return []
   const parsed = parseJson(Buffer.from(file.content).toString('utf8'))
   if ('why' in parsed) {
-    notes.warn(`${join(directory, file.path)}:${parsed.line}`, `not JSON: ${parsed.why}; its relations are left out`)
-    return []
+    notes.warn(`${join(directory, file.path)}:${parsed.line}`, `not JSON: ${parsed.why}; this ticket is left out`)
+    return null
   }
   return objectsOf(isObject(parsed.value) ? parsed.value['relations'] : parsed.value).flatMap(relation => {
     const [kind, target] = [wordOf(relation['kind']), wordOf(relation['target'])]
