@@ -5,6 +5,9 @@ import fs from 'node:fs'
 import { ulid } from '../../../src/core/ulid.ts'
 import { newestResults } from '../../../src/service/gate/results.ts'
 import { appendEvents } from '../../../src/service/ticket/events.ts'
+import { mintId } from '../../../src/service/ticket/identify.ts'
+import { readSource } from '../../../src/service/ticket/import/import.ts'
+import { planTickets } from '../../../src/service/ticket/import/plan.ts'
 import { nowMs, Room } from './room.ts'
 
 const a = '003f9f83-4e8a-4a5f-8e48-44f6f48a7c17'
@@ -306,6 +309,23 @@ describe('an issue of jit', () => {
       ['20251221-225713-a', b],
     ])
     expect(await ids({ 'x.json': issue({ title: 'A', id: b }), 'y.json': issue({ title: 'A' }) })).toEqual(first)
+  })
+
+  it('of the same second and title as many others is not compared with each of them', () => {
+    const room = new Room()
+    const [number, there] = [100, 300]
+    for (let at = 0; at < number; at++) room.leave({ [`issues/${at}.json`]: issue({ id: `${1000 + at}`, title: '日本語' }) })
+    const idAt = (second: number): string => mintId('ticket', Date.UTC(2025, 11, 21, 22, 57, 12 + second), () => false)
+    const taken = new Set(Array.from({ length: there }, (_, second) => idAt(second)))
+    let asked = 0
+    const isTaken = (id: string): boolean => {
+      asked++
+      return taken.has(id)
+    }
+    const { tickets, notes } = readSource('jit', room.source)
+    const { planned } = planTickets(tickets, 'jit', [], isTaken, key => key, notes)
+    expect(planned.map(({ ticket }) => ticket.id)).toEqual(tickets.map((_, at) => idAt(there + at)))
+    expect(asked).toBe(number + there)
   })
 
   it('is found beside broken files and others, which are named', async () => {

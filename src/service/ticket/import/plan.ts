@@ -4,7 +4,7 @@ import { ulid } from '../../../core/ulid.ts'
 import { cyclesIn, wordCycle } from '../dependencies.ts'
 import type { TicketEvent } from '../events.ts'
 import { fitted, newText, whyUnreadable } from './fit.ts'
-import { mintId, slugInId, slugOf } from '../identify.ts'
+import { idTime, mintId, slugInId, slugOf } from '../identify.ts'
 import type { Ticket } from '../ticket.ts'
 import { actorOf, canonical, hashOf, isEmpty, type ImportedFile, type ImportedTicket, type Notes, type Tracker } from './imported.ts'
 
@@ -173,8 +173,13 @@ function chooseIds(
       chosen.set(record, { id, existing })
     }
   }
+  // Many may be of one second and one slug, as titles in other letters are: each search goes on where the one before ended.
+  const after = new Map<string, number>()
   for (const record of minted) {
-    const id = mintId(record.slug ?? slugOf(record.title), millisOf(record.createdAt), id => used.has(id) || isTaken(id))
+    const [slug, madeMs] = [record.slug ?? slugOf(record.title), millisOf(record.createdAt)]
+    const begin = `${slug} ${Math.floor(madeMs / 1000)}`
+    const id = mintId(slug, after.get(begin) ?? madeMs, id => used.has(id) || isTaken(id))
+    after.set(begin, Date.parse(idTime(id)!) + 1000)
     used.add(id)
     chosen.set(record, { id, existing: null })
   }
