@@ -438,6 +438,11 @@ describe('gates of jit', () => {
     expect(await room.import('jit')).toMatchObject({ unchanged: 1, gates: 0, warnings: [] })
     room.leave({ '.jit/gates.json': gates })
     expect(await room.import('jit')).toMatchObject({ gates: 0, dropped: [expect.stringMatching(/gates\.json: jit reads gates\.toml/)] })
+    room.leave({ '.jit/gates.toml': '[[gates]]\ntitle = "Nobody"\n' })
+    expect(await room.import('jit')).toMatchObject({
+      gates: 0,
+      warnings: [expect.stringMatching(/gates\.toml: a gate without a key; left out$/)],
+    })
     room.leave({ '.jit/gates.toml': '[[gates]]\nkey = "a\n' })
     await expect(room.import('jit')).rejects.toMatchObject({
       code: 'usage',

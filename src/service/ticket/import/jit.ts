@@ -14,7 +14,6 @@ import {
   leftOf,
   lineOf,
   Notes,
-  objectsOf,
   priorityOf,
   resolutionOf,
   textOf,
@@ -394,9 +393,13 @@ function readGates(place: Place, notes: Notes): readonly ImportedGate[] {
     throw usage(`${file}:${parsed.line}: not ${kind}: ${parsed.why}; nothing was imported`, 'mend the file, or move it away')
   const said = isObject(parsed.value) && 'gates' in parsed.value ? parsed.value['gates'] : parsed.value
   const list: readonly (readonly [string, unknown])[] = Array.isArray(said)
-    ? objectsOf(said).map(gate => [wordOf(gate['key']) ?? '', gate] as const)
+    ? said.map((gate: unknown) => [isObject(gate) ? (wordOf(gate['key']) ?? '') : '', gate] as const)
     : Object.entries(isObject(said) ? said : {})
   return list.flatMap(([key, value]) => {
+    if (key === '') {
+      notes.warn(file, 'a gate without a key; left out')
+      return []
+    }
     if (isObject(value)) return [gateOf(key, value, file, notes)]
     notes.warn(file, `gate ${key} is not defined by an object; left out`)
     return []
