@@ -79,6 +79,7 @@ key = "z"
     ['a = "\\q"', 1, '\\q stands for nothing'],
     ['<<<<<<< HEAD\na = 1', 1, 'a key is missing'],
     [`a = ${'['.repeat(300)}`, 1, 'it is nested deeper than 100 levels'],
+    [`${'a.'.repeat(300)}b = 1`, 1, 'it is nested deeper than 100 levels'],
   ])('is none: %j', (text, line, why) => {
     expect(parseToml(text)).toEqual({ line, why })
   })

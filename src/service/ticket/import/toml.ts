@@ -16,6 +16,7 @@ class Broken extends Error {}
 
 /** Lists in lists and tables in tables. */
 const maxNesting = 100
+const tooDeep = `it is nested deeper than ${maxNesting} levels`
 
 type Table = { [key: string]: unknown }
 
@@ -114,13 +115,14 @@ class Reading {
       const key = sign === '"' || sign === "'" ? this.#string(sign) : this.#match(bareKey)
       if (key === null) throw new Broken('a key is missing')
       keys.push(key)
+      if (keys.length > maxNesting) throw new Broken(tooDeep)
       this.#skip(space)
     } while (this.#take('.'))
     return keys
   }
 
   #value(depth: number): unknown {
-    if (depth > maxNesting) throw new Broken(`it is nested deeper than ${maxNesting} levels`)
+    if (depth > maxNesting) throw new Broken(tooDeep)
     const sign = this.#text[this.#at]
     if (sign === '"' || sign === "'") return this.#text.startsWith(sign.repeat(3), this.#at) ? this.#longString(sign) : this.#string(sign)
     if (this.#take('[')) return this.#list(depth)
