@@ -446,7 +446,7 @@ describe('gates of jit', () => {
     room.leave({ '.jit/gates.toml': '[[gates]]\nkey = "a\n' })
     await expect(room.import('jit')).rejects.toMatchObject({
       code: 'usage',
-      message: expect.stringMatching(/gates\.toml:2: not TOML: a text has no closing quote; nothing was imported$/) as unknown,
+      message: expect.stringMatching(/gates\.toml:2: not TOML: [^;]+; nothing was imported$/) as unknown,
     })
   })
 
