@@ -23,8 +23,8 @@ export interface Reservation {
   readonly agent: Witness | null
   /** Milliseconds since it began. */
   readonly ageMs: number
-  /** The file whose kernel lock it is. */
-  readonly lockFile: string | null
+  /** The file whose kernel lock it is. Another that had, or gets, its name is that of another launch. */
+  readonly lockFile: { readonly path: string; readonly dev: number; readonly ino: number } | null
 }
 
 /** "No", as data: who holds it, until when, and which rule said so. Worded by `wordRefusal`, given an exit code by `refusalCode`. */

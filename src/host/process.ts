@@ -146,20 +146,46 @@ export function processesWith(name: string, value: string): readonly number[] {
   return listProcesses().filter(pid => pid !== process.pid && !isCorpse(pid) && carries(pid, entry) === true)
 }
 
+/** A file that is open, and which of those that had its name it is. */
+export interface OpenFile {
+  readonly path: string
+  readonly dev: number
+  readonly ino: number
+}
+
 /**
  * The processes, ourselves excepted, that keep a kernel lock on one of these files by a descriptor that they inherited, whatever they did
  * to their environment. Whoever merely looks at a file has no lock on it. Linux only: elsewhere nobody is seen.
  */
-export function lockKeepers(files: readonly string[]): readonly number[] {
+export function lockKeepers(files: readonly OpenFile[]): readonly number[] {
   if (files.length === 0 || isDarwin || !procIsOurs()) return []
-  const names = new Set(files.flatMap(file => [file, `${file} (deleted)`]))
-  const keeps = (pid: number, fd: string): boolean =>
-    names.has(linkOf(`/proc/${pid}/fd/${fd}`) ?? '') && /^lock:.* OFDLCK .* WRITE /m.test(contentOf(`/proc/${pid}/fdinfo/${fd}`) ?? '')
+  const names = new Set(files.flatMap(({ path }) => [path, `${path} (deleted)`]))
+  const keeps = (pid: number, fd: string): boolean => {
+    const link = `/proc/${pid}/fd/${fd}`
+    if (!names.has(linkOf(link) ?? '')) return false
+    // A file of before that had the same name is another one: what keeps that was started for something else.
+    const found = fileAt(link)
+    return (
+      files.some(({ dev, ino }) => dev === found?.dev && ino === found.ino) &&
+      /^lock:.* OFDLCK .* WRITE /m.test(contentOf(`/proc/${pid}/fdinfo/${fd}`) ?? '')
+    )
+  }
   return listProcesses().filter(pid => pid !== process.pid && descriptorsOf(pid).some(fd => keeps(pid, fd)))
 }
 
-/** Where a descriptor of ours leads; null where that cannot be told. */
-export const fileBehind = (fd: number): string | null => (isDarwin ? null : linkOf(`/proc/self/fd/${fd}`))
+/** The file of a descriptor of ours; null where that cannot be told. */
+export function fileBehind(fd: number): OpenFile | null {
+  const [name, found] = isDarwin ? [null, null] : [linkOf(`/proc/self/fd/${fd}`), fileAt(`/proc/self/fd/${fd}`)]
+  return name === null || found === null ? null : { path: name, dev: found.dev, ino: found.ino }
+}
+
+function fileAt(link: string): { readonly dev: number; readonly ino: number } | null {
+  try {
+    return statSync(link, { throwIfNoEntry: false }) ?? null
+  } catch {
+    return null
+  }
+}
 
 function descriptorsOf(pid: number): readonly string[] {
   try {

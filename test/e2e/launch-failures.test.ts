@@ -304,6 +304,34 @@ describe('what the agent does with its descriptors', () => {
   })
 })
 
+describe('a launch that fails leaves alone', () => {
+  it('what an earlier agent for the ticket left running, and one that works on without it', async () => {
+    const all = stage()
+    const [server, shell] = [path.join(all.dir, 'server'), ['--', 'sh', '-c']]
+    expect(await all.launcher.run(launching, ...shell, `echo >&3; setsid sleep 1006 & echo $! > ${server}`)).toMatchObject({ code: 0 })
+    const { running, doc } = await launched(all, `${launching} --name other`)
+    const proof = `--lease ${doc.lease.lease_id} --token ${doc.lease.token}`
+    await all.a.ok(`claim release fix-login ${proof}`)
+    failed(await all.launcher.run(launching, ...all.agent('exit', '5')))
+    expect(wrote(all, 'server').map(Number).map(isRunning)).toEqual([true])
+    expect((await known(all)).sessions).toMatchObject([{ name: 'other', standing: 'live' }])
+    expect(await ending(all, running)).toMatchObject({ code: 0 })
+  })
+
+  it('also where it first ends what a killed launcher left', async () => {
+    const all = stage()
+    const { running, doc } = await launched(all, `${launching} --name other`)
+    await all.a.ok(`claim release fix-login --lease ${doc.lease.lease_id} --token ${doc.lease.token}`)
+    const orphan = all.launcher.start(launching, ...all.agent('silent'))
+    await until(() => starts(all).length === 2, 'the agent is there')
+    orphan.kill('SIGKILL')
+    await orphan.exited
+    failed(await all.launcher.run(launching, ...all.agent('exit', '5')))
+    expect((await known(all)).sessions).toMatchObject([{ name: 'other', standing: 'live' }])
+    expect(await ending(all, running)).toMatchObject({ code: 0 })
+  })
+})
+
 /** The command line of a process; empty when it is gone. */
 function commandOf(pid: number): string {
   try {

@@ -1,6 +1,7 @@
 import type { ChildProcess } from 'node:child_process'
 import { spawn } from 'node:child_process'
 import type { Readable, Writable } from 'node:stream'
+import type { OpenFile } from '../../host/process.ts'
 import { fileBehind, groupRuns, lockKeepers, processesWith, signalGroup } from '../../host/process.ts'
 import { exited } from '../claim/hold.ts'
 
@@ -50,7 +51,7 @@ export class AgentProcess {
   readonly ready: Readable | null
   readonly lastLines: string[] = []
   readonly #launchId: string
-  readonly #lockFiles: readonly string[]
+  readonly #lockFiles: readonly OpenFile[]
   readonly #group: number | null
   readonly #outputs: Writable[] = []
   #heardAt = 0
@@ -206,7 +207,7 @@ const belowLocks = (readyFd: boolean): readonly 'ignore'[] => Array.from({ lengt
  * TERM, and KILL for what is still there a while later. The environment finds those that made a session of their own, and the locks of the
  * launch those that have cleared it.
  */
-export async function endAll(launchId: string, lockFiles: readonly string[], main: Main): Promise<void> {
+export async function endAll(launchId: string, lockFiles: readonly OpenFile[], main: Main): Promise<void> {
   const carriers = (): ReadonlySet<number> => new Set([...processesWith('LEASEHOLD_LAUNCH_ID', launchId), ...lockKeepers(lockFiles)])
   const signal = (name: NodeJS.Signals): void => {
     main.signal(name)

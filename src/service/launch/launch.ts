@@ -1,3 +1,4 @@
+import { closeSync, openSync } from 'node:fs'
 import type { Answer, Caller, Granted, LaunchHold } from '../../coordinator.ts'
 import { Fault, isFault } from '../../core/fault.ts'
 import type { Holder } from '../../core/lease.ts'
@@ -145,17 +146,31 @@ const maxOrphans = 4
 /** Ends the agent of a launch whose launcher is gone. Throws nothing; afterwards the reservation is free unless something could not be ended. */
 export async function endOrphan({ launchId, agent, lockFile }: Pick<Reservation, 'launchId' | 'agent' | 'lockFile'>): Promise<void> {
   const isAlive = (): boolean => agent !== null && vitality(agent) === 'alive'
-  await endAll(launchId, lockFile === null ? [] : [lockFile], {
-    signal: name => {
-      if (isAlive()) signalGroup(agent!.pid, name)
-      try {
-        if (isAlive()) process.kill(agent!.pid, name)
-      } catch {
-        // It has just gone.
-      }
-    },
-    runs: isAlive,
-  })
+  // While it is open here, no later launch gets a file that could be taken for it.
+  const open = lockFile === null ? null : opened(lockFile.path)
+  try {
+    await endAll(launchId, lockFile === null ? [] : [lockFile], {
+      signal: name => {
+        if (isAlive()) signalGroup(agent!.pid, name)
+        try {
+          if (isAlive()) process.kill(agent!.pid, name)
+        } catch {
+          // It has just gone.
+        }
+      },
+      runs: isAlive,
+    })
+  } finally {
+    if (open !== null) closeSync(open)
+  }
+}
+
+function opened(file: string): number | null {
+  try {
+    return openSync(file, 'r')
+  } catch {
+    return null
+  }
 }
 
 /**

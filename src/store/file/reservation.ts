@@ -128,7 +128,8 @@ function read(disk: Disk, lock: KernelLock, file: string, resource: string | nul
   try {
     const free = isFree(lock, fd)
     const bytes = Buffer.alloc(noteBytes)
-    const found = parse(bytes.toString('utf8', 0, disk.readSync(fd, bytes, 0, bytes.length, 0)), resource, file)
+    const { dev, ino } = disk.fstatSync(fd)
+    const found = parse(bytes.toString('utf8', 0, disk.readSync(fd, bytes, 0, bytes.length, 0)), resource, { path: file, dev, ino })
     return free && !runsOn(found) ? null : found
   } finally {
     disk.closeSync(fd)
@@ -156,7 +157,7 @@ function isFree(lock: KernelLock, fd: number): boolean {
 }
 
 /** One that is locked counts, whatever can be read of it. */
-function parse(text: string, resource: string | null, lockFile: string): Reservation {
+function parse(text: string, resource: string | null, lockFile: Reservation['lockFile']): Reservation {
   try {
     const note = JSON.parse(text)
     const launcher = note.launcher === null ? null : witnessFromWire(note.launcher)

@@ -176,7 +176,7 @@ describe.each([
           agent: null,
         })
         expect(ageMs).toBeGreaterThanOrEqual(0)
-        expect(path.basename(lockFile!)).toMatch(/^reserve-[0-9a-f]{32}\.lock$/)
+        expect(path.basename(lockFile!.path)).toMatch(/^reserve-[0-9a-f]{32}\.lock$/)
       }
     }
     expect(await historyOf(two)).toEqual([])
