@@ -164,6 +164,25 @@ needsTmux.describe('on a terminal', () => {
     expect(await terminal.left()).toEqual({ code: '0', ...asItWas })
   })
 
+  it('has the size that the terminal got while a shell had it for itself', async () => {
+    const agent = anAgent()
+    const resume = { command: ['bash', '-ic', 'echo in a shell; sleep 1; exit 3'], stored: repo.dir }
+    const { session, hold } = await launch(workspace, { ticket: 'fix', agent, resume })
+    await kill(agent)
+    letGo(hold)
+    await depart(workspace, session, 0)
+    const terminal = new Terminal(ada, 'status --watch')
+    await terminal.shows('> dev-fix  restorable')
+    terminal.press('Enter')
+    await terminal.shows('in a shell')
+    terminal.resize(70, 10)
+    await terminal.shows('any key goes back')
+    terminal.press('Space')
+    await terminal.shows('lh status  human:ada', 'restorable (1)', '> dev-fix', 'q quits')
+    terminal.press('q')
+    expect(await terminal.left()).toEqual({ code: '0', ...asItWas })
+  })
+
   it('r ends a stale session, with a reason', async () => {
     const { hold } = await launch(workspace, { ticket: 'fix', ttlSecs: 1 })
     letGo(hold)

@@ -57,6 +57,8 @@ export function takeScreen(colour: boolean, told: { readonly keys: (keys: readon
     stdin.setRawMode(true)
     stdin.setEncoding('utf8').on('data', onData).resume()
     stdout.on('resize', onResize)
+    // A program that had the terminal for itself was told of a new size alone: Node looks for it at this signal.
+    process.kill(process.pid, 'SIGWINCH')
   }
   // Also after a crash: Node emits this before it prints what went wrong, so that is not lost with the alternate screen.
   process.on('exit', close)
