@@ -1,3 +1,4 @@
+import fs from 'node:fs'
 import path from 'node:path'
 import { describe, expect, it } from 'vitest'
 import { type Doc, failure, isRunning, success, until } from '../support/cli.ts'
@@ -15,6 +16,7 @@ import {
   starts,
   tell,
   untell,
+  wrote,
 } from '../support/launch.ts'
 import { commit, linked, putTicket } from '../support/tickets.ts'
 
@@ -126,6 +128,39 @@ describe('by mistake', () => {
     const error = failure(await all.launcher.with({ LEASEHOLD_AGENT_ID: 'human:ada' }).run(launching, ...all.agent('work')), 'held')
     expect(error.holder).toMatchObject({ agent_id: 'human:ada' })
     expect(starts(all)).toEqual([])
+  })
+})
+
+describe('while another launch is in flight', () => {
+  it('no worktree is made for one that is refused', async () => {
+    const all = stage()
+    const first = all.launcher.start(launching, ...all.agent('late'))
+    await until(() => starts(all).length === 1, 'the agent is there')
+    for (const words of ['launch fix-login --role dev --worktree --ready fd', 'work fix-login --ready fd'])
+      // oxlint-disable-next-line no-await-in-loop -- one after the other
+      failure(await all.launcher.run(`--json ${words}`, ...all.agent('work')), 'held')
+    failure(await all.b.run('--json worktree add fix-login'), 'held')
+    expect(fs.existsSync(all.place)).toBe(false)
+    tell(all, 'go')
+    await accepted(first)
+    await ending(all, first)
+  })
+
+  it('lh work --wait launches when the ticket is free, also in a worktree that is there already', async () => {
+    const all = stage()
+    await all.b.ok('worktree add fix-login')
+    const first = all.launcher.start(launching, ...all.agent('late'))
+    await until(() => starts(all).length === 1, 'the agent is there')
+    failure(await all.launcher.run('--json work fix-login --ready fd --wait=300ms', ...all.agent('work')), 'timeout')
+    const second = all.launcher.start('work fix-login --ready fd --wait=60s', ...all.agent('env'))
+    await until(() => second.stderr.includes('waiting…'), 'it waits')
+    expect(starts(all)).toHaveLength(1)
+    tell(all, 'stop')
+    tell(all, 'go')
+    expect(await first.ended).toMatchObject({ code: 0 })
+    expect(await second.ended).toMatchObject({ code: 0 })
+    expect(wrote(all, 'pwd')).toEqual([all.place])
+    expect((await known(all)).leases).toEqual([])
   })
 })
 

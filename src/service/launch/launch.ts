@@ -42,8 +42,11 @@ export async function launch(order: LaunchOrder): Promise<Launched> {
   const note = { launchId: sessionId, role, agentId }
   const reserve = (): Promise<Answer> =>
     resources.length === 0 ? nothingToReserve(order) : coordinator.reserve({ holder }, { resources, note, ttlSecs: reservationTtlSecs })
-  const reserved = await withoutOrphan(reserve)
-  if (agentId !== order.caller.holder.agentId) refuseOwn(reserved, order.caller)
+  const reserved = await whenFree(order, async () => {
+    const answer = await withoutOrphan(reserve)
+    if (agentId !== order.caller.holder.agentId) refuseOwn(answer, order.caller)
+    return answer
+  })
   const hold = holdOf(orThrow(reserved))
   const environment = environmentOf(agentId, role, order.ticket, order.peers)
   const begun = async (started: Started): Promise<Session> => ({
@@ -72,6 +75,27 @@ export async function launch(order: LaunchOrder): Promise<Launched> {
     const answer = await coordinator.launch(own, { resources, ttlSecs: order.ttlSecs, branch: order.branch, reason: null, session }, hold)
     return { answer, session, caller: own }
   })
+}
+
+/** How often it is looked at least whether what somebody has is free, milliseconds: a death writes no record. */
+const lookAgainMs = 1000
+
+/** Asks again until nobody else has it, for as long as the order says. Nothing was started yet. */
+async function whenFree({ wait, workspace }: LaunchOrder, attempt: () => Promise<Answer>): Promise<Answer> {
+  const start = performance.now()
+  for (let told = false; ; told = true) {
+    // oxlint-disable-next-line no-await-in-loop -- each attempt follows a change
+    const answer = await attempt()
+    if (answer.ok || wait === null) return answer
+    const { code, message, hint, details } = refusalDocument(answer)
+    if (code !== 'held') return answer
+    const left = wait.ms - (performance.now() - start)
+    if (left <= 0)
+      throw new Fault('timeout', `waited ${Math.round(wait.ms / 100) / 10} s, and ${message}`, { hint, ...(details && { details }) })
+    if (!told) wait.onWait()
+    // oxlint-disable-next-line no-await-in-loop -- waiting is what the loop is for
+    await workspace.coordinator.changed(answer.lastSeq, Math.min(left, lookAgainMs))
+  }
 }
 
 /** Whoever launches an agent for what they hold themselves would wait for themselves: the agent is another holder. */

@@ -25,6 +25,8 @@ export interface LaunchOrder {
   readonly origin: SessionOrigin
   /** Session ids. */
   readonly peers: readonly string[]
+  /** How long to wait for what somebody else has, milliseconds, and whom to tell when that begins; null refuses at once. */
+  readonly wait: { readonly ms: number; readonly onWait: () => void } | null
   readonly start: StartOrder
 }
 

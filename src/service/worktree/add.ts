@@ -14,6 +14,7 @@ import { foundWorktree } from '../identity/worktree.ts'
 import type { Purpose } from '../identity/worktree.ts'
 import { keyOf } from '../ticket/desk.ts'
 import type { Desk } from '../ticket/desk.ts'
+import type { Reading } from '../../store/store.ts'
 import { refuseUnclaimable } from '../ticket/spelling.ts'
 import { ensureUnion, exclude } from './attributes.ts'
 import { astray, isInside, linkedDirectories, listEntries, realPath, repositoryGit } from './entries.ts'
@@ -152,6 +153,10 @@ async function refuseTaken(desk: Desk, holder: Holder, id: string, unheld: boole
 
 async function refuseHeld(desk: Desk, holder: Holder, key: string, unheld = false): Promise<void> {
   const view = await desk.view()
+  const reservation = view.reservation(key)
+  // What a killed launcher left is ended by the next launch, and a launched agent is told apart by its own session.
+  if (reservation?.launcherAlive === true && reservation.launchId !== holder.sessionId)
+    throw refused({ kind: 'reserved', reservation }, view)
   const lease = view.lease(key)
   if (lease === null || isOver(lease, view)) return
   // Seen from the worktree that is to be made, it is held in another one.
@@ -160,11 +165,13 @@ async function refuseHeld(desk: Desk, holder: Holder, key: string, unheld = fals
   // Of a launched claim its session is named, and how to open that.
   const end = endOfTime(lease, view)
   const launched = 'refusal' in end && end.refusal?.kind === 'launched' ? end.refusal : null
-  const refusal: Refusal = launched ?? { kind: 'held', lease, wanted: key, sameAgent }
-  const refused = { ok: false as const, refusal, opId: '', now: view.now, lastSeq: 0 }
-  const { code, message, hint, details, holder: who } = refusalDocument(refused)
+  throw refused(launched ?? { kind: 'held', lease, wanted: key, sameAgent }, view)
+}
+
+function refused(refusal: Refusal, { now }: Reading): Fault {
+  const { code, message, hint, details, holder } = refusalDocument({ ok: false, refusal, opId: '', now, lastSeq: 0 })
   const { op_id: _, ...facts } = details ?? {}
-  throw new Fault(code, message, { hint, details: { ...facts, holder: who } })
+  return new Fault(code, message, { hint, details: { ...facts, ...(holder === undefined ? {} : { holder }) } })
 }
 
 /** Whoever took the ticket where they stood may go on in a worktree of its own. */

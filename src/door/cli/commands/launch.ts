@@ -75,10 +75,12 @@ export async function launchOf(
   context: Context,
   workspace: FileWorkspace,
   claimed: Pick<LaunchOrder, 'caller' | 'ticket' | 'resources' | 'branch'>,
+  wait: LaunchOrder['wait'] = null,
 ): Promise<Launched> {
   const role = roleOf(context)
   return launch({
     ...claimed,
+    wait,
     workspace,
     agentId: namedAgent(context),
     ttlSecs: claimTtl(context),

@@ -28,6 +28,7 @@ import { switchOption, textOption } from '../command.ts'
 import type { FileWorkspace } from '../open.ts'
 import { elsewhere, openWorkspace } from '../open.ts'
 import { printable } from '../text.ts'
+import type { LaunchOrder } from '../../../service/launch/order.ts'
 import { callerOf, reasonOption, tellWaiting, ttlOption, waitOption } from '../claiming.ts'
 import { runUnmetGates } from './gate.ts'
 
@@ -67,7 +68,8 @@ async function begin(context: Context): Promise<number> {
   if (!launches) refuseEndless(terms)
   const here = await openWorkspace(context)
   const id = await new Desk(here).catalogue.resolve(spelling)
-  const onWait = (): void => tellWaiting(context)(undefined)
+  const onWait = once(() => tellWaiting(context)(undefined))
+  const start = performance.now()
   const { holder } = await callerOf(context, here)
   const launching = launches ? asLaunch(context, id) : null
   if (launching !== null) await (await import('./launch.ts')).refuseBadOptions(launching, here)
@@ -77,8 +79,10 @@ async function begin(context: Context): Promise<number> {
   const inside = elsewhere(context, root)
   const there = await openWorkspace(inside)
   const asked = await asking(inside, there)
-  if (launching !== null)
-    return launchThere({ ...launching, directory: root, env: inside.env }, there, asked, id, root).catch(unmade(context, here, place))
+  if (launching !== null) {
+    const wait = waitMs === undefined ? null : { ms: Math.max(0, waitMs - (performance.now() - start)), onWait }
+    return launchThere({ ...launching, directory: root, env: inside.env }, there, asked, id, wait).catch(unmade(context, here, place))
+  }
   // With a command the id is the command's: it runs once. The claim is the same however often it is asked for.
   const { opId: _, ...claimer } = asked.caller
   const started = await startTicket(context.rest.length > 0 ? { ...asked, caller: claimer } : asked, id, {
@@ -96,6 +100,14 @@ async function begin(context: Context): Promise<number> {
   ])
   context.output.note(printable(`go there: cd ${shellWord(root)}; when the work is committed: lh work --finish`))
   return 0
+}
+
+function once(tell: () => void): () => void {
+  let told = false
+  return () => {
+    if (!told) tell()
+    told = true
+  }
 }
 
 /** What only shows in the place itself (hooks that are missing there) leaves nothing either. */
@@ -135,18 +147,14 @@ async function launchThere(
   workspace: FileWorkspace,
   { desk, caller, env }: Asking,
   id: string,
-  root: string,
+  wait: LaunchOrder['wait'],
 ): Promise<number> {
-  const { output } = context
+  const { output, directory: root } = context
   const { followed, launchOf } = await import('./launch.ts')
   const key = keyOf(id)
   const resources = [key, ...claimSet(workspace.repository, key).filter(each => each !== key)]
-  const launched = await launchOf(context, workspace, {
-    caller,
-    ticket: id,
-    resources,
-    branch: readWorktree(workspace.repository).purpose?.branch ?? null,
-  })
+  const branch = readWorktree(workspace.repository).purpose?.branch ?? null
+  const launched = await launchOf(context, workspace, { caller, ticket: id, resources, branch }, wait)
   const { holder } = launched.granted.leases[0]!
   // The agent works, and its claim wants to be kept whatever becomes of the ticket's file.
   const started = await startTicket({ desk, caller: { ...caller, holder }, flags: {}, env }, id, {}).catch((error: Error) => {
