@@ -179,6 +179,30 @@ describe('between its start and its proof', () => {
     await expectRetryWorks(all)
   })
 
+  it('it is to speak ACP, and ends, or closes its pipes: that is told, and not what the system says of a pipe', async () => {
+    const all = stage()
+    const words = '--json launch fix-login --role dev --profile acp --prompt hello'
+    const ended = (code: string) => failing(all, words, ['--', 'sh', '-c', `${code}; echo why >&2; exit 5`])
+    for (const error of [await ended('read line'), await ended(':')]) {
+      expect(error.message).toBe('sh did not start: it ended with code 5')
+      expect(error.details).toMatchObject({ agent_exit_code: 5, last_lines: ['why'] })
+    }
+    const shut = await failing(all, words, ['--', 'sh', '-c', 'exec <&- >&-; sleep 1000'])
+    expect(shut.message).toBe('sh did not start: it closed its standard input or output')
+  })
+
+  it('it was stopped with its launcher for longer than it had time: that does not count', async () => {
+    const all = stage()
+    const running = all.launcher.start(`${launching} --ready-timeout 2s`, ...all.agent('late'))
+    await until(() => starts(all).length === 1, 'the agent is there')
+    running.kill('SIGSTOP')
+    tell(all, 'go')
+    await new Promise(resolve => void setTimeout(resolve, 2500))
+    running.kill('SIGCONT')
+    await accepted(running)
+    expect(await ending(all, running)).toMatchObject({ code: 0 })
+  })
+
   it('it talks garbage, also in one line without an end', async () => {
     const all = stage()
     const words = '--json launch fix-login --role dev --ready output=^ready --ready-timeout 1s'

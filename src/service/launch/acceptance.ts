@@ -21,6 +21,9 @@ export interface WaitRequest {
 /** Longest line that a judge is shown; what is longer is no event of any client. */
 const maxLine = 1_048_576
 
+/** What is longer between two looks at the clock, milliseconds, we were stopped for (Ctrl-Z), and mostly the agent with us. */
+const longestTickMs = 1000
+
 /** Collects what is seen of one launch until it proves that the agent works, or that it does not. The first word is the last. */
 export class Acceptance {
   readonly #judge: Judge
@@ -75,12 +78,13 @@ export class Acceptance {
   }
 
   #startTimer(timeoutMs: number, fromPrompt: boolean): void {
-    let since = fromPrompt ? null : performance.now()
+    let [waitedMs, last] = [0, performance.now()]
     this.#timer = setInterval(
       () => {
-        if (since === null && this.#prompted) since = performance.now()
-        if (since !== null && performance.now() - since >= timeoutMs)
-          this.#refuse(`it did not show within ${Math.round(timeoutMs / 100) / 10} s that it works`)
+        const now = performance.now()
+        if (!fromPrompt || this.#prompted) waitedMs += Math.min(now - last, longestTickMs)
+        last = now
+        if (waitedMs >= timeoutMs) this.#refuse(`it did not show within ${Math.round(timeoutMs / 100) / 10} s that it works`)
       },
       Math.min(100, timeoutMs),
     )

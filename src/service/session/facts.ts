@@ -65,7 +65,7 @@ function claimOf(session: Session, lease: Lease | null, view: Reading): string {
   if (lease.ttlSecs === 0) return `its claim of ${lease.resource} waits for it, without a deadline`
   const silent = inWords(view.now.m - lease.beat.m)
   const name = `its claim of ${lease.resource}`
-  if (isExpired(lease, view.now)) return `nobody has renewed ${name} for ${silent}: its supervisor is gone`
+  if (isExpired(lease, view.now)) return `nobody has renewed ${name} for ${silent}: its supervisor is gone, or stopped`
   return session.state === 'live' ? `its supervisor renewed ${name} ${silent} ago` : `${name} was last renewed ${silent} ago`
 }
 

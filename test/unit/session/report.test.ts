@@ -116,7 +116,7 @@ describe('a session', () => {
     const seen = seeSession(view.session(session.sessionId)!, view)
     expect(seen).toMatchObject({ standing: 'stale', open: 'lh session reclaim dev-fix --reason "…"' })
     expect(seen.facts[0]).toBe('whether its agent runs cannot be told from here: no process is known for it')
-    expect(seen.facts[2]).toMatch(/^nobody has renewed its claim of ticket:fix for .*: its supervisor is gone$/)
+    expect(seen.facts[2]).toMatch(/^nobody has renewed its claim of ticket:fix for .*: its supervisor is gone, or stopped$/)
     expect(await standingOf('ticket:fix')).toBe('stale')
     expect(await why('ticket:fix')).toMatchObject({ standing: 'stale', frees_when: expect.stringContaining('word of a person') })
   })

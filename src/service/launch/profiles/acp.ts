@@ -31,6 +31,9 @@ export interface AcpRun {
 /** After `session/cancel` the agent may still end its turn in order; this long, milliseconds. */
 const cancelMs = 5000
 
+/** How long the end of an agent may take to be told after its pipes were closed, milliseconds. */
+const lastWordsMs = 600
+
 /** A message above this is no message. Bytes. */
 const maxMessageBytes = 64 * 1024 * 1024
 
@@ -53,9 +56,18 @@ export async function runAcp(run: AcpRun): Promise<{ readonly stopReason: string
     })
     return await app.connectWith(stream, context => converse(context, run, ladder))
   } catch (error) {
-    const reason = ladder.fail(error)
+    const gone = isGone(error) && !run.signal.aborted
+    // How it ended says more than that its pipes are closed, and whoever waits for it is told that first.
+    if (gone) await new Promise(resolve => void setTimeout(resolve, lastWordsMs))
+    const reason = ladder.fail(gone ? new Error('it closed its standard input or output') : error)
     throw new Fault('launch_failed', reason, { cause: error })
   }
+}
+
+/** The library's word for it, or the system's. */
+function isGone(error: unknown): boolean {
+  const { code, message } = error as NodeJS.ErrnoException
+  return message === 'ACP connection closed' || /^(?:EPIPE|ECONNRESET|ERR_STREAM_\w+)$/.test(String(code))
 }
 
 /**
