@@ -5,7 +5,7 @@ import { shellWord } from '../../../core/shell-word.ts'
 import type { Reading } from '../../../store/store.ts'
 import type { Session } from '../../../core/session.ts'
 import type { Wire } from '../../../core/wire.ts'
-import { orThrow } from '../../../service/claim/answer.ts'
+import { orThrow, toldInOwnWay } from '../../../service/claim/answer.ts'
 import { endCommand } from '../../../service/claim/pending.ts'
 import { noteEnded } from '../../../service/claim/proof.ts'
 import { endOrphan, endSessionProcesses, resumeSession } from '../../../service/launch/launch.ts'
@@ -23,6 +23,14 @@ import { followed, startOrder } from './launch.ts'
 
 /** `lh session resume` */
 export const resume: Run = async context => {
+  try {
+    return await openAgain(context)
+  } catch (error) {
+    throw await toldInOwnWay(error, () => ({ wait: 'open it again when that has ended', take: 'open it again' }))
+  }
+}
+
+async function openAgain(context: Context): Promise<number> {
   const { workspace, session, view } = await named(context)
   refuseUnlessRestorable(session, view)
   if (!existsSync(session.cwd))
