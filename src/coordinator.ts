@@ -199,7 +199,8 @@ export class Coordinator {
 
   /** As `reserve`, for a session whose agent is to be started again. */
   holdSession(caller: Caller, sessionId: string, note: ReservationNote): Promise<Answer> {
-    return this.#ask({ holder: caller.holder }, asked => ({ ...asked, type: 'hold-session', sessionId }), this.#holding(note))
+    const byName = this.#store.capabilities.reservation === 'kernel-lock'
+    return this.#ask({ holder: caller.holder }, asked => ({ ...asked, type: 'hold-session', sessionId, byName }), this.#holding(note))
   }
 
   #holding(note: ReservationNote): Pick<RunOptions, 'bind' | 'reserve'> {

@@ -172,6 +172,8 @@ export interface Depart extends Asked {
 export interface HoldSession extends Asked {
   readonly type: 'hold-session'
   readonly sessionId: string
+  /** Hold one that has no claim by its own name: a lock can be on anything, a record only on what can be claimed. */
+  readonly byName: boolean
 }
 
 /** The agent of a session works again. */

@@ -8,7 +8,7 @@ import type { Lease } from './lease.ts'
 import type { Operation } from './operation.ts'
 import { autoEvict, beatOn, membersOf, subjectOf } from './ownership.ts'
 import type { Policy } from './policy.ts'
-import { union } from './session.ts'
+import { sessionKey, union } from './session.ts'
 import type { Session } from './session.ts'
 import { claimsOf, endedSession, sessionStanding } from './standing.ts'
 import type { View } from './view.ts'
@@ -51,27 +51,28 @@ const telling = ({ opId, holder }: Asked, sessions: readonly Session[]): Operati
 })
 
 /** Hold the keys of a session while its agent is being started again. */
-export function holdSession({ holder, opId, sessionId }: HoldSession, view: View, policy: Policy): Decision {
+export function holdSession({ holder, opId, sessionId, byName }: HoldSession, view: View, policy: Policy): Decision {
   const found = restorable(sessionId, view)
   if ('refusal' in found) return refuse(found.refusal)
   const lease = launchedLease(found.session, view)
   const members = lease === null ? [] : membersOf(lease, view)
-  for (const { resource } of members) {
+  const subject = lease === null ? { resources: byName ? [sessionKey(sessionId)] : [], leaseIds: [] } : subjectOf(members)
+  for (const resource of subject.resources) {
     const reservation = view.reservation(resource)
     if (reservation !== null) return refuse({ kind: 'reserved', reservation })
   }
-  if (lease === null) return accept([], { resources: [] })
+  if (subject.resources.length === 0) return accept([], { resources: [] })
   return accept(
     [
       {
         op: 'reserve',
         opId,
         actor: holder.agentId,
-        ...subjectOf(members),
-        holder: lease.holder,
+        ...subject,
+        holder: lease?.holder ?? holder,
         ttlSecs: policy.ttlSecs,
-        staleSecs: lease.staleSecs,
-        branch: lease.branch,
+        staleSecs: lease?.staleSecs ?? policy.staleSecs,
+        branch: lease?.branch ?? null,
         reason: null,
         binding: null,
         from: null,

@@ -139,11 +139,15 @@ export function environmentHolder(name: string, value: string, startedSince = 0)
   return unclear.size > 0 ? 'unknown' : 'absent'
 }
 
-/** The processes that carry `name=value` in the environment they were started with, ourselves excepted; those that cannot be read are not seen. */
-export function processesWith(name: string, value: string): readonly number[] {
+/**
+ * The processes that carry `name=value` in the environment they were started with, ourselves excepted; those that cannot be read are not
+ * seen. With `startedSince` (clock ticks) only those that are not older.
+ */
+export function processesWith(name: string, value: string, startedSince = 0): readonly number[] {
   if (!procIsOurs()) return []
   const entry = `${name}=${value}`
-  return listProcesses().filter(pid => pid !== process.pid && !isCorpse(pid) && carries(pid, entry) === true)
+  const isOld = (pid: number): boolean => startedSince > 0 && (factsOf(pid)?.startTicks ?? startedSince) < startedSince
+  return listProcesses().filter(pid => pid !== process.pid && !isCorpse(pid) && carries(pid, entry) === true && !isOld(pid))
 }
 
 /** A file that is open, and which of those that had its name it is. */

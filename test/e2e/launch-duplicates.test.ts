@@ -1,10 +1,12 @@
+import { spawn } from 'node:child_process'
 import fs from 'node:fs'
 import path from 'node:path'
 import { describe, expect, it } from 'vitest'
-import { type Doc, failure, isRunning, success, until } from '../support/cli.ts'
+import { type Doc, failure, isRunning, type Running, success, until } from '../support/cli.ts'
 import {
   accepted,
   ending,
+  environmentOf,
   id,
   known,
   launched,
@@ -176,6 +178,60 @@ describe('of a session that is being opened again', () => {
     expect(starts(all)).toHaveLength(2)
     expect((await known(all)).leases).toHaveLength(1)
     await ending(all, won)
+  })
+
+  it('one agent is started where it has no ticket either, and those that are refused leave it alone', { timeout: 120_000 }, async () => {
+    const all = stage()
+    const { running } = await launched(all, '--json launch --no-ticket --role review', ...all.claude)
+    await ending(all, running)
+    const resumes = Array.from({ length: 4 }, () => all.launcher.with({ CLAUDE_DOES: 'wait' }).start('--json session resume review'))
+    const lost = (each: Running): boolean => each.child.exitCode !== null
+    await until(() => resumes.filter(lost).length === 3, 'all but one are refused')
+    for (const each of resumes.filter(lost)) failure(await each.ended, 'held')
+    expect((await known(all)).pending).toMatchObject([
+      { resource: expect.stringMatching(/^session:/), role: 'review', launcher_alive: true },
+    ])
+    tell(all, 'go')
+    const won = resumes.find(each => !lost(each))!
+    await accepted(won)
+    expect(starts(all)).toHaveLength(2)
+    expect((await known(all)).pending).toEqual([])
+    expect(await ending(all, won)).toMatchObject({ code: 0 })
+  })
+
+  it('what a killed launcher left of one without a ticket is shown, and ended by the next', { timeout: 120_000 }, async () => {
+    const all = stage()
+    const { running } = await launched(all, '--json launch --no-ticket --role review', ...all.claude)
+    await ending(all, running)
+    const orphaned = async (): Promise<number> => {
+      const count = starts(all).length
+      const killed = all.launcher.with({ CLAUDE_DOES: 'hang' }).start('--json session resume review')
+      await until(() => starts(all).length > count, 'the agent is there')
+      killed.kill('SIGKILL')
+      await killed.exited
+      return starts(all).at(-1)!
+    }
+    const first = await orphaned()
+    const again = all.launcher.start('--json session resume review')
+    await accepted(again)
+    expect(isRunning(first)).toBe(false)
+    await ending(all, again)
+    const second = await orphaned()
+    const [pending] = (await known(all)).pending
+    expect(pending).toMatchObject({ launcher_alive: false, agent_pid: second })
+    await all.launcher.ok(pending!.open.replace('lh ', ''))
+    expect(isRunning(second)).toBe(false)
+    expect(await known(all)).toMatchObject({ pending: [], sessions: [{ name: 'review', standing: 'restorable' }] })
+  })
+
+  it('what its agent of before left running is left alone when it cannot be opened', async () => {
+    const all = stage()
+    const { running } = await launched(all, opening, ...all.claude)
+    const left = spawn('sleep', ['1007'], { detached: true, stdio: 'ignore', env: { ...environmentOf(starts(all)[0]!) } })
+    await ending(all, running)
+    expect(await all.launcher.with({ CLAUDE_DOES: 'reject' }).run('--json session resume dev-fix-login')).toMatchObject({ code: 10 })
+    expect(isRunning(left.pid!)).toBe(true)
+    left.kill('SIGKILL')
   })
 
   it('it is reserved meanwhile, for another launch too', async () => {

@@ -2,7 +2,7 @@ import type { ChildProcess } from 'node:child_process'
 import { spawn } from 'node:child_process'
 import type { Readable, Writable } from 'node:stream'
 import type { OpenFile } from '../../host/process.ts'
-import { fileBehind, groupRuns, lockKeepers, processesWith, signalGroup } from '../../host/process.ts'
+import { fileBehind, groupRuns, lockKeepers, processesWith, processStartTicks, signalGroup } from '../../host/process.ts'
 import { exited } from '../claim/hold.ts'
 
 /** From SIGTERM to SIGKILL, milliseconds. */
@@ -50,8 +50,7 @@ export class AgentProcess {
   /** What the agent writes a newline to when it is ready. */
   readonly ready: Readable | null
   readonly lastLines: string[] = []
-  readonly #launchId: string
-  readonly #lockFiles: readonly OpenFile[]
+  readonly #left: Left
   readonly #group: number | null
   readonly #outputs: Writable[] = []
   #heardAt = 0
@@ -60,8 +59,8 @@ export class AgentProcess {
   private constructor(child: ChildProcess, { launchId, terminal, readyFd, locks }: SpawnRequest) {
     this.child = child
     this.ended = exited(child)
-    this.#launchId = launchId
-    this.#lockFiles = locks.map(fileBehind).filter(file => file !== null)
+    const lockFiles = locks.map(fileBehind).filter(file => file !== null)
+    this.#left = { launchId, lockFiles, startedSince: processStartTicks(child.pid!) ?? 0 }
     this.#group = terminal ? null : child.pid!
     this.ready = readyFd ? (child.stdio[readyAt] as Readable) : null
   }
@@ -99,7 +98,7 @@ export class AgentProcess {
   /** Ends the agent and everything that it started, also what left its group; resolves when nothing of it runs. */
   async end(): Promise<void> {
     const group = this.#group
-    await endAll(this.#launchId, this.#lockFiles, {
+    await endAll(this.#left, {
       signal: name => void this.kill(name),
       runs: () => (group === null ? this.child.exitCode === null && this.child.signalCode === null : groupRuns(group)),
     })
@@ -207,8 +206,9 @@ const belowLocks = (readyFd: boolean): readonly 'ignore'[] => Array.from({ lengt
  * TERM, and KILL for what is still there a while later. The environment finds those that made a session of their own, and the locks of the
  * launch those that have cleared it.
  */
-export async function endAll(launchId: string, lockFiles: readonly OpenFile[], main: Main): Promise<void> {
-  const carriers = (): ReadonlySet<number> => new Set([...processesWith('LEASEHOLD_LAUNCH_ID', launchId), ...lockKeepers(lockFiles)])
+export async function endAll({ launchId, lockFiles, startedSince }: Left, main: Main): Promise<void> {
+  const carriers = (): ReadonlySet<number> =>
+    new Set([...processesWith('LEASEHOLD_LAUNCH_ID', launchId, startedSince), ...lockKeepers(lockFiles)])
   const signal = (name: NodeJS.Signals): void => {
     main.signal(name)
     for (const pid of carriers()) signalOne(pid, name)
@@ -217,6 +217,14 @@ export async function endAll(launchId: string, lockFiles: readonly OpenFile[], m
   signal('SIGTERM')
   await untilNot(runs, () => undefined)
   await untilNot(runs, () => signal('SIGKILL'))
+}
+
+/** By what all is found that a start brought about. */
+export interface Left {
+  readonly launchId: string
+  readonly lockFiles: readonly OpenFile[]
+  /** When its first process started, clock ticks: a session that is opened again has its id of before, and what it left then is not meant. */
+  readonly startedSince: number
 }
 
 /** The first process of what is to be ended. */

@@ -173,17 +173,21 @@ export async function endOrphan({ launchId, agent, lockFile }: Pick<Reservation,
   // While it is open here, no later launch gets a file that could be taken for it.
   const open = lockFile === null ? null : opened(lockFile.path)
   try {
-    await endAll(launchId, lockFile === null ? [] : [lockFile], {
-      signal: name => {
-        if (isAlive()) signalGroup(agent!.pid, name)
-        try {
-          if (isAlive()) process.kill(agent!.pid, name)
-        } catch {
-          // It has just gone.
-        }
+    const startedSince = lockFile === null ? 0 : (agent?.pidStartTicks ?? 0)
+    await endAll(
+      { launchId, lockFiles: lockFile === null ? [] : [lockFile], startedSince },
+      {
+        signal: name => {
+          if (isAlive()) signalGroup(agent!.pid, name)
+          try {
+            if (isAlive()) process.kill(agent!.pid, name)
+          } catch {
+            // It has just gone.
+          }
+        },
+        runs: isAlive,
       },
-      runs: isAlive,
-    })
+    )
   } finally {
     if (open !== null) closeSync(open)
   }

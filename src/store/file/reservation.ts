@@ -138,10 +138,12 @@ function read(disk: Disk, lock: KernelLock, file: string, resource: string | nul
 
 /**
  * A launcher that was killed leaves its file, and its agent may have closed what it did not know. Then the lock is free, and the second proof
- * counts, as for a lease that is bound to a process: its process, or one that carries the launch's id in its environment.
+ * counts, as for a lease that is bound to a process: its process, or one that carries the launch's id in its environment. What is older than
+ * its process was left by an agent that had the session before.
  */
 const runsOn = ({ agent, launchId }: Reservation): boolean =>
-  (agent !== null && vitality(agent) === 'alive') || (launchId !== '' && processesWith('LEASEHOLD_LAUNCH_ID', launchId).length > 0)
+  (agent !== null && vitality(agent) === 'alive') ||
+  (launchId !== '' && processesWith('LEASEHOLD_LAUNCH_ID', launchId, agent?.pidStartTicks).length > 0)
 
 /** Is this the file of a launch, free or not, of which something still runs? Only under the store's lock. */
 export const isReservation = (disk: Disk, lock: KernelLock, file: string): boolean => read(disk, lock, file, null) !== null

@@ -157,7 +157,7 @@ const depart = (sessionId: string, chosen: Partial<Depart> = {}): Depart => ({
   keep: true,
   ...chosen,
 })
-const holdSession = (sessionId: string): HoldSession => ({ ...asked(), type: 'hold-session', sessionId })
+const holdSession = (sessionId: string, byName = false): HoldSession => ({ ...asked(), type: 'hold-session', sessionId, byName })
 const resumeSession = (sessionId: string, chosen: Partial<ResumeSession> = {}): ResumeSession => ({
   ...asked(),
   type: 'resume-session',
@@ -558,6 +558,7 @@ describe('hold-session and resume-session', () => {
     world.does(launch(sessionOf('S1', { origin: 'role-launch', relatedTickets: [] }), []))
     world.make('S1', 'restorable')
     expect(world.does(holdSession('S1'))).toEqual([])
+    expect(world.does(holdSession('S1', true))[0]!.operation).toMatchObject({ op: 'reserve', resources: ['session:S1'] })
     expect(opsOf(world.does(resumeSession('S1')))).toEqual(['session'])
     world.lives.set('S1', 'alive')
     expect(world.refuses(resumeSession('S1'))).toMatchObject({ kind: 'session-is', standing: 'live' })
