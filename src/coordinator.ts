@@ -11,6 +11,7 @@ import { endedBy, isOwnership } from './core/operation.ts'
 import type { Policy } from './core/policy.ts'
 import type { Presented, Refusal } from './core/refusal.ts'
 import { refusalCode, retryAfterMs, wordRefusal } from './core/refusal.ts'
+import { sessionKey } from './core/session.ts'
 import { sha256Hex } from './core/sha256.ts'
 import { ulid } from './core/ulid.ts'
 import type { Commit, LiveLock, Reading, ReservationLock, ReservationNote, Store } from './store/store.ts'
@@ -181,7 +182,9 @@ export class Coordinator {
     caller: Caller,
     request: { readonly resources: readonly string[]; readonly note: ReservationNote; readonly ttlSecs: number },
   ): Promise<Answer> {
-    const { resources, note, ttlSecs } = request
+    const { note, ttlSecs } = request
+    // A launch that claims nothing is seen, and can be ended, by the name that its session will have.
+    const resources = request.resources.length > 0 || !this.#reservesByLock ? request.resources : [sessionKey(note.launchId)]
     const command = (asked: Asking): Command => ({
       ...asked,
       type: 'reserve',
@@ -199,12 +202,16 @@ export class Coordinator {
 
   /** As `reserve`, for a session whose agent is to be started again. */
   holdSession(caller: Caller, sessionId: string, note: ReservationNote): Promise<Answer> {
-    const byName = this.#store.capabilities.reservation === 'kernel-lock'
+    const byName = this.#reservesByLock
     return this.#ask({ holder: caller.holder }, asked => ({ ...asked, type: 'hold-session', sessionId, byName }), this.#holding(note))
   }
 
   #holding(note: ReservationNote): Pick<RunOptions, 'bind' | 'reserve'> {
-    return this.#store.capabilities.reservation === 'kernel-lock' ? { bind: true, reserve: note } : { bind: true }
+    return this.#reservesByLock ? { bind: true, reserve: note } : { bind: true }
+  }
+
+  get #reservesByLock(): boolean {
+    return this.#store.capabilities.reservation === 'kernel-lock'
   }
 
   /** Records the claim and the session of a launched agent, and ends the reservation in the same step. */

@@ -467,6 +467,24 @@ describe('the launcher is killed', () => {
     }
   })
 
+  it('with an agent that was to claim nothing: it is shown all the same, and ended by the command that is named', async () => {
+    const all = stage()
+    const before = all.repo.story()
+    const running = all.launcher.start('--json launch --no-ticket --role review --ready fd', ...all.agent('silent'))
+    await until(() => starts(all).length === 1, 'the agent is there')
+    expect((await known(all)).pending).toMatchObject([{ role: 'review', launcher_pid: running.pid, launcher_alive: true }])
+    running.kill('SIGKILL')
+    await running.exited
+    const [left] = (await known(all)).pending
+    expect(left).toMatchObject({ launcher_alive: false, agent_pid: starts(all)[0] })
+    await all.b.ok(left!.open.replace('lh ', ''))
+    expect(starts(all).map(isRunning)).toEqual([false])
+    expect((await known(all)).pending).toEqual([])
+    const next = await launched(all, '--json launch --no-ticket --role review --ready fd')
+    expect(await ending(all, next.running)).toMatchObject({ code: 0 })
+    expect([locksOf(all), all.repo.story().length - before.length]).toEqual([[], 2])
+  })
+
   it('and a person ends what it left, by the command that is named', async () => {
     const all = stage()
     const running = all.launcher.start(launching, ...all.agent('family'))

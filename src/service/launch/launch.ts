@@ -40,8 +40,7 @@ export async function launch(order: LaunchOrder): Promise<Launched> {
   const agentId = order.agentId ?? `agent:${order.start.profile.name}-${sessionId.slice(-8).toLowerCase()}`
   const holder: Holder = { ...order.caller.holder, agentId, sessionId, witness: null }
   const note = { launchId: sessionId, role, agentId }
-  const reserve = (): Promise<Answer> =>
-    resources.length === 0 ? nothingToReserve(order) : coordinator.reserve({ holder }, { resources, note, ttlSecs: reservationTtlSecs })
+  const reserve = (): Promise<Answer> => coordinator.reserve({ holder }, { resources, note, ttlSecs: reservationTtlSecs })
   const reserved = await whenFree(order, async () => {
     const answer = await withoutOrphan(reserve)
     if (agentId !== order.caller.holder.agentId) refuseOwn(answer, order.caller)
@@ -138,14 +137,6 @@ const holdOf = ({ reservation, liveLock, leases }: Granted): LaunchHold => ({
   live: liveLock,
   token: leases.find(({ state }) => state === 'pending')?.token ?? null,
 })
-
-/** A session without a ticket holds nothing while it starts. */
-const nothingToReserve = (order: LaunchOrder): Promise<Answer> =>
-  order.workspace.coordinator.reserve(order.caller, {
-    resources: [],
-    note: { launchId: '', role: order.role, agentId: order.caller.holder.agentId },
-    ttlSecs: reservationTtlSecs,
-  })
 
 /** What a launcher left behind that was killed: nobody will ever confirm it, so it is ended before the same is started again. */
 async function withoutOrphan(reserve: () => Promise<Answer>): Promise<Answer> {
