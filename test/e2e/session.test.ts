@@ -80,6 +80,9 @@ describe('one that can be opened again', () => {
     await until(() => running.stderr.includes('is live'), 'it works')
     const { stderr } = await ending(all, running)
     expect(stderr).toContain('its claim is kept: lh session resume dev-fix-login, or lh session end dev-fix-login')
+    const bare = all.launcher.start('launch --no-ticket --role review', ...all.claude)
+    await until(() => bare.stderr.includes('is live'), 'it works')
+    expect((await ending(all, bare)).stderr).toContain('it can be opened again: lh session resume review, or lh session end review')
   })
 
   it('is opened again under a new token, by the command that its client needs, and keeps its name', async () => {

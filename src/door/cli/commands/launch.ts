@@ -107,7 +107,8 @@ export async function followed(context: Context, workspace: FileWorkspace, launc
     context.output.warn(`the claim was lost while the agent ran: ${message}; ${hint}`)
     return 6
   }
-  if (ended.restorable) context.output.note(`its claim is kept: ${openCommand(session, 'restorable')}, or lh session end ${session.name}`)
+  const kept = granted.leases.length > 0 ? 'its claim is kept' : 'it can be opened again'
+  if (ended.restorable) context.output.note(`${kept}: ${openCommand(session, 'restorable')}, or lh session end ${session.name}`)
   return ended.exitCode
 }
 
