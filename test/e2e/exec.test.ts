@@ -132,6 +132,27 @@ describe('a command under a lease', () => {
     expect(fs.readdirSync(path.join(repo.store, 'locks'))).toEqual(['claims.lock'])
   })
 
+  it('that cannot be started, for whatever reason, is a usage error that names it, and nothing is held', async () => {
+    const repo = repository()
+    const a = repo.as('agent:a')
+    repo.busy = true
+    const [file, circle] = [path.join(repo.dir, 'file'), path.join(repo.dir, 'circle')]
+    fs.writeFileSync(file, '')
+    fs.symlinkSync('circle', circle)
+    const programs = {
+      '': '"" could not be started: it has no name',
+      [`${file}/below`]: `"${file}/below" could not be started: there is no such program`,
+      [circle]: `"${circle}" could not be started: its symbolic links lead in a circle`,
+      ['x'.repeat(300)]: `"${'x'.repeat(77)}…" could not be started: its name is too long`,
+    }
+    for (const [program, message] of Object.entries(programs)) {
+      // oxlint-disable-next-line no-await-in-loop -- each in turn
+      expect(await a.refused('usage', 'exec x env:y --', program)).toMatchObject({ message, hint: 'nothing is held any more' })
+    }
+    expect((await a.ok('claim list')).count).toBe(0)
+    expect(fs.readdirSync(path.join(repo.store, 'locks'))).toEqual(['claims.lock'])
+  })
+
   it('is not started when another holds it', async () => {
     const repo = repository()
     await repo.as('agent:a').acquire('x')

@@ -3,6 +3,7 @@ import type { Caller, Coordinator, Granted, Refused } from '../../coordinator.ts
 import { Fault, usage } from '../../core/fault.ts'
 import type { Lease } from '../../core/lease.ts'
 import type { Refusal } from '../../core/refusal.ts'
+import { show } from '../../core/resource.ts'
 import { witnessOf } from '../../host/process.ts'
 import { forwarded, isFromTerminal, onSignals } from './signals.ts'
 
@@ -96,22 +97,22 @@ async function started(request: HoldRequest): Promise<ChildProcess> {
     'inherit',
     ...(granted.liveLock?.fd === null || granted.liveLock === null ? [] : [granted.liveLock.fd]),
   ] as const
-  const child = spawn(program!, args, {
-    stdio: [...stdio],
-    env: { ...env, ...holdEnvironment(granted, proof) },
-    ...(cwd === undefined ? {} : { cwd }),
-  })
-  const error = await startError(child)
-  if (error === null) return child
-  await giveBack(request)
-  throw notStarted(program!, error, taken(granted).length === granted.leases.length)
+  try {
+    const child = spawn(program!, args, {
+      stdio: [...stdio],
+      env: { ...env, ...holdEnvironment(granted, proof) },
+      ...(cwd === undefined ? {} : { cwd }),
+    })
+    await begun(child)
+    return child
+  } catch (error) {
+    // Node throws some of what the system says, and tells of the rest later.
+    await giveBack(request)
+    throw notStarted(program!, error as Error, taken(granted).length === granted.leases.length)
+  }
 }
 
-const startError = (child: ChildProcess): Promise<Error | null> =>
-  new Promise(resolve => {
-    child.once('spawn', () => resolve(null))
-    child.once('error', resolve)
-  })
+const begun = (child: ChildProcess): Promise<void> => new Promise((resolve, reject) => child.once('spawn', resolve).once('error', reject))
 
 /** What this command took itself. What its holder had before is another ownership with another token, and goes on after it. */
 const taken = ({ leases, seqs }: Granted): readonly Lease[] => leases.filter(({ token }) => seqs.includes(token))
@@ -132,10 +133,21 @@ export function holdEnvironment(granted: Granted, proof?: string): Record<string
   }
 }
 
+/** Why a program does not start, in words. */
+const startTroubles: Readonly<Record<string, string>> = {
+  ENOENT: 'there is no such program',
+  EACCES: 'it may not be executed',
+  ENOTDIR: 'there is no such program',
+  ELOOP: 'its symbolic links lead in a circle',
+  ENAMETOOLONG: 'its name is too long',
+  E2BIG: 'its arguments and its environment are too long together',
+  ERR_INVALID_ARG_VALUE: 'it has no name',
+}
+
 function notStarted(program: string, error: Error, gaveBack: boolean): Fault {
   const { code } = error as NodeJS.ErrnoException
-  const why = code === 'ENOENT' ? 'there is no such program' : code === 'EACCES' ? 'it may not be executed' : error.message
-  return new Fault('usage', `"${program}" could not be started: ${why}`, {
+  const why = startTroubles[code ?? ''] ?? error.message
+  return new Fault('usage', `${show(program)} could not be started: ${why}`, {
     hint: gaveBack ? 'nothing is held any more' : 'what was held before is still held',
     cause: error,
   })
