@@ -485,8 +485,8 @@ export class Coordinator {
   }
 }
 
-/** Longest timer Node knows, milliseconds. */
-const maxTimerMs = 2 ** 31 - 1
+/** Longest time for one timer, milliseconds: Node counts to 2^31 - 1, beyond that it warns and does not wait. */
+const maxTimerMs = 2 ** 31 - 1000
 
 /** Commands that are judged by what is presented. Of the others none may be turned from an ended lease to whoever holds the key now. */
 const takesProof = (command: Command): command is Extract<Command, { target: Target; presented: Presented }> =>
