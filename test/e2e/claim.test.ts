@@ -242,6 +242,25 @@ describe('an op_id', () => {
     expect(repo.story()).toEqual(['acquire ticket:x', 'renew ticket:x', 'transfer ticket:x', 'force-evict ticket:x'])
     expect((await b.lease('ticket:x')) ?? null).toBeNull()
   })
+
+  it('says in words too that it was not done now: what is held since stays held', async () => {
+    const repo = repository()
+    const a = repo.as('agent:a')
+    const twice = async (words: string): Promise<readonly string[]> => {
+      const [first, again] = [await a.run(words), await a.run(words)]
+      return [first.stdout, again.stdout]
+    }
+    await a.acquire('x')
+    const released = 'released ticket:x, held by agent:a with token 1'
+    expect(await twice('claim release x --op-id r1')).toEqual([`${released}\n`, `${released} (the first answer again)\n`])
+    await a.acquire('x')
+    expect((await a.run('claim release x --op-id r1')).stdout).toBe(`${released} (the first answer again)\n`)
+    const evicted = 'evicted ticket:x, held by agent:a with token 3'
+    expect(await twice('claim evict x --reason r --op-id e1')).toEqual([`${evicted}\n`, `${evicted} (the first answer again)\n`])
+    await a.acquire('x')
+    const [moved, again] = await twice('claim transfer x --to-agent agent:b --reason r --op-id t1')
+    expect(again).toBe(`${moved!.trimEnd()} (the first answer again)\n`)
+  })
 })
 
 describe('renew and heartbeat', () => {

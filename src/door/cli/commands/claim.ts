@@ -56,6 +56,9 @@ function branchOption(context: Context): string | undefined {
   return branch
 }
 
+/** Told again, nothing was done: who meant to do it now has to hear that. */
+const againInWords = ({ replay }: Granted): string => (replay ? ' (the first answer again)' : '')
+
 function lostLines(granted: Granted): readonly string[] {
   const lost = lostInWords(granted)
   return lost === null ? [] : [lost]
@@ -68,7 +71,7 @@ function leasesAnswer(context: Context, workspace: FileWorkspace, granted: Grant
     granted.leases.filter(({ resource }) => !lost.has(resource)),
   )
   for (const warning of [...workspace.store.warnings, ...(note === null ? [] : [note])]) context.output.warn(warning)
-  const suffix = granted.replay ? ' (the first answer again)' : granted.late ? ' (it had expired, and nobody had taken it)' : ''
+  const suffix = againInWords(granted) || (granted.late ? ' (it had expired, and nobody had taken it)' : '')
   const untilWhen = (lease: Lease): string => (lost.has(lease.resource) ? 'no longer current' : endInWords(secondsLeft(lease, granted)))
   const told = (lease: Lease): string =>
     `${verb} ${lease.resource}  token ${lease.token}, ${untilWhen(lease)}  lease ${lease.leaseId}${suffix}`
@@ -158,7 +161,8 @@ const askedFor = (target: Target): string => ('resource' in target ? target.reso
 function endedAnswer(context: Context, workspace: FileWorkspace, target: Target, answer: Answer, actor: string, verb: string): number {
   const granted = orThrow(answer)
   for (const warning of workspace.store.warnings) context.output.warn(warning)
-  const lines = granted.ended.map(lease => `${verb} ${lease.resource}, held by ${lease.holder.agentId} with token ${lease.token}`)
+  const again = againInWords(granted)
+  const lines = granted.ended.map(lease => `${verb} ${lease.resource}, held by ${lease.holder.agentId} with token ${lease.token}${again}`)
   context.output.answer(
     () => endedDocument(granted, actor, askedFor(target)),
     lines.length === 0 ? [`${askedFor(target)} was already released`] : lines,
@@ -204,7 +208,7 @@ export const transfer: Run = async context => {
   context.output.answer(grantedDocument(granted), [
     ...granted.leases.map(
       lease =>
-        `transferred ${lease.resource} to ${lease.holder.agentId} (${lease.holder.worktreeId})  token ${lease.token}  lease ${lease.leaseId}`,
+        `transferred ${lease.resource} to ${lease.holder.agentId} (${lease.holder.worktreeId})  token ${lease.token}  lease ${lease.leaseId}${againInWords(granted)}`,
     ),
     ...lostLines(granted),
   ])
