@@ -145,7 +145,8 @@ function realDirectory(start: string): string {
   if (!stats.isDirectory()) {
     throw new Fault('usage', `${resolve(start)} is not a directory.`, { hint: 'Give --repo a directory inside a Git repository.' })
   }
-  return realpathSync.native(start)
+  // Whole: below a directory that was removed, `..` leads to somewhere that has no name.
+  return realpathSync.native(resolve(start))
 }
 
 const outsideGit = (start: string): Fault =>

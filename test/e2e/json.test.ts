@@ -196,8 +196,11 @@ describe('a mistake', () => {
 
 it('a directory that was removed under the shell is named', async () => {
   const gone = folder()
-  const result = await repository()
-    .as('agent:a')
-    .startWith(['sh', '-c', `cd ${gone} && rmdir ${gone} && "$@"`, 'sh'], 'claim list --json').ended
-  expect(failure(result, 'usage').message).toContain('directory')
+  const a = repository().as('agent:a')
+  for (const words of ['claim list --json', 'claim list --json --repo ..']) {
+    fs.mkdirSync(gone, { recursive: true })
+    // oxlint-disable-next-line no-await-in-loop -- each in turn
+    const result = await a.startWith(['sh', '-c', `cd ${gone} && rmdir ${gone} && "$@"`, 'sh'], words).ended
+    expect(failure(result, 'usage').message).toBe('the current directory no longer exists')
+  }
 })
