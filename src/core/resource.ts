@@ -86,7 +86,7 @@ function ticketName(name: string, text: string): string {
 function pathName(name: string, text: string, context: ResourceContext): string {
   let relative = name
   if (name.startsWith('/')) {
-    const root = context.root === null ? null : context.root.replace(/\/+$/, '')
+    const root = context.root === null ? null : context.root.normalize('NFC').replace(/\/+$/, '')
     if (root === null || !(name === root || name.startsWith(`${root}/`))) throw usage(`${show(text)} is outside the repository`)
     relative = name.slice(root.length + 1)
   }

@@ -326,6 +326,24 @@ function realPath(path: string): string {
   return statOf(path) === null ? resolve(path) : realpathSync.native(path)
 }
 
+/**
+ * An absolute path as it is below `root`, where symbolic links lead there; any other as it is. Links inside are left: they are names of the
+ * repository. What comes behind a wildcard cannot be looked at.
+ */
+export function asInside(root: string, path: string): string {
+  const isInside = (place: string): boolean => place === root || place.startsWith(below(root, ''))
+  if (isInside(path)) return path
+  const parts = path.split('/')
+  const wild = parts.findIndex(part => /[*?]/.test(part))
+  for (let count = 2; count <= (wild < 0 ? parts.length : wild); count++) {
+    const place = parts.slice(0, count).join('/')
+    if (statOf(place) === null) return path
+    const real = realpathSync.native(place)
+    if (isInside(real)) return [real, ...parts.slice(count)].join('/')
+  }
+  return path
+}
+
 function textOf(path: string): string {
   // Asking first: a missing file is the usual case, and an exception costs ten times the question.
   if (statOf(path) === null) return ''

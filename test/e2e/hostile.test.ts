@@ -114,6 +114,27 @@ describe('a resource', () => {
     await repo.as('agent:b').refused('held', 'claim acquire path:src/main.TS')
   })
 
+  it('path: is one key by whatever way the shell came to the repository', async () => {
+    const repo = repository()
+    const [a, b] = [repo.as('agent:a'), repo.as('agent:b')]
+    const ways = folder()
+    fs.mkdirSync(path.join(repo.dir, 'src'))
+    fs.symlinkSync('src', path.join(repo.dir, 'inner'))
+    fs.symlinkSync(repo.dir, path.join(ways, 'top'))
+    fs.symlinkSync(path.join(repo.dir, 'src'), path.join(ways, 'part'))
+    await a.acquire('', `path:${ways}/top/src/main.ts`)
+    for (const text of [`${ways}/part/main.ts`, `${ways}/../${path.basename(ways)}/part/main.*`, `${ways}/top/src/`, `${ways}/top`]) {
+      // oxlint-disable-next-line no-await-in-loop -- each in turn
+      expect((await b.refused('held', 'claim acquire', `PATH:${text}`)).message).toContain('path:src/main.ts is held by agent:a')
+    }
+    // A link of the repository is a name of its own, however it is reached.
+    expect((await b.acquire('', `path:${ways}/top/inner/main.ts`)).resource).toBe('path:inner/main.ts')
+    for (const text of [`${ways}/main.ts`, `${ways}/*/main.ts`, `${ways}/none/main.ts`, '/']) {
+      // oxlint-disable-next-line no-await-in-loop -- each in turn
+      expect((await b.refused('usage', 'claim acquire', `path:${text}`)).message).toContain('is outside the repository')
+    }
+  })
+
   it('path: of another repository is outside', async () => {
     const error = await repository().as('agent:a').refused('usage', 'claim acquire', `path:${folder()}/x`)
     expect(error.message).toContain('is outside the repository')

@@ -6,7 +6,7 @@ import { isFault } from '../../core/fault.ts'
 import type { Holder } from '../../core/lease.ts'
 import { makePolicy } from '../../core/policy.ts'
 import { parseResource } from '../../core/resource.ts'
-import { findRepository } from '../../host/git.ts'
+import { asInside, findRepository } from '../../host/git.ts'
 import type { Repository } from '../../host/git.ts'
 import { below, storeDirectory } from '../../host/paths.ts'
 import { ancestors, bootId, hostname } from '../../host/process.ts'
@@ -115,7 +115,10 @@ export class Workspace<S extends Store = Store> {
 
   /** The canonical key of a spelling. */
   resource(text: string): string {
-    return parseResource(text, this.repository)
+    const { root } = this.repository
+    const isAbsolutePath = root !== null && text[5] === '/' && text.slice(0, 5).toLowerCase() === 'path:'
+    // A shell says where it stands as it came there, through symbolic links; Git says where that is.
+    return parseResource(isAbsolutePath ? `path:${asInside(root, text.slice(5))}` : text, this.repository)
   }
 
   /** Could there be tickets? No is certain; yes is for whoever knows tickets to look at. */

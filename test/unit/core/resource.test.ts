@@ -191,6 +191,9 @@ describe('a path', () => {
     expect(refused('path:/repo/x', { root: null, ignoreCase: false })).toContain('outside')
     expect(parseResource('path:/x', { root: '/', ignoreCase: false })).toBe('path:x')
     expect(parseResource('path:/repo/x', { root: '/repo//', ignoreCase: false })).toBe('path:x')
+    // A directory's name is bytes to Git; a spelling is NFC before it is compared.
+    for (const root of ['/caf\u00e9', '/cafe\u0301'])
+      expect(parseResource('path:/cafe\u0301/x', { root, ignoreCase: false })).toBe('path:x')
   })
 
   it('never leaves the repository, whatever its segments', () => {
