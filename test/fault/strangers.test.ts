@@ -5,6 +5,8 @@ import path from 'node:path'
 import { afterAll, beforeAll, beforeEach, describe, expect, it } from 'vitest'
 import { systemClock } from '../../src/host/clock.ts'
 import { kernelLock } from '../../src/host/kernel-lock.ts'
+import { maintenanceOf } from '../../src/store/file/maintenance.ts'
+import type { Verified } from '../../src/store/maintenance.ts'
 import { acquire, ann, bob, eve, on, release, renew, sweep } from '../support/cast.ts'
 import { brokenChain, brokenHistory, faultOf, historyOf, isOk, openOn, resealed, run } from '../support/fault.ts'
 import { bundleWorker, launch, openReal, runScript, ended } from '../support/fault-processes.ts'
@@ -135,6 +137,40 @@ describe('symbolic links', () => {
 })
 
 describe('things that are no files', () => {
+  it('in the place of the log are said to be so by whoever reads all of it', async () => {
+    await inUse()
+    const elsewhere = path.join(place, 'elsewhere')
+    fs.renameSync(log, elsewhere)
+    for (const make of [() => fs.symlinkSync(elsewhere, log), () => fs.mkdirSync(log), () => execFileSync('mkfifo', [log])]) {
+      fs.rmSync(log, { recursive: true, force: true })
+      make()
+      const store = openReal(directory)
+      // oxlint-disable-next-line no-await-in-loop -- each in turn
+      expect(await faultOf(historyOf(store))).toMatchObject(unavailable(/symbolic link|or neither/))
+      // oxlint-disable-next-line no-await-in-loop -- as above
+      const verified = await maintenanceOf(store)
+        .verify()
+        .catch((error: unknown) => error)
+      if ((verified as Verified).faults === undefined) expect(verified).toMatchObject(unavailable(/symbolic link|or neither/))
+      else expect((verified as Verified).faults).not.toEqual([])
+    }
+  })
+
+  it('in the place of the locks are said to be so by whoever asks what is being launched', async () => {
+    await inUse()
+    fs.renameSync(path.join(directory, 'locks'), path.join(place, 'elsewhere'))
+    for (const make of [
+      () => fs.writeFileSync(path.join(directory, 'locks'), ''),
+      () => fs.symlinkSync('nowhere', path.join(directory, 'locks')),
+    ]) {
+      fs.rmSync(path.join(directory, 'locks'), { force: true })
+      make()
+      // oxlint-disable-next-line no-await-in-loop -- each in turn
+      const view = await openReal(directory).view()
+      expect(() => view.reservations()).toThrow(expect.objectContaining(unavailable('')) as Error)
+    }
+  })
+
   for (const name of ['claims.jsonl', 'format', 'claims.index.jsonl']) {
     it(`a pipe in the place of ${name} hangs nobody`, async () => {
       await inUse()

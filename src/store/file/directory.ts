@@ -180,6 +180,14 @@ export function accessFault(error: unknown, directory: string): unknown {
         cause: error,
         details,
       })
+    case 'EISDIR':
+    case 'ENOTDIR':
+    case 'ESPIPE':
+      return new Fault('unavailable', `a file in ${directory} is a directory, or the other way round, or neither (${code})`, {
+        hint: 'see: lh doctor',
+        cause: error,
+        details,
+      })
     case 'ENOSPC':
     case 'EDQUOT':
     case 'EFBIG':

@@ -3,7 +3,7 @@ import type { Disk } from '../../host/disk.ts'
 import { matches } from '../history.ts'
 import type { HistoryQuery } from '../store.ts'
 import { listArchive, readEntries } from './archive.ts'
-import { openIfPresent } from './directory.ts'
+import { accessFault, openIfPresent } from './directory.ts'
 import type { Layout } from './directory.ts'
 
 /** The records in order, of the archive and of the log. What cannot be read is left out, and `unreadable` is told. */
@@ -11,8 +11,9 @@ import type { Layout } from './directory.ts'
 export async function* historyOf(disk: Disk, layout: Layout, query: HistoryQuery): AsyncGenerator<Entry> {
   const { unreadable = () => {} } = query
   // The log is opened before the archive is listed: a rotation in between moves it there, and the descriptor still reads it.
-  const log = openIfPresent(disk, layout.log)
+  let log: number | null = null
   try {
+    log = openIfPresent(disk, layout.log)
     let last = 0
     let told = false
     for (const { file } of [...listArchive(disk, layout), { file: null }]) {
@@ -35,6 +36,8 @@ export async function* historyOf(disk: Disk, layout: Layout, query: HistoryQuery
         if (fd !== log) disk.closeSync(fd)
       }
     }
+  } catch (error) {
+    throw accessFault(error, layout.directory)
   } finally {
     if (log !== null) disk.closeSync(log)
   }

@@ -2,7 +2,7 @@ import path from 'node:path'
 import type { Compacted, Maintenance } from '../maintenance.ts'
 import { adopt, setLimits } from './adopt.ts'
 import { listArchive } from './archive.ts'
-import { lookAt } from './directory.ts'
+import { accessFault, lookAt } from './directory.ts'
 import { inspect } from './inspect.ts'
 import { loadWhole } from './load.ts'
 import { recover } from './recover.ts'
@@ -16,7 +16,11 @@ export const maintenanceOf = (store: FileStore): Maintenance => ({
   // oxlint-disable-next-line typescript/require-await -- the interface is asynchronous, reading files is not
   verify: async onProgress => {
     store.refuseAbsent()
-    return verifyLog(store.options.disk, store.layout, store.options.retention, onProgress)
+    try {
+      return verifyLog(store.options.disk, store.layout, store.options.retention, onProgress)
+    } catch (error) {
+      throw accessFault(error, store.layout.directory)
+    }
   },
   recover: ({ cut }) => recover(store, cut),
   inspect: options => inspect(store, options),

@@ -254,8 +254,8 @@ export class FileStore implements Store {
         if (!dead.has(live)) dead.set(live, isBoundDead(disk, lock, this.layout, lease))
         return dead.get(live)!
       },
-      reservation: resource => (mayBeReserved ? reservationOf(disk, lock, this.layout, resource) : null),
-      reservations: () => (lookAt(disk, this.layout.locks) === null ? [] : allReservations(disk, lock, this.layout)),
+      reservation: resource => (mayBeReserved ? this.#looking(() => reservationOf(disk, lock, this.layout, resource)) : null),
+      reservations: () => this.#looking(() => (lookAt(disk, this.layout.locks) === null ? [] : allReservations(disk, lock, this.layout))),
       life: ({ binding, witness }) =>
         binding !== null ? lifeOf(disk, lock, this.layout, binding, witness) : witness === null ? 'unknown' : vitality(witness),
       restorable: isRestorable,
@@ -267,6 +267,15 @@ export class FileStore implements Store {
               maxIndefinitePerRepo: format.limits.max_indefinite_leases_per_repo,
             },
     })
+  }
+
+  /** What a view is asked later than it was made. */
+  #looking<T>(look: () => T): T {
+    try {
+      return look()
+    } catch (error) {
+      throw accessFault(error, this.layout.directory)
+    }
   }
 
   // ── writing ──
