@@ -106,6 +106,20 @@ describe('symbolic links', () => {
       fs.symlinkSync(elsewhere, path.join(directory, name))
       const before = fs.readFileSync(elsewhere)
       await refusesAll(/symbolic link|is not a file/)
+      // What it leads to may be all that there is of the log.
+      const link = path.join(directory, name)
+      expect(await faultOf(openReal(directory).view())).toMatchObject({
+        ...unavailable(`${link} is a symbolic link`),
+        hint: expect.stringContaining('put that file itself in its place') as string,
+      })
+      const findings = await maintenanceOf(openReal(directory)).inspect({ worktreeIds: null })
+      expect(findings).toContainEqual(
+        expect.objectContaining({
+          code: 'symlink',
+          file: link,
+          fix: expect.stringContaining('put that file itself in its place') as string,
+        }),
+      )
       expect(fs.readFileSync(elsewhere).equals(before)).toBe(true)
     })
   }

@@ -175,8 +175,8 @@ export function accessFault(error: unknown, directory: string): unknown {
         details,
       })
     case 'ELOOP':
-      return new Fault('unavailable', `a file in ${directory} is a symbolic link`, {
-        hint: 'remove it; see: lh doctor',
+      return new Fault('unavailable', `${(error as NodeJS.ErrnoException).path ?? `a file in ${directory}`} is a symbolic link`, {
+        hint: 'look where it leads, and put that file itself in its place; see: lh doctor',
         cause: error,
         details,
       })

@@ -168,7 +168,13 @@ function* directories(store: FileStore): Found {
     const stat = lookAt(disk, file)
     if (stat === null) continue
     if (stat.isSymbolicLink())
-      yield error('symlink', file, `${file} is a symbolic link, which is never followed`, `look where it leads, then: rm ${file}`)
+      yield error(
+        'symlink',
+        file,
+        `${file} is a symbolic link, which is never followed`,
+        // Of the log it may be all that there is: removed with nothing in its place, the leases would be lost.
+        `look where it leads (ls -l ${file}), and put that file itself in its place; if it leads nowhere: rm ${file}, then: lh recover`,
+      )
     else if (!stat.isFile()) yield error('not-a-file', file, `${file} is not a file`, 'move it away, then: lh recover')
     else if ((stat.mode & 0o002) !== 0)
       yield warning('file-permissions', file, `${file} can be written by every user of this machine`, `chmod o-w ${file}`)
