@@ -263,6 +263,30 @@ describe('an op_id', () => {
   })
 })
 
+describe('the id of a lease', () => {
+  it('is looked up as what it is of, also when it has ended; no ticket of that name is made up', async () => {
+    const repo = repository()
+    const [a, b] = [repo.as('agent:a'), repo.as('agent:b')]
+    const { lease_id: id } = await a.acquire('env:staging')
+    expect(await b.ok(`why ${id}`)).toMatchObject({ resource: 'env:staging', standing: 'live', lease: { lease_id: id } })
+    expect(await b.ok(`claim status --resource ${id.toLowerCase()}`)).toMatchObject({ resource: 'env:staging', count: 1 })
+    for (const words of ['claim acquire', 'claim acquire env:other']) {
+      // oxlint-disable-next-line no-await-in-loop -- each in turn
+      const error = await b.refused('usage', words, id)
+      expect(error.message).toBe(`${id} is the id of a lease on env:staging, and no resource`)
+      expect(error.hint).toContain('lh claim acquire env:staging')
+    }
+    await b.refused('usage', 'exec', id, '--', 'true')
+    await a.ok('claim release env:staging')
+    expect(await b.ok(`why ${id}`)).toMatchObject({ resource: 'env:staging', standing: 'free' })
+    expect((await b.ok(`claim history ${id}`)).operations.map(({ op }: Doc) => op)).toEqual(['acquire', 'release'])
+    await b.refused('usage', 'claim acquire', id)
+    expect(repo.story()).toEqual(['acquire env:staging', 'release env:staging'])
+    // A ticket may be called as other tools call theirs.
+    expect((await b.acquire('01ARZ3NDEKTSV4RRFFQ69G5FAV')).resource).toBe('ticket:01arz3ndektsv4rrffq69g5fav')
+  })
+})
+
 describe('renew and heartbeat', () => {
   it('move the deadline, keep the token, and may set another TTL', async () => {
     const repo = repository()
