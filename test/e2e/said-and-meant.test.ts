@@ -1,9 +1,13 @@
+import { execFileSync } from 'node:child_process'
 import fs from 'node:fs'
 import path from 'node:path'
 import { describe, expect, it } from 'vitest'
 import { folder, git, parse, repository, type Doc } from '../support/cli.ts'
+import { requires } from '../support/skip.ts'
 
 // Whatever is said on a command line is done, or refused with the reason. Nothing is accepted and ignored.
+
+const needsBash = requires(fs.existsSync('/bin/bash'), 'needs bash')
 
 describe('a lease that is named twice', () => {
   it('differently is refused by every command that takes --lease', async () => {
@@ -177,6 +181,24 @@ describe('an output', () => {
     expect(await one.run('claim history --quiet')).toMatchObject({ code: 0, stdout: '', stderr: '' })
     expect(await one.run('log export --quiet')).toMatchObject({ code: 0, stdout: '', stderr: '' })
     expect(await one.run('completion bash --quiet')).toMatchObject({ code: 0, stdout: '', stderr: '' })
+  })
+
+  needsBash.it('for bash completes words also in a shell that is strict about what is not set', async () => {
+    const { stdout: script } = await repository().as('agent:one').run('completion bash')
+    const complete = (...words: readonly string[]): readonly string[] =>
+      execFileSync(
+        'bash',
+        ['-uc', `${script}\nCOMP_WORDS=("$@"); COMP_CWORD=$(($# - 1)); _leasehold; echo "\${COMPREPLY[@]}"`, 'bash', ...words],
+        {
+          encoding: 'utf8',
+        },
+      )
+        .trim()
+        .split(' ')
+    expect(complete('lh', 'cl')).toEqual(['claim'])
+    expect(complete('lh', '')).toContain('claim')
+    expect(complete('lh', 'claim', 're')).toEqual(['renew', 'release'])
+    expect(complete('lh', 'claim', 'heartbeat', 'x', '--e')).toEqual(['--every='])
   })
 
   it('--version takes nothing else', async () => {

@@ -37,15 +37,15 @@ function bash(commands: Table): string {
   const inner = [...groups(commands)].map(([group, names]) => `    '${group}') words='${names.join(' ')}';;`)
   return `# bash completion for lh and leasehold
 _leasehold() {
-  local cur=\${COMP_WORDS[COMP_CWORD]} words='' pair="\${COMP_WORDS[1]} \${COMP_WORDS[2]}"
+  local cur=\${COMP_WORDS[COMP_CWORD]} words='' pair="\${COMP_WORDS[1]-} \${COMP_WORDS[2]-}"
   case "$pair" in
 ${cases.filter((_, index) => commands[index]!.path.includes(' ')).join('\n')}
-    *) case "\${COMP_WORDS[1]}" in
+    *) case "\${COMP_WORDS[1]-}" in
 ${cases.filter((_, index) => !commands[index]!.path.includes(' ')).join('\n')}
     esac;;
   esac
   if [ "$COMP_CWORD" -eq 1 ]; then words='${firstWords(commands).join(' ')}'; fi
-  if [ "$COMP_CWORD" -eq 2 ]; then case "\${COMP_WORDS[1]}" in
+  if [ "$COMP_CWORD" -eq 2 ]; then case "\${COMP_WORDS[1]-}" in
 ${inner.join('\n')}
   esac; fi
   COMPREPLY=($(compgen -W "$words" -- "$cur"))
