@@ -1,7 +1,7 @@
 import fs from 'node:fs'
 import path from 'node:path'
 import { describe, expect, it } from 'vitest'
-import { type Agent, folder, parse, repository } from '../support/cli.ts'
+import { type Agent, busyStore, folder, parse, repository } from '../support/cli.ts'
 
 // Settings, as far as commands behave by them.
 
@@ -190,12 +190,7 @@ it('lock_wait bounds how long a busy store is waited for', async () => {
   const repo = repository()
   const a = repo.as('agent:a')
   await a.acquire('x')
-  const lock = path.join(repo.store, 'locks', 'claims.lock')
-  const addon = path.resolve(import.meta.dirname, '../../node_modules/fs-native-extensions')
-  const script = `const fd = require('fs').openSync(${JSON.stringify(lock)}, 'r+'); require(${JSON.stringify(addon)}).waitForLock(fd).then(() => { console.log('locked'); setInterval(() => {}, 1000) })`
-  const { Running, until } = await import('../support/cli.ts')
-  const holder = new Running(process.execPath, ['-e', script], { cwd: repo.dir, env: process.env })
-  await until(() => holder.stdout, 'the lock is taken')
+  const holder = await busyStore(repo)
   const error = await a.with({ LEASEHOLD_LOCK_WAIT: '200ms' }).refused('unavailable', 'claim renew x')
   expect(error.message).toMatch(/the store is busy: .* for more than 0.2 s/)
   expect(error.details).toMatchObject({ outcome: 'nothing_changed', op_id: expect.any(String) })

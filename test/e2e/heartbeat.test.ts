@@ -1,6 +1,6 @@
 import { type ChildProcess, spawn } from 'node:child_process'
 import { afterEach, describe, expect, it } from 'vitest'
-import { exits, failure, isRunning, repository, success, until } from '../support/cli.ts'
+import { busyStore, exits, failure, isRunning, repository, success, until } from '../support/cli.ts'
 
 // `lh claim heartbeat --every`: the background heartbeat.
 
@@ -86,6 +86,19 @@ describe('claim heartbeat --every', () => {
     }
     expect(Object.keys(repo.snapshot())).toEqual(before)
     expect((await a.lease('ticket:x')).note).toBe('SIGHUP')
+  })
+
+  it('counts only what the store has acknowledged', async () => {
+    const repo = repository()
+    const a = repo.as('agent:a', { LEASEHOLD_LOCK_WAIT: '100ms' })
+    await a.acquire('x --ttl 1m')
+    const holder = await busyStore(repo)
+    const beating = a.start('claim heartbeat x --every 100ms')
+    await until(() => beating.stderr.split('could not renew').length > 2, 'it has tried twice')
+    beating.kill('SIGTERM')
+    expect((await beating.ended).stdout).toBe('0 heartbeats; ended because SIGTERM told it to\n')
+    holder.kill('SIGKILL')
+    expect(repo.records()).toHaveLength(1)
   })
 
   it('refuses what would let the lease expire between two beats', async () => {

@@ -107,6 +107,18 @@ export function isRunning(pid: number): boolean {
   }
 }
 
+/** A process that has a store's lock until it is killed. */
+export async function busyStore(repo: Repo): Promise<Running> {
+  const [lock, addon] = [
+    path.join(repo.store, 'locks', 'claims.lock'),
+    path.resolve(import.meta.dirname, '../../node_modules/fs-native-extensions'),
+  ]
+  const script = `const fd = require('fs').openSync(${JSON.stringify(lock)}, 'r+'); require(${JSON.stringify(addon)}).waitForLock(fd).then(() => { console.log('locked'); setInterval(() => {}, 1000) })`
+  const holder = new Running(process.execPath, ['-e', script], { cwd: repo.dir, env: process.env })
+  await until(() => holder.stdout, 'the lock is taken')
+  return holder
+}
+
 /** Sends a signal to a process that may be gone already. */
 export function signal(pid: number, name: NodeJS.Signals): void {
   try {

@@ -20,6 +20,7 @@ export interface BeatRequest {
 }
 
 export interface Beaten {
+  /** Those that the store has acknowledged. */
   readonly beats: number
   readonly why: string
   /** The last answer; a refusal when the lease was lost. */
@@ -38,7 +39,7 @@ export async function beatUntil(request: BeatRequest): Promise<Beaten> {
   let last: Answer | null = null
   let proof = presented
   try {
-    for (let beats = 0; ; beats++) {
+    for (let beats = 0; ;) {
       const answer = await attempt(
         () => coordinator.renew(caller, { target, presented: proof, heartbeat: true, ...(note === undefined ? {} : { note }) }),
         warn,
@@ -49,9 +50,10 @@ export async function beatUntil(request: BeatRequest): Promise<Beaten> {
         // From now on exactly this ownership: a later one by the same holder is not ours to keep alive.
         const [lease] = answer.leases
         if (lease !== undefined && 'resource' in target) proof = { leaseId: lease.leaseId, token: lease.token }
+        beats++
       }
       const why = await pause(everyMs, stop.signalled, () => watched === null || vitality(watched) !== 'dead')
-      if (why !== null) return { beats: beats + 1, why, last }
+      if (why !== null) return { beats, why, last }
     }
   } finally {
     stop.cancel()
