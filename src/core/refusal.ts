@@ -368,7 +368,9 @@ function wordReserved({ resource, agentId, role, pid, launcherAlive, agent, ageM
 
 function wordSuperseded(refusal: Extract<Refusal, { kind: 'superseded' }>, now: Instant): Wording {
   const { resource, lease, past, presented, asker, evicting } = refusal
-  const shown = presented.token !== null ? `token ${presented.token}` : presented.leaseId === null ? 'lease' : `lease ${presented.leaseId}`
+  // Of what was shown, what does not fit.
+  const token = presented.leaseId !== null && presented.token === lease?.token ? null : presented.token
+  const shown = token !== null ? `token ${token}` : presented.leaseId === null ? 'lease' : `lease ${presented.leaseId}`
   if (evicting === true) return wordNotEvicted(shown, refusal, now)
   if (lease !== null && asker?.agentId === lease.holder.agentId) return wordOwnNewer(shown, lease, asker, now)
   if (lease !== null) {

@@ -174,6 +174,15 @@ describe('the words', () => {
       expect(told(asker)).not.toMatch(/--wait|stop writing/)
   })
 
+  it('of a wrong lease id never call the token old that is shown beside it', () => {
+    const shown = { leaseId: 'L-1', token: lease.token }
+    for (const more of [{}, { asker: ann }, { evicting: true }]) {
+      const words = worded({ kind: 'superseded', resource: lease.resource, lease, past: null, presented: shown, ...more })
+      expect(words).toMatch(/your lease L-1 for ticket:login is no longer current|is not held with lease L-1/)
+      expect(words).not.toContain(`your token ${lease.token}`)
+    }
+  })
+
   it('of an old token never tell how a later ownership ended', () => {
     const refusal: Extract<Refusal, { kind: 'superseded' }> = { kind: 'superseded', resource: lease.resource, lease: null, past, presented }
     const told = (leaseId: string | null, token: number | null): string => worded({ ...refusal, presented: { leaseId, token } })
