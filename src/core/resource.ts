@@ -13,6 +13,7 @@ export const maxKeyBytes = 256
 const maxSegments = 32
 const kindPattern = /^[a-z][a-z0-9_-]{0,31}$/
 const ticketPattern = /^[a-z0-9][a-z0-9._-]{0,127}$/
+const worktreePattern = /^(?:wt:)?[0-9a-f]{8}$/i
 
 /** The part of a key before the first colon. */
 export const kindOf = (key: string): string => key.slice(0, key.indexOf(':'))
@@ -32,7 +33,9 @@ export const isPath = (key: string): boolean => key.startsWith('path:')
  */
 export function parseResource(text: string, context: ResourceContext): string {
   const colon = text.indexOf(':')
-  const kind = colon < 0 ? 'ticket' : text.slice(0, colon).toLowerCase()
+  const typed = colon < 0 ? 'ticket' : text.slice(0, colon).toLowerCase()
+  // As lh whoami shows it: `wt:1a2b3c4d`.
+  const kind = typed === 'wt' && worktreePattern.test(text) ? 'worktree' : typed
   if (!kindPattern.test(kind)) {
     throw usage(`${show(text)} is not a resource: the part before the colon must be a word such as ticket, path, branch or env`, spelling)
   }
@@ -58,7 +61,9 @@ function canonicalName(kind: string, raw: string, text: string, context: Resourc
     case 'path':
       return pathName(name, text, context)
     case 'branch':
-      return context.ignoreCase ? folded(name) : name
+      return branchName(context.ignoreCase ? folded(name) : name, text)
+    case 'worktree':
+      return worktreePattern.test(name) ? name.slice(-8).toLowerCase() : name
     case 'workspace':
       throw usage('workspace: is held by the session lock, not by a claim', 'see: lh session-lock status')
     default:
@@ -72,6 +77,14 @@ function refuseOuterBlanks(name: string, text: string): void {
 
 /** Lower case can decompose: J with caron has no capital of its own, its small letter has one code point. */
 const folded = (name: string): string => name.toLowerCase().normalize('NFC')
+
+/** Git itself says `refs/heads/main` where it means the branch. */
+function branchName(name: string, text: string): string {
+  const short = name.replace(/^(?:refs\/heads\/)+/, '')
+  if (short === '') throw usage(`${show(text)} has no name`, spelling)
+  refuseOuterBlanks(short, text)
+  return short
+}
 
 function ticketName(name: string, text: string): string {
   const folded = name.toLowerCase()

@@ -98,6 +98,12 @@ describe('a resource', () => {
       // oxlint-disable-next-line no-await-in-loop -- each in turn
       expect((await a.acquire('', text)).resource).toBe(key)
     }
+    // As Git and lh whoami show them.
+    const { worktree_id: here } = await a.ok('whoami')
+    await a.acquire(`worktree:${here.slice(3)}`)
+    await b.refused('held', 'claim acquire', here)
+    await b.refused('held', 'claim acquire', `worktree:${here}`)
+    await b.refused('held', 'claim acquire', 'branch:refs/heads/Work/X')
     for (const text of ['ticket:FIX-LOGIN', 'env:caf\u00e9', 'Env:🚀', 'path:deep/z/../x/y', 'path:./docs/**']) {
       // oxlint-disable-next-line no-await-in-loop -- each in turn
       await b.refused('held', 'claim acquire', text)

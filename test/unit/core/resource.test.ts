@@ -31,6 +31,14 @@ describe('the canonical key', () => {
     ['env:https://example.org/a?b=c', 'env:https://example.org/a?b=c'],
     ['env:a b', 'env:a b'],
     ['branch:Main', 'branch:Main'],
+    ['branch:refs/heads/Main', 'branch:Main'],
+    ['branch:refs/heads/refs/heads/x', 'branch:x'],
+    ['branch:refs/tags/x', 'branch:refs/tags/x'],
+    ['worktree:1a2b3c4d', 'worktree:1a2b3c4d'],
+    ['worktree:wt:1A2B3C4D', 'worktree:1a2b3c4d'],
+    ['wt:1a2b3c4d', 'worktree:1a2b3c4d'],
+    ['worktree:W1', 'worktree:W1'],
+    ['wt:other', 'wt:other'],
     ['port:🚀', 'port:🚀'],
     ['port:👩‍🚀', 'port:👩‍🚀'],
     ['env:%2e%2E', 'env:%2e%2E'],
@@ -48,6 +56,9 @@ describe('the canonical key', () => {
     expect(parse('env:ABC')).not.toBe(parse('env:abc'))
     expect(parse('branch:Main')).not.toBe(parse('branch:main'))
     expect(parseResource('branch:Main', folding)).toBe(parseResource('branch:main', folding))
+    expect(parseResource('branch:Refs/Heads/Main', folding)).toBe(parseResource('branch:main', folding))
+    expect(refused('branch:refs/heads/')).toContain('has no name')
+    expect(refused('branch:refs/heads/ x')).toContain('blank')
     expect(parseResource('path:Src/**', folding)).toBe(parseResource('path:src/**', folding))
   })
 
@@ -110,7 +121,10 @@ describe('the canonical key', () => {
       fc.string({ unit: 'binary', maxLength: 40 }),
       fc.string({ unit: 'grapheme', maxLength: 40 }),
       fc
-        .tuple(fc.constantFrom('path:', 'branch:', 'env:', 'ticket:'), fc.string({ unit: 'grapheme', maxLength: 30 }))
+        .tuple(
+          fc.constantFrom('path:', 'branch:', 'branch:refs/heads/', 'worktree:', 'worktree:wt:', 'wt:', 'env:', 'ticket:'),
+          fc.string({ unit: 'grapheme', maxLength: 30 }),
+        )
         .map(parts => parts.join('')),
       fc
         .array(fc.constantFrom('path:', '/', '.', '..', '*', '**', '?', 'a', 'B', '\u030c', 'J', 'İ', 'ﬁ', ' '), { maxLength: 12 })
