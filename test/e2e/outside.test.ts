@@ -100,6 +100,9 @@ describe('one store', () => {
     await repo.as('agent:b').in(path.join(dir, 'work')).refused('held', 'claim acquire x')
     expect((await repo.as('agent:b').in(path.join(dir, 'work')).ok('whoami')).repository.kind).toBe('linked')
     expect((await repo.as('agent:a').in(bare).ok('whoami')).repository).toMatchObject({ kind: 'bare', root: null })
+    // What would be refused there is not said to be next.
+    expect((await repo.as('agent:a').in(bare).ok('init')).next).toEqual(['lh claim acquire <resource>', 'lh status', 'lh demo'])
+    expect((await repo.as('agent:b').in(path.join(dir, 'work')).ok('init')).next).toContain('lh ticket create --title "…"')
   })
 
   it('is a submodule’s own', async () => {

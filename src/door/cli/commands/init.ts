@@ -8,7 +8,9 @@ import { openWorkspace } from '../open.ts'
 export const init: Run = async context => {
   const workspace = await openWorkspace(context, { allowUnsafeFs: switchOption(context, 'allow-unsafe-fs') })
   const { made, kept, agent } = await prepareRepository(workspace, ensureAttributes)
-  const next = ['lh ticket create --title "…"', 'lh claim acquire <resource>', 'lh status', 'lh demo']
+  // A bare repository has no files, and so no tickets.
+  const first = workspace.repository.root === null ? [] : ['lh ticket create --title "…"']
+  const next = [...first, 'lh claim acquire <resource>', 'lh status', 'lh demo']
   context.output.answer({ ok: true, made, kept, agent, store: workspace.store.location, next }, [
     ...made.map(what => `made  ${what}`),
     ...kept.map(what => `kept  ${what}`),
