@@ -289,8 +289,9 @@ async function compact({ gateway, names, location }: EtcdStore, keepMs = Number.
   const nothing = { bytesBefore: 0, bytesAfter: 0, archived: [] }
   const [pair] = pairsOf((await gateway.call<RangeAnswer>('/v3/kv/range', only(names.cfg))).body)
   if (pair === undefined) return { ...nothing, pruned: 0 }
-  const { tokenBase } = settingsFromValue(pair.value, location)
-  const { records } = await pruneLog(gateway, names, Date.now() - keepMs, tokenBase)
+  const { tokenBase, move } = settingsFromValue(pair.value, location)
+  refuseMoved(move, location, true)
+  const { records } = await pruneLog(gateway, names, Date.now() - keepMs, tokenBase, pair.mod)
   return { ...nothing, pruned: records }
 }
 

@@ -3,12 +3,12 @@ import { Fault, usage } from '../../core/fault.ts'
 import type { Holder, Lease, Slot } from '../../core/lease.ts'
 import type { Entry, Operation } from '../../core/operation.ts'
 import { touches } from '../../core/operation.ts'
-import { sessionKey } from '../../core/session.ts'
 import { isUlid } from '../../core/ulid.ts'
 import { leaseFromStored, leaseToStored, pastFromStored, pastToStored, sessionFromWire, sessionToWire } from '../../core/wire.ts'
 import type { Base, MoveEnd, MoveMark, Moving, Standing } from '../move.ts'
 import { emptyBase, stateOf, uncountedReason } from '../base.ts'
 import type { FullState } from '../state.ts'
+import { keysOfBase, withDropped } from './earlier.ts'
 import { Facts, noWants } from './facts.ts'
 import { fetchFacts } from './fetch.ts'
 import { historyOf } from './history.ts'
@@ -100,7 +100,7 @@ class Space {
       if (lease.ttlSecs === 0 ? lease.staleSecs === 0 || beat !== null : beat !== null) alive.add(resource)
     }
     const lastSeq = Math.max(positionOf(facts.base, facts.revision), entries.at(-1)?.seq ?? 0)
-    return { space, limits, lastSeq, base: await this.#base(), entries, alive, bound }
+    return { space, limits, lastSeq, ...withDropped({ base: await this.#base(), entries }, facts.claims), alive, bound }
   }
 
   /** Each transaction compares the settings: whoever was overtaken by another mover writes no more. */
@@ -252,11 +252,6 @@ function keysOf(operation: Operation): readonly string[] {
   const keys = new Set([...(touches(operation) ?? []), ...('resources' in operation ? operation.resources : [])])
   return keys.size === 0 ? [wholeStore] : [...keys]
 }
-
-const keysOfBase = ({ leases, pasts, sessions }: Base): readonly string[] => [
-  ...[...leases, ...pasts].map(({ resource }) => resource),
-  ...sessions.map(({ sessionId }) => sessionKey(sessionId)),
-]
 
 /** Holders whose claims share an engine lease; without a session each ownership has its own. */
 const sharers = ({ agentId, worktreeId, sessionId }: Holder, secs: number, { token }: Lease): string =>

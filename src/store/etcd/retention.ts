@@ -3,7 +3,7 @@ import type { Gateway } from './gateway.ts'
 import type { Names } from './keys.ts'
 import { prefixEnd } from './keys.ts'
 import { between, pairsOf, put, remove, toBytes, unchanged } from './messages.ts'
-import type { Pair, RangeAnswer, Step, TxnAnswer } from './messages.ts'
+import type { Compare, Pair, RangeAnswer, Step, TxnAnswer } from './messages.ts'
 import { headFromPair, headToValue, logFromPair } from './values.ts'
 import type { Head } from './values.ts'
 
@@ -21,21 +21,29 @@ export interface Pruned {
 /**
  * Deletes records that are older than `before` (milliseconds since the epoch), key by key, oldest first: what is left of each key's log has
  * no gap, and its head says where it begins. A key that nobody holds is forgotten with its last record, unless it ended with an outcome that
- * still counts. Who writes at the same moment is not disturbed: that key is left for the next time. `base` is the space's token base.
+ * still counts. Who writes at the same moment is not disturbed: that key is left for the next time. `base` is the space's token base, and
+ * `cfgMod` the revision of what it was read from: from the moment that the leases begin to move, nothing is deleted any more.
  */
-export async function pruneLog(gateway: Gateway, names: Names, before: number, base: number): Promise<Pruned> {
+export async function pruneLog(gateway: Gateway, names: Names, before: number, base: number, cfgMod?: number): Promise<Pruned> {
+  const guards = cfgMod === undefined ? [] : [unchanged(names.cfg, cfgMod)]
   let [records, keys] = [0, 0]
   for await (const pair of headsOf(gateway, names)) {
     const place = names.partOf(pair.name)
     if (place?.part !== 'head') continue
-    const done = await pruneKey(gateway, names, place.resource, pair, before, base)
+    const done = await pruneKey(gateway, names, place.resource, pair, { before, base, guards })
     records += done.records
     keys += done.keys
   }
   return { records, keys }
 }
 
-async function pruneKey(gateway: Gateway, names: Names, resource: string, pair: Pair, before: number, base: number): Promise<Pruned> {
+interface Pruning {
+  readonly before: number
+  readonly base: number
+  readonly guards: readonly Compare[]
+}
+
+async function pruneKey(gateway: Gateway, names: Names, resource: string, pair: Pair, { before, base, guards }: Pruning): Promise<Pruned> {
   const head = headFromPair(pair)
   const old = await oldRecords(gateway, names, resource, before)
   const logFrom = head.logFrom + old.length
@@ -43,7 +51,7 @@ async function pruneKey(gateway: Gateway, names: Names, resource: string, pair: 
   if (old.length === 0 && !isForgotten) return { records: 0, keys: 0 }
   const kept: Step = isForgotten ? remove(pair.name) : put(pair.name, headToValue({ ...head, logFrom }, base))
   const gone: readonly Step[] = old.length === 0 ? [] : [removeThrough(names.logOf(resource), old.at(-1)!.name)]
-  const request = { compare: [unchanged(pair.name, pair.mod)], success: [kept, ...gone] }
+  const request = { compare: [...guards, unchanged(pair.name, pair.mod)], success: [kept, ...gone] }
   const { body } = await gateway.call<TxnAnswer>('/v3/kv/txn', request, { changes: true })
   return body.succeeded === true ? { records: old.length, keys: Number(isForgotten) } : { records: 0, keys: 0 }
 }
