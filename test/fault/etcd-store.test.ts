@@ -11,6 +11,7 @@ import { verifySpace } from '../../src/store/etcd/verify.ts'
 import type { RangeAnswer, Step, TxnAnswer } from '../../src/store/etcd/messages.ts'
 import { Bench, collect } from '../support/bench.ts'
 import { acquire, ann, bob, eve, evict, holder, on, release, renew, sweep, tightPolicy } from '../support/cast.ts'
+import { proxyTo } from '../support/etcd-proxy.ts'
 import type { Etcd } from '../support/etcd.ts'
 import { etcdStore, freePort, needsEtcd, startEtcd } from '../support/etcd.ts'
 
@@ -189,6 +190,35 @@ needsEtcd.describe('the etcd store', () => {
     }, 'all are evicted')
     const ops = await opsOf(store)
     expect([ops.filter(op => op === 'acquire').length, ops.filter(op => op === 'auto-evict').length]).toEqual([150, 150])
+  })
+
+  it('sweeps many without trying all of them in every length', async () => {
+    const store = open()
+    const bench = benchOf(store)
+    const keys = Array.from({ length: 700 }, (_, n) => `ticket:many-${n}`)
+    await Promise.all(keys.map(key => bench.does(acquire(eve, key, { ttlSecs: 1 }))))
+    await Promise.all(keys.map(key => silence(store, key)))
+    const before = process.cpuUsage()
+    await until(async () => {
+      await bench.does(sweep(bob))
+      return [...(await store.view()).all()].length === 0
+    }, 'all are evicted')
+    expect(process.cpuUsage(before).user / 1e6).toBeLessThan(6)
+  }, 60_000)
+
+  it('gives each of many silent holders all of the guard, however long it takes to suspect them', async () => {
+    const space = randomUUID()
+    const fast = open(space)
+    const slow = await proxyTo(etcd, { delayMs: () => 60 })
+    const store = open(space, `127.0.0.1:${slow.port}`)
+    const keys = Array.from({ length: 50 }, (_, n) => `ticket:silent-${String(n).padStart(2, '0')}`)
+    await Promise.all(keys.map(key => benchOf(fast).does(acquire(eve, key, { ttlSecs: 1 }))))
+    await Promise.all(keys.map(key => silence(fast, key)))
+    await benchOf(store).does(sweep(bob))
+    const { body } = await fast.gateway.call<RangeAnswer>('/v3/kv/range', only(fast.names.guard(keys.at(-1)!)))
+    const left = await fast.gateway.call<{ TTL: string }>('/v3/lease/timetolive', { ID: pairsOf(body)[0]!.lease })
+    expect(Number(left.body.TTL)).toBeGreaterThanOrEqual(1)
+    await slow.close()
   })
 
   describe('an answer that is lost', () => {

@@ -104,6 +104,9 @@ interface Written {
 
 const again: Again = { isPart: false, known: null }
 
+/** A guard is attached to what is suspected within this time, milliseconds. */
+const guardMomentMs = 200
+
 /** Losses after which somebody who lost begins to wait a little. */
 const quickTries = 2
 
@@ -420,7 +423,8 @@ export class EtcdStore implements Store {
   ): { readonly plan: Plan; readonly isWhole: boolean } {
     if (mostSteps(whole) <= maxSteps) return { plan: whole, isWhole: true }
     let plan = whole
-    for (let count = operations.length; count > 0; count--) {
+    // Each operation takes a step at least: a sweep of thousands is not tried in every length.
+    for (let count = Math.min(operations.length, maxSteps); count > 0; count--) {
       if (count < operations.length) plan = planOf(operations.slice(0, count), [], facts)
       const making = {
         names: this.names,
@@ -574,20 +578,26 @@ export class EtcdStore implements Store {
 
   /** The first of two looks: from now on an eviction is being weighed, unless the holder speaks. Who else did the same is as good. */
   async #weigh(facts: Facts): Promise<void> {
-    const guards = new Map<number, Promise<string>>()
-    const guardFor = (secs: number): Promise<string> => {
-      const known = guards.get(secs) ?? this.#engine.ensure(null, secs)
-      guards.set(secs, known)
-      return known
-    }
+    const guards = new Map<number, Guard>()
     for (const lease of facts.suspects.values()) {
+      const secs = this.#timing.guardSecs(lease.ttlSecs)
       // oxlint-disable-next-line no-await-in-loop -- hardly ever more than one, and a sweep has time
-      const revision = await this.#suspect(facts, lease, await guardFor(this.#timing.guardSecs(lease.ttlSecs)))
+      const revision = await this.#suspect(facts, lease, secs, guards)
       if (revision !== null) facts.revision = Math.max(facts.revision, revision)
     }
   }
 
-  async #suspect(facts: Facts, lease: Lease, guard: string): Promise<number | null> {
+  /** One guard serves many for a moment only: each holder has all of its time from when they are suspected. */
+  async #guard(secs: number, guards: Map<number, Guard>): Promise<Guard> {
+    const known = guards.get(secs)
+    if (known !== undefined && performance.now() - known.at < guardMomentMs) return known
+    const at = performance.now()
+    const guard = { at, id: await this.#engine.ensure(null, secs) }
+    guards.set(secs, guard)
+    return guard
+  }
+
+  async #suspect(facts: Facts, lease: Lease, secs: number, guards: Map<number, Guard>): Promise<number | null> {
     const { resource, token } = lease
     const claim = facts.claims.get(resource)
     if (claim === undefined) return null
@@ -597,10 +607,25 @@ export class EtcdStore implements Store {
       unchanged(this.names.head(resource), claim.mod),
       absent(this.names.beat(resource)),
     ]
-    const success = [put(this.names.head(resource), headToValue(head, facts.base)), put(this.names.guard(resource), '1', guard)]
-    const { body } = await this.gateway.call<TxnAnswer>('/v3/kv/txn', { compare, success })
-    return body.succeeded === true ? revisionOf(body) : null
+    const guard = await this.#guard(secs, guards)
+    const success = [put(this.names.head(resource), headToValue(head, facts.base)), put(this.names.guard(resource), '1', guard.id)]
+    try {
+      const { body } = await this.gateway.call<TxnAnswer>('/v3/kv/txn', { compare, success })
+      // What was long on its way, as through a pause, took a part of the guard with it.
+      if (performance.now() - guard.at > 2 * guardMomentMs) await this.#engine.renew(guard.id)
+      return body.succeeded === true ? revisionOf(body) : null
+    } catch (error) {
+      // The guard ended before anything was attached to it: this process stood still, and the next look weighs.
+      if (isEngineError(error, codes.notFound)) return null
+      throw error
+    }
   }
+}
+
+/** An engine lease for guards, and when it was asked for on this process's clock. */
+interface Guard {
+  readonly at: number
+  readonly id: string
 }
 
 const isKept = (live: LiveLock | null, { entries }: Commit): boolean =>
