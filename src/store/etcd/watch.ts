@@ -42,7 +42,12 @@ function firstEvent(stream: NodeJS.ReadableStream & { destroy(): void }, timeout
       text += part.toString()
       const lines = text.split('\n')
       text = lines.pop() ?? ''
-      if (lines.some(tellsOfChange)) done(resolve)
+      try {
+        if (lines.some(tellsOfChange)) done(resolve)
+      } catch (error) {
+        // No etcd says that: a proxy before it does, for example.
+        done(() => reject(new Error('the watch was answered with something else', { cause: error })))
+      }
     })
     stream.once('end', () => done(() => reject(new Error('the watch ended'))))
     stream.once('error', (error: Error) => done(() => reject(error)))
