@@ -1,3 +1,4 @@
+import { generateKeyPairSync } from 'node:crypto'
 import { mkdtempSync, writeFileSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import path from 'node:path'
@@ -47,9 +48,16 @@ needsEtcd.describe('an etcd that asks who we are', () => {
   })
 
   const none = { caFile: null, certFile: null, keyFile: null }
-  function open(space: string, access: Partial<EtcdSettings['access']>, hosts: readonly string[] = ['127.0.0.1']): EtcdStore {
+  const open = (space: string, access: Partial<EtcdSettings['access']>, hosts?: readonly string[]): EtcdStore =>
+    openAt(etcd, space, access, hosts)
+  function openAt(
+    { address }: Etcd,
+    space: string,
+    access: Partial<EtcdSettings['access']>,
+    hosts: readonly string[] = ['127.0.0.1'],
+  ): EtcdStore {
     const store = openEtcdStore({
-      etcd: { url: `etcd://${etcd.address}/${space}`, hosts, access: { user: null, passwordFile: null, ...none, ...access } },
+      etcd: { url: `etcd://${address}/${space}`, hosts, access: { user: null, passwordFile: null, ...none, ...access } },
       clock: systemClock(),
       localDirectory: folder,
       lockWaitMs: 10_000,
@@ -102,5 +110,31 @@ needsEtcd.describe('an etcd that asks who we are', () => {
     expect(() => open('team', { user: 'ann', passwordFile: right }, ['etcd.example'])).toThrow(/not sent to 127\.0\.0\.1/)
     expect(() => open('team', { user: 'ann' })).toThrow(/needs etcd\.password_file/)
     expect(() => open('team', { certFile: '/x' })).toThrow(/only of use together/)
+  })
+
+  it('asks for a new token where somebody changed a role, which ends those that carry the old state in them', async () => {
+    const { privateKey, publicKey } = generateKeyPairSync('rsa', { modulusLength: 2048 })
+    const [priv, pub] = [path.join(folder, 'jwt.key'), path.join(folder, 'jwt.pem')]
+    writeFileSync(priv, privateKey.export({ type: 'pkcs8', format: 'pem' }))
+    writeFileSync(pub, publicKey.export({ type: 'spki', format: 'pem' }))
+    const signed = await startEtcd(['--auth-token', `jwt,pub-key=${pub},priv-key=${priv},sign-method=RS256,ttl=10m`])
+    const ask = async (what: string, request: object, authorization = ''): Promise<{ token?: string }> => {
+      const headers: Record<string, string> = authorization === '' ? {} : { authorization }
+      const options = { method: 'POST', headers, body: JSON.stringify(request) }
+      return (await fetch(`http://${signed.address}/v3/auth/${what}`, options)).json() as Promise<{ token?: string }>
+    }
+    await ask('user/add', { name: 'root', password: secret })
+    await ask('role/add', { name: 'root' })
+    await ask('user/grant', { user: 'root', role: 'root' })
+    await ask('enable', {})
+    const store = openAt(signed, 'team', { user: 'root', passwordFile: right })
+    const bench = new Bench({ store, policy: { ttlSecs: 600 } })
+    await bench.does(acquire(ann, 'ticket:a'))
+    const { token } = await ask('authenticate', { name: 'root', password: secret })
+    await ask('role/add', { name: 'another' }, token)
+    await bench.does(renew(ann, on('ticket:a'), { note: 'still' }))
+    expect([...(await store.view()).all()]).toHaveLength(1)
+    store.close()
+    await signed.stop()
   })
 })

@@ -6,7 +6,9 @@ import { Coordinator } from '../../src/coordinator.ts'
 import { isFault } from '../../src/core/fault.ts'
 import { systemClock } from '../../src/host/clock.ts'
 import type { EtcdStore } from '../../src/store/etcd/store.ts'
-import { only, pairsOf, put } from '../../src/store/etcd/messages.ts'
+import type { CallOptions } from '../../src/store/etcd/gateway.ts'
+import { membersOf } from '../../src/store/etcd/health.ts'
+import { only, pairsOf, put, toBytes } from '../../src/store/etcd/messages.ts'
 import { verifySpace } from '../../src/store/etcd/verify.ts'
 import type { RangeAnswer, Step, TxnAnswer } from '../../src/store/etcd/messages.ts'
 import { Bench, collect } from '../support/bench.ts'
@@ -244,6 +246,84 @@ needsEtcd.describe('the etcd store', () => {
       expect(await coordinator.acquire({ holder: ann, opId }, { resources: [a] })).toMatchObject({ ok: true, replay: true, live: true })
       expect(await opsOf(store)).toEqual(['acquire'])
     })
+
+    it('is unknown as well where nobody tells what became of it', async () => {
+      let lost = 0
+      const address = await proxy((path, body) => (isWrite(path, body) ? lost++ > 0 : lost === 0 || path !== '/v3/kv/range'))
+      const fault = await faultOf(benchOf(open(randomUUID(), address)).run(acquire(ann, a)))
+      expect(lost).toBe(2)
+      expect(fault.details).toMatchObject({ outcome: 'unknown' })
+    })
+
+    it('is unknown where the member that was asked next lets nobody write', async () => {
+      const full = http.createServer((request, response) => {
+        if (request.url === '/version') response.end('{"etcdserver":"3.5.16"}')
+        else response.writeHead(429).end('{"code":8,"message":"etcdserver: mvcc: database space exceeded"}')
+      })
+      servers.push(full)
+      await new Promise<void>(resolve => full.listen(0, '127.0.0.1', resolve))
+      const lossy = await proxy((path, body) => !isWrite(path, body))
+      const store = open(randomUUID(), `${lossy},127.0.0.1:${(full.address() as AddressInfo).port}`)
+      const fault = await faultOf(benchOf(store).run(acquire(ann, a)))
+      expect(fault).toMatchObject({ message: expect.stringContaining('takes no more writes'), details: { outcome: 'unknown' } })
+      expect(await opsOf(store)).toEqual(['acquire'])
+    })
+
+    it('after a part of it was done: not that nothing changed', async () => {
+      const space = randomUUID()
+      const fast = open(space)
+      const keys = Array.from({ length: 60 }, (_, n) => `ticket:many-${n}`)
+      await Promise.all(keys.map(key => benchOf(fast).does(acquire(eve, key, { ttlSecs: 1 }))))
+      await Promise.all(keys.map(key => silence(fast, key)))
+      await benchOf(fast).does(sweep(bob))
+      await until(async () => !(await isThere(fast, fast.names.guard(keys.at(-1)!))), 'the guards are over')
+      let writes = 0
+      const address = await proxy((path, body) => (isWrite(path, body) ? ++writes === 1 : writes === 0))
+      const fault = await faultOf(benchOf(open(space, address)).run(sweep(bob)))
+      expect(fault.details).toMatchObject({ outcome: 'unknown' })
+      expect((await opsOf(fast)).filter(op => op === 'auto-evict').length).toBeGreaterThan(10)
+    })
+  })
+
+  describe('an answer that is no etcd’s', () => {
+    it('is none: a document without a header, and words where a watch was asked for', async () => {
+      const odd = http.createServer((request, response) => response.end(request.url === '/version' ? '{"etcdserver":"3.5.16"}' : '{}'))
+      servers.push(odd)
+      await new Promise<void>(resolve => odd.listen(0, '127.0.0.1', resolve))
+      const address = `127.0.0.1:${(odd.address() as AddressInfo).port}`
+      for (const work of [(store: EtcdStore) => store.view(), (store: EtcdStore) => benchOf(store).run(acquire(ann, a))])
+        expect((await faultOf(work(open(randomUUID(), address)))).message).toContain('it answered 200: {}')
+      expect((await membersOf(open(randomUUID(), address).gateway)).map(({ state }) => state)).toEqual(['silent'])
+
+      const html = await proxyTo(etcd, { instead: route => (route === '/v3/watch' ? '<html>\nbad gateway\n</html>\n' : null) })
+      const store = open(randomUUID(), `127.0.0.1:${html.port}`)
+      const { lastSeq } = await benchOf(store).does(acquire(ann, a))
+      await store.changed(lastSeq, 5000)
+      await html.close()
+    })
+  })
+
+  it('is read anew where its revision was compacted away meanwhile', async () => {
+    const space = randomUUID()
+    const store = open(space)
+    await benchOf(store).does(acquire(ann, a))
+    let compactions = 0
+    const { gateway } = store
+    const call = gateway.call.bind(gateway)
+    gateway.call = async <T>(path: string, request: object, options?: CallOptions) => {
+      if ('revision' in request && path === '/v3/kv/range' && request.revision !== '0' && compactions < 2) {
+        compactions++
+        await call('/v3/kv/put', { key: toBytes(`other-${space}`), value: '' })
+        const { body } = await call<RangeAnswer>('/v3/kv/range', only('other'))
+        await call('/v3/kv/compaction', { revision: body.header.revision })
+      }
+      return call<T>(path, request, options)
+    }
+    expect([...(await store.view()).all()].map(({ resource }) => resource)).toEqual([a])
+    expect(compactions).toBe(2)
+    compactions = 0
+    expect(await verifySpace(gateway, store.names, store.location)).toMatchObject({ records: 1, faults: [] })
+    expect(compactions).toBe(2)
   })
 
   describe('a cluster that does not answer', () => {

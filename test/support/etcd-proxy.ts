@@ -8,6 +8,8 @@ export interface Meddling {
   readonly passed?: (route: string, body: Body) => Body
   /** The call is passed on, and its answer is not. */
   readonly loses?: (route: string, body: Body) => boolean
+  /** What a call is answered with at once, and never passed on; null passes it on. */
+  readonly instead?: (route: string) => string | null
   /** Each call waits so long before it is passed on, milliseconds. */
   readonly delayMs?: () => number
 }
@@ -24,7 +26,7 @@ export interface Proxy {
 /** A proxy in this process, reachable at every address of this machine. */
 export async function proxyTo(
   { address }: Pick<Member, 'address'>,
-  { passed = (_, body) => body, loses = () => false, delayMs = () => 0 }: Meddling,
+  { passed = (_, body) => body, loses = () => false, instead = () => null, delayMs = () => 0 }: Meddling,
 ): Promise<Proxy> {
   const [host, port] = address.split(':')
   const server = createServer((from, to) => {
@@ -33,6 +35,8 @@ export async function proxyTo(
     from.on('data', (part: Buffer) => void parts.push(part))
     from.once('end', () => {
       const text = Buffer.concat(parts).toString()
+      const other = instead(route)
+      if (other !== null) return void to.writeHead(502).end(other)
       const body: Body = text === '' ? null : JSON.parse(text)
       const options = { host, port, path: route, method: from.method, headers: { 'content-type': 'application/json' } }
       const sent = ask(options, answer => {

@@ -1,7 +1,7 @@
 import fs from 'node:fs'
 import http from 'node:http'
 import https from 'node:https'
-import { Fault } from '../../core/fault.ts'
+import { Fault, isFault } from '../../core/fault.ts'
 import { refuseVersion, versionWarning } from './version.ts'
 
 // One call is one POST to etcd's JSON gateway: nothing has to be loaded for it, which is what a command that lives for 100 ms needs.
@@ -66,6 +66,30 @@ export const isEngineError = (error: unknown, code: number): error is EngineErro
 
 /** gRPC codes. */
 export const codes = { invalid: 3, notFound: 5, denied: 7, exhausted: 8, precondition: 9, outOfRange: 11, unauthenticated: 16 } as const
+
+/** Null for the word that a revision was compacted away; throws what else it is given. */
+export function onlyCompacted(error: unknown): null {
+  if (isEngineError(error, codes.outOfRange)) return null
+  throw error
+}
+
+/** Readings of several pages before somebody is told, each begun because its revision was compacted away. */
+const compactedTries = 8
+
+/** What `read` reads of one revision; anew where that one is compacted away meanwhile. */
+export async function overCompactions<T>(read: () => Promise<T>): Promise<T> {
+  for (let turn = 0; turn < compactedTries; turn++)
+    try {
+      // oxlint-disable-next-line no-await-in-loop -- one try after the other
+      return await read()
+    } catch (error) {
+      onlyCompacted(error)
+    }
+  throw new Fault('unavailable', 'etcd compacts its history faster than it can be read', {
+    hint: 'try again; let it keep some of it: --auto-compaction-mode periodic --auto-compaction-retention 1h',
+    details: { outcome: 'nothing_changed' },
+  })
+}
 
 /** etcd's own "no", as a fault of the world where only a person can help. */
 function said(code: number, message: string, endpoint: string): Error {
@@ -146,7 +170,7 @@ export class Gateway {
         this.#preferred = at
         return { body, endpoint, resent: changes && failures.some(({ sent }) => sent) }
       } catch (error) {
-        const failure = failureOf(endpoint, error)
+        const failure = failureOf(endpoint, error, changes && failures.some(({ sent }) => sent))
         failures.push(failure)
         // A connection that was kept open may have died long ago; that says nothing of who is at its other end.
         if (failure.stale && again) {
@@ -201,9 +225,10 @@ export class Gateway {
     const authorization = await this.#authorization(endpoint)
     const { status, text } = await received(this.#send(endpoint, path, request, authorization), timeoutMs)
     const answer = parsed(text)
-    if (status === 200 && answer !== null) return answer as T
+    if (status === 200 && isAnswer(path, answer)) return answer as T
     const { code, message } = (answer ?? {}) as { code?: number; message?: string }
-    if (code === codes.unauthenticated && again && this.#options.access.user !== null) {
+    const isOld = code === codes.unauthenticated || (code === codes.invalid && message?.includes('auth store is old') === true)
+    if (isOld && again && this.#options.access.user !== null) {
       this.#token = null
       return this.#attempt(endpoint, path, request, timeoutMs, false)
     }
@@ -298,6 +323,12 @@ export class Gateway {
   }
 }
 
+/** Every answer says of which cluster it is, a stream's one level deeper; only where no alarm was raised there is nothing at all. */
+const isAnswer = (path: string, answer: unknown): boolean =>
+  typeof answer === 'object' && answer !== null && ('header' in answer || 'result' in answer || path === alarmPath)
+
+export const alarmPath = '/v3/maintenance/alarm'
+
 /** An answer that is not etcd's JSON; the first line of it says why, as far as anything does. */
 function outright(status: number, text: string): string {
   const line = text.trim().split('\n', 1)[0]!.slice(0, 160)
@@ -346,12 +377,25 @@ function received(sent: http.ClientRequest, timeoutMs: number): Promise<{ readon
 /** Errors with which a connection was never made, so nothing was sent. */
 const neverSent: ReadonlySet<string> = new Set(['ECONNREFUSED', 'ENOTFOUND', 'EAI_AGAIN', 'EHOSTUNREACH', 'ENETUNREACH', 'EHOSTDOWN'])
 
-function failureOf(endpoint: string, error: unknown): Failure {
-  // What etcd itself answered, and what is wrong on our side, no other endpoint changes.
-  if (error instanceof EngineError || error instanceof Fault) throw error
+function failureOf(endpoint: string, error: unknown, mayBeDone: boolean): Failure {
+  // What etcd itself answered, and what is wrong on our side, no other endpoint changes; but who was asked before may have done it.
+  if (error instanceof Fault) throw mayBeDone ? asUnknown(error) : error
+  if (error instanceof EngineError) throw error
   const { code, message, stale = false } = error as NodeJS.ErrnoException & { stale?: boolean }
   return { endpoint, why: code ?? message, sent: code === undefined || !neverSent.has(code), stale }
 }
+
+/** What was sent before this went wrong may have happened. */
+export function asUnknown(error: unknown): unknown {
+  if (!isFault(error) || error.details?.['outcome'] !== 'nothing_changed') return error
+  return new Fault(error.code, `${error.message}; whether the command happened is unknown`, {
+    hint: askAgain,
+    details: { ...error.details, outcome: 'unknown' },
+    cause: error,
+  })
+}
+
+const askAgain = 'ask again with the same --op-id: it happens once'
 
 function nobodyAnswered(failures: readonly Failure[], changes: boolean): Fault {
   const unknown = changes && failures.some(({ sent }) => sent)
@@ -361,9 +405,7 @@ function nobodyAnswered(failures: readonly Failure[], changes: boolean): Fault {
     'unavailable',
     unknown ? `etcd did not answer, and whether the command happened is unknown (${said})` : `etcd cannot be reached (${said})`,
     {
-      hint: unknown
-        ? 'ask again with the same --op-id: it happens once'
-        : 'who holds what is unknown until it answers; nothing is free because of that',
+      hint: unknown ? askAgain : 'who holds what is unknown until it answers; nothing is free because of that',
       details: { outcome: unknown ? 'unknown' : 'nothing_changed', endpoints: tried },
     },
   )

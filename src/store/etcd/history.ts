@@ -2,6 +2,7 @@ import type { Entry } from '../../core/operation.ts'
 import { isUlid } from '../../core/ulid.ts'
 import { matches } from '../history.ts'
 import type { HistoryQuery } from '../store.ts'
+import { onlyCompacted } from './gateway.ts'
 import type { Gateway } from './gateway.ts'
 import type { Names } from './keys.ts'
 import { prefixEnd } from './keys.ts'
@@ -22,15 +23,17 @@ export async function* historyOf(gateway: Gateway, names: Names, query: HistoryQ
   const prefix = query.resource === undefined ? names.logs : names.logOf(query.resource)
   // Records that were moved in keep their positions, all of them below the base: after a smaller one the whole log is read.
   for (let since = query.afterSeq === undefined ? 0 : revisionUntil(query.afterSeq, base) + 1, pinned = 0; ;) {
+    const request = { ...between(prefix, prefixEnd(prefix)), sort_order: 'ASCEND', sort_target: 'MOD', limit: String(pageSize) }
     // oxlint-disable-next-line no-await-in-loop -- one page after the other
-    const { body } = await gateway.call<RangeAnswer>('/v3/kv/range', {
-      ...between(prefix, prefixEnd(prefix)),
-      sort_order: 'ASCEND',
-      sort_target: 'MOD',
-      min_mod_revision: String(since),
-      limit: String(pageSize),
-      revision: String(pinned),
-    })
+    const answered = await gateway
+      .call<RangeAnswer>('/v3/kv/range', { ...request, min_mod_revision: String(since), revision: String(pinned) })
+      .catch(onlyCompacted)
+    if (answered === null) {
+      // That revision is gone, and no record with it: the rest is read as it is now.
+      pinned = 0
+      continue
+    }
+    const { body } = answered
     pinned = pinned === 0 ? revisionOf(body) : pinned
     const pairs = pairsOf(body)
     const last = pairs.at(-1)?.mod ?? 0

@@ -2,7 +2,7 @@ import { isFault, notFound, usage } from '../../core/fault.ts'
 import type { Adopted, Compacted, Finding, LimitChange, Maintenance, Severity } from '../maintenance.ts'
 import { refuseMoved } from '../moved.ts'
 import type { Reading } from '../store.ts'
-import { codes, isEngineError } from './gateway.ts'
+import { alarmPath, codes, isEngineError } from './gateway.ts'
 import { askMembers } from './health.ts'
 import type { Asked } from './health.ts'
 import { only, pairsOf, put, unchanged } from './messages.ts'
@@ -128,7 +128,7 @@ function quorum(members: readonly Asked[]): readonly Finding[] {
 }
 
 async function alarms({ gateway }: EtcdStore): Promise<readonly Finding[]> {
-  const { body } = await gateway.call<{ alarms?: readonly { alarm?: string; memberID?: string }[] }>('/v3/maintenance/alarm', {
+  const { body } = await gateway.call<{ alarms?: readonly { alarm?: string; memberID?: string }[] }>(alarmPath, {
     action: 'GET',
   })
   return (body.alarms ?? []).map(({ alarm = 'an alarm' }) =>

@@ -11,6 +11,7 @@ import type { FullState } from '../state.ts'
 import { keysOfBase, withDropped } from './earlier.ts'
 import { Facts, noWants } from './facts.ts'
 import { fetchFacts } from './fetch.ts'
+import { overCompactions } from './gateway.ts'
 import { historyOf } from './history.ts'
 import { prefixEnd } from './keys.ts'
 import { RealLeases } from './leases.ts'
@@ -86,8 +87,11 @@ class Space {
     const { gateway, names } = this.#store
     const wants = noWants()
     wants.all = true
-    const facts = new Facts({ b: 'etcd', m: Date.now(), wall: Date.now() }, realTiming, wants)
-    await fetchFacts(gateway, names, facts, this.#store.location)
+    const facts = await overCompactions(async () => {
+      const read = new Facts({ b: 'etcd', m: Date.now(), wall: Date.now() }, realTiming, wants)
+      await fetchFacts(gateway, names, read, this.#store.location)
+      return read
+    })
     const { space, limits } = facts.settings!
     const entries: Entry[] = []
     for await (const entry of historyOf(gateway, names, {}, 0)) entries.push(entry)

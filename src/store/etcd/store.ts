@@ -1,6 +1,6 @@
 import { randomUUID } from 'node:crypto'
 import type { Decision, Outcome } from '../../core/decision.ts'
-import { Fault } from '../../core/fault.ts'
+import { Fault, isFault } from '../../core/fault.ts'
 import type { Holder, Instant, Lease } from '../../core/lease.ts'
 import type { Entry, Operation } from '../../core/operation.ts'
 import { isOwnership } from '../../core/operation.ts'
@@ -20,7 +20,7 @@ import type { Claim, Wants } from './facts.ts'
 import { fetchFacts, maxSteps, readingOnRefusal } from './fetch.ts'
 import { Gateway } from './gateway.ts'
 import type { Access } from './gateway.ts'
-import { codes, isEngineError } from './gateway.ts'
+import { asUnknown, codes, isEngineError, overCompactions } from './gateway.ts'
 import { Heart } from './heart.ts'
 import { membersOf } from './health.ts'
 import { historyOf } from './history.ts'
@@ -211,8 +211,11 @@ export class EtcdStore implements Store {
   }
 
   async #read(wants: Wants): Promise<Facts> {
-    const facts = new Facts(this.#now(), this.#timing, wants)
-    await fetchFacts(this.gateway, this.names, facts, this.location)
+    const facts = await overCompactions(async () => {
+      const read = new Facts(this.#now(), this.#timing, wants)
+      await fetchFacts(this.gateway, this.names, read, this.location)
+      return read
+    })
     refuseMoved(facts.settings?.move, this.location, false)
     facts.isRead = true
     this.#learn(facts)
@@ -285,9 +288,17 @@ export class EtcdStore implements Store {
   }
 
   async #untilDone(decide: Rules, options: TransactOptions): Promise<Commit> {
+    const progress: Progress = { entries: [], ended: [], effectRan: false }
+    try {
+      return await this.#inParts(decide, options, progress)
+    } catch (error) {
+      throw progress.entries.length > 0 ? asUnknown(error) : error
+    }
+  }
+
+  async #inParts(decide: Rules, options: TransactOptions, progress: Progress): Promise<Commit> {
     const until = performance.now() + this.#options.lockWaitMs
     const wants = noWants()
-    const progress: Progress = { entries: [], ended: [], effectRan: false }
     let known = this.#guessed(wants)
     for (let lost = 0; ;) {
       // oxlint-disable-next-line no-await-in-loop -- one attempt after the other
@@ -332,7 +343,8 @@ export class EtcdStore implements Store {
     const position = this.#apply(part, facts, engineLeases, written)
     await this.#forgetEngineLeases(part, facts)
     for (const resource of part.changes.keys()) facts.suspects.delete(resource)
-    await this.#weigh(facts)
+    // It is done: whoever asks next weighs what could not be weighed now.
+    await this.#weigh(facts).catch(onlyFault)
     if (isWhole) return this.#commit(decision, facts, settledEntries(part, position), facts, progress)
     progress.entries.push(...settledEntries(part, position))
     progress.ended.push(...decision.outcome.ended.filter(({ resource }) => part.changes.has(resource)))
@@ -460,7 +472,7 @@ export class EtcdStore implements Store {
     try {
       const { succeeded, responses, revision, place, mayBeDone } = await this.#convoy.send({ about: aboutOf(plan, facts), request })
       if (succeeded) return { revision, place }
-      const found = mayBeDone ? await this.#find(plan, transaction) : null
+      const found = mayBeDone ? await this.#find(plan, transaction).catch(asUnknownThrown) : null
       if (found !== null) return { revision: found, place }
       if (reading === null) return again
       reading.take(responses, revision)
@@ -626,6 +638,15 @@ export class EtcdStore implements Store {
 interface Guard {
   readonly at: number
   readonly id: string
+}
+
+/** Passes over what the world did; throws a mistake of ours. */
+function onlyFault(error: unknown): void {
+  if (!isFault(error)) throw error
+}
+
+function asUnknownThrown(error: unknown): never {
+  throw asUnknown(error)
 }
 
 const isKept = (live: LiveLock | null, { entries }: Commit): boolean =>

@@ -6,6 +6,7 @@ import { isOwnership } from '../../core/operation.ts'
 import { sessionKey } from '../../core/session.ts'
 import { leaseFromStored, leaseToStored, pastFromStored, pastToStored, sessionFromWire, sessionToWire } from '../../core/wire.ts'
 import type { Progress, Verified, VerifyFault } from '../maintenance.ts'
+import { overCompactions } from './gateway.ts'
 import type { Gateway } from './gateway.ts'
 import { prefixEnd } from './keys.ts'
 import type { Names } from './keys.ts'
@@ -60,7 +61,10 @@ interface Trail {
  * the records make of it. Nothing is locked and nobody waits. It cannot notice somebody who rewrites everything, nor a key of which all is
  * gone. Memory grows with the keys, not with the records.
  */
-export async function verifySpace(gateway: Gateway, names: Names, shown: string, onProgress: Progress = () => {}): Promise<Verified> {
+export const verifySpace = (gateway: Gateway, names: Names, shown: string, onProgress: Progress = () => {}): Promise<Verified> =>
+  overCompactions(() => verified(gateway, names, shown, onProgress))
+
+async function verified(gateway: Gateway, names: Names, shown: string, onProgress: Progress): Promise<Verified> {
   const { body } = await gateway.call<RangeAnswer>('/v3/kv/range', only(names.cfg))
   const revision = revisionOf(body)
   const [cfg] = pairsOf(body)
