@@ -3,6 +3,7 @@ import { mkdtempSync, rmSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import path from 'node:path'
 import { afterAll, beforeAll, expect, it } from 'vitest'
+import { systemClock } from '../../src/host/clock.ts'
 import type { Clock } from '../../src/host/clock.ts'
 import { etcdEnd } from '../../src/store/etcd/move.ts'
 import { only, pairsOf } from '../../src/store/etcd/messages.ts'
@@ -12,7 +13,8 @@ import type { EtcdStore } from '../../src/store/etcd/store.ts'
 import { openFileStore, openMaintenance, openMoveEnd } from '../../src/store/open.ts'
 import type { Store } from '../../src/store/store.ts'
 import { Bench } from '../support/bench.ts'
-import { StillClock, acquire, ann, bob, evict, on, release, renew, tightPolicy, transfer } from '../support/cast.ts'
+import { StillClock, acquire, ann, bob, evict, holder, on, release, renew, tightPolicy, transfer } from '../support/cast.ts'
+import { proxyTo } from '../support/etcd-proxy.ts'
 import { type Etcd, etcdStore, needsEtcd, startEtcd } from '../support/etcd.ts'
 
 // Old records are dropped, and then the leases move: what is held, and how work ended, is no less afterwards.
@@ -118,4 +120,22 @@ needsEtcd.describe('leases whose records are no longer kept', () => {
     expect((await compact(-86_400_000_000)).pruned).toBeGreaterThan(0)
     source.close()
   })
+
+  it('have a whole TTL from the moment of the move, however long it takes', async () => {
+    const source = inEtcd(systemClock())
+    const space = `moved/${randomUUID()}`
+    const target = etcdStore(etcd, space, systemClock())
+    const slow = await proxyTo(etcd, { delayMs: () => 30 })
+    const far = etcdStore({ ...etcd, address: `127.0.0.1:${slow.port}` }, space, systemClock())
+    const bench = new Bench({ store: source, policy: { ttlSecs: 3600 } })
+    await bench.does(acquire(ann, 'ticket:short', { ttlSecs: 4 }))
+    await Promise.all(Array.from({ length: 150 }, (_, n) => bench.does(acquire(holder(`agent:${n}`), `env:${n}`))))
+    const moving = await etcdEnd(source).read()
+    await etcdEnd(far).receive(moving, source.location)
+    await etcdEnd(far).open()
+    const view = await target.view()
+    expect([...view.all()].every(lease => view.lapse(lease).state === 'running')).toBe(true)
+    for (const store of [source, target, far]) store.close()
+    await slow.close()
+  }, 60_000)
 })

@@ -11,7 +11,7 @@ import type { FullState } from '../state.ts'
 import { keysOfBase, withDropped } from './earlier.ts'
 import { Facts, noWants } from './facts.ts'
 import { fetchFacts } from './fetch.ts'
-import { overCompactions } from './gateway.ts'
+import { codes, isEngineError, overCompactions } from './gateway.ts'
 import { historyOf } from './history.ts'
 import { prefixEnd } from './keys.ts'
 import { RealLeases } from './leases.ts'
@@ -28,6 +28,9 @@ const layoutVersion = 2
 
 /** Most writes, and most bytes of them, in one transaction: etcd takes 128 and 1.5 MB. */
 const [maxWrites, maxBytes] = [120, 700_000]
+
+/** Engine leases that are made at the same time. */
+const maxBeats = 32
 
 /** Seconds that the engine lease of moved op_ids lasts, and milliseconds that they are remembered at all. */
 const [memorySecs, rememberedMs] = [86_400, 86_400_000]
@@ -116,9 +119,10 @@ class Space {
     const { space, limits, lastSeq } = moving
     const settings: SpaceSettings = { space, limits, tokenBase: lastSeq, minWriter: layoutVersion, move: { from } }
     const mod = await this.#write([put(names.cfg, settingsToValue(settings)), ...this.#emptied()], found.mod)
+    const beats: Beat[] = []
     let steps: Step[] = []
     let bytes = 0
-    for (const step of await this.#stepsOf(moving)) {
+    for (const step of await this.#stepsOf(moving, beats)) {
       const size = 'request_put' in step ? step.request_put.value.length : 0
       if (steps.length >= maxWrites || (steps.length > 0 && bytes + size > maxBytes)) {
         // oxlint-disable-next-line no-await-in-loop -- in the order of the records
@@ -129,6 +133,30 @@ class Space {
       bytes += size
     }
     if (steps.length > 0) await this.#write(steps, mod)
+    await this.#writeBeats(beats, mod)
+  }
+
+  /** Last of all, and those that last longest first: their time begins here, and not before everything else was written. */
+  async #writeBeats(beats: readonly Beat[], mod: number): Promise<void> {
+    const sorted = beats.toSorted((a, b) => b.secs - a.secs)
+    // oxlint-disable-next-line no-await-in-loop -- one part after the other
+    for (let at = 0; at < sorted.length; at += maxBeats) await this.#writeSome(sorted.slice(at, at + maxBeats), mod)
+  }
+
+  async #writeSome(beats: readonly Beat[], mod: number, tries = 3): Promise<void> {
+    const engine = new RealLeases(this.#store.gateway)
+    const lengths = new Map(beats.map(({ id, secs }) => [id, secs]))
+    await Promise.all([...lengths].map(([id, secs]) => engine.keep(id, secs)))
+    try {
+      await this.#write(
+        beats.map(({ resource, id }) => put(this.#store.names.beat(resource), '1', id)),
+        mod,
+      )
+    } catch (error) {
+      // One of them is over already: this process stood still for so long.
+      if (tries === 1 || !isEngineError(error, codes.notFound)) throw error
+      await this.#writeSome(beats, mod, tries - 1)
+    }
   }
 
   /** Everything below the space but its settings. */
@@ -141,7 +169,7 @@ class Space {
     return [...prefixes, { key: toBytes(paths) }, { key: toBytes(limits) }].map(range => ({ request_delete_range: range }))
   }
 
-  async #stepsOf(moving: Moving): Promise<readonly Step[]> {
+  async #stepsOf(moving: Moving, beats: Beat[]): Promise<readonly Step[]> {
     const { names } = this.#store
     const state = stateOf(moving.base)
     const numbers = new Map<string, number>()
@@ -158,11 +186,10 @@ class Space {
       if (isRemembered(entry))
         steps.push(put(names.op(entry.operation.opId!), logToValue({ entry, index: 0, transaction: 'move', isCopy: false }, 0), memory!))
     }
-    const beats = new Map<string, string>()
+    const shared = new Map<string, string>()
     const keys = new Set([...numbers.keys(), ...keysOfBase(moving.base)])
     keys.delete(wholeStore)
-    for (const resource of keys)
-      steps.push(...(await this.#claim(resource, state.slot(resource), numbers.get(resource) ?? 0, moving, beats)))
+    for (const resource of keys) steps.push(this.#claim(resource, state.slot(resource), numbers.get(resource) ?? 0, moving, beats, shared))
     for (const lease of state.leases())
       if (lease.group === null || lease.group.id === lease.leaseId)
         steps.push(put(names.id(lease.leaseId), JSON.stringify(ownershipOf(lease, state))))
@@ -171,19 +198,19 @@ class Space {
     return steps
   }
 
-  /** One key as it is stored, with the beat of a holder who was heard of. `beats`: engine leases that were made, by session and length. */
-  async #claim(resource: string, slot: Slot, n: number, { alive }: Moving, beats: Map<string, string>): Promise<readonly Step[]> {
+  /** One key as it is stored; its beat, if its holder was heard of, goes to `beats`. `shared`: ids of engine leases, by session and length. */
+  #claim(resource: string, slot: Slot, n: number, { alive }: Moving, beats: Beat[], shared: Map<string, string>): Step {
     const { names } = this.#store
     const { lease } = slot
     const secs = lease === null || !alive.has(resource) ? null : realTiming.engineSecs(lease)
     let engineLease: string | null = null
     if (lease !== null && secs !== null) {
       const whose = sharers(lease.holder, secs, lease)
-      engineLease = beats.get(whose) ?? (await this.#engineLease(secs))
-      beats.set(whose, engineLease)
+      engineLease = shared.get(whose) ?? newId()
+      shared.set(whose, engineLease)
+      beats.push({ resource, id: engineLease, secs })
     }
-    const head = put(names.head(resource), headToValue({ slot, n, logFrom: 1, engineLease, suspect: null }, 0))
-    return engineLease === null ? [head] : [head, put(names.beat(resource), '1', engineLease)]
+    return put(names.head(resource), headToValue({ slot, n, logFrom: 1, engineLease, suspect: null }, 0))
   }
 
   #engineLease(secs: number): Promise<string> {
@@ -247,6 +274,17 @@ class Space {
     })
   }
 }
+
+/** A sign of life that is to be written. */
+interface Beat {
+  readonly resource: string
+  /** Of the engine lease that it is attached to. */
+  readonly id: string
+  readonly secs: number
+}
+
+/** An id for an engine lease that nobody else has: 60 bits, decimal. */
+const newId = (): string => BigInt(`0x1${randomUUID().replaceAll('-', '').slice(0, 14)}`).toString()
 
 /** An op_id that its caller chose and may ask with again. */
 const isRemembered = ({ at, operation: { opId } }: Entry): boolean => opId !== null && !isUlid(opId) && at > Date.now() - rememberedMs
