@@ -244,6 +244,28 @@ needsEtcd.describe('what is in etcd is checked', () => {
       ])
     })
 
+    it('what cannot be read says nothing of who holds what, to nobody', async () => {
+      for (const [part, value] of [
+        ['cfg', 'hello'],
+        ['cfg', 'null'],
+        ['cfg', '{"schema_version":2}'],
+        ['c/ticket%3Aa/head', 'hello'],
+        ['c/ticket%3Aa/head', '{}'],
+        ['c/%zz/head', '{}'],
+      ] as const) {
+        const { store } = await lived()
+        await write(store, put(`${store.names.root}${part}`, value))
+        const asked = open(decodeURIComponent(store.names.root.split('/')[2]!))
+        const unknown = { code: 'unavailable', details: { outcome: 'nothing_changed' } }
+        await expect(asked.view(), `${part} ${value}`).rejects.toMatchObject(unknown)
+        // A key that is about no resource is in nobody's way who looks at others.
+        const claim = new Bench({ store: asked }).run(acquire(bob, a))
+        if (part !== 'c/%zz/head') await expect(claim, `${part} ${value}`).rejects.toMatchObject(unknown)
+        else expect((await claim).decision.ok).toBe(true)
+        await expect(asked.view(), `${part} ${value}`).rejects.toThrow('cannot be read')
+      }
+    })
+
     it('what cannot be read, and what a newer version wrote', async () => {
       const { store } = await lived()
       await write(store, put(store.names.log(a, 4), '{'))

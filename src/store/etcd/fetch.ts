@@ -8,7 +8,7 @@ import type { Names } from './keys.ts'
 import { prefixEnd } from './keys.ts'
 import { between, only, pairsOf, revisionOf, toBytes } from './messages.ts'
 import type { Pair, RangeAnswer, RangeRequest, Step, TxnAnswer } from './messages.ts'
-import { countedFromPair, headFromPair, logFromPair, settingsFromValue } from './values.ts'
+import { countedFromPair, headFromPair, logFromPair, readable, settingsFromValue } from './values.ts'
 
 // Reading: one transaction of ranges, so that everything in it is of one revision.
 
@@ -87,7 +87,7 @@ function readingsOf(names: Names, facts: Facts, shown: string): readonly Reading
     readings.push({
       range: only(names.limits),
       take: ([pair = noPair(names.limits)]) => {
-        facts.limits = countedFromPair(pair)
+        facts.limits = readable(pair.name, () => countedFromPair(pair))
         facts.limitsMod = pair.mod
       },
     })
@@ -134,23 +134,24 @@ const claimReading = (names: Names, facts: Facts, resource: string): Reading => 
 const idReading = (names: Names, facts: Facts, leaseId: string): Reading => ({
   range: { ...between(names.ids, `${names.id(leaseId)}\0`), sort_order: 'DESCEND', sort_target: 'KEY', limit: '1' },
   take: ([pair]) => {
-    const listed: readonly (readonly [string, string])[] = pair === undefined ? [] : JSON.parse(pair.value)
+    const listed: readonly (readonly [string, string])[] = pair === undefined ? [] : readable(pair.name, () => JSON.parse(pair.value))
     facts.resourceOf.set(leaseId, listed.find(([id]) => id === leaseId)?.[1] ?? null)
   },
 })
 
 function recalled(pair: Pair | undefined, opId: string): Entry | null {
-  const entry = pair === undefined ? null : (logFromPair(pair)?.entry ?? null)
+  const entry = pair === undefined ? null : (readable(pair.name, () => logFromPair(pair))?.entry ?? null)
   return entry?.operation.opId === opId ? entry : null
 }
 
 function takeClaims(names: Names, facts: Facts, pairs: readonly Pair[]): void {
-  for (const pair of pairs) {
-    const place = names.partOf(pair.name)
-    if (place === null) continue
-    const known = facts.claims.get(place.resource) ?? unknownClaim
-    facts.claims.set(place.resource, withPart(known, place.part, pair))
-  }
+  for (const pair of pairs)
+    readable(pair.name, () => {
+      const place = names.partOf(pair.name)
+      if (place === null) return
+      const known = facts.claims.get(place.resource) ?? unknownClaim
+      facts.claims.set(place.resource, withPart(known, place.part, pair))
+    })
 }
 
 function withPart(claim: Claim, part: string, pair: Pair): Claim {

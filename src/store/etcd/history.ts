@@ -9,7 +9,7 @@ import { prefixEnd } from './keys.ts'
 import { between, pairsOf, revisionOf } from './messages.ts'
 import type { Pair, RangeAnswer } from './messages.ts'
 import { revisionUntil } from './positions.ts'
-import { logFromPair } from './values.ts'
+import { logFromPair, readable } from './values.ts'
 import type { Logged } from './values.ts'
 
 /** How far the clocks of two machines may be apart, milliseconds. */
@@ -72,7 +72,7 @@ export async function searchOpId(gateway: Gateway, names: Names, opId: string, r
       revision: String(revision),
     })
     const pairs = pairsOf(body)
-    const logged = pairs.map(logFromPair).filter(each => each !== null)
+    const logged = pairs.map(pair => readable(pair.name, () => logFromPair(pair))).filter(each => each !== null)
     const found = logged.find(({ entry }) => entry.operation.opId === opId)
     if (found !== undefined) return found.entry
     if (body.more !== true || logged.every(({ entry }) => entry.at < oldest)) return null
@@ -84,6 +84,6 @@ export async function searchOpId(gateway: Gateway, names: Names, opId: string, r
 }
 
 function inOrder(pairs: readonly Pair[], withoutCopies: boolean): readonly Logged[] {
-  const logged = pairs.map(logFromPair).filter(each => each !== null)
+  const logged = pairs.map(pair => readable(pair.name, () => logFromPair(pair))).filter(each => each !== null)
   return logged.filter(({ isCopy }) => !(withoutCopies && isCopy)).toSorted((a, b) => a.entry.seq - b.entry.seq || a.index - b.index)
 }

@@ -1,4 +1,4 @@
-import { Fault } from '../../core/fault.ts'
+import { Fault, isFault } from '../../core/fault.ts'
 import { emptySlot } from '../../core/lease.ts'
 import type { Slot } from '../../core/lease.ts'
 import type { Entry } from '../../core/operation.ts'
@@ -40,6 +40,27 @@ export interface SpaceSettings {
   readonly move?: MoveMark
 }
 
+/** What `read` makes of what is stored under this name. Throws `unavailable` where it is nothing of ours, which says nothing of who holds what. */
+export function readable<T>(name: string, read: () => T): T {
+  try {
+    return read()
+  } catch (error) {
+    if (!isUnreadable(error) || isFault(error)) throw error
+    throw new Fault('unavailable', `${name} cannot be read: somebody wrote past Leasehold, and who holds what is not known from it`, {
+      hint: 'see what is wrong: lh verify; is the space in the URL the right one?',
+      details: { outcome: 'nothing_changed', damaged: name },
+      cause: error,
+    })
+  }
+}
+
+/** What is no JSON, or not of the shape that it should have. */
+export const isUnreadable = (error: unknown): boolean =>
+  error instanceof SyntaxError ||
+  error instanceof TypeError ||
+  error instanceof URIError ||
+  (isFault(error) && error.details?.['damaged'] !== undefined)
+
 /** Version of the layout that this code reads and writes. */
 const layoutVersion = 2
 
@@ -54,13 +75,18 @@ export const settingsToValue = (settings: SpaceSettings): string =>
   })
 
 /** Throws `unavailable` for what a newer version wrote. */
-export function settingsFromValue(value: string, shown: string): SpaceSettings {
+export const settingsFromValue = (value: string, shown: string): SpaceSettings =>
+  readable(`what holds for ${shown} as a whole`, () => settingsOf(value, shown))
+
+function settingsOf(value: string, shown: string): SpaceSettings {
   const wire = JSON.parse(value)
   if (wire.schema_version > layoutVersion)
     throw new Fault('unavailable', `${shown} was made by a newer Leasehold`, {
       hint: 'upgrade leasehold',
       details: { outcome: 'nothing_changed' },
     })
+  if (typeof wire.space !== 'string' || !Number.isSafeInteger(wire.token_base) || typeof wire.limits !== 'object' || wire.limits === null)
+    throw new TypeError('these are no settings')
   return {
     space: wire.space,
     tokenBase: wire.token_base,
@@ -120,7 +146,8 @@ export function headFromPair({ value, mod }: Pair): Head {
   }
 }
 
-function refuseNewer(version: number): void {
+function refuseNewer(version: unknown): void {
+  if (typeof version !== 'number') throw new TypeError('it is no head')
   if (version <= layoutVersion) return
   throw new Fault('unavailable', 'this space has records of a newer Leasehold', {
     hint: 'upgrade leasehold',

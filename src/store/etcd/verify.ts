@@ -15,7 +15,7 @@ import { between, only, pairsOf, revisionOf } from './messages.ts'
 import type { Pair, RangeAnswer } from './messages.ts'
 import { pairsBelow } from './pages.ts'
 import { positionOf } from './positions.ts'
-import { countedFromPair, headFromPair, logFromPair, settingsFromValue } from './values.ts'
+import { countedFromPair, headFromPair, isUnreadable, logFromPair, settingsFromValue } from './values.ts'
 import type { Counted, Head, Logged, SpaceSettings } from './values.ts'
 
 /** Faults that are listed; one wrong record can make many later ones wrong. */
@@ -361,9 +361,6 @@ class Verifier {
       this.fault(this.#names.limits, null, `it counts the tokens [${is}], and those that last without an end are [${should}]`)
   }
 }
-
-/** What is no JSON, or not of the shape that it should have. */
-const isUnreadable = (error: unknown): boolean => error instanceof SyntaxError || error instanceof TypeError || error instanceof URIError
 
 const tokensIn = (tokens: readonly number[]): string => [...new Set(tokens)].toSorted((a, b) => a - b).join(', ')
 
