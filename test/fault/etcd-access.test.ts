@@ -108,6 +108,12 @@ needsEtcd.describe('an etcd that asks who we are', () => {
 
   it('is not sent a password by a URL that names a host of its own', () => {
     expect(() => open('team', { user: 'ann', passwordFile: right }, ['etcd.example'])).toThrow(/not sent to 127\.0\.0\.1/)
+    for (const [named, host] of [
+      ['[::1]', '::1'],
+      ['[::1]', '[::1]'],
+      ['Etcd.example', 'etcd.Example'],
+    ] as const)
+      expect(() => openAt({ ...etcd, address: `${named}:2379` }, 'team', { user: 'ann', passwordFile: right }, [host])).not.toThrow()
     expect(() => open('team', { user: 'ann' })).toThrow(/needs etcd\.password_file/)
     expect(() => open('team', { certFile: '/x' })).toThrow(/only of use together/)
   })

@@ -40,10 +40,14 @@ function refuseMisuse({ endpoints }: Place, { hosts, access, url }: EtcdSettings
   if (user === null) return
   if (passwordFile === null) throw usage('etcd.user needs etcd.password_file', 'lh config set --user etcd.password_file /absolute/path')
   // The URL may come from a repository that anybody wrote; the password is not theirs to ask for.
-  const stranger = endpoints.map(endpoint => new URL(endpoint).hostname).find(host => !hosts.includes(host))
+  const known = hosts.map(bare)
+  const stranger = endpoints.map(endpoint => new URL(endpoint).hostname).find(host => !known.includes(bare(host)))
   if (stranger !== undefined)
     throw usage(
       `the password of etcd.user is not sent to ${stranger}: it is not among etcd.hosts`,
       `if it is yours: lh config set --user etcd.hosts ${[...hosts, stranger].filter(host => host !== '').join(',')}`,
     )
 }
+
+/** A host as it is compared: in small letters, and an address of IPv6 without the brackets that only a URL needs. */
+const bare = (host: string): string => host.toLowerCase().replace(/^\[(.*)\]$/, '$1')
