@@ -351,6 +351,10 @@ describe('what --json prints is what its schema says', () => {
         args,
         status: lh([...args], agent === undefined ? {} : as(agent)).status,
       }).toEqual({ args, status })
+    const elsewhere = fs.mkdtempSync(path.join(folder, 'elsewhere-'))
+    spawnSync('git', ['init', '--quiet', elsewhere])
+    const away = lh(['claim', 'list', '--repo', elsewhere], { ...as('agent:one'), LEASEHOLD_STORE: 'etcd://127.0.0.1:1/away' })
+    expect(away).toMatchObject({ status: 7, document: { error: { details: { endpoints: [{ error: 'ECONNREFUSED' }] } } } })
     // Whoever asks who they are is told, also where nobody can be named.
     expect(lh(['whoami'], { GEMINI_CLI: '1' })).toMatchObject({ status: 0, document: { agent_id: null } })
   })
