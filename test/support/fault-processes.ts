@@ -3,6 +3,7 @@ import { spawn } from 'node:child_process'
 import fs from 'node:fs'
 import path from 'node:path'
 import { build } from 'esbuild'
+import { afterAll } from 'vitest'
 import { systemClock } from '../../src/host/clock.ts'
 import { kernelLock } from '../../src/host/kernel-lock.ts'
 import { FileStore, statfsType } from '../../src/store/file/store.ts'
@@ -36,9 +37,16 @@ export interface Launch {
   readonly env?: NodeJS.ProcessEnv
 }
 
+const running = new Set<ChildProcess>()
+
+// A test that fails leaves processes that go round for ever.
+afterAll(() => running.forEach(child => child.kill('SIGKILL')))
+
 export function launch({ worker, through = [], env }: Launch, task: LoopTask | ScriptTask): ChildProcess {
   const [program, ...args] = [...through, process.execPath, worker, JSON.stringify(task)]
-  return spawn(program, args, { stdio: ['ignore', 'pipe', 'pipe'], env: { ...process.env, ...env } })
+  const child = spawn(program, args, { stdio: ['ignore', 'pipe', 'pipe'], env: { ...process.env, ...env } })
+  running.add(child)
+  return child.once('exit', () => running.delete(child))
 }
 
 /** How a process ended, and all that it said. */
