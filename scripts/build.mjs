@@ -25,9 +25,11 @@ const PROGRAMS = [
   { entry: 'src/door/cli/launch-main.ts', main: 'launch-main' },
   { entry: 'src/door/agent-hook/entry.ts', main: 'hook-main' },
 ]
-/** What is typed or installed, and how it starts a program: with the `words` after it, up to `--`. */
+/** What is typed or installed, and how it starts a program. */
 const EXECUTABLES = {
-  lh: `const own = ${JSON.stringify(Object.fromEntries(PURPOSES.map(purpose => [purpose, `.${inFileName(purpose)}`])))}
+  lh: `const words = process.argv.slice(2)
+if (words.includes('--')) words.length = words.indexOf('--')
+const own = ${JSON.stringify(Object.fromEntries(PURPOSES.map(purpose => [purpose, `.${inFileName(purpose)}`])))}
 const help = words.includes('--help') || words.includes('-h')
 if ((words[0] === 'hook' || words[0] === 'launch') && !help) load(words[0] + '-main', '')
 else load('main', own[words[0] + ' ' + words[1]] ?? '')`,
@@ -238,8 +240,6 @@ async function writeLoader(executable, start) {
 const { closeSync, fstatSync, openSync, readSync } = require('node:fs')
 const { Script } = require('node:vm')
 const { v8 } = process.versions
-const words = process.argv.slice(2)
-if (words.includes('--')) words.length = words.indexOf('--')
 const loaded = new Map()
 function read(file) {
   const fd = openSync(file)

@@ -133,7 +133,6 @@ export function holdEnvironment(granted: Granted, proof?: string): Record<string
   }
 }
 
-/** Why a program does not start, in words. */
 const startTroubles: Readonly<Record<string, string>> = {
   ENOENT: 'there is no such program',
   EACCES: 'it may not be executed',
@@ -144,10 +143,12 @@ const startTroubles: Readonly<Record<string, string>> = {
   ERR_INVALID_ARG_VALUE: 'it has no name',
 }
 
+/** Why a program does not start, in words. */
+export const whyNotStarted = (error: unknown): string =>
+  startTroubles[(error as NodeJS.ErrnoException).code ?? ''] ?? (error as Error).message
+
 function notStarted(program: string, error: Error, gaveBack: boolean): Fault {
-  const { code } = error as NodeJS.ErrnoException
-  const why = startTroubles[code ?? ''] ?? error.message
-  return new Fault('usage', `${show(program)} could not be started: ${why}`, {
+  return new Fault('usage', `${show(program)} could not be started: ${whyNotStarted(error)}`, {
     hint: gaveBack ? 'nothing is held any more' : 'what was held before is still held',
     cause: error,
   })

@@ -8,6 +8,7 @@ import type { LaunchEvidence, Session } from '../../core/session.ts'
 import { shellWord } from '../../core/shell-word.ts'
 import { signalGroup, vitality, witnessOf } from '../../host/process.ts'
 import { orThrow, refusalDocument } from '../claim/answer.ts'
+import { whyNotStarted } from '../claim/hold.ts'
 import { endings, forwarded, isFromTerminal, onSignals } from '../claim/signals.ts'
 import type { Workspace } from '../claim/workspace.ts'
 import type { Accepted } from './acceptance.ts'
@@ -324,10 +325,9 @@ class Run {
         onPid: pid => lock?.note(witnessOf(pid)),
       })
     } catch (error) {
-      const { code } = error as NodeJS.ErrnoException
-      const where = prepared.command[0]!.includes('/') ? ` (in ${cwd}, where it is started)` : ''
-      const why =
-        code === 'ENOENT' ? `there is no such program${where}` : code === 'EACCES' ? 'it may not be executed' : (error as Error).message
+      const where =
+        (error as NodeJS.ErrnoException).code === 'ENOENT' && prepared.command[0]!.includes('/') ? ` (in ${cwd}, where it is started)` : ''
+      const why = `${whyNotStarted(error)}${where}`
       throw failed(`"${prepared.command[0]}" could not be started: ${why}`, this.#unchanged, null)
     }
   }
