@@ -11,6 +11,7 @@ import {
   known,
   launched,
   launching,
+  noted,
   opening,
   person,
   processesOf,
@@ -207,9 +208,11 @@ describe('of a session that is being opened again', () => {
       const count = starts(all).length
       const killed = all.launcher.with({ CLAUDE_DOES: 'hang' }).start('--json session resume review')
       await until(() => starts(all).length > count, 'the agent is there')
+      const agent = starts(all).at(-1)!
+      await noted(all, agent)
       killed.kill('SIGKILL')
       await killed.exited
-      return starts(all).at(-1)!
+      return agent
     }
     const first = await orphaned()
     const again = all.launcher.start('--json session resume review')

@@ -13,6 +13,7 @@ import {
   launched,
   launching,
   locksOf,
+  noted,
   processesOf,
   stage,
   starts,
@@ -387,6 +388,7 @@ describe('the launcher is killed', () => {
     const all = stage()
     const running = all.launcher.start(launching, ...all.agent('family'))
     await until(() => processesOf(all.dir).length >= 6, 'the family is there')
+    await noted(all, starts(all)[0]!)
     running.kill('SIGKILL')
     await running.exited
     const orphans = processesOf(all.dir)
@@ -418,7 +420,7 @@ describe('the launcher is killed', () => {
     const running = all.launcher.start('--json launch fix-login --role dev --ready output=never', ...all.agent('shuts'))
     await until(() => starts(all).some(pid => commandOf(pid).startsWith('sleep')), 'all is closed')
     const [agent] = starts(all)
-    await until(async () => (await known(all)).pending[0]?.agent_pid === agent, 'its launcher knows it')
+    await noted(all, agent!)
     running.kill('SIGKILL')
     await running.exited
     expect((await known(all)).pending).toEqual([expect.objectContaining({ launcher_alive: false, agent_pid: agent })])
@@ -472,6 +474,7 @@ describe('the launcher is killed', () => {
     const before = all.repo.story()
     const running = all.launcher.start('--json launch --no-ticket --role review --ready fd', ...all.agent('silent'))
     await until(() => starts(all).length === 1, 'the agent is there')
+    await noted(all, starts(all)[0]!)
     expect((await known(all)).pending).toMatchObject([{ role: 'review', launcher_pid: running.pid, launcher_alive: true }])
     running.kill('SIGKILL')
     await running.exited

@@ -207,6 +207,10 @@ export async function known(
   return { leases: leases.filter((lease: Doc) => lease.standing !== 'ended'), sessions, pending: status.pending }
 }
 
+/** A launcher knows its agent a moment after that runs: what kills the launcher waits for this. */
+export const noted = (all: Stage, agent: number): Promise<unknown> =>
+  until(async () => (await known(all)).pending.some(pending => pending.agent_pid === agent), 'its launcher knows its agent')
+
 /** There is no trace of a launch: no record since `before`, no claim, session, reservation, process or file. */
 export async function expectNothingLeft(all: Stage, before: readonly string[], what = ''): Promise<void> {
   expect(processesOf(all.dir), `${what}: processes`).toEqual([])
