@@ -6,6 +6,8 @@
  * on any skip. `--no-build` uses `dist` as it is; other arguments go to vitest (`npm test -- test/unit -t acquire`).
  */
 import { spawnSync } from 'node:child_process'
+import { statSync } from 'node:fs'
+import { tmpdir } from 'node:os'
 import path from 'node:path'
 import { parseCLI, startVitest } from 'vitest/node'
 
@@ -22,6 +24,7 @@ if (!args.includes('--no-build')) {
 }
 
 delete process.env['NODE_EXTRA_CA_CERTS']
+const modeBefore = statSync(tmpdir()).mode
 const { filter, options } = parseCLI(['vitest', 'run', ...args.filter(arg => arg !== '--no-build')])
 const vitest = await startVitest('test', filter, { ...options, root, watch: false })
 
@@ -45,6 +48,11 @@ for (const file of vitest.state.getTestModules()) {
   failed += failedInside
 }
 await vitest.close()
+// It belongs to every user of the machine; a test that runs as root could take it from them.
+if (statSync(tmpdir()).mode !== modeBefore) {
+  console.log(`A test has changed the mode of ${tmpdir()}, which is an error.`)
+  failed++
+}
 
 const unexplained = skipped.filter(skip => skip.reason === undefined).length
 // What no package can bring (test/support/skip.ts, `beyond`).

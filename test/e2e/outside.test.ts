@@ -2,7 +2,7 @@ import { spawnSync } from 'node:child_process'
 import fs from 'node:fs'
 import path from 'node:path'
 import { describe, expect, it } from 'vitest'
-import { executable, failure, folder, git, Repo, repository, Running, success } from '../support/cli.ts'
+import { executable, failure, folder, git, openToAll, Repo, repository, Running, success } from '../support/cli.ts'
 import { requires } from '../support/skip.ts'
 
 // Where there is no repository, where it has an unusual shape, and where it may not be written.
@@ -155,8 +155,7 @@ describe('a repository that may not be written', () => {
 
   needsRoot.it('by this user: 7, with what to allow; reading goes on', async () => {
     const repo = repository()
-    fs.chmodSync(path.dirname(repo.dir), 0o755)
-    fs.chmodSync(repo.dir, 0o755)
+    openToAll(repo.dir)
     await repo.as('agent:a').acquire('x')
     const asStranger = (words: string) =>
       new Running(process.execPath, [executable, '--json', ...words.split(' ')], {

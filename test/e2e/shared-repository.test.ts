@@ -2,7 +2,7 @@ import { execFileSync } from 'node:child_process'
 import fs from 'node:fs'
 import path from 'node:path'
 import { expect, it } from 'vitest'
-import { failure, folder, git, parse, Repo, success } from '../support/cli.ts'
+import { failure, folder, git, openToAll, parse, Repo, success } from '../support/cli.ts'
 import type { Agent, Code, Doc, Result } from '../support/cli.ts'
 import { requires } from '../support/skip.ts'
 
@@ -43,7 +43,7 @@ class User {
 
 function inReach(): string {
   const dir = folder('users-')
-  for (const each of [path.dirname(dir), dir]) fs.chmodSync(each, 0o755)
+  openToAll(dir)
   return dir
 }
 

@@ -2,7 +2,7 @@ import { spawnSync } from 'node:child_process'
 import fs from 'node:fs'
 import path from 'node:path'
 import { describe, expect, it } from 'vitest'
-import { type Agent, type Doc, executable, exits, git, Running, sleep } from '../support/cli.ts'
+import { type Agent, type Doc, executable, exits, git, openToAll, Running, sleep } from '../support/cli.ts'
 import { commit } from '../support/tickets.ts'
 import { requires } from '../support/skip.ts'
 import { branches, contentOf, known, leftovers, restored, room, salvages, ticketId } from '../support/worktrees.ts'
@@ -348,7 +348,6 @@ describe('worktree remove', () => {
     const { place } = await made(a)
     fs.writeFileSync(path.join(place, 'new'), 'x')
     const parent = path.dirname(repo.dir)
-    for (const directory of [path.dirname(parent), path.dirname(path.dirname(parent))]) fs.chmodSync(directory, 0o755)
     const own = (directory: string): void => {
       for (const name of fs.readdirSync(directory, { recursive: true, encoding: 'utf8' }))
         fs.lchownSync(path.join(directory, name), 65_534, 65_534)
@@ -356,7 +355,7 @@ describe('worktree remove', () => {
     }
     own(repo.dir)
     own(place)
-    fs.chmodSync(parent, 0o755)
+    openToAll(parent)
     const before = contentOf(place)
     const as = (words: string): Promise<{ code: number | null; stdout: string }> =>
       new Running(process.execPath, [executable, '--json', ...words.split(' ')], {

@@ -134,6 +134,16 @@ export const git = (cwd: string, ...args: readonly string[]): string =>
 /** A folder that goes with the run. */
 export const folder = (name = 'f-'): string => fs.realpathSync(fs.mkdtempSync(path.join(inject('runFolder'), name)))
 
+/** Lets every user of this machine in: `dir` and what is above it, as far as it is the run's own. What is above that is not ours to open. */
+export function openToAll(dir: string): void {
+  const run = fs.realpathSync(inject('runFolder'))
+  if (dir !== run && !dir.startsWith(`${run}${path.sep}`)) throw new Error(`not of this run: ${dir}`)
+  for (let each = dir; ; each = path.dirname(each)) {
+    fs.chmodSync(each, 0o755)
+    if (each === run) return
+  }
+}
+
 /** A new repository with one commit's worth of nothing in it. */
 export function repository(): Repo {
   const dir = folder('repo-')
