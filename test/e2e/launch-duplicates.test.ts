@@ -125,6 +125,15 @@ describe('by mistake', () => {
     expect((await launched(all)).doc.ok).toBe(true)
   })
 
+  it('nor with lh work --wait in the worktree where they hold it', async () => {
+    const all = stage()
+    await all.launcher.ok('worktree add fix-login')
+    await all.launcher.in(all.place).acquire('fix-login')
+    const own = failure(await all.launcher.in(all.place).run('--json work fix-login --ready fd --wait=1h', ...all.agent('work')), 'held')
+    expect(own.message).toMatch(/^you hold ticket:\S+ yourself/)
+    expect(starts(all)).toEqual([])
+  })
+
   it('a ticket that a person holds is not launched for, whoever that is', async () => {
     const all = stage()
     await person(all).acquire('fix-login')

@@ -10,6 +10,7 @@ import { signalGroup, vitality, witnessOf } from '../../host/process.ts'
 import { orThrow, refusalDocument } from '../claim/answer.ts'
 import { whyNotStarted } from '../claim/hold.ts'
 import { endings, forwarded, isFromTerminal, onSignals } from '../claim/signals.ts'
+import { whenFree } from '../claim/when-free.ts'
 import type { Workspace } from '../claim/workspace.ts'
 import type { Accepted } from './acceptance.ts'
 import { Acceptance } from './acceptance.ts'
@@ -42,12 +43,12 @@ export async function launch(order: LaunchOrder): Promise<Launched> {
   const holder: Holder = { ...order.caller.holder, agentId, sessionId, witness: null }
   const note = { launchId: sessionId, role, agentId }
   const reserve = (): Promise<Answer> => coordinator.reserve({ holder }, { resources, note, ttlSecs: reservationTtlSecs })
-  const reserved = await whenFree(order, async () => {
+  const reserved = await whenFree(workspace, order.wait, async () => {
     const answer = await withoutOrphan(reserve)
-    if (agentId !== order.caller.holder.agentId) refuseOwn(answer, order.caller)
-    return answer
+    return (agentId === order.caller.holder.agentId ? null : heldByLauncher(answer, order.caller)) ?? orThrow(answer)
   })
-  const hold = holdOf(orThrow(reserved))
+  if (reserved instanceof Fault) throw reserved
+  const hold = holdOf(reserved)
   const environment = environmentOf(agentId, role, order.ticket, order.peers)
   const begun = async (started: Started): Promise<Session> => ({
     sessionId,
@@ -77,33 +78,12 @@ export async function launch(order: LaunchOrder): Promise<Launched> {
   })
 }
 
-/** How often it is looked at least whether what somebody has is free, milliseconds: a death writes no record. */
-const lookAgainMs = 1000
-
-/** Asks again until nobody else has it, for as long as the order says. Nothing was started yet. */
-async function whenFree({ wait, workspace }: LaunchOrder, attempt: () => Promise<Answer>): Promise<Answer> {
-  const start = performance.now()
-  for (let told = false; ; told = true) {
-    // oxlint-disable-next-line no-await-in-loop -- each attempt follows a change
-    const answer = await attempt()
-    if (answer.ok || wait === null) return answer
-    const { code, message, hint, details } = refusalDocument(answer)
-    if (code !== 'held') return answer
-    const left = wait.ms - (performance.now() - start)
-    if (left <= 0)
-      throw new Fault('timeout', `waited ${Math.round(wait.ms / 100) / 10} s, and ${message}`, { hint, ...(details && { details }) })
-    if (!told) wait.onWait()
-    // oxlint-disable-next-line no-await-in-loop -- waiting is what the loop is for
-    await workspace.coordinator.changed(answer.lastSeq, Math.min(left, lookAgainMs))
-  }
-}
-
 /** Whoever launches an agent for what they hold themselves would wait for themselves: the agent is another holder. */
-function refuseOwn(answer: Answer, { holder }: Caller): void {
-  if (answer.ok || answer.refusal.kind !== 'held' || answer.refusal.lease.holder.agentId !== holder.agentId) return
+function heldByLauncher(answer: Answer, { holder }: Caller): Fault | null {
+  if (answer.ok || answer.refusal.kind !== 'held' || answer.refusal.lease.holder.agentId !== holder.agentId) return null
   const { resource, leaseId, token } = answer.refusal.lease
   const { code, details, holder: who } = refusalDocument(answer)
-  throw new Fault(code, `you hold ${resource} yourself, and a launched agent is a holder of its own`, {
+  return new Fault(code, `you hold ${resource} yourself, and a launched agent is a holder of its own`, {
     hint: `give it back first: lh claim release ${shellWord(spellingOf(resource))} --lease ${leaseId} --token ${token}`,
     details: { ...details, holder: who },
   })

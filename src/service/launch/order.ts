@@ -2,6 +2,7 @@ import type { ChildProcess } from 'node:child_process'
 import type { Writable } from 'node:stream'
 import type { Caller } from '../../coordinator.ts'
 import type { SessionOrigin } from '../../core/session.ts'
+import type { Patience } from '../claim/when-free.ts'
 import type { Workspace } from '../claim/workspace.ts'
 import type { Prepared, Profile, Ready, Verdict } from './evidence.ts'
 
@@ -25,8 +26,8 @@ export interface LaunchOrder {
   readonly origin: SessionOrigin
   /** Session ids. */
   readonly peers: readonly string[]
-  /** How long to wait for what somebody else has, milliseconds, and whom to tell when that begins; null refuses at once. */
-  readonly wait: { readonly ms: number; readonly onWait: () => void } | null
+  /** Null refuses at once what somebody else has. */
+  readonly wait: Patience | null
   readonly start: StartOrder
 }
 

@@ -1,6 +1,8 @@
-import { Fault, isFault, policy } from '../../core/fault.ts'
+import { Fault, policy } from '../../core/fault.ts'
 import type { Holder } from '../../core/lease.ts'
 import { isExpired } from '../../core/lease.ts'
+import { whenFree } from '../claim/when-free.ts'
+import type { Patience } from '../claim/when-free.ts'
 import type { Workspace } from '../claim/workspace.ts'
 import { readWorktree } from '../identity/worktree.ts'
 import { worktreeIdsOf } from '../identity/worktrees.ts'
@@ -8,7 +10,6 @@ import { Desk, keyOf } from '../ticket/desk.ts'
 import { refuseIntake, refuseUnstartable } from '../ticket/workflow.ts'
 import { addWorktree, refuseHalfGone, refuseNoBase } from '../worktree/add.ts'
 import type { Added } from '../worktree/add.ts'
-import { pause } from '../worktree/git.ts'
 import { worktreeFor } from './find.ts'
 
 export interface PlaceRequest {
@@ -17,40 +18,17 @@ export interface PlaceRequest {
   readonly directory: string
   readonly env: NodeJS.ProcessEnv
   /** How long to wait for a ticket that somebody else has. */
-  readonly waitMs: number | undefined
-  /** Called once when the waiting begins. */
-  readonly onWait: () => void
+  /** Null refuses at once a ticket that somebody else has. */
+  readonly wait: Patience | null
 }
-
-/** How often a ticket that somebody holds is looked at again, milliseconds. */
-const lookMs = 200
 
 /** The worktree for a ticket, made where there is none. Nothing is made for a ticket that cannot be started, or is somebody else's. */
-export async function placeFor(workspace: Workspace, holder: Holder, request: PlaceRequest): Promise<Added> {
-  const { ticketId, directory, env, waitMs = 0, onWait } = request
-  const start = performance.now()
-  for (let waiting = false; ;) {
+export const placeFor = (workspace: Workspace, holder: Holder, { ticketId, directory, env, wait }: PlaceRequest): Promise<Added> =>
+  whenFree(workspace, wait, async () => {
     const desk = new Desk(workspace)
-    try {
-      // oxlint-disable-next-line no-await-in-loop -- one attempt after the other
-      if (worktreeFor(workspace.repository, ticketId) === null) await refuseBeforehand(desk, holder, ticketId, env)
-      // oxlint-disable-next-line no-await-in-loop -- as above
-      return await addWorktree(desk, holder, { name: ticketId, directory, env })
-    } catch (error) {
-      if (!isFault(error) || error.code !== 'held' || request.waitMs === undefined) throw error
-      if (performance.now() - start > waitMs)
-        throw new Fault('timeout', `waited ${Math.round(waitMs / 100) / 10} s, and ${error.message}`, {
-          hint: error.hint ?? '',
-          details: error.details ?? {},
-          cause: error,
-        })
-      if (!waiting) onWait()
-      waiting = true
-      // oxlint-disable-next-line no-await-in-loop -- waiting is what the loop is for
-      await pause(lookMs)
-    }
-  }
-}
+    if (worktreeFor(workspace.repository, ticketId) === null) await refuseBeforehand(desk, holder, ticketId, env)
+    return addWorktree(desk, holder, { name: ticketId, directory, env })
+  })
 
 /** Throws what starting would throw in the worktree that is to be made: its ticket is as the base branch has it, where that has one. */
 async function refuseBeforehand(desk: Desk, holder: Holder, id: string, env: NodeJS.ProcessEnv): Promise<void> {

@@ -73,7 +73,8 @@ async function begin(context: Context): Promise<number> {
   const { holder } = await callerOf(context, here)
   const launching = launches ? asLaunch(context, id) : null
   if (launching !== null) await (await import('./launch.ts')).refuseBadOptions(launching, here)
-  const place = await placeFor(here, holder, { ticketId: id, directory: context.directory, env: context.env, waitMs, onWait })
+  const patience = waitMs === undefined ? null : { ms: waitMs, onWait }
+  const place = await placeFor(here, holder, { ticketId: id, directory: context.directory, env: context.env, wait: patience })
   for (const warning of place.warnings) context.output.warn(warning)
   const [root, made] = [place.path, !place.already]
   const inside = elsewhere(context, root)
