@@ -133,7 +133,7 @@ describe('killed and stopped', () => {
     expect(await stopped.ask('stop')).toBe('stopped')
     const start = performance.now()
     const results = await Promise.all([1, 2].map(at => home.session(`s-${at}`, ws).write(`${ws}/a`)))
-    expect(performance.now() - start).toBeLessThan(4000)
+    expect(performance.now() - start).toBeLessThan(15_000)
     for (const result of results) expect(result).toEqual(passed)
     expect(home.log()).toMatch(/session-lock\.lock stayed locked by another process/)
     expect(await home.session('s', ws, { LEASEHOLD_SESSION_LOCK_FAIL: 'closed' }).write(`${ws}/a`)).toMatchObject({ code: 2, stdout: '' })

