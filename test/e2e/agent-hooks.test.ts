@@ -69,6 +69,14 @@ describe('lh hooks, for agents', () => {
     expect(fs.readdirSync(home)).toEqual([])
   })
 
+  it('goes by the user’s settings outside of Git too', async () => {
+    const { lh, home } = person()
+    fs.mkdirSync(path.join(home, '.config/leasehold'), { recursive: true })
+    fs.writeFileSync(path.join(home, '.config/leasehold/config.yaml'), 'session_lock.fail: closed\n')
+    const [change] = (await lh.in(folder()).ok('hooks install claude --dry-run')).changes
+    expect(change.diff).toContain('"onFailure": "block"')
+  })
+
   it('names the line of a settings file that is broken, and leaves it alone', async () => {
     const { lh, home } = person()
     const file = path.join(home, '.claude', 'settings.json')

@@ -50,12 +50,12 @@ export function readCache(commonDir: string): Cache {
 
 /** Keeps what was parsed, if there is a store to keep it beside. Never throws, never makes a directory. */
 export function writeCache(commonDir: string, cache: Cache): void {
-  if (statSync(storeDirectory(commonDir), { throwIfNoEntry: false }) === undefined) return
   const newest = <T>(items: ReadonlyMap<string, T>) => Object.fromEntries([...items].slice(-maxItems))
   try {
+    if (statSync(storeDirectory(commonDir), { throwIfNoEntry: false }) === undefined) return
     writeFileAtomic(cachePath(commonDir), JSON.stringify({ format, files: newest(cache.files), names: newest(cache.names) }), 0o600)
   } catch {
-    // A read-only repository is parsed each time; nothing is wrong with that.
+    // A read-only repository, or none, is parsed each time; nothing is wrong with that.
   }
 }
 

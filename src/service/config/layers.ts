@@ -46,6 +46,16 @@ export interface Config {
   gitUserName(): Promise<string | null>
 }
 
+/** Stands for no repository: there only the machine, the user and the environment say something. */
+export const nowhere: Repository = {
+  gitDir: '/dev/null',
+  commonDir: '/dev/null',
+  root: null,
+  kind: 'bare',
+  shared: false,
+  ignoreCase: false,
+}
+
 interface FileLayer {
   readonly layer: Layer
   readonly path: string

@@ -1,5 +1,5 @@
 import type { Repository } from '../../host/git.ts'
-import { loadConfig } from '../config/layers.ts'
+import { loadConfig, nowhere } from '../config/layers.ts'
 import type { Values } from '../config/schema.ts'
 
 /** What the hooks go by. */
@@ -40,5 +40,3 @@ export async function hookSettings(repository: Repository | null, env: NodeJS.Pr
   const said = env['LEASEHOLD_SESSION_LOCK_FAIL']
   return { enabled: true, fail: said === 'closed' ? 'closed' : 'open', scope: 'workspace', ttlMs: 300_000, outsideGit: 'ignore', fault }
 }
-
-const nowhere: Repository = { gitDir: '/dev/null', commonDir: '/dev/null', root: null, kind: 'bare', shared: false, ignoreCase: false }

@@ -2,7 +2,8 @@ import { realpathSync } from 'node:fs'
 import { homedir } from 'node:os'
 import { dirname, join, resolve } from 'node:path'
 import { isFault, usage } from '../../../core/fault.ts'
-import { loadConfig } from '../../../service/config/layers.ts'
+import type { Repository } from '../../../host/git.ts'
+import { loadConfig, nowhere } from '../../../service/config/layers.ts'
 import { repositoryOf } from '../../../service/hooks/git/setting.ts'
 import type { CanaryReport } from '../../../service/hooks/agent/canary.ts'
 import type { Finding, Form, Surroundings } from '../../../service/hooks/agent/client.ts'
@@ -179,14 +180,21 @@ interface RepositoryFacts {
 }
 
 async function repositoryFacts({ env, directory }: Context): Promise<RepositoryFacts> {
+  const repository = repositoryAround(directory, env)
+  const config = await loadConfig(repository ?? nowhere, env)
+  return {
+    root: repository?.root ?? null,
+    commonDir: repository?.commonDir ?? null,
+    failClosed: config.get('session_lock.fail') === 'closed',
+  }
+}
+
+/** Null outside of Git: the user's hooks can be installed from anywhere. */
+function repositoryAround(directory: string, env: NodeJS.ProcessEnv): Repository | null {
   try {
-    const repository = repositoryOf(directory, env)
-    const config = await loadConfig(repository, env)
-    return { root: repository.root, commonDir: repository.commonDir, failClosed: config.get('session_lock.fail') === 'closed' }
+    return repositoryOf(directory, env)
   } catch (error) {
-    // The user's hooks can be installed from anywhere.
-    if (isFault(error) && error.message.includes('not inside a Git'))
-      return { root: null, commonDir: null, failClosed: env['LEASEHOLD_SESSION_LOCK_FAIL'] === 'closed' }
+    if (isFault(error) && error.message.includes('not inside a Git')) return null
     throw error
   }
 }
