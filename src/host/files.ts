@@ -112,7 +112,8 @@ export function writeRepositoryTemporary(path: string, data: string | Uint8Array
 
 const disk = { mkdirSync, openSync, closeSync, lstatSync, fchownSync, fchmodSync }
 
-function temporaryWith(
+/** A new file beside `path` with this content, as `prepare` has made it whose it is to be. Throws what that does and the system's own errors, leaving nothing. */
+export function temporaryWith(
   path: string,
   data: string | Uint8Array,
   mode: number,

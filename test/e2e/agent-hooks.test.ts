@@ -3,11 +3,14 @@ import path from 'node:path'
 import { pathToFileURL } from 'node:url'
 import { describe, expect, it } from 'vitest'
 import { agentNames } from '../../src/service/hooks/agent/names.ts'
-import type { Agent, Repo } from '../support/cli.ts'
-import { executable, exits, folder, repository, Running } from '../support/cli.ts'
+import type { Agent, Doc, Repo } from '../support/cli.ts'
+import { executable, exits, failure, folder, repository, Running } from '../support/cli.ts'
 import { lhIn } from '../support/shell.ts'
+import { requires } from '../support/skip.ts'
 
 const hook = path.join(path.dirname(executable), 'hook.cjs')
+
+const needsRoot = requires(process.getuid?.() === 0, 'needs root, to be several users')
 
 interface Person {
   readonly repo: Repo
@@ -75,6 +78,79 @@ describe('lh hooks, for agents', () => {
     fs.writeFileSync(path.join(home, '.config/leasehold/config.yaml'), 'session_lock.fail: closed\n')
     const [change] = (await lh.in(folder()).ok('hooks install claude --dry-run')).changes
     expect(change.diff).toContain('"onFailure": "block"')
+  })
+
+  it('several at a time are wired as one after the other', async () => {
+    const { lh, home } = person()
+    const before = fs.readdirSync(home, { recursive: true })
+    const agents = [...agentNames, ...agentNames]
+    await Promise.all(agents.map(agent => lh.ok(`hooks install ${agent} --beside`.replace(/(?<!copilot|cursor) --beside/, ''))))
+    for (const { agent, wirings } of (JSON.parse((await lh.run('--json hooks status')).stdout) as { agents: Doc[] }).agents)
+      expect(wirings, agent).toMatchObject([{ state: 'complete' }])
+    await Promise.all(agents.map(agent => lh.ok(`hooks uninstall ${agent}`)))
+    const left = fs.readdirSync(home, { recursive: true, withFileTypes: true }).filter(entry => !entry.isDirectory())
+    expect([left, before]).toEqual([[], []])
+  })
+
+  needsRoot.it('by root leave the settings of a user theirs, and what is made for them is theirs', async () => {
+    const home = folder('home-')
+    fs.chmodSync(path.dirname(home), 0o755)
+    const settings = path.join(home, '.claude', 'settings.json')
+    fs.mkdirSync(path.dirname(settings))
+    fs.writeFileSync(settings, '{\n  "model": "opus"\n}\n')
+    for (const file of [home, path.dirname(settings), settings]) fs.chownSync(file, 1001, 1001)
+    fs.chmodSync(settings, 0o640)
+    const root = repository().as(null, { HOME: home })
+    for (const agent of ['claude', 'codex', 'opencode']) {
+      // oxlint-disable-next-line no-await-in-loop -- one after the other
+      await root.ok(`hooks install ${agent}`)
+    }
+    await root.ok('config set --user ttl 5m')
+    const foreign = fs
+      .readdirSync(home, { recursive: true, encoding: 'utf8' })
+      .filter(name => fs.lstatSync(path.join(home, name)).uid !== 1001 || fs.lstatSync(path.join(home, name)).gid !== 1001)
+    expect(foreign).toEqual([])
+    expect(fs.statSync(settings).mode & 0o777).toBe(0o640)
+    const theirs = root.in(home)
+    const words = ['setpriv', '--reuid=1001', '--regid=1001', '--clear-groups', '--']
+    for (const agent of ['claude', 'codex', 'opencode']) {
+      // oxlint-disable-next-line no-await-in-loop -- one after the other
+      const { code, stderr } = await theirs.startWith(words, `--json hooks uninstall ${agent}`).ended
+      expect([code, stderr], agent).toEqual([0, ''])
+    }
+    expect(fs.readFileSync(settings, 'utf8')).toBe('{\n  "model": "opus"\n}\n')
+  })
+
+  needsRoot.it('change nothing where the settings would become somebody else’s', async () => {
+    const home = folder('home-')
+    fs.chmodSync(path.dirname(home), 0o755)
+    const settings = path.join(home, '.claude', 'settings.json')
+    fs.mkdirSync(path.dirname(settings))
+    for (const file of [home, path.dirname(settings)]) fs.chownSync(file, 1001, 1001)
+    fs.writeFileSync(settings, '{}\n', { mode: 0o644 })
+    const words = ['setpriv', '--reuid=1001', '--regid=1001', '--clear-groups', '--']
+    const user = repository().as(null, { HOME: home }).in(home)
+    const error = failure(await user.startWith(words, '--json hooks install claude').ended, 'unavailable')
+    expect(error.message).toContain(`${settings} belongs to another user (0)`)
+    expect(fs.readdirSync(home, { recursive: true })).toEqual(['.claude', '.claude/settings.json'])
+    expect([fs.readFileSync(settings, 'utf8'), fs.statSync(settings).uid]).toEqual(['{}\n', 0])
+  })
+
+  it('are put where a link into nowhere leads; one that leads nowhere else is refused', { timeout: 30_000 }, async () => {
+    const { lh, home } = person()
+    const [settings, config] = [path.join(home, '.claude', 'settings.json'), path.join(home, '.config', 'leasehold')]
+    for (const place of [settings, config]) fs.mkdirSync(path.dirname(place))
+    fs.symlinkSync('nowhere/settings.json', settings)
+    await lh.ok('hooks install claude')
+    expect(fs.readdirSync(path.join(home, '.claude', 'nowhere'))).toEqual(['settings.json'])
+    await lh.ok('hooks uninstall claude')
+    expect(fs.readdirSync(path.dirname(settings))).toEqual(['settings.json'])
+    fs.rmSync(settings)
+    fs.symlinkSync('settings.json', settings)
+    expect((await lh.refused('usage', 'hooks install claude')).message).toContain(`${settings}: its symbolic links have no end`)
+    expect((await lh.run('hooks status claude')).code).toBe(exits.policy)
+    fs.symlinkSync('leasehold', config)
+    expect((await lh.refused('usage', 'config set --user ttl 5m')).message).toContain(config)
   })
 
   it('names the line of a settings file that is broken, and leaves it alone', async () => {

@@ -133,6 +133,45 @@ describe('config set', () => {
   })
 })
 
+describe('several at a time', () => {
+  const values = [
+    ['ttl', '11m'],
+    ['stale_after', '2h'],
+    ['lock_wait', '9s'],
+    ['base_branch', 'main'],
+    ['worktree.directory', '../trees'],
+    ['worktree.branch_prefix', 'a/'],
+    ['worktree.union_paths', 'a.md'],
+    ['enforce', 'warn'],
+    ['enforce.branches', 'main=warn'],
+    ['log.segment_size', '2MiB'],
+    ['log.retention', '30d'],
+    ['log.retention_size', '128MiB'],
+    ['session_lock.enabled', 'true'],
+    ['session_lock.fail', 'open'],
+    ['session_lock.scope', 'path'],
+    ['session_lock.ttl', '4m'],
+  ] as const
+
+  it.each([
+    ['the repository’s file', '', true],
+    ['the repository’s file, which is not there yet', '', false],
+    ['the user’s file', '--user ', true],
+    ['the user’s file, which is not there yet', '--user ', false],
+  ])('all stand that were said to: %s', async (_which, option, isThere) => {
+    const { a, userFile, repositoryFile } = withHome()
+    const file = option === '' ? repositoryFile : userFile
+    if (isThere) write(file, '# ours\n')
+    await Promise.all(values.map(([key, value]) => a.ok(`config set ${option}${key} ${value}`)))
+    const origin = option === '' ? 'repository file' : 'user file'
+    const { settings } = await a.ok('config list')
+    const standing = settings.filter((each: { origin: string }) => each.origin === origin)
+    expect(standing.map(({ key, text }: { key: string; text: string }) => [key, text])).toEqual(values)
+    expect(fs.readFileSync(file, 'utf8').startsWith('# ours\n')).toBe(isThere)
+    expect(fs.readdirSync(path.dirname(file))).toEqual(['config.yaml'])
+  })
+})
+
 describe('a limit', () => {
   it('is the store’s: a file that differs is refused, naming both; config set raises it', async () => {
     const { a, repositoryFile } = withHome()

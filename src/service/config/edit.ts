@@ -1,12 +1,11 @@
-import { realpathSync, statSync } from 'node:fs'
 import { dirname } from 'node:path'
 import type { Document } from 'yaml'
 import { Fault, usage } from '../../core/fault.ts'
-import { makeDirectory, isReadOnly, writeFileAtomic } from '../../host/files.ts'
+import { editing, makeDirectories, putText, unwritable } from '../../host/edit-file.ts'
 import type { Repository } from '../../host/git.ts'
 import { repositoryConfigFile, userConfigFile } from '../../host/paths.ts'
 import { knownKey, noting, permitted } from './layers.ts'
-import { loadYaml, parseEntries, parseYaml } from './load-yaml.ts'
+import { loadYaml, parseEntries, parseYaml, type LoadedFile } from './load-yaml.ts'
 import { isKey, settings, type Key } from './schema.ts'
 
 /** Where a setting was written, and what stood there before (null: nothing). */
@@ -34,16 +33,20 @@ export function setConfig(repository: Repository, key: string, value: string, { 
   const text = value.trim()
   settings[known].parse(text, known)
   const file = fileFor(repository, user, env)
-  const before = loadYaml(file, !user, noting([]))
+  return editing(file, real => setIn(loadYaml(file, !user, noting([])), real, known, text, user ? 0o600 : 0o644))
+}
+
+/** One setting in what a file at a real place says; a new file gets `mode`. */
+function setIn(before: LoadedFile, file: string, key: Key, text: string, mode: number): Written {
   const faults: Fault[] = []
   const { document } = parseYaml(before.text, file)
-  place(document, known, /^(0|[1-9][0-9]*)$/.test(text) ? Number(text) : text)
+  place(document, key, /^(0|[1-9][0-9]*)$/.test(text) ? Number(text) : text)
   const after = document.toString({ lineWidth: 0 })
-  if (parseEntries(after, file, noting(faults)).find(entry => entry.key === known)?.text !== text) {
-    throw new Fault('internal', `${file} would not say ${known}: ${text} after the change; nothing was written.`)
+  if (parseEntries(after, file, noting(faults)).find(entry => entry.key === key)?.text !== text) {
+    throw new Fault('internal', `${file} would not say ${key}: ${text} after the change; nothing was written.`)
   }
-  save(file, after, user ? 0o600 : 0o644)
-  return { file, key: known, previous: before.entries.find(entry => entry.key === known)?.text ?? null, faults }
+  save(file, before.stamp === '' ? null : before.text, after, mode)
+  return { file, key, previous: before.entries.find(entry => entry.key === key)?.text ?? null, faults }
 }
 
 function fileFor(repository: Repository, user: boolean, env: NodeJS.ProcessEnv): string {
@@ -53,8 +56,7 @@ function fileFor(repository: Repository, user: boolean, env: NodeJS.ProcessEnv):
   }
   const file = userConfigFile(env)
   if (file === null) throw usage('There is no place for your configuration: neither XDG_CONFIG_HOME nor HOME is set.')
-  // Somebody's dotfiles: change the file behind the link, not the link.
-  return statSync(file, { throwIfNoEntry: false }) === undefined ? file : realpathSync.native(file)
+  return file
 }
 
 /** Sets the key where it stands, as `log.retention: …` or below `log:`; a new one goes below its group. */
@@ -71,13 +73,11 @@ function place(document: Document.Parsed, key: Key, value: string | number): voi
   document.setIn([group, ...rest], value)
 }
 
-function save(file: string, content: string, mode: number): void {
+function save(file: string, before: string | null, after: string, mode: number): void {
   try {
-    makeDirectory(dirname(file))
-    const kept = statSync(file, { throwIfNoEntry: false })?.mode
-    writeFileAtomic(file, content, kept === undefined ? mode : kept & 0o777, { sync: true })
+    makeDirectories(dirname(file))
+    putText(file, before, after, mode)
   } catch (error) {
-    if (!isReadOnly(error)) throw error
-    throw new Fault('unavailable', `${file} cannot be written: ${(error as Error).message}`, { cause: error })
+    throw unwritable(file, error)
   }
 }

@@ -2,7 +2,6 @@ import { realpathSync } from 'node:fs'
 import { homedir } from 'node:os'
 import { dirname, join, resolve } from 'node:path'
 import { isFault, usage } from '../../../core/fault.ts'
-import type { Repository } from '../../../host/git.ts'
 import { loadConfig, nowhere } from '../../../service/config/layers.ts'
 import { repositoryOf } from '../../../service/hooks/git/setting.ts'
 import type { CanaryReport } from '../../../service/hooks/agent/canary.ts'
@@ -190,7 +189,7 @@ async function repositoryFacts({ env, directory }: Context): Promise<RepositoryF
 }
 
 /** Null outside of Git: the user's hooks can be installed from anywhere. */
-function repositoryAround(directory: string, env: NodeJS.ProcessEnv): Repository | null {
+function repositoryAround(directory: string, env: NodeJS.ProcessEnv): ReturnType<typeof repositoryOf> | null {
   try {
     return repositoryOf(directory, env)
   } catch (error) {

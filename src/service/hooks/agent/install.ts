@@ -1,6 +1,7 @@
 import { isDeepStrictEqual } from 'node:util'
 import { applyPatch, createTwoFilesPatch, structuredPatch } from 'diff'
 import { policy } from '../../../core/fault.ts'
+import { editing } from '../../../host/edit-file.ts'
 import type { Client, Form, Merged, Surroundings, Target } from './client.ts'
 import type { Document } from './document.ts'
 import { ourEntries, valueOf, withEntries, withoutEntries } from './document.ts'
@@ -31,21 +32,37 @@ interface Installation extends Plan {
 
 /** Installs our hooks, or shows what that would change. The same again changes nothing. */
 export function installHooks(client: Client, form: Form, around: Surroundings, dryRun: boolean): readonly Change[] {
-  // Everything is read and planned before the first file changes: a broken one stops it all.
   const targets = client.targets(form, around)
   const notes = new Notes(around.env, around.home)
+  // Everything is read and planned before the first file changes: a broken one stops it all.
   const plans = targets.map(target => planInstall(client, target, notes))
-  if (!dryRun) for (const plan of plans) carryOut(plan, notes)
-  return plans.map(changeOf)
+  if (dryRun) return plans.map(changeOf)
+  return targets.map(target =>
+    editing(target.path, () => {
+      const plan = planInstall(client, target, notes)
+      carryOut(plan, notes)
+      return changeOf(plan)
+    }),
+  )
 }
 
 /** Takes our hooks away: a file that nobody else touched is what it was, byte for byte; elsewhere only our entries go. */
 export function uninstallHooks(client: Client, form: Form, around: Surroundings, dryRun: boolean): readonly Change[] {
+  const targets = client.targets(form, around)
   const notes = new Notes(around.env, around.home)
-  const plans = client.targets(form, around).map(target => planUninstall(client, target, notes))
+  const plans = targets.map(target => planUninstall(client, target, notes))
+  if (dryRun) return plans.map(changeOf)
+  const made: string[] = []
+  const changes = targets.map(target =>
+    editing(target.path, () => {
+      const plan = planUninstall(client, target, notes)
+      made.push(...undo(plan, notes))
+      return changeOf(plan)
+    }),
+  )
   // Directories last: one may have been made for several files.
-  if (!dryRun) removeDirectories([...new Set(plans.flatMap(plan => undo(plan, notes)))].toSorted((a, b) => a.length - b.length))
-  return plans.map(changeOf)
+  removeDirectories([...new Set(made)].toSorted((a, b) => a.length - b.length))
+  return changes
 }
 
 function planInstall(client: Client, target: Target, notes: Notes): Installation {
@@ -114,7 +131,7 @@ function carryOut({ file, after, before }: Installation, notes: Notes): void {
 /** Gives the directories that had been made for the file. */
 function undo({ file, after }: Plan, notes: Notes): readonly string[] {
   const made = notes.read(file.real)?.made ?? []
-  if (file.text !== null && after === null) removeAgentFile(file)
+  if (file.text !== null && after === null) removeAgentFile(file, file.text)
   else if (after !== null && after !== file.text) replaceAgentFile(file, after, 0o644)
   notes.forget(file.real)
   return made

@@ -1,8 +1,9 @@
 import { createHash } from 'node:crypto'
 import { readdirSync } from 'node:fs'
 import { isAbsolute, join } from 'node:path'
-import { readJson, remove, writeFileAtomic } from '../../../host/files.ts'
-import { makeDirectories, removeDirectories } from './file.ts'
+import { makeDirectories, replaceFile } from '../../../host/edit-file.ts'
+import { readJson, remove } from '../../../host/files.ts'
+import { removeDirectories } from './file.ts'
 
 /** What an installation remembers of one file, so that its end leaves the file as it found it. */
 export interface Note {
@@ -54,9 +55,17 @@ export class Notes {
   }
 
   write(real: string, note: Note): void {
-    const made = makeDirectories(this.#directory, 0o700)
-    const stored: Stored = { ...note, schema_version: 1, path: real, made_here: made.length > 0 ? made : this.#madeBefore() }
-    writeFileAtomic(noteFile(this.#directory, real), `${JSON.stringify(stored)}\n`, 0o600, { sync: true })
+    for (let tries = 10; ; tries--) {
+      const made = makeDirectories(this.#directory, 0o700)
+      try {
+        const stored: Stored = { ...note, schema_version: 1, path: real, made_here: made.length > 0 ? made : this.#madeBefore() }
+        replaceFile(noteFile(this.#directory, real), `${JSON.stringify(stored)}\n`, 0o600)
+        return
+      } catch (error) {
+        // Who forgets another file takes the directory away when it is empty.
+        if ((error as NodeJS.ErrnoException).code !== 'ENOENT' || tries === 0) throw error
+      }
+    }
   }
 
   /** The directories that were made for the first note; whichever is the last takes them away. */

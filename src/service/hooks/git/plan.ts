@@ -1,7 +1,8 @@
 import { chmodSync, renameSync, rmdirSync, statSync, unlinkSync } from 'node:fs'
 import { basename, dirname } from 'node:path'
 import { Fault } from '../../../core/fault.ts'
-import { makeDirectory, isReadOnly, writeFileAtomic } from '../../../host/files.ts'
+import { makeDirectories, replaceFile } from '../../../host/edit-file.ts'
+import { isReadOnly } from '../../../host/files.ts'
 import { textAt } from './layout.ts'
 import { lefthookScript, scriptsFolder } from './script.ts'
 
@@ -41,8 +42,8 @@ export function apply({ changes }: Plan, readOnlyHint: string): void {
 function applyOne(change: Change): void {
   switch (change.kind) {
     case 'write':
-      makeDirectory(dirname(change.path))
-      writeFileAtomic(change.path, Buffer.from(change.after, 'latin1'), change.mode)
+      makeDirectories(dirname(change.path))
+      replaceFile(change.path, Buffer.from(change.after, 'latin1'), change.mode)
       chmodSync(change.path, change.mode)
       return
     case 'move':
