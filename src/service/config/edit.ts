@@ -4,7 +4,7 @@ import { Fault, usage } from '../../core/fault.ts'
 import { editing, makeDirectories, putText, unwritable } from '../../host/edit-file.ts'
 import type { Repository } from '../../host/git.ts'
 import { repositoryConfigFile, userConfigFile } from '../../host/paths.ts'
-import { knownKey, noting, permitted } from './layers.ts'
+import { knownKey, noting, permitted, refuseLinkedDirectory } from './layers.ts'
 import { loadYaml, parseEntries, parseYaml, type LoadedFile } from './load-yaml.ts'
 import { isKey, settings, type Key } from './schema.ts'
 
@@ -51,12 +51,17 @@ function setIn(before: LoadedFile, file: string, key: Key, text: string, mode: n
 
 function fileFor(repository: Repository, user: boolean, env: NodeJS.ProcessEnv): string {
   if (!user) {
-    if (repository.root !== null) return repositoryConfigFile(repository.root)
+    if (repository.root !== null) return ownFile(repositoryConfigFile(repository.root))
     throw usage(`${repository.gitDir} is bare: it has no files to configure.`, 'Use --user, or run this in a worktree.')
   }
   const file = userConfigFile(env)
   if (file === null) throw usage('There is no place for your configuration: neither XDG_CONFIG_HOME nor HOME is set.')
   return file
+}
+
+function ownFile(path: string): string {
+  refuseLinkedDirectory(path)
+  return path
 }
 
 /** Sets the key where it stands, as `log.retention: …` or below `log:`; a new one goes below its group. */

@@ -1,4 +1,5 @@
 import { lstatSync, statSync, type BigIntStats } from 'node:fs'
+import { dirname } from 'node:path'
 import { isFault, usage, type Fault } from '../../core/fault.ts'
 import { isOtherVariable, otherVariables } from '../../host/environment.ts'
 import type { Repository } from '../../host/git.ts'
@@ -256,10 +257,23 @@ function presentFiles(repository: Repository, env: NodeJS.ProcessEnv, note: Note
 function look(layer: Layer, path: string): BigIntStats | undefined {
   try {
     // A person's file may be a link into their dotfiles; then the target's changes count. A committed one is not followed.
-    return (layer === 'repository' ? lstatSync : statSync)(path, { bigint: true, throwIfNoEntry: false })
+    const stats = (layer === 'repository' ? lstatSync : statSync)(path, { bigint: true, throwIfNoEntry: false })
+    if (stats !== undefined && layer === 'repository') refuseLinkedDirectory(path)
+    return stats
   } catch (error) {
+    if (isFault(error)) throw error
     throw usage(`${path} cannot be read: ${(error as Error).message}.`)
   }
+}
+
+/** Throws `usage` where the directory of the repository's file is a link: what is committed does not say where else we read and write. */
+export function refuseLinkedDirectory(path: string): void {
+  const directory = dirname(path)
+  if (lstatSync(directory, { throwIfNoEntry: false })?.isSymbolicLink() !== true) return
+  throw usage(
+    `${path} cannot be read: ${directory} is a symbolic link, and what is committed is not followed.`,
+    `Put a directory in its place: ls -ld ${directory}`,
+  )
 }
 
 /** Git's user name: from the cache while no file that it depends on has changed, else by asking Git. */

@@ -17,6 +17,7 @@ import { tmpdir } from 'node:os'
 import { dirname, join } from 'node:path'
 import { afterAll, beforeEach, describe, expect, it, vi } from 'vitest'
 import { findRepository, type Repository } from '../../../src/host/git.ts'
+import { setConfig } from '../../../src/service/config/edit.ts'
 import { loadConfig, type Config, type Flags } from '../../../src/service/config/layers.ts'
 import * as yaml from '../../../src/service/config/load-yaml.ts'
 import { flagOf, keys, settings, suggest, variableOf, type Key } from '../../../src/service/config/schema.ts'
@@ -349,6 +350,20 @@ describe('mistakes', () => {
     rmSync(repositoryFile)
     mkdirSync(repositoryFile)
     await expect(load()).rejects.toThrow(fault(/regular file|directory/i))
+  })
+
+  it('of place: a committed directory that is a link is neither read through nor written through, wherever it leads', async () => {
+    const elsewhere = join(base, 'elsewhere')
+    for (const target of [elsewhere, join(base, 'nowhere'), '.leasehold']) {
+      write(join(elsewhere, 'config.yaml'), 'ttl: 1m\n')
+      symlinkSync(target, dirname(repositoryFile))
+      const set = (): unknown => setConfig(repository, 'ttl', '2m', { user: false, env: { HOME: home } })
+      expect(set, target).toThrow(fault(/\.leasehold is a symbolic link/, /ls -ld/))
+      // oxlint-disable-next-line no-await-in-loop -- one after the other
+      if (target === elsewhere) await expect(load()).rejects.toEqual(fault(/\.leasehold is a symbolic link/, /ls -ld/))
+      rmSync(dirname(repositoryFile))
+    }
+    expect([readFileSync(join(elsewhere, 'config.yaml'), 'utf8'), existsSync(join(base, 'nowhere'))]).toEqual(['ttl: 1m\n', false])
   })
 })
 
