@@ -233,6 +233,64 @@ describe.each(merging)('the settings of %s', agent => {
     )
   })
 
+  it.each([
+    'lh hook EVENT --agent AGENT && ./mine.sh',
+    'FOO=1 lh hook EVENT --agent AGENT | tee log',
+    'lh hook EVENT --agent AGENT; other',
+  ])('keep a line of their user that does more than call us: %s', line => {
+    const wanted = json(install(agent).changes[0]!.path).hooks as Record<string, [{ hooks?: unknown[] }]>
+    uninstall(agent)
+    const lineOf = (event: string) => line.replace('AGENT', agent).replace('EVENT', event)
+    const [on] = Object.entries(wanted).find(([, list]) => JSON.stringify(list).includes('before-tool'))!
+    const text = JSON.stringify(
+      {
+        hooks: {
+          [on]: [
+            wanted[on]![0].hooks === undefined
+              ? { command: lineOf('before-tool') }
+              : { hooks: [{ type: 'command', command: lineOf('before-tool') }] },
+          ],
+        },
+      },
+      null,
+      2,
+    )
+    const file = put(userFile(agent), text)
+    const installed = install(agent)
+    expect(installed.next.filter(step => step.startsWith(`${file}:`))).toEqual([
+      expect.stringContaining(`your line ${JSON.stringify(lineOf('before-tool'))} calls Leasehold too`),
+    ])
+    expect(readFileSync(file, 'utf8')).toContain(JSON.stringify(lineOf('before-tool')))
+    const status = agentStatus(agent, around())
+    expect(status).toMatchObject({ wirings: [{ state: 'complete' }] })
+    expect(status.findings.filter(({ message }) => message.includes('of your own'))).toMatchObject([{ severity: 'note', path: file }])
+    const out = uninstall(agent)
+    expect(out.next).toEqual([expect.stringContaining('still calls Leasehold')])
+    expect(readFileSync(file, 'utf8')).toBe(text)
+    // Also where nothing is remembered, and where there is nothing else.
+    const forgotten = { env: { PATH: '/usr/bin:/bin', XDG_STATE_HOME: path.join(home, 'state') } }
+    install(agent, 'user', forgotten)
+    uninstall(agent)
+    expect(json(file)).toEqual(JSON.parse(text))
+    expect(install(agent, 'user').changes).toMatchObject([{ change: 'changed' }])
+  })
+
+  it('count as wired where lines of their user do all that is needed', () => {
+    const file = install(agent).changes[0]!.path
+    writeFileSync(
+      file,
+      readFileSync(file, 'utf8').replaceAll(/(?<="(?:command|bash)": )"if .*"|(?<=^ *)"if .*"/gm, found => {
+        const [, call] = /exec lh hook ([a-z-]+ --agent [a-z]+)/.exec(found)!
+        return JSON.stringify(`lh hook ${call} && ./mine.sh`)
+      }),
+    )
+    expect(agentStatus(agent, around())).toMatchObject({ wirings: [{ state: 'outdated', missing: [] }] })
+    expect(agentStatus(agent, around()).findings.some(({ message }) => message.includes('a line of your own calls Leasehold'))).toBe(true)
+    const text = readFileSync(file, 'utf8')
+    uninstall(agent)
+    expect(readFileSync(file, 'utf8')).toBe(text)
+  })
+
   it('keep the hook of somebody who put it into our group', () => {
     const file = userFile(agent)
     install(agent)

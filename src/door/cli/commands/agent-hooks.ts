@@ -20,7 +20,7 @@ const policyExit = 8
 /** `lh hooks install <agent>` */
 export const install: Run = async context => {
   const answer = installAgent(await requestOf(context))
-  return print(context, answer, 'is wired', 'is wired already')
+  return print(context, answer, 'is wired', 'is wired already', `to see that a deny denies: lh hooks test ${answer.agent}`)
 }
 
 /** `lh hooks uninstall <agent>` */
@@ -29,7 +29,7 @@ export const uninstall: Run = async context => {
   return print(context, answer, 'has no hooks of ours any more', 'has no hooks of ours')
 }
 
-function print(context: Context, answer: AgentAnswer, done: string, nothing: string): number {
+function print(context: Context, answer: AgentAnswer, done: string, nothing: string, hint?: string): number {
   const { agent, form, changes, coveredBy, next } = answer
   const dryRun = switchOption(context, 'dry-run')
   const count = changes.filter(({ change }) => change !== 'unchanged').length
@@ -45,7 +45,7 @@ function print(context: Context, answer: AgentAnswer, done: string, nothing: str
     ...(diffs.length === 0 ? [] : ['']),
     printable(last),
     ...next.map(step => `- ${printable(step)}`),
-    ...(count > 0 && !dryRun && next.length > 0 ? [`to see that a deny denies: lh hooks test ${agent}`] : []),
+    ...(count > 0 && !dryRun && hint !== undefined ? [hint] : []),
   ])
   return 0
 }

@@ -3,7 +3,8 @@ import type { Node, ParseError } from 'jsonc-parser'
 import { findNodeAtLocation, getNodeValue, parseTree, printParseErrorCode } from 'jsonc-parser'
 import { Fault } from '../../../core/fault.ts'
 import type { Dialect, Merged } from './client.ts'
-import { callOf, handlersOf } from './line.ts'
+import type { CallWithin } from './line.ts'
+import { callOf, callWithin, handlersOf } from './line.ts'
 
 // Changes to a settings file that is somebody else's: only what is ours is added or taken away, by editing the text.
 
@@ -77,18 +78,51 @@ const said = ({ error }: ParseError): string =>
     .toLowerCase()
 
 /** What of a document is ours. An entry in which others have hooks too is shown with ours only. */
-export function ourEntries(document: Document): Entries {
+export const ourEntries = (document: Document): Entries => entriesOf(document, handler => callOf(handler) !== null)
+
+/** The entries that call us: ours, and lines of a user's own that do so among other things. */
+export const callingEntries = (document: Document): Entries =>
+  entriesOf(document, handler => callOf(handler) !== null || callWithin(handler) !== null)
+
+function entriesOf(document: Document, isMeant: (handler: unknown) => boolean): Entries {
   const found: Record<string, unknown[]> = {}
   const hooks = valueOf(document)['hooks']
   for (const [event, list] of Object.entries(hooks ?? {})) {
     if (!Array.isArray(list)) continue
     for (const entry of list as readonly unknown[]) {
       const handlers = handlersOf(entry)
-      const ours = handlers.filter(handler => callOf(handler) !== null)
-      if (ours.length === 0) continue
+      const meant = handlers.filter(isMeant)
+      if (meant.length === 0) continue
       found[event] ??= []
-      found[event].push(handlers[0] === entry ? entry : { ...(entry as object), hooks: ours })
+      found[event].push(handlers[0] === entry ? entry : { ...(entry as object), hooks: meant })
     }
+  }
+  return found
+}
+
+/** A line of a user's own that calls us among other things. It is never changed. */
+export interface OwnLine extends CallWithin {
+  /** The client's name of the event. */
+  readonly on: string
+  /** Where it is in the file, from 1. */
+  readonly at: number
+  /** A hook of ours is at that event too. */
+  readonly isBeside: boolean
+}
+
+/** The lines of a user's own that call us among other things. */
+export function ownLines(document: Document): readonly OwnLine[] {
+  const found: OwnLine[] = []
+  for (const [on, list] of Object.entries(hooksOf(document) ?? {})) {
+    if (!Array.isArray(list)) continue
+    const isBeside = list.flatMap(handlersOf).some(handler => callOf(handler) !== null)
+    for (const [index, entry] of (list as readonly unknown[]).entries())
+      for (const [inner, handler] of handlersOf(entry).entries()) {
+        const call = callWithin(handler)
+        if (call === null) continue
+        const place = handler === entry ? ['hooks', on, index] : ['hooks', on, index, 'hooks', inner]
+        found.push({ ...call, on, isBeside, at: lineOfMember(document, place) })
+      }
   }
   return found
 }

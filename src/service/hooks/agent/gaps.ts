@@ -1,5 +1,5 @@
 import type { Entries } from './document.ts'
-import { callOf, handlersOf } from './line.ts'
+import { callOf, callWithin, handlersOf } from './line.ts'
 
 /** An event whose hooks do less than they have to. */
 export interface Gap {
@@ -14,7 +14,7 @@ export interface Gap {
 export function gapsIn(installed: Entries, wanted: Entries): readonly Gap[] {
   return Object.entries(wanted).flatMap(([event, entries]) =>
     entries.flatMap((entry): readonly Gap[] => {
-      const matchers = (installed[event] ?? []).filter(other => callIn(other) === callIn(entry)).map(matcherOf)
+      const matchers = (installed[event] ?? []).filter(other => ['auto', callIn(entry)].includes(callIn(other))).map(matcherOf)
       if (matchers.length === 0) return [{ event, lost: true, tools: [] }]
       const tools = (matcherOf(entry) ?? '').split('|').filter(tool => tool !== '' && !matchers.some(matcher => covers(matcher, tool)))
       return tools.length === 0 ? [] : [{ event, lost: false, tools }]
@@ -22,9 +22,17 @@ export function gapsIn(installed: Entries, wanted: Entries): readonly Gap[] {
   )
 }
 
+/** What the hooks of one event call; `auto` is what is wanted there. */
+export function callsIn(installed: Entries, wanted: Entries): ReadonlySet<string> {
+  const calls = Object.entries(installed).flatMap(([event, entries]) =>
+    entries.map(callIn).flatMap(call => (call === 'auto' ? (wanted[event] ?? []).map(callIn) : [call])),
+  )
+  return new Set(calls.filter(call => call !== undefined))
+}
+
 const callIn = (entry: unknown): string | undefined =>
   handlersOf(entry)
-    .map(handler => callOf(handler)?.event)
+    .map(handler => (callOf(handler) ?? callWithin(handler))?.event)
     .find(event => event !== undefined)
 
 function matcherOf(entry: unknown): string | undefined {

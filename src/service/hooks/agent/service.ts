@@ -1,7 +1,9 @@
 import { usage } from '../../../core/fault.ts'
-import type { Form, Surroundings } from './client.ts'
+import type { Client, Form, Surroundings } from './client.ts'
 import { clients } from './clients.ts'
 import { coveredBy } from './cover.ts'
+import { ownLines } from './document.ts'
+import { readAgentFile } from './file.ts'
 import type { Change } from './install.ts'
 import { installHooks, uninstallHooks } from './install.ts'
 import type { AgentName } from './names.ts'
@@ -42,8 +44,23 @@ export function installAgent({ agent, form, around, dryRun, beside }: AgentReque
     return { agent, form, changes: [], coveredBy: cover, next: [condition] }
   }
   const changes = installHooks(client, form, around, dryRun)
-  return { agent, form, changes, coveredBy: null, next: [...client.next(form, around), ...doubled(agent, around)] }
+  const next = [...client.next(form, around), ...doubled(agent, around), ...ownLinesIn(client, form, around).map(besideOurs)]
+  return { agent, form, changes, coveredBy: null, next }
 }
+
+/** The lines of a user's own that call us, in the files of an installation; each begins with its place. */
+function ownLinesIn(client: Client, form: Form, around: Surroundings): readonly string[] {
+  return client.targets(form, around).flatMap(({ kind, path }) => {
+    const { text } = kind === 'entries' ? readAgentFile(path) : { text: null }
+    if (text === null || text.trim() === '') return []
+    return ownLines({ path, text, dialect: client.dialect }).map(({ at, line }) => `${path}:${at}: your line ${quoted(line)}`)
+  })
+}
+
+const quoted = (line: string): string => JSON.stringify(line.length > 80 ? `${line.slice(0, 79)}…` : line)
+
+const besideOurs = (line: string): string =>
+  `${line} calls Leasehold too and was left as it is: take that call out of it, or each tool call pays twice`
 
 /** Who reads what was installed for Claude, and has hooks of its own. */
 function doubled(agent: AgentName, around: Surroundings): readonly string[] {
@@ -59,7 +76,10 @@ function doubled(agent: AgentName, around: Surroundings): readonly string[] {
 
 /** Takes the hooks of one agent away. */
 export function uninstallAgent({ agent, form, around, dryRun }: AgentRequest): AgentAnswer {
-  return { agent, form, changes: uninstallHooks(clientFor(agent, form), form, around, dryRun), coveredBy: null, next: [] }
+  const client = clientFor(agent, form)
+  const changes = uninstallHooks(client, form, around, dryRun)
+  const next = ownLinesIn(client, form, around).map(line => `${line} still calls Leasehold: it is yours and was left as it is`)
+  return { agent, form, changes, coveredBy: null, next }
 }
 
 /** Are the hooks of an agent wired completely, and would they run? */

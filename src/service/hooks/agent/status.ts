@@ -4,11 +4,11 @@ import { isDeepStrictEqual } from 'node:util'
 import { isFault } from '../../../core/fault.ts'
 import { coveredBy } from './cover.ts'
 import type { Client, Finding, Form, Surroundings, Target } from './client.ts'
-import type { Entries } from './document.ts'
-import { ourEntries } from './document.ts'
-import { gapsIn } from './gaps.ts'
+import type { Entries, OwnLine } from './document.ts'
+import { callingEntries, ourEntries, ownLines } from './document.ts'
+import { callsIn, gapsIn } from './gaps.ts'
 import { readAgentFile } from './file.ts'
-import { callOf, handlersOf, programsIn } from './line.ts'
+import { handlersOf, programsIn } from './line.ts'
 import { runtimeFindings } from './runtime.ts'
 
 /** How far one form is wired. */
@@ -77,10 +77,11 @@ function wiringOf(client: Client, form: Form, target: Target, around: Surroundin
       return target.isOurs(text) ? { form, path, state: 'outdated', missing: [] } : null
     }
     if (text.trim() === '') return null
-    const ours = ourEntries({ path, text, dialect: client.dialect })
-    if (Object.keys(ours).length === 0) return null
-    const gaps = gapsIn(ours, target.entries)
-    const calls = callsIn(ours)
+    const document = { path, text, dialect: client.dialect }
+    const [ours, calling] = [ourEntries(document), callingEntries(document)]
+    if (Object.keys(calling).length === 0) return null
+    const gaps = gapsIn(calling, target.entries)
+    const calls = callsIn(calling, target.entries)
     const found = (message: string): void => void findings.push({ severity: 'error', message, path })
     const acquires = calls.has('before-tool')
     const releases = calls.has('stop') || calls.has('session-end')
@@ -93,6 +94,7 @@ function wiringOf(client: Client, form: Form, target: Target, around: Surroundin
     const missing = gaps.filter(({ lost }) => lost).map(({ event }) => event)
     const isWhole = acquires && releases && gaps.length === 0
     for (const problem of programProblems(ours, around)) findings.push({ ...problem, path })
+    findings.push(...ownLines(document).map(line => ownFinding(line, path)))
     if (isDeepStrictEqual(ours, target.entries)) return { form, path, state: 'complete', missing }
     if (isWhole) findings.push({ severity: 'warning', message: `not what this version installs: lh hooks install ${client.name}`, path })
     return { form, path, state: isWhole ? 'outdated' : 'incomplete', missing }
@@ -104,13 +106,11 @@ function wiringOf(client: Client, form: Form, target: Target, around: Surroundin
   }
 }
 
-function callsIn(entries: Entries): ReadonlySet<string> {
-  return new Set(
-    Object.values(entries)
-      .flat()
-      .flatMap(handlersOf)
-      .map(handler => callOf(handler)?.event ?? ''),
-  )
+/** A line of a user's own may keep a refusal from blocking, and beside ours it is paid for twice. */
+function ownFinding({ on, at, isBeside, passes }: OwnLine, path: string): Finding {
+  if (isBeside) return { severity: 'note', message: `a line of your own at ${on} calls Leasehold beside ours`, path, line: at }
+  const unsure = passes ? '' : '; its exit code may be another than that of Leasehold, and then a refusal blocks nothing'
+  return { severity: passes ? 'note' : 'warning', message: `at ${on} a line of your own calls Leasehold${unsure}`, path, line: at }
 }
 
 function programProblems(entries: Entries, { env }: Surroundings): readonly Finding[] {
