@@ -79,7 +79,7 @@ async function statusesOf(entries: readonly Entry[], env: NodeJS.ProcessEnv): Pr
 
 /** The status of each argument, as `worktree remove` asks for it, then the exit code between two equals signs. */
 const walk = `for place; do
-  git -C "$place" --no-optional-locks status --porcelain -z --untracked-files=normal --ignore-submodules=none --no-renames 2>/dev/null
+  git -C "$place" --no-optional-locks -c core.fsmonitor=false status --porcelain -z --untracked-files=normal --ignore-submodules=none --no-renames 2>/dev/null
   printf "=%s=\\0" "$?"
 done`
 

@@ -4,10 +4,11 @@ import { Fault } from '../../core/fault.ts'
 import { shellWord } from '../../core/shell-word.ts'
 import type { Repository } from '../../host/git.ts'
 import { worktreeDirectory } from '../../host/paths.ts'
+import { hiddenFiles, lookingItself } from './changes.ts'
 import { repositoryGit, type Entry } from './entries.ts'
 import { filesBelow, shown } from './files.ts'
 import { Git } from './git.ts'
-import { hiddenFiles, type State } from './state.ts'
+import type { State } from './state.ts'
 import { autostashes, pendingCommits } from './unfinished.ts'
 
 // Everything a worktree has, as one commit. The worktree's own index is not touched, and nothing is believed before it was read back.
@@ -47,15 +48,16 @@ export async function salvage(
 
 /** Settings under which nothing is left out and everything is on the disk before Git says so. */
 const careful = [
-  'core.fsync=all',
-  'core.fsyncMethod=batch',
-  'core.safecrlf=false',
-  'core.fsmonitor=false',
-  'core.untrackedCache=false',
-  'core.sparseCheckout=false',
-  'advice.addEmbeddedRepo=false',
-  'submodule.recurse=false',
-].flatMap(each => ['-c', each])
+  ...[
+    'core.fsync=all',
+    'core.fsyncMethod=batch',
+    'core.safecrlf=false',
+    'core.sparseCheckout=false',
+    'advice.addEmbeddedRepo=false',
+    'submodule.recurse=false',
+  ].flatMap(each => ['-c', each]),
+  ...lookingItself,
+]
 
 class Work {
   readonly #entry: Entry

@@ -2,9 +2,11 @@ import { existsSync } from 'node:fs'
 import { join } from 'node:path'
 import type { Repository } from '../../host/git.ts'
 import type { Entry } from './entries.ts'
-import { at, filesBelow, shown, sizeOf } from './files.ts'
+import { dirtyIn, ignoredIn } from './changes.ts'
+import { filesBelow, shown, sizeOf } from './files.ts'
 import type { Found } from './files.ts'
 import { Git } from './git.ts'
+import { innerOf, innerOfModules } from './inner.ts'
 import { unfinishedIn } from './unfinished.ts'
 import type { Unfinished } from './unfinished.ts'
 
@@ -43,11 +45,13 @@ export async function stateOf(repository: Repository, entry: Entry, env: NodeJS.
   if (!entry.present) {
     const staged = head === null ? null : await git.try(['diff-index', '--cached', '--quiet', 'HEAD', '--'])
     const dirty = staged?.status === 1 && existsSync(join(gitDir, 'index')) ? ['(staged changes)'] : []
-    return { head, branch, unmerged, dirty, ignored: { small: [], large: [] }, found: null, inner: [], unfinished }
+    const inner = await innerOfModules(gitDir, new Set(), env)
+    return { head, branch, unmerged, dirty, ignored: { small: [], large: [] }, found: null, inner, unfinished }
   }
   const ignored = sortIgnored(entry.path, await ignoredIn(git))
   const found = filesBelow(entry.path, new Set([...ignored.large, ...ignored.small]))
-  const [dirty, inner] = [await dirtyIn(git, entry.path), await innerOf(git, entry.path, found.nested, env)]
+  const dirty = await dirtyIn(git, entry.path)
+  const inner = await innerOf(entry, { nested: found.nested, ignored: [...ignored.small, ...ignored.large] }, env)
   return { head, branch, unmerged, dirty, ignored, found, inner, unfinished }
 }
 
@@ -64,50 +68,6 @@ async function unmergedOf(
   const others = [...(branch === null ? [] : [`--exclude=${branch}`]), '--branches', '--remotes', '--tags']
   const output = await git.run(['rev-list', '--max-count=1000', head, '--not', ...others])
   return output.split('\n').filter(line => line !== '')
-}
-
-async function dirtyIn(git: Git, path: string): Promise<readonly string[]> {
-  const fields = (
-    await git.run([
-      '--no-optional-locks',
-      'status',
-      '--porcelain=v1',
-      '-z',
-      '--untracked-files=normal',
-      '--ignore-submodules=none',
-      '--no-renames',
-    ])
-  ).split('\0')
-  const names = fields.filter(field => field !== '').map(field => field.slice(3))
-  return [...names, ...(await hiddenChanges(git, path, new Set(names)))]
-}
-
-/** Files that Git was told not to look at (`assume-unchanged`, `skip-worktree`) and that are there: they may differ. */
-async function hiddenChanges(git: Git, path: string, known: ReadonlySet<string>): Promise<readonly string[]> {
-  const hidden = hiddenFiles(await git.run(['ls-files', '-v', '-z']), path).filter(name => !known.has(name))
-  const changed: string[] = []
-  for (const name of hidden) {
-    // oxlint-disable-next-line no-await-in-loop -- hardly ever any
-    const [index, own] = [
-      await git.run(['ls-files', '-s', '-z', '--', `:(literal)${shown(name)}`]),
-      await git.try(['hash-object', '--', shown(name)]),
-    ]
-    if (own.status !== 0 || !index.includes(own.stdout.toString('latin1').trim())) changed.push(name)
-  }
-  return changed
-}
-
-/** Of `ls-files -v -z` those that are hidden and there. */
-export const hiddenFiles = (output: string, path: string): readonly string[] =>
-  output
-    .split('\0')
-    .filter(line => /^(?:[a-z]|S) /.test(line))
-    .map(line => line.slice(2))
-    .filter(name => existsSync(at(path, name)))
-
-async function ignoredIn(git: Git): Promise<readonly string[]> {
-  const output = await git.run(['ls-files', '-z', '--others', '--ignored', '--exclude-standard', '--directory'])
-  return output.split('\0').filter(name => name !== '')
 }
 
 function sortIgnored(path: string, names: readonly string[]): State['ignored'] {
@@ -132,38 +92,4 @@ function filesOrNull(path: string, name: string): boolean {
   } catch {
     return false
   }
-}
-
-/** Repositories inside a worktree whose content is nowhere else: the git directories of its submodules go with it. */
-async function innerOf(git: Git, path: string, nested: readonly string[], env: NodeJS.ProcessEnv): Promise<readonly string[]> {
-  if (nested.length === 0) return []
-  const links = new Set(
-    (await git.run(['ls-files', '-s', '-z']))
-      .split('\0')
-      .filter(line => line.startsWith('160000 '))
-      .map(line => line.slice(line.indexOf('\t') + 1)),
-  )
-  const said: string[] = []
-  for (const name of nested) {
-    const directory = `${path}/${shown(name)}`
-    // oxlint-disable-next-line no-await-in-loop -- hardly ever more than one
-    const why = links.has(name)
-      ? await unsavedIn(directory, env)
-      : 'it is a repository of its own, whose files Git cannot keep with the rest'
-    if (why !== null) said.push(`${shown(name)}: ${why}`)
-  }
-  return said
-}
-
-/** What a submodule has that its remote has not; null when there is nothing. */
-async function unsavedIn(directory: string, env: NodeJS.ProcessEnv): Promise<string | null> {
-  const git = new Git(directory, env)
-  const status = await git.run(['status', '--porcelain', '--untracked-files=normal', '--ignore-submodules=none'])
-  if (status !== '') return 'it has uncommitted changes'
-  if ((await git.resolve('refs/stash')) !== null) return 'it has stashed changes'
-  const own = await git.run(['rev-list', '--max-count=1', 'HEAD', '--branches', '--tags', '--not', '--remotes'])
-  if (own !== '') return 'it has commits that its remote does not have'
-  const { nested } = filesBelow(directory, new Set())
-  const inside = await innerOf(git, directory, nested, env)
-  return inside[0] ?? null
 }
