@@ -1,4 +1,4 @@
-import { appendFileSync, existsSync, lstatSync, readdirSync, readFileSync, rmSync } from 'node:fs'
+import { appendFileSync, existsSync, readdirSync, readFileSync, rmSync } from 'node:fs'
 import { join } from 'node:path'
 import { Fault, policy } from '../../core/fault.ts'
 import { shellWord } from '../../core/shell-word.ts'
@@ -17,8 +17,10 @@ import type { Asking } from '../ticket/workflow.ts'
 import { isFinished } from '../ticket/ticket.ts'
 import { inTurn, lockIn } from '../worktree/turn.ts'
 import { worktreePathOf } from '../worktree/entries.ts'
+import { lookingItself } from '../worktree/changes.ts'
 import { few } from '../worktree/files.ts'
 import { rebasing, waysOut, withArticle } from '../worktree/unfinished.ts'
+import { inTheWay, mergedTree } from './in-the-way.ts'
 import { WorktreeGit, otherChanges, ownChanges, ownFiles, refuseUncommitted, unfinishedHere } from './git.ts'
 
 export interface FinishRequest {
@@ -187,6 +189,13 @@ function hasEnded(pid: number): boolean {
 
 /** Merges the base branch into ours where it has moved on, so that the gates judge what the base branch will be. */
 function bringIn(git: WorktreeGit, base: string, tell: (text: string) => void): void {
+  // A merge overwrites what is ignored without a word.
+  const ignored = inTheWay(git, 'HEAD', mergedTree(git, refOf(base)))
+  if (ignored.length > 0)
+    throw policy(
+      `${base} has moved on, and has files where others lie in ${git.root} that are not committed: ${few(ignored)}`,
+      'move them away, then: lh work --finish; nothing of your work is lost, and you still hold the ticket',
+    )
   tell(`${base} has moved on: merging it in`)
   // It tells what it merges after it has written the files and before it commits them.
   const { status, stdout, stderr } = git.tryToItsEnd(
@@ -237,7 +246,7 @@ interface Before {
 /** A gate said no, or Git did: the branch is again what it was, and what the gates said stays in the ticket. A conflict stays for the person. */
 function undo(git: WorktreeGit, { before, recorded }: Before, ticketFiles: string, tell: (text: string) => void): void {
   if (git.unfinished() !== null || git.commit('HEAD') === before) return
-  const back = (): boolean => git.try('reset', '--quiet', '--keep', recorded).status === 0
+  const back = (): boolean => inTheWay(git, 'HEAD', recorded).length === 0 && git.try('reset', '--quiet', '--keep', recorded).status === 0
   if (back() || withoutNewEvents(git, ticketFiles, back)) git.try('reset', '--quiet', '--mixed', before)
   else tell('the merge of the base branch stays in this branch: files that are not committed are in the way of taking it back')
 }
@@ -288,7 +297,7 @@ async function moveBase(request: FinishRequest, git: WorktreeGit, base: string, 
     await held.guard(() => (home ?? git).run('update-ref', '-m', `lh work --finish: ${branch}`, refOf(base), target, old))
   } catch (error) {
     // Also when it is not known: whoever comes again brings them once more.
-    if (home !== null && git.commit(refOf(base)) === old) home.try('read-tree', '-m', '-u', target, old)
+    if (home !== null && git.commit(refOf(base)) === old) home.try(...lookingItself, 'read-tree', '-m', '-u', target, old)
     throw error
   }
   home?.try('hook', 'run', '--ignore-missing', 'post-merge', '--', '0')
@@ -323,11 +332,11 @@ function bringFiles(home: WorktreeGit, base: string, old: string, target: string
     )
   const refused = (why: string, hint = 'commit or put away what is in the way there'): Fault =>
     policy(`${base} is checked out in ${home.root}, and could not move: ${why}`, `${hint}; ${then}`)
-  const inTheWay = (paths: readonly string[]): Fault => refused(`not committed there, and in the way: ${few(paths)}`)
-  home.try('update-index', '-q', '--refresh')
-  const unknown = unknownInTheWay(home, old, target)
-  if (unknown.length > 0) throw inTheWay(unknown)
-  const { status, stderr, stdout } = home.try('read-tree', '-m', '-u', old, target)
+  const uncommitted = (paths: readonly string[]): Fault => refused(`not committed there, and in the way: ${few(paths)}`)
+  home.try(...lookingItself, 'update-index', '-q', '--refresh')
+  const unknown = inTheWay(home, old, target)
+  if (unknown.length > 0) throw uncommitted(unknown)
+  const { status, stderr, stdout } = home.try(...lookingItself, 'read-tree', '-m', '-u', old, target)
   if (status === 0) return
   const lock = join(home.gitDir, 'index.lock')
   if (existsSync(lock))
@@ -337,37 +346,15 @@ function bringFiles(home: WorktreeGit, base: string, old: string, target: string
     )
   const moving = new Set(differing(home, old, target))
   const changed = home.changes().filter(path => moving.has(path))
-  throw changed.length > 0 ? inTheWay(changed) : refused(lastWords(stderr, stdout))
+  throw changed.length > 0 ? uncommitted(changed) : refused(lastWords(stderr, stdout))
 }
 
 /** Paths that are not the same in two commits. */
-const differing = (git: WorktreeGit, old: string, target: string, ...options: readonly string[]): readonly string[] =>
+const differing = (git: WorktreeGit, old: string, target: string): readonly string[] =>
   git
-    .run('diff', '--name-only', '--no-renames', ...options, '-z', old, target)
+    .run('diff', '--name-only', '--no-renames', '-z', old, target)
     .split('\0')
     .filter(path => path !== '')
-
-/** Files that Git does not know, where new ones are to be: Git itself would spare only those that are not ignored. */
-function unknownInTheWay(home: WorktreeGit, old: string, target: string): readonly string[] {
-  const taken = differing(home, old, target, '--diff-filter=A').flatMap(path => takenBy(home.root, path))
-  const unknown: string[] = []
-  // No more at a time than a command line takes.
-  for (let at = 0; at < taken.length; at += 500)
-    unknown.push(...home.run('--literal-pathspecs', 'ls-files', '--others', '-z', '--', ...taken.slice(at, at + 500)).split('\0'))
-  return [...new Set(unknown)].filter(path => path !== '')
-}
-
-/** What lies where a path is to be: something of that name, or what is no directory on the way there. */
-function takenBy(top: string, path: string): readonly string[] {
-  const names = path.split('/')
-  for (let depth = 1; depth <= names.length; depth++) {
-    const above = names.slice(0, depth).join('/')
-    const stats = lstatSync(join(top, above), { throwIfNoEntry: false })
-    if (stats === undefined) return []
-    if (!stats.isDirectory()) return [above]
-  }
-  return [path]
-}
 
 /** Top of the worktree that has a branch checked out; null when none has. Throws `policy` where that is the main one and nobody knows where. */
 export function worktreeOn(git: WorktreeGit, branch: string): string | null {

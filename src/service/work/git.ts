@@ -2,8 +2,10 @@ import { existsSync, readFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { Fault, policy } from '../../core/fault.ts'
 import { shellWord } from '../../core/shell-word.ts'
+import { gitOutput } from '../../host/git-run.ts'
 import { findRepository, runGit, runGitToItsEnd } from '../../host/git.ts'
 import type { GitAnswer } from '../../host/git.ts'
+import { lookingItself } from '../worktree/changes.ts'
 import { few } from '../worktree/files.ts'
 import { unfinishedIn, waysOut, withArticle } from '../worktree/unfinished.ts'
 import type { Unfinished } from '../worktree/unfinished.ts'
@@ -42,9 +44,15 @@ export class WorktreeGit {
   run(...args: readonly string[]): string {
     const { status, stdout, stderr } = this.try(...args)
     if (status === 0) return stdout
-    throw new Fault('unavailable', `git ${args[0]} failed in ${this.root}: ${(stderr || stdout).trim().split('\n').at(-1)}`, {
+    throw new Fault('unavailable', `git ${commandIn(args)} failed in ${this.root}: ${(stderr || stdout).trim().split('\n').at(-1)}`, {
       hint: `try it: cd ${shellWord(this.root)} && git ${args.map(shellWord).join(' ')}`,
     })
+  }
+
+  /** What it lists with `-z`, byte by byte a character each: names need not be UTF-8. Throws as `run` does. */
+  names(...args: readonly string[]): readonly string[] {
+    const output = gitOutput(this.root, args, { env: this.#env })
+    return (output?.toString('latin1') ?? this.run(...args)).split('\0').filter(name => name !== '')
   }
 
   /** Commit of a name, null when there is none. */
@@ -66,7 +74,7 @@ export class WorktreeGit {
 
   /** Changed and untracked paths, those below `except` left out. */
   changes(except?: string): readonly string[] {
-    const fields = this.run('status', '--porcelain=v1', '-z', '--untracked-files=all').split('\0')
+    const fields = this.run(...lookingItself, 'status', '--porcelain=v1', '-z', '--untracked-files=all').split('\0')
     const paths: string[] = []
     for (let at = 0; at < fields.length; at++) {
       const field = fields[at]!
@@ -92,6 +100,9 @@ export class WorktreeGit {
     return this.commit('REVERT_HEAD') === null ? null : 'revert'
   }
 }
+
+/** The command's name behind settings. */
+const commandIn = (args: readonly string[]): string => args.find((each, place) => each !== '-c' && args[place - 1] !== '-c') ?? ''
 
 const attributes = '.gitattributes'
 

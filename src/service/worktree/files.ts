@@ -12,8 +12,8 @@ export interface Found {
   readonly special: readonly string[]
 }
 
-/** Everything below a directory but its own `.git`, and what is in `skip` (a directory ends with a slash). */
-export function filesBelow(top: string, skip: ReadonlySet<string>): Found {
+/** Everything below a directory but its own `.git`, and what is in `skip` (a directory ends with a slash); below `from` (the same) only. */
+export function filesBelow(top: string, skip: ReadonlySet<string>, from = ''): Found {
   const files = new Map<string, string>()
   const nested: string[] = []
   const special: string[] = []
@@ -30,7 +30,7 @@ export function filesBelow(top: string, skip: ReadonlySet<string>): Found {
       } else special.push(name)
     }
   }
-  walk('')
+  walk(from)
   return { files, nested, special }
 }
 
