@@ -152,7 +152,7 @@ export const record: Schema = either(
       past: count('how many `past` lines follow'),
       ops: count('how many `ops` lines follow'),
       space: text('identity of this set of leases'),
-      audit_from: count('oldest seq that was still kept when the segment began'),
+      audit_from: count('oldest seq that retention has left: what is missing before it was removed, what is missing after it is a hole'),
       clocks: list(text()),
     },
     { sessions: count('how many `session` lines without an actor follow; absent when there are none') },

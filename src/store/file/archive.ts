@@ -3,7 +3,7 @@ import type { Entry } from '../../core/operation.ts'
 import { entryFromWire } from '../../core/wire.ts'
 import type { Disk } from '../../host/disk.ts'
 import { readFully } from '../../host/disk.ts'
-import { readFlags, removeIfPresent } from './directory.ts'
+import { openIfPresent, readFlags } from './directory.ts'
 import type { Layout } from './directory.ts'
 import { eachLine, endOfLines, unseal } from './record.ts'
 
@@ -39,21 +39,40 @@ export function listArchive(disk: Disk, layout: Layout): readonly Archived[] {
     if (stat?.isFile() === true)
       found.push({ file, first: Number(match[1]), last: Number(match[2]), bytes: stat.size, modifiedMs: stat.mtimeMs })
   }
-  return found.toSorted((a, b) => a.first - b.first)
+  return found.toSorted((a, b) => a.first - b.first || a.last - b.last)
 }
 
-/** Deletes whole archives that are too old or too many bytes; the newest always stays. Returns how many went. */
-export function retain(disk: Disk, layout: Layout, nowMs: number, maxAgeMs: number, maxBytes: number): number {
-  const archives = listArchive(disk, layout).toReversed()
+/**
+ * How many of the oldest archives go: the newest that is too old, or too many bytes with those after it, takes all before it along. The newest
+ * of all stays. `archives`: oldest first; ages in milliseconds.
+ */
+export function countOutlived(archives: readonly Archived[], nowMs: number, maxAgeMs: number, maxBytes: number): number {
   let total = 0
-  let removed = 0
-  for (const [index, archive] of archives.entries()) {
-    total += archive.bytes
-    if (index === 0 || (total <= maxBytes && nowMs - archive.modifiedMs <= maxAgeMs)) continue
-    removeIfPresent(disk, archive.file)
-    removed++
+  for (let at = archives.length - 1; at >= 0; at--) {
+    total += archives[at]!.bytes
+    const isOver = total > maxBytes || nowMs - archives[at]!.modifiedMs > maxAgeMs
+    if (isOver && at < archives.length - 1) return at + 1
   }
-  return removed
+  return 0
+}
+
+/** The last record that retention removed, as the log says now; 0: none. Null where the log's first line cannot be read. */
+export function removedThrough(disk: Disk, layout: Layout): number | null {
+  const fd = openIfPresent(disk, layout.log)
+  if (fd === null) return null
+  try {
+    const head = headOf(disk, fd)
+    return head === null ? null : head.audit_from - 1
+  } finally {
+    disk.closeSync(fd)
+  }
+}
+
+/** The first line of an open segment, or null when it is damaged. */
+// oxlint-disable-next-line typescript/no-explicit-any -- parsed JSON
+export function headOf(disk: Disk, fd: number): any {
+  const [first] = linesOf(disk, fd)
+  return first?.record?.op === 'segment' ? first.record : null
 }
 
 /** A line as it was read: its record, or why it is none. */

@@ -2,7 +2,7 @@ import type { Entry } from '../../core/operation.ts'
 import type { Disk } from '../../host/disk.ts'
 import { matches } from '../history.ts'
 import type { HistoryQuery } from '../store.ts'
-import { listArchive, readEntries } from './archive.ts'
+import { listArchive, readEntries, removedThrough } from './archive.ts'
 import { accessFault, openIfPresent } from './directory.ts'
 import type { Layout } from './directory.ts'
 
@@ -27,7 +27,10 @@ export async function* historyOf(disk: Disk, layout: Layout, query: HistoryQuery
         for (const entry of readEntries(disk, fd, tell)) {
           // A segment that is archived while we read appears in both places.
           if (entry.seq <= last) continue
-          if (!told && isGap(entry, last)) unreadable(`the records between ${last} and ${entry.seq} are missing`)
+          if (!told && isGap(entry, last)) {
+            const from = Math.max(last, removedThrough(disk, layout) ?? entry.seq)
+            if (isGap(entry, from)) unreadable(`the records between ${from} and ${entry.seq} are missing`)
+          }
           if (matches(entry, query)) yield entry
           last = entry.seq
           told = false
@@ -43,6 +46,6 @@ export async function* historyOf(disk: Disk, layout: Layout, query: HistoryQuery
   }
 }
 
-/** Are records missing between `last` and this one? What retention removed is before the first, and a repair names what it cut. */
+/** Are records missing between `last` and this one? A repair names what it cut. */
 const isGap = ({ seq, operation }: Entry, last: number): boolean =>
-  last > 0 && seq !== last + 1 && !(operation.op === 'repair' && operation.lastGoodSeq === last)
+  seq > last + 1 && !(operation.op === 'repair' && operation.lastGoodSeq === last)

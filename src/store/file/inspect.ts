@@ -12,7 +12,7 @@ import { pidNamespace, processStartTicks, processState, vitality } from '../../h
 import { refuseMoved } from '../moved.ts'
 import type { Finding, InspectOptions } from '../maintenance.ts'
 import type { Reading } from '../store.ts'
-import { listArchive, readLines } from './archive.ts'
+import { listArchive, readLines, removedThrough } from './archive.ts'
 import type { Format } from './directory.ts'
 import {
   accessFault,
@@ -398,7 +398,7 @@ function* history(store: FileStore, loaded: Loaded | null): Found {
   const told = new Set(gaps.map(({ file }) => file))
   // What is wrong with the log's own lines is said already.
   if (loaded === null || loaded.damage !== null) told.add(layout.log)
-  const { verified, unread } = verifyNewest(options.disk, layout, options.retention, historyBytes)
+  const { verified, unread } = verifyNewest(options.disk, layout, historyBytes)
   for (const { file, line, message } of verified.faults) {
     if (told.has(file)) continue
     told.add(file)
@@ -422,7 +422,7 @@ function* archiveGaps({ layout, options: { disk } }: FileStore, loaded: Loaded |
   if (head !== null) segments.push({ file: layout.log, first: head.baseSeq + 1, last: loaded!.position.seq })
   for (const [at, { file, first }] of segments.entries()) {
     const last = segments[at - 1]?.last ?? first - 1
-    if (first <= last + 1 || followsLoss({ layout, disk, file })) continue
+    if (first <= last + 1 || first - 1 <= (removedThrough(disk, layout) ?? 0) || followsLoss({ layout, disk, file })) continue
     yield error(
       'archive-gap',
       file,

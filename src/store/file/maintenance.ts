@@ -17,7 +17,7 @@ export const maintenanceOf = (store: FileStore): Maintenance => ({
   verify: async onProgress => {
     store.refuseAbsent()
     try {
-      return verifyLog(store.options.disk, store.layout, store.options.retention, onProgress)
+      return verifyLog(store.options.disk, store.layout, onProgress)
     } catch (error) {
       throw accessFault(error, store.layout.directory)
     }

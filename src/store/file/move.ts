@@ -4,7 +4,7 @@ import type { Base, MoveEnd, MoveMark, Moving, Standing } from '../move.ts'
 import { emptyBase, stateOf } from '../base.ts'
 import { leaseFromStored, pastFromStored, sessionFromWire } from '../../core/wire.ts'
 import type { Entry } from '../../core/operation.ts'
-import { listArchive, readLines } from './archive.ts'
+import { listArchive, readLines, removedThrough } from './archive.ts'
 import type { Format } from './directory.ts'
 import { createFile, formatVersion, lookAt, readFormat, refuseNewerFormat, removeIfPresent, writeFormat } from './directory.ts'
 import { lawful } from './lawful.ts'
@@ -52,15 +52,16 @@ function mark({ layout, modes, options: { disk } }: FileStore, move: MoveMark | 
 
 async function read(store: FileStore): Promise<Moving> {
   const { layout, options } = store
-  const { faults, foreign, lastSeq } = verifyLog(options.disk, layout, options.retention)
+  const { faults, foreign, lastSeq } = verifyLog(options.disk, layout)
   if (faults.length > 0 || foreign !== null)
     throw new Fault('unavailable', `the log of ${store.location} is not sound, and is not moved as it is`, {
       hint: 'see what is wrong: lh verify',
       details: { outcome: 'nothing_changed' },
     })
   const { space, limits } = readFormat(options.disk, layout)!
+  const base = baseOf(store)
   const entries: Entry[] = []
-  for await (const entry of store.history()) entries.push(entry)
+  for await (const entry of store.history()) if (entry.seq > base.seq) entries.push(entry)
   const view = await store.view()
   const alive = new Set<string>()
   const bound = view.reservations().map(({ resource }) => resource)
@@ -69,12 +70,13 @@ async function read(store: FileStore): Promise<Moving> {
     if (!isDead && lease.binding !== null) bound.push(lease.resource)
     if (!isDead && view.lapse(lease).state === 'running') alive.add(lease.resource)
   }
-  return { space, limits, lastSeq, base: baseOf(store), entries, alive, bound }
+  return { space, limits, lastSeq, base, entries, alive, bound }
 }
 
-/** What the oldest segment begins with. */
+/** What the oldest segment begins with that retention has not removed; a power loss may have brought an older one back. */
 function baseOf({ layout, options: { disk } }: FileStore): Base {
-  const [oldest] = withoutDoubles(listArchive(disk, layout), null)
+  const removed = removedThrough(disk, layout) ?? 0
+  const oldest = withoutDoubles(listArchive(disk, layout), null).find(({ last }) => last > removed)
   const base = { ...emptyBase, leases: [...emptyBase.leases], pasts: [...emptyBase.pasts], sessions: [...emptyBase.sessions] }
   for (const { record } of readLines(disk, oldest?.file ?? layout.log)) {
     if (record === null) return base

@@ -5,7 +5,8 @@ import type { Entry } from '../../core/operation.ts'
 import type { Disk } from '../../host/disk.ts'
 import { readFully, syncDirectory, writeFully } from '../../host/disk.ts'
 import type { FullState } from '../state.ts'
-import { archiveName, listArchive, retain } from './archive.ts'
+import type { Archived } from './archive.ts'
+import { archiveName, countOutlived, listArchive } from './archive.ts'
 import { createFile, removeIfPresent } from './directory.ts'
 import type { Layout, Modes } from './directory.ts'
 import { loadWhole } from './load.ts'
@@ -94,23 +95,24 @@ export function rotate(disk: Disk, layout: Layout, modes: Modes, fd: number, now
     poison(disk, layout, disk.fstatSync(fd).ino, modes.file)
     throw syncFault(error)
   }
-  const first = old.fold.head!.baseSeq + 1
+  const { outlived, keptFrom } = outlivedWith(disk, layout, old, now, retention)
   forgetOld(old.fold.state, now)
   const input = {
     state: old.fold.state,
     remembered: stillRemembered(old.fold.remembered, now),
     position: old.position,
     space: old.space,
-    auditFrom: listArchive(disk, layout)[0]?.first ?? first,
+    auditFrom: Math.max(old.fold.head!.auditFrom, keptFrom),
     // Not our own clock: deadlines are on the log's until a `boot` record moves them.
     clk: old.fold.state.clocks.current,
     at: now.wall,
   }
   const written = writeSegment(disk, layout, modes, input)
-  if (old.fold.records > 0) keepInArchive(disk, layout, path.join(layout.archive, archiveName(first, old.position.seq)))
+  if (old.fold.records > 0) keepInArchive(disk, layout, archivedAs(layout, old).file)
   disk.renameSync(layout.newLog, layout.log)
   syncDirectory(disk, layout.directory)
-  retain(disk, layout, now.wall, retention.maxAgeMs, retention.maxBytes)
+  // Oldest first, so that whoever is stopped here leaves no hole.
+  for (const { file } of outlived) removeIfPresent(disk, file)
   return reopened(disk, layout, old, { seq: old.position.seq, sum: written.sum }, written.bytes)
 }
 
@@ -151,6 +153,31 @@ function reopened(disk: Disk, layout: Layout, old: Loaded, position: Position, b
     fold: null,
   }
   return { fd, loaded }
+}
+
+/** The segment as it will lie in the archive. */
+function archivedAs(layout: Layout, { fold, position, end }: Loaded & { readonly fold: SegmentFold }): Archived {
+  const [first, last] = [fold.head!.baseSeq + 1, position.seq]
+  return { file: path.join(layout.archive, archiveName(first, last)), first, last, bytes: end, modifiedMs: Number.POSITIVE_INFINITY }
+}
+
+/**
+ * The archives that retention removes once this segment is one of them, oldest first, and the number that the rest begins with: 0 where none
+ * goes. The next segment says so before they go.
+ */
+function outlivedWith(
+  disk: Disk,
+  layout: Layout,
+  old: Loaded & { readonly fold: SegmentFold },
+  now: Instant,
+  { maxAgeMs, maxBytes }: Retention,
+): { readonly outlived: readonly Archived[]; readonly keptFrom: number } {
+  const added = old.fold.records > 0 ? [archivedAs(layout, old)] : []
+  // A rotation that was stopped has given it its name already.
+  const before = listArchive(disk, layout).filter(({ file }) => file !== added[0]?.file)
+  const archives = [...before, ...added]
+  const count = countOutlived(archives, now.wall, maxAgeMs, maxBytes)
+  return { outlived: archives.slice(0, count), keptFrom: count === 0 ? 0 : archives[count]!.first }
 }
 
 /** Links the old segment into the archive. */

@@ -1,5 +1,4 @@
 import type { Entry } from '../../core/operation.ts'
-import { msFromIso } from '../../core/time.ts'
 import { sessionKey } from '../../core/session.ts'
 import {
   entryFromWire,
@@ -11,18 +10,16 @@ import {
   sessionToWire,
 } from '../../core/wire.ts'
 import type { Disk } from '../../host/disk.ts'
-import { readFully } from '../../host/disk.ts'
 import type { Progress, Verified, VerifyFault } from '../maintenance.ts'
 import { FullState } from '../state.ts'
 import type { Archived } from './archive.ts'
-import { listArchive } from './archive.ts'
+import { headOf, listArchive, removedThrough } from './archive.ts'
 import type { Layout } from './directory.ts'
 import { openIfPresent } from './directory.ts'
 import { breach } from './laws.ts'
 import { withoutDoubles } from './leftovers.ts'
 import { eachLine, endOfLines, seal, unseal, useNativeHash } from './record.ts'
 import { lostLogReason } from './restore.ts'
-import type { Retention } from './rotate.ts'
 import type { Position } from './segment.ts'
 import { gapBefore } from './segment.ts'
 
@@ -37,15 +34,14 @@ const chunkBytes = 1 << 20
  * the numbering, that each checkpoint is the fold of what came before, and the laws that no writer may break. Takes no lock: what is
  * written meanwhile is not looked at. It cannot notice somebody who rewrites every line, nor records that are missing at the very end.
  */
-export function verifyLog(disk: Disk, layout: Layout, retention: Retention, onProgress: Progress = () => {}): Verified {
-  return verifyNewest(disk, layout, retention, Number.POSITIVE_INFINITY, onProgress).verified
+export function verifyLog(disk: Disk, layout: Layout, onProgress: Progress = () => {}): Verified {
+  return verifyNewest(disk, layout, Number.POSITIVE_INFINITY, onProgress).verified
 }
 
 /** The same for the log and as many of the newest archived segments as have no more than so many bytes together. */
 export function verifyNewest(
   disk: Disk,
   layout: Layout,
-  retention: Retention,
   maxBytes: number,
   onProgress: Progress = () => {},
 ): { readonly verified: Verified; readonly unread: readonly Archived[] } {
@@ -54,10 +50,10 @@ export function verifyNewest(
   const log = openIfPresent(disk, layout.log)
   try {
     const size = log === null ? 0 : disk.fstatSync(log).size
-    const all = withoutDoubles(listArchive(disk, layout), log === null ? null : baseOf(disk, log, size))
+    const all = withoutDoubles(listArchive(disk, layout), log === null ? null : (headOf(disk, log)?.base_seq ?? null))
     const archives = newestWithin(all, maxBytes)
     const total = archives.reduce((sum, { bytes }) => sum + bytes, size)
-    const verifier = new Verifier(disk, retention, total, onProgress)
+    const verifier = new Verifier(disk, layout, total, onProgress)
     onProgress(0, total)
     for (const archive of archives) verifyArchive(disk, verifier, archive)
     if (log !== null) verifier.segment(layout.log, log, size, null)
@@ -85,26 +81,10 @@ function verifyArchive(disk: Disk, verifier: Verifier, archive: Archived): void 
   }
 }
 
-/** The sequence number that a segment continues, or null when its first line is damaged. */
-function baseOf(disk: Disk, fd: number, size: number): number | null {
-  const bytes = readFully(disk, fd, 0, Math.min(size, chunkBytes))
-  const end = bytes.indexOf(0x0a)
-  const read = end < 0 ? '' : unseal(bytes, 0, end)
-  return typeof read === 'string' || read.record.op !== 'segment' ? null : read.record.base_seq
-}
-
-/** What the first line of a segment promises. */
-interface Head {
-  readonly baseSeq: number
-  readonly auditFrom: number
-  /** Wall clock of its making, milliseconds. */
-  readonly at: number
-}
-
 /** Carries the fold through all segments and writes down what is wrong. */
 class Verifier {
   readonly #disk: Disk
-  readonly #retention: Retention
+  readonly #layout: Layout
   readonly #onProgress: Progress
   readonly #total: number
   readonly #faults: VerifyFault[] = []
@@ -127,18 +107,17 @@ class Verifier {
   #file = ''
   #line = 0
   #offset = 0
-  #head: Head | null = null
-  #firstHead: Head | null = null
-  /** When the last thing happened that the first segment's checkpoint tells of. */
-  #firstKnownAt = 0
+  /** The number that it continues. */
+  #base: number | null = null
+  #firstBase: number | null = null
   #checkpointLeft = 0
   #checkpoint: Checkpoint | null = null
   /** What is wrong between this segment and the one before; forgiven when the first record says that the log was lost. */
   #seam: VerifyFault[] = []
 
-  constructor(disk: Disk, retention: Retention, total: number, onProgress: Progress) {
+  constructor(disk: Disk, layout: Layout, total: number, onProgress: Progress) {
     this.#disk = disk
-    this.#retention = retention
+    this.#layout = layout
     this.#total = total
     this.#onProgress = onProgress
   }
@@ -148,7 +127,7 @@ class Verifier {
     this.#file = file
     this.#line = 0
     this.#offset = 0
-    this.#head = null
+    this.#base = null
     this.#checkpointLeft = 0
     this.#checkpoint = null
     this.#seam = []
@@ -156,7 +135,7 @@ class Verifier {
     const torn = this.#readLines(fd, size)
     this.#line = 0
     this.#settleSeam()
-    if (this.#head === null) this.#blame('it has no whole line', null)
+    if (this.#base === null) this.#blame('it has no whole line', null)
     else if (this.#checkpointLeft > 0) this.#blame(`its checkpoint lacks ${this.#checkpointLeft} lines`, null)
     if (archive === null) this.#torn = torn
     else this.#endArchive(archive, torn)
@@ -164,8 +143,8 @@ class Verifier {
 
   #endArchive({ first, last }: Archived, torn: number): void {
     if (torn > 0) this.#blame(`it ends with ${torn} bytes that are no line`, null)
-    if (this.#head !== null && (this.#head.baseSeq + 1 !== first || this.#lastSeq !== last)) {
-      this.#blame(`its name says ${first} to ${last}, and it has ${this.#head.baseSeq + 1} to ${this.#lastSeq}`, null)
+    if (this.#base !== null && (this.#base + 1 !== first || this.#lastSeq !== last)) {
+      this.#blame(`its name says ${first} to ${last}, and it has ${this.#base + 1} to ${this.#lastSeq}`, null)
     }
   }
 
@@ -243,10 +222,10 @@ class Verifier {
       return
     }
     const { record, sum } = read
-    if (this.#head === null) {
+    if (this.#base === null) {
       if (record.op === 'segment') return this.#open(record, sum)
       this.#blame('a segment begins with another line', record.seq)
-      this.#head = { baseSeq: record.seq - 1, auditFrom: 0, at: 0 }
+      this.#base = record.seq - 1
       this.#lose()
     }
     if (this.#position !== null && record.prev !== this.#position.sum) {
@@ -269,16 +248,12 @@ class Verifier {
     const first = this.#segments === 1
     const continues = !first && this.#position !== null && record.base_seq === this.#lastSeq && record.prev === this.#position.sum
     if (!first && !continues) {
-      const missing = record.base_seq - this.#lastSeq
-      const why =
-        missing > 0
-          ? `records ${this.#lastSeq + 1} to ${record.base_seq} are missing before it`
-          : 'it does not continue the segment before it'
-      this.#seam.push(this.#fault(why, record.base_seq))
+      const why = this.#breakBefore(record.base_seq)
+      if (why !== null) this.#seam.push(this.#fault(why, record.base_seq))
       this.#lose()
     }
-    this.#head = { baseSeq: record.base_seq, auditFrom: record.audit_from, at: msFromIso(record.at) }
-    this.#firstHead ??= this.#head
+    this.#base = record.base_seq
+    this.#firstBase ??= record.base_seq
     this.#checkpointLeft = record.live + record.past + (record.sessions ?? 0) + record.ops
     this.#checkpoint = new Checkpoint(record, continues && this.#sound ? this.#state : null, continues ? this.#trail : null)
     this.#position = { seq: record.base_seq, sum }
@@ -288,20 +263,25 @@ class Verifier {
     if (this.#checkpointLeft === 0) this.#closeCheckpoint()
   }
 
+  /** Why a segment that continues `base` does not follow; null where retention removed what was between, now or while it was read. */
+  #breakBefore(base: number): string | null {
+    if (base <= this.#lastSeq) return 'it does not continue the segment before it'
+    if (base <= (removedThrough(this.#disk, this.#layout) ?? 0)) return null
+    return `records ${this.#lastSeq + 1} to ${base} are missing before it`
+  }
+
   // oxlint-disable-next-line typescript/no-explicit-any -- parsed JSON
   #takeCheckpointLine(record: any, sum: string): void {
     this.#checkpointLeft--
     this.#position = { seq: record.seq, sum }
-    const wrong =
-      record.seq === this.#head!.baseSeq ? this.#checkpoint?.take(record) : 'it is not part of the checkpoint that the segment announces'
+    const wrong = record.seq === this.#base ? this.#checkpoint?.take(record) : 'it is not part of the checkpoint that the segment announces'
     if (wrong !== null && wrong !== undefined) this.#seam.push(this.#fault(wrong, record.seq))
     if (this.#checkpointLeft === 0) this.#closeCheckpoint()
   }
 
   #closeCheckpoint(): void {
     const checkpoint = this.#checkpoint!
-    for (const wrong of checkpoint.missing()) this.#seam.push(this.#fault(wrong, this.#head!.baseSeq))
-    if (this.#segments === 1) this.#firstKnownAt = checkpoint.knownAt
+    for (const wrong of checkpoint.missing()) this.#seam.push(this.#fault(wrong, this.#base))
     this.#state = checkpoint.state
     this.#checkpoint = null
   }
@@ -335,17 +315,12 @@ class Verifier {
     this.#seam = []
   }
 
-  /** Retention deletes whole archives from the old end, and the next segment says where the rest begins. */
+  /** What retention removed is on record, in the first line of the log; whatever else is missing before the oldest segment is a hole. */
   #checkAuditStart(): void {
-    const [oldest, newest] = [this.#firstHead, this.#head]
-    if (oldest === null || newest === null || oldest.baseSeq + 1 <= newest.auditFrom) return
-    const { maxAgeMs, maxBytes, segmentBytes } = this.#retention
-    const tooOld = newest.at - Math.min(oldest.at, this.#firstKnownAt) > maxAgeMs
-    // How large the one was that went is not known; not smaller than a full segment, if it was not compacted early.
-    const tooMany = this.#total + segmentBytes > maxBytes
-    if (tooOld || tooMany) return
+    const removed = removedThrough(this.#disk, this.#layout)
+    if (this.#firstBase === null || removed === null || this.#firstBase <= removed) return
     this.#line = 0
-    this.#blame(`records ${newest.auditFrom} to ${oldest.baseSeq} should still be in the archive`, newest.auditFrom)
+    this.#blame(`records ${removed + 1} to ${this.#firstBase} should still be in the archive`, removed + 1)
   }
 
   #fault(message: string, seq: unknown): VerifyFault {
@@ -418,8 +393,6 @@ class Trail {
 /** A checkpoint while it is read, compared with the state that it repeats; `before` is null where that is not known. */
 class Checkpoint {
   readonly state: FullState
-  /** Wall clock of the newest thing it tells of, milliseconds. */
-  knownAt = 0
   readonly #before: FullState | null
   readonly #trail: Trail | null
 
@@ -444,7 +417,6 @@ class Checkpoint {
       case 'live': {
         const lease = leaseFromStored(record.lease)
         const { resource } = lease
-        this.knownAt = Math.max(this.knownAt, lease.lastBeatAt)
         this.state.put(resource, { ...this.state.slot(resource), lease })
         const known = this.#before?.slot(resource).lease
         if (known === undefined) return null
@@ -456,7 +428,6 @@ class Checkpoint {
       case 'past': {
         const past = pastFromStored(record.past)
         const { resource } = past
-        this.knownAt = Math.max(this.knownAt, past.endedAt)
         this.state.put(resource, { ...this.state.slot(resource), past })
         const known = this.#before?.slot(resource).past
         if (known === undefined) return null

@@ -87,7 +87,7 @@ describe('a sound log', () => {
           return fs.openSync(file, flags)
         }) as Disk['openSync'],
       }
-      expect(verifyLog(disk, layout, { segmentBytes: 1 << 20, maxAgeMs: 1e12, maxBytes })).toMatchObject({
+      expect(verifyLog(disk, layout)).toMatchObject({
         faults: [],
         lastSeq: maxBytes === 1 ? 9 : 8,
       })
@@ -105,23 +105,6 @@ describe('a sound log', () => {
     await s.maintenance.compact()
     await take(s, 'h')
     expect(await messages(s)).toEqual([])
-  })
-
-  it('may have lost its oldest archives to retention, by age or by size', async () => {
-    for (const retention of [
-      { segmentBytes: 1 << 20, maxAgeMs: 1000, maxBytes: 1e12 },
-      { segmentBytes: 1 << 20, maxAgeMs: 1e12, maxBytes: 1 },
-    ]) {
-      const s = await stage({ retention })
-      for (const name of ['a', 'b', 'c', 'd']) {
-        await take(s, name)
-        s.clock.advance(5000)
-        await s.maintenance.compact()
-      }
-      if (retention.maxBytes === 1) expect(fs.readdirSync(s.file('archive')).length).toBe(1)
-      else fs.rmSync(s.file('archive', fs.readdirSync(s.file('archive')).toSorted()[0]!), { force: true })
-      expect(await messages(s)).toEqual([])
-    }
   })
 })
 

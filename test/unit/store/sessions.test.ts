@@ -126,7 +126,7 @@ async function everywhere(): Promise<readonly Session[]> {
   }
   fs.rmSync(open().layout.index, { force: true })
   expect(byId((await open().view()).sessions())).toEqual(expected)
-  expect(verifyLog(fs, open().layout, { segmentBytes: 1 << 20, maxAgeMs: 1e15, maxBytes: 1e15 }).faults).toEqual([])
+  expect(verifyLog(fs, open().layout).faults).toEqual([])
   expect(brokenChain(readFileSync(open().layout.log), 'log')).toBeNull()
   return expected
 }
@@ -298,8 +298,7 @@ describe('a lost log', () => {
 })
 
 describe('verify', () => {
-  const retention = { segmentBytes: 1 << 20, maxAgeMs: 1e15, maxBytes: 1e15 }
-  const faults = (): readonly string[] => verifyLog(fs, open().layout, retention).faults.map(({ message }) => message)
+  const faults = (): readonly string[] => verifyLog(fs, open().layout).faults.map(({ message }) => message)
 
   async function rotated(): Promise<void> {
     await launch(open(), 'S1', ['ticket:t1'])
