@@ -77,6 +77,9 @@ describe('options that would change nothing are refused', () => {
     [`--json work ${id} --ready fd --op-id one`, 'a launch cannot be repeated by its id'],
     [`--json work ${id} --role dev`, '--role is for an agent that is launched'],
     [`--json work ${id} --peer chief`, '--peer is for an agent that is launched'],
+    [`--json work ${id} --ready fd --peer ,`, '--peer: "," has an empty value'],
+    [`--json launch ${id} --role dev --ready fd --peer ,`, '--peer: "," has an empty value'],
+    [`--json launch ${id} --role dev --ready fd --worktree --peer=`, '--peer is empty'],
     [`--json work ${id} --permit`, '--permit is for an agent that is launched'],
   ])('%s', async (words, message) => {
     const all = stage()

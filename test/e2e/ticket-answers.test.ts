@@ -159,6 +159,14 @@ describe('with --json', () => {
     ])
       // oxlint-disable-next-line no-await-in-loop -- one after the other
       await a.refused('usage', `ticket list ${words}`)
+    for (const [option, value] of [
+      ['--assignee', ''],
+      ['--assignee', ' '],
+      ['--label', ''],
+      ['--label', 'ui,,urgent'],
+    ] as const)
+      // oxlint-disable-next-line no-await-in-loop -- one after the other
+      expect((await a.refused('usage', 'ticket list', option, value)).message).toMatch(/empty/)
     for (const words of ['--ready --status all', '--ready --status open --state ready', '--blocked --status all'])
       // oxlint-disable-next-line no-await-in-loop -- one after the other
       await a.ok(`ticket list ${words}`)

@@ -38,6 +38,10 @@ describe('ticket create', () => {
       ['usage', ['--title', 'T', '--label', long], /no label/],
       ['usage', ['--title', 'T', '--label', 'x\ny'], /no label/],
       ['usage', ['--title', 'T', '--label', '[x]'], /no label/],
+      ['usage', ['--title', 'T', '--label', 'ui,,urgent'], /empty value/],
+      ['usage', ['--title', 'T', '--label', ''], /--label is empty/],
+      ['usage', ['--title', 'T', '--depends-on', ','], /empty value/],
+      ['usage', ['--title', 'T', '--gate', ''], /--gate is empty/],
       ['usage', ['--title', 'T', '--kind', 'a b'], /no kind/],
       ['usage', ['--title', 'T', '--priority', 'P5'], /P0, P1, P2, P3, P4/],
       ['usage', ['--title', 'T', '--priority', 'high'], /P0, P1, P2, P3, P4/],
@@ -298,6 +302,9 @@ describe('ticket set', () => {
       ['assignee=nobody special', /assignee/, /^/],
       ['title=', /needs a title/, /^/],
       ['labels=a b', /no label/, /^/],
+      ['labels=,,x', /no label/, /^/],
+      ['labels=x,', /no label/, /^/],
+      ['labels=,', /no label/, /^/],
       [`kind=${long}`, /no kind/, /^/],
     ] as const) {
       // oxlint-disable-next-line no-await-in-loop -- each in turn

@@ -1,3 +1,4 @@
+import { usage } from '../../core/fault.ts'
 import type { Wire } from '../../core/wire.ts'
 
 /** An option as data: parsing, `--help`, completion and the reference all come from it. */
@@ -61,6 +62,19 @@ export interface Output {
 export function textOption({ options }: Pick<Context, 'options'>, name: string): string | undefined {
   const value = options[name]
   return typeof value === 'string' ? value : undefined
+}
+
+/** The values between commas of a string option; none when it is not given. Throws `usage` for an empty one, which is mostly a slip. */
+export function listOption(context: Pick<Context, 'options'>, name: string): readonly string[] {
+  const text = textOption(context, name)
+  if (text === undefined) return []
+  const values = text.split(',').map(each => each.trim())
+  if (values.includes(''))
+    throw usage(
+      text.trim() === '' ? `--${name} is empty` : `--${name}: ${JSON.stringify(text)} has an empty value`,
+      `write values between commas: --${name} a,b`,
+    )
+  return values
 }
 
 /** Was this switch given? */

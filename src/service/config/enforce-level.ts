@@ -11,21 +11,28 @@ export function parseLevel(text: string, where: string): Level {
   throw usage(`${where}: ${JSON.stringify(text)} is none of strict, warn, off.`)
 }
 
+/** What stands between commas. Throws `usage` where there are commas alone: whoever wrote them meant something. */
+export function partsOf(text: string, where: string, hint: string): readonly string[] {
+  const parts = text
+    .split(',')
+    .map(part => part.trim())
+    .filter(part => part !== '')
+  if (parts.length > 0 || text.trim() === '') return parts
+  throw usage(`${where}: ${JSON.stringify(text)} has nothing between its commas.`, hint)
+}
+
 /** Levels by branch, the first match counts: `release/*` stands for everything below `release/`. */
 export type BranchLevels = readonly (readonly [pattern: string, level: Level])[]
 
 /** Reads `main=strict,wip/*=off`. Throws `usage`. */
 export function parseBranchLevels(text: string, where: string): BranchLevels {
-  return text
-    .split(',')
-    .filter(part => part.trim() !== '')
-    .map(part => {
-      const equals = part.lastIndexOf('=')
-      const pattern = part.slice(0, Math.max(equals, 0)).trim()
-      if (equals < 0 || pattern === '' || /[\0-\u0020~^:?[\\\u007f]/.test(pattern))
-        throw usage(`${where}: ${JSON.stringify(part.trim())} is not <branch>=<level>.`, 'For example main=strict,wip/*=off.')
-      return [pattern, parseLevel(part.slice(equals + 1).trim(), where)] as const
-    })
+  return partsOf(text, where, 'For example main=strict,wip/*=off.').map(part => {
+    const equals = part.lastIndexOf('=')
+    const pattern = part.slice(0, Math.max(equals, 0)).trim()
+    if (equals < 0 || pattern === '' || /[\0-\u0020~^:?[\\\u007f]/.test(pattern))
+      throw usage(`${where}: ${JSON.stringify(part.trim())} is not <branch>=<level>.`, 'For example main=strict,wip/*=off.')
+    return [pattern, parseLevel(part.slice(equals + 1).trim(), where)] as const
+  })
 }
 
 /** The level that holds for a branch; null stands for what is no branch (a tag, a detached HEAD). */

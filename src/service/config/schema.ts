@@ -1,7 +1,7 @@
 import { posix } from 'node:path'
 import { usage } from '../../core/fault.ts'
 import type { Level } from './enforce-level.ts'
-import { parseBranchLevels, parseLevel } from './enforce-level.ts'
+import { parseBranchLevels, parseLevel, partsOf } from './enforce-level.ts'
 import { parseAgentId } from '../identity/agent.ts'
 import { commandWords } from './command-words.ts'
 import { parseDuration, parseSize } from './durations.ts'
@@ -171,17 +171,12 @@ function branchLevels(text: string, where: string): string {
 }
 
 function patterns(text: string, where: string): string {
-  const listed = text
-    .split(',')
-    .map(each => each.trim())
-    .filter(each => each !== '')
+  const hint = 'Patterns as in .gitattributes, between commas: src/index.ts,**/modules.txt'
+  const listed = partsOf(text, where, hint)
   // What `.gitattributes` takes for a comment, a macro, a negation or the end of the pattern.
   const bad = listed.find(each => /^[#!"[]|\s|[\0-\u001f\u007f]/.test(each) || each === '/')
   if (bad === undefined) return listed.join(',')
-  throw usage(
-    `${where}: ${JSON.stringify(bad)} is no pattern of files.`,
-    'Patterns as in .gitattributes, between commas: src/index.ts,**/modules.txt',
-  )
+  throw usage(`${where}: ${JSON.stringify(bad)} is no pattern of files.`, hint)
 }
 
 function command(text: string, where: string): string {

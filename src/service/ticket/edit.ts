@@ -74,7 +74,7 @@ function changeOf(key: SettableKey, value: string): Changes {
     case 'priority':
       return { priority: oneOf(priorities, value, 'a priority') }
     case 'labels':
-      return { labels: parseLabels(value) }
+      return { labels: value === '' ? [] : checkLabels(value.split(',')) }
     case 'workflow_state':
       return { workflowState: oneOf(workflowStates, value, 'a state') }
     case 'assignee':
@@ -104,15 +104,8 @@ export function checkWord(text: string, what: string): string {
   throw usage(`${JSON.stringify(text)} is no ${what}`, 'one word of letters, digits and _ . : / + -, at most 64')
 }
 
-/** Labels between commas. */
-export const parseLabels = (text: string): readonly string[] => [
-  ...new Set(
-    text
-      .split(',')
-      .filter(label => label.trim() !== '')
-      .map(label => checkWord(label, 'label')),
-  ),
-]
+/** Labels, each once. Throws `usage` for what is none. */
+export const checkLabels = (labels: readonly string[]): readonly string[] => [...new Set(labels.map(label => checkWord(label, 'label')))]
 
 /** `lh ticket set`. Throws before anything is changed. */
 export async function setFields(asking: Asking, id: string, texts: readonly string[]): Promise<Ticket> {

@@ -13,10 +13,18 @@ import { columns, paint, printable, said } from '../text.ts'
 function sinceOption(context: Context): number | undefined {
   const text = textOption(context, 'since')
   if (text === undefined) return undefined
-  const at = /^\d{4}-\d{2}/.test(text) ? Date.parse(text) : Date.now() - backFrom(text)
+  const at = /^\d{4}-/.test(text) ? dateOf(text) : Date.now() - backFrom(text)
   if (Number.isNaN(at))
     throw usage(`--since: ${JSON.stringify(text)} is neither a duration nor a date`, 'write 2h, 1d or 2026-01-31T12:00:00Z')
   return at
+}
+
+/** Milliseconds since the epoch; NaN for what is no date: `Date.parse` takes 30 February for a day in March, and words for a time. */
+function dateOf(text: string): number {
+  const [, year, month, day = '1'] =
+    /^(\d{4})-(\d\d)(?:-(\d\d)(?:[T ]\d\d:\d\d(?::\d\d(?:\.\d+)?)?(?:Z|[+-]\d\d:\d\d)?)?)?$/.exec(text) ?? []
+  const isDay = new Date(Date.UTC(Number(year), Number(month) - 1, Number(day))).getUTCDate() === Number(day)
+  return isDay ? Date.parse(text) : NaN
 }
 
 /** Milliseconds; NaN for what is no duration. */

@@ -20,7 +20,7 @@ import { guessProfile, profileOf } from '../../../service/launch/profiles/by-nam
 import { parseReady } from '../../../service/launch/ready.ts'
 import { Desk, keyOf } from '../../../service/ticket/desk.ts'
 import type { Context, Run } from '../command.ts'
-import { switchOption, textOption } from '../command.ts'
+import { listOption, switchOption, textOption } from '../command.ts'
 import type { FileWorkspace } from '../open.ts'
 import { elsewhere, openWorkspace } from '../open.ts'
 import { claimedResources } from '../resource.ts'
@@ -63,6 +63,7 @@ export async function refuseBadOptions(context: Context, workspace: FileWorkspac
   namedAgent(context)
   claimTtl(context)
   scopeOf(context, workspace)
+  listOption(context, 'peer')
   const { profile, ready } = await askedStart(context, context.rest)
   if (profile.name === 'acp') promptOf(context)
   // Hooks may be there in the place that is to be made.
@@ -206,15 +207,12 @@ function freeName(base: string, taken: ReadonlySet<string>): string {
 
 /** Session ids of the peers. One that cannot be reached is no reason not to start. */
 async function peersOf(context: Context, workspace: FileWorkspace): Promise<readonly string[]> {
-  const text = textOption(context, 'peer')
-  if (text === undefined) return []
+  const spellings = listOption(context, 'peer')
+  if (spellings.length === 0) return []
   const sessions = [...(await workspace.coordinator.view()).sessions()]
   const { matchSessions } = await import('../../../service/session/find.ts')
   const peers = new Set<string>()
-  for (const spelling of text
-    .split(',')
-    .map(each => each.trim())
-    .filter(each => each !== '')) {
+  for (const spelling of spellings) {
     const found = matchSessions(sessions, spelling)
     if (found.length === 1) peers.add(found[0]!.sessionId)
     else

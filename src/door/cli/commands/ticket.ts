@@ -7,10 +7,10 @@ import { createTicket } from '../../../service/ticket/create.ts'
 import { Desk } from '../../../service/ticket/desk.ts'
 import {
   addEvent,
+  checkLabels,
   checkTitle,
   checkWord,
   editText,
-  parseLabels,
   replaceText,
   setDependency,
   setFields,
@@ -24,7 +24,7 @@ import { ticketToWire } from '../../../service/ticket/wire.ts'
 import { closeTicket, finishTicket, moveTicket, reopenTicket, startTicket } from '../../../service/ticket/workflow.ts'
 import type { Asking, Stepped } from '../../../service/ticket/workflow.ts'
 import type { Context, Run } from '../command.ts'
-import { switchOption, textOption } from '../command.ts'
+import { listOption, switchOption, textOption } from '../command.ts'
 import type { FileWorkspace } from '../open.ts'
 import { openWorkspace } from '../open.ts'
 import { columns, paint, printable, printableLine, said } from '../text.ts'
@@ -47,12 +47,6 @@ async function asked(context: Context): Promise<{ readonly asking: Asking; reado
   const flags = { token: textOption(context, 'token'), lease: textOption(context, 'lease') }
   return { asking: { desk: own, caller, flags, env: context.env }, id, workspace }
 }
-
-const list = (text: string | undefined): readonly string[] =>
-  (text ?? '')
-    .split(',')
-    .map(each => each.trim())
-    .filter(each => each !== '')
 
 /** The text of `--body-file`: a file, or standard input for `-`. */
 function bodyOption(context: Context): string | undefined {
@@ -103,9 +97,9 @@ export const create: Run = async context => {
     body: bodyOption(context) ?? '',
     kind: checkWord(textOption(context, 'kind') ?? 'task', 'kind'),
     priority: oneOf(priorities, textOption(context, 'priority') ?? 'P2', 'a priority'),
-    labels: parseLabels(textOption(context, 'label') ?? ''),
-    dependsOn: list(textOption(context, 'depends-on')),
-    gates: list(textOption(context, 'gate')),
+    labels: checkLabels(listOption(context, 'label')),
+    dependsOn: listOption(context, 'depends-on'),
+    gates: listOption(context, 'gate'),
     ...(slug === undefined ? {} : { slug }),
   }
   const workspace = await openWorkspace(context)
@@ -127,14 +121,13 @@ function filterOf(context: Context): Filter {
   const status = textOption(context, 'status')
   const state = textOption(context, 'state')
   const priority = textOption(context, 'priority')
-  const [label, assignee] = [textOption(context, 'label'), textOption(context, 'assignee')]
-  const labels = label === undefined ? [] : list(label)
-  if (label !== undefined && labels.length === 0) throw usage('--label is empty', 'write labels between commas: --label ui,urgent')
+  const assignee = textOption(context, 'assignee')
+  if (assignee?.trim() === '') throw usage('--assignee is empty', 'write who: --assignee agent:claude-1')
   const given = {
     ...(status === undefined ? {} : { status: oneOf([...statuses, 'all'] as const, status, '--status') }),
     ...(state === undefined ? {} : { state: oneOf(workflowStates, state, '--state') }),
     ...(priority === undefined ? {} : { priority: oneOf(priorities, priority, '--priority') }),
-    labels,
+    labels: listOption(context, 'label'),
     ...(assignee === undefined ? {} : { assignee }),
   }
   const filter = { ...given, ready: switchOption(context, 'ready'), blocked: switchOption(context, 'blocked') }
