@@ -196,6 +196,7 @@ export const everyday: readonly CommandSpec[] = [
       { name: 'copied', doc: 'this store is a copy: start a new space without leases' },
       { name: 'restored', doc: 'a backup of etcd was restored: keep its leases, and let tokens grow beyond all that were given since' },
     ],
+    details: 'Of each kind of fault ten are shown and the others counted; --json has all of them.',
     load: async () => (await import('./commands/maintain.ts')).doctor,
   },
   {

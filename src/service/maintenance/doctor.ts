@@ -28,7 +28,7 @@ export function doctorFound(found: readonly Finding[], fixed: readonly string[] 
   const findings = found.toSorted((a, b) => weight[a.severity] - weight[b.severity])
   const errors = findings.filter(({ severity }) => severity === 'error')
   const document = { findings, count: findings.length, ...(fixed === null ? {} : { fixed }) }
-  const lines = [...(fixed ?? []).map(done => `fixed: ${done}`), ...findings.flatMap(described), summary(findings)]
+  const lines = [...(fixed ?? []).map(done => `fixed: ${done}`), ...shown(findings), summary(findings)]
   if (errors.length === 0) return fine(document, lines)
   const [first] = errors
   return bad(
@@ -78,6 +78,23 @@ function failure(error: unknown): Finding {
   const known = isFault(error)
   const message = error instanceof Error ? error.message : String(error)
   return { severity: 'error', code: 'not-fixed', file: null, line: null, message, fix: known ? (error.hint ?? null) : null }
+}
+
+/** Findings of one kind that are shown to people; the document has them all. */
+const maxShown = 10
+
+/** Of each kind the first ones, and where the next would stand how many there are. */
+function shown(findings: readonly Finding[]): readonly string[] {
+  const total = new Map<string, number>()
+  for (const { code } of findings) total.set(code, (total.get(code) ?? 0) + 1)
+  const seen = new Map<string, number>()
+  return findings.flatMap(finding => {
+    const { code } = finding
+    const before = seen.get(code) ?? 0
+    seen.set(code, before + 1)
+    if (before < maxShown) return described(finding)
+    return before > maxShown ? [] : [`and ${total.get(code)! - maxShown} more of these (${code}); to see all of them: lh doctor --json`]
+  })
 }
 
 function described({ severity, file, line, message, fix }: Finding): readonly string[] {

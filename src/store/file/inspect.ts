@@ -47,9 +47,6 @@ const patienceMs = 250
 /** So much of the archive is read each time, bytes: a fraction of a second. */
 const historyBytes = 8 * 1_048_576
 
-/** Leases that are named one by one in each finding's place; more are counted. */
-const maxNamed = 20
-
 type Found = Iterable<Finding>
 
 /** Looks at everything that can be wrong with a store, and changes nothing that stays. What a check itself fails of is a finding too. */
@@ -507,16 +504,13 @@ function* clocks({ layout, options: { clock } }: FileStore, reading: Reading, lo
 
 function* leases(reading: Reading, { worktreeIds }: InspectOptions): Found {
   const seen = new Set<number>()
-  const found: Finding[] = []
   for (const lease of reading.all()) {
     // A group is one ownership.
     if (seen.has(lease.token)) continue
     seen.add(lease.token)
     const about = leaseFinding(lease, reading, worktreeIds)
-    if (about !== null) found.push(about)
+    if (about !== null) yield about
   }
-  yield* found.slice(0, maxNamed)
-  if (found.length > maxNamed) yield info('more-leases', null, `${found.length - maxNamed} more leases are like these`, 'lh claim list')
 }
 
 function leaseFinding(lease: Lease, reading: Reading, worktreeIds: ReadonlySet<string> | null): Finding | null {

@@ -53,6 +53,27 @@ const doctor = (s: Stage, more: Partial<DoctorRequest> = {}) =>
     ...more,
   })
 
+describe('many findings', () => {
+  it('of one kind: ten are shown and the others counted, the document has them all, and none hides another kind', async () => {
+    const s = await stage()
+    for (let number = 0; number < 60; number++) await take(s, `t${number}`)
+    s.clock.advance(365 * 86_400_000)
+    for (let number = 0; number < 25; number++) fs.writeFileSync(s.file(`claims.index.jsonl.999999${number}.1.tmp`), '')
+    await take(s, 'live')
+    const { lines, document } = await doctor(s, { worktreeIds: new Set() })
+    expect((document['findings'] as readonly Finding[]).length).toBe(60 + 25 + 1)
+    expect(document['count']).toBe(86)
+    expect(lines.filter(line => line.includes('has expired'))).toHaveLength(10)
+    expect(lines.filter(line => line.includes('was left behind'))).toHaveLength(10)
+    expect(lines.filter(line => line.startsWith('and '))).toEqual([
+      'and 15 more of these (leftover); to see all of them: lh doctor --json',
+      'and 50 more of these (lease-expired); to see all of them: lh doctor --json',
+    ])
+    expect(lines[0]).toContain('ticket:live, held by agent:ann in worktree')
+    expect(lines.at(-1)).toBe('0 errors, 1 warning, 85 to know')
+  })
+})
+
 describe('a store that is well', () => {
   it('has nothing to find, and looking changes nothing', async () => {
     const s = await stage()
