@@ -1,4 +1,5 @@
 import fs from 'node:fs'
+import { usage } from '../core/fault.ts'
 import { systemClock } from '../host/clock.ts'
 import { kernelLock } from '../host/kernel-lock.ts'
 import { FileStore, statfsType } from './file/store.ts'
@@ -29,8 +30,21 @@ export type { FileStoreOptions } from './file/options.ts'
 export type OpenFileOptions = Omit<FileStoreOptions, 'clock' | 'disk' | 'lock' | 'fileSystemType'> &
   Partial<Pick<FileStoreOptions, 'clock' | 'disk' | 'lock' | 'fileSystemType'>>
 
-/** Opens the store in a directory on this machine. Nothing is read or made before the first use. */
-export const openFileStore = (options: OpenFileOptions): FileStore =>
+/**
+ * Opens the store in a directory on this machine. Nothing is read or made before the first use. Throws `usage` where settings say that the
+ * leases are elsewhere: there they could be granted beside whoever holds them.
+ */
+export function openFileStore(options: OpenFileOptions & Pick<OpenStoreOptions, 'etcd' | 'elsewhere'>): FileStore {
+  const name = options.elsewhere?.name ?? options.etcd?.url
+  if (name !== undefined)
+    throw usage(
+      `the settings of this repository say store: ${name}, and openFileStore opens files beside it`,
+      'open what the settings say: Workspace.open({ …, open: openStore })',
+    )
+  return openFiles(options)
+}
+
+const openFiles = (options: OpenFileOptions): FileStore =>
   new FileStore({ clock: systemClock(), disk: fs, lock: kernelLock(), fileSystemType: statfsType, ...options })
 
 /** Opens the store that the configuration names. The code of etcd is loaded where it is asked for, and nowhere else. */
@@ -45,7 +59,7 @@ export type OpenStoreOptions = OpenFileOptions & {
 }
 
 const openNamed = (options: OpenStoreOptions): FileStore | Promise<Store> =>
-  options.etcd === undefined ? openFileStore(options) : openEtcd(options, options.etcd)
+  options.etcd === undefined ? openFiles(options) : openEtcd(options, options.etcd)
 
 async function openElsewhere(options: OpenStoreOptions, elsewhere: Elsewhere): Promise<Store> {
   const { enter, notedSpace } = await import('./home.ts')
@@ -59,7 +73,7 @@ async function openElsewhere(options: OpenStoreOptions, elsewhere: Elsewhere): P
 
 /** The store beside a repository, as the one that knows where the leases are. What kind of file system it is on says nothing of where they are. */
 export const openHome = async (options: OpenFileOptions): Promise<Home> =>
-  (await import('./file/home.ts')).homeOf(openFileStore({ ...options, allowUnsafeFs: true, resident: false }))
+  (await import('./file/home.ts')).homeOf(openFiles({ ...options, allowUnsafeFs: true, resident: false }))
 
 const openEtcd = async (options: OpenFileOptions, etcd: EtcdSettings): Promise<Store> =>
   (await import('./etcd/open.ts')).openEtcdStore({

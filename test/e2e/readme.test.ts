@@ -148,6 +148,7 @@ function documents(): readonly string[] {
     'docs/day.md',
     'docs/gates.md',
     'docs/launch.md',
+    'docs/library.md',
     'docs/tickets.md',
     'docs/reference.md',
     ...decisions,

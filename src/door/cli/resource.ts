@@ -1,7 +1,7 @@
 import { usage } from '../../core/fault.ts'
 import type { Target } from '../../core/command.ts'
-import { shellWord } from '../../core/shell-word.ts'
 import { leaseIdIn } from '../../service/claim/proof.ts'
+import { leasedBy } from '../../service/ticket/claim-words.ts'
 import type { Context } from './command.ts'
 import type { FileWorkspace } from './open.ts'
 
@@ -15,35 +15,6 @@ export async function resourceOf(workspace: FileWorkspace, text: string): Promis
   if (!key.startsWith('ticket:') || !workspace.mayHaveTickets) return key
   const { ticketKey } = await import('../../service/ticket/spelling.ts')
   return ticketKey(workspace, key)
-}
-
-/** What the lease with this id is or was of; null for what is no lease's id. */
-async function leasedBy(workspace: FileWorkspace, text: string): Promise<string | null> {
-  const leaseId = text.length === ulidLength ? leaseIdIn(text) : null
-  if (leaseId === null) return null
-  const view = await workspace.coordinator.view()
-  const lease = view.byLeaseId(leaseId)
-  if (lease !== null) return lease.resource
-  for await (const { operation } of workspace.store.history()) {
-    const at = 'leaseIds' in operation ? operation.leaseIds.indexOf(leaseId) : -1
-    if (at >= 0 && 'resources' in operation) return operation.resources[at] ?? null
-  }
-  return null
-}
-
-const ulidLength = 26
-
-/** Throws `usage` for the id of a lease: taken as a ticket's it would be claimed, and keep nobody from anything. */
-async function refuseLeases(workspace: FileWorkspace, texts: readonly string[]): Promise<void> {
-  for (const text of texts) {
-    // oxlint-disable-next-line no-await-in-loop -- hardly ever one
-    const leased = text.length === ulidLength ? await leasedBy(workspace, text) : null
-    if (leased === null) continue
-    throw usage(
-      `${text} is the id of a lease on ${leased}, and no resource`,
-      `to go on with that lease: lh claim renew ${text}; to take what it is of: lh claim acquire ${shellWord(leased)}`,
-    )
-  }
 }
 
 /** A command's `<lease|resource>` argument. */
@@ -83,16 +54,4 @@ export async function warnOfDoubt({ positionals, directory, output }: Context, w
     const doubt = doubtOf(text, workspace.resource(text), directory, root)
     if (doubt !== null) output.warn(doubt)
   }
-}
-
-/** Resources that are to be claimed, each once. Throws where a ticket among them may not be. */
-export async function claimedResources(
-  workspace: FileWorkspace,
-  texts: readonly string[],
-): Promise<{ readonly resources: readonly string[]; readonly branch: string | null }> {
-  if (texts.some(({ length }) => length === ulidLength)) await refuseLeases(workspace, texts)
-  const resources = [...new Set(texts.map(text => workspace.resource(text)))]
-  if (!workspace.mayHaveTickets || !resources.some(key => key.startsWith('ticket:'))) return { resources, branch: null }
-  const { claimOf } = await import('../../service/ticket/spelling.ts')
-  return claimOf(workspace, resources)
 }

@@ -46,7 +46,7 @@ export interface Claim {
 }
 
 /** Resolves the tickets among the keys. Throws `not_found`, and `policy` for one that is over or blocked, naming what blocks it. */
-export async function claimOf(workspace: Workspace, keys: readonly string[]): Promise<Claim> {
+export async function claimOfKeys(workspace: Workspace, keys: readonly string[]): Promise<Claim> {
   const desk = new Desk(workspace)
   const resources: string[] = []
   for (const key of keys) {

@@ -15,7 +15,8 @@ import { callerOf, reasonOption, tellWaiting, ttlOption, waitOption } from '../c
 import { launcherInWords } from '../launched.ts'
 import type { FileWorkspace } from '../open.ts'
 import { openWorkspace } from '../open.ts'
-import { claimedResources, resourceOf, targetOf, warnOfDoubt } from '../resource.ts'
+import { resourceOf, targetOf, warnOfDoubt } from '../resource.ts'
+import { claimOf } from '../../../service/ticket/claim-words.ts'
 import { agentInWords, endInWords, leaseTable, printable } from '../text.ts'
 
 function requiredReason(context: Context, what: string): string {
@@ -28,7 +29,7 @@ function requiredReason(context: Context, what: string): string {
 export const acquire: Run = async context => {
   const workspace = await openWorkspace(context)
   const [ttlSecs, waitMs, reason, named] = [ttlOption(context), waitOption(context), reasonOption(context), branchOption(context)]
-  const { resources, branch: checkedOut } = await claimedResources(workspace, context.positionals)
+  const { resources, branch: checkedOut } = await claimOf(workspace, context.positionals)
   await warnOfDoubt(context, workspace)
   const branch = named ?? checkedOut ?? undefined
   const caller = await callerOf(context, workspace)

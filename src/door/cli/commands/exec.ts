@@ -5,7 +5,8 @@ import { heldByThisProcess, refuseReplay, runHolding } from '../../../service/cl
 import { noteEnded, noteHeld } from '../../../service/claim/proof.ts'
 import type { Context, Run } from '../command.ts'
 import { openWorkspace } from '../open.ts'
-import { claimedResources, warnOfDoubt } from '../resource.ts'
+import { warnOfDoubt } from '../resource.ts'
+import { claimOf } from '../../../service/ticket/claim-words.ts'
 import { callerOf, reasonOption, tellWaiting, ttlOption, waitOption } from '../claiming.ts'
 
 /** `lh exec`: hold while a command runs. */
@@ -16,7 +17,7 @@ export const exec: Run = async context => {
   const [ttlSecs, waitMs, reason] = [ttlOption(context), waitOption(context), reasonOption(context)]
   if (ttlSecs === 0)
     throw usage('lh exec ends with its command, so its lease cannot be indefinite', 'leave --ttl out, or give it a duration')
-  const { resources, branch } = await claimedResources(workspace, context.positionals)
+  const { resources, branch } = await claimOf(workspace, context.positionals)
   await warnOfDoubt(context, workspace)
   const caller = heldByThisProcess(await callerOf(context, workspace))
   const granted = orThrow(

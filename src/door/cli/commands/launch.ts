@@ -23,7 +23,7 @@ import type { Context, Run } from '../command.ts'
 import { listOption, switchOption, textOption } from '../command.ts'
 import type { FileWorkspace } from '../open.ts'
 import { elsewhere, openWorkspace } from '../open.ts'
-import { claimedResources } from '../resource.ts'
+import { claimOf } from '../../../service/ticket/claim-words.ts'
 import { mayBeTerminal } from '../output.ts'
 import { printable } from '../text.ts'
 import { callerOf, ttlOption } from '../claiming.ts'
@@ -139,7 +139,7 @@ function roleOf(context: Context): string {
 /** Where the agent is to work, and what it is to hold there. */
 async function placeOf(context: Context, here: FileWorkspace, spelling: string) {
   const desk = new Desk(here)
-  const asked = await claimedResources(here, [spelling.includes(':') ? spelling : `ticket:${spelling}`])
+  const asked = await claimOf(here, [spelling.includes(':') ? spelling : `ticket:${spelling}`])
   const key = asked.resources[0]!
   if (!key.startsWith('ticket:')) throw usage(`${spelling} is no ticket`, 'lh ticket list shows those there are')
   const ticket = key.slice('ticket:'.length)

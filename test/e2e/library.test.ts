@@ -1,0 +1,92 @@
+import { spawnSync } from 'node:child_process'
+import fs from 'node:fs'
+import path from 'node:path'
+import { afterAll, beforeAll, describe, expect, it } from 'vitest'
+import { folder } from '../support/cli.ts'
+import { needsEtcd, startEtcd } from '../support/etcd.ts'
+import type { Etcd } from '../support/etcd.ts'
+import { id, shop } from '../support/work.ts'
+import type { Shop } from '../support/work.ts'
+
+// The library as a program gets it from the package. What docs/library.md shows is run as it stands.
+
+const root = path.join(import.meta.dirname, '../..')
+const document = fs.readFileSync(path.join(root, 'docs/library.md'), 'utf8')
+
+/** Each program of the document, and what it is said to print. */
+const programs = [...document.matchAll(/^```js run\n([^]*?)^```\n+```text\n([^]*?)^```$/gm)].map(([, program = '', output = '']) => ({
+  program,
+  output,
+}))
+
+/** Runs a program in a repository, with the package beside it. */
+function run({ repo }: Shop, program: string): string {
+  const place = folder('library-')
+  fs.mkdirSync(path.join(place, 'node_modules'))
+  fs.symlinkSync(root, path.join(place, 'node_modules/leasehold'))
+  fs.writeFileSync(path.join(place, 'program.mjs'), program)
+  const { stdout, stderr } = spawnSync(process.execPath, [path.join(place, 'program.mjs')], {
+    cwd: repo.dir,
+    encoding: 'utf8',
+    timeout: 50_000,
+  })
+  return stdout + stderr
+}
+
+/** A program that asks for something and says what became of it. */
+const asking = (how: string, open = 'openStore'): string => `
+import { claimOf, openFileStore, openStore, Workspace } from 'leasehold'
+const workspace = await Workspace.open({ directory: process.cwd(), env: process.env, agent: 'ci:build', open: ${open} })
+  .catch(error => { console.log(error.code, error.message); process.exit() })
+const me = await workspace.identify()
+const resources = ${how}
+const answer = await workspace.coordinator.acquire(me, { resources, ttlSecs: 60 })
+console.log(resources.join(), answer.ok ? 'granted' : answer.refusal.kind)
+workspace.store.close()
+`
+
+const byWord = "(await claimOf(workspace, ['fix-login'])).resources"
+
+it('a program has to be shown for each main thing', () => expect(programs.length).toBeGreaterThanOrEqual(4))
+
+describe('in files', () => {
+  it('docs/library.md prints what it says', () => {
+    const all = shop()
+    for (const { program, output } of programs) expect(run(all, program), program).toBe(output)
+  })
+
+  it('a ticket is claimed by its full id however it is spelled, so nobody has it twice', async () => {
+    const all = shop()
+    await all.a.acquire(id)
+    expect(run(all, asking(byWord))).toBe(`ticket:${id} held\n`)
+    expect(run(all, asking("(await claimOf(workspace, ['ticket:Fix-Login', '20260607-2202'])).resources"))).toBe(`ticket:${id} held\n`)
+  })
+})
+
+needsEtcd.describe('in etcd', () => {
+  let etcd: Etcd
+  beforeAll(async () => void (etcd = await startEtcd()))
+  afterAll(() => etcd.stop())
+
+  /** Its settings say etcd, as a fresh clone's do: nothing is beside the repository. */
+  function clone(space: string): Shop {
+    const all = shop()
+    fs.writeFileSync(path.join(all.repo.dir, '.leasehold/config.yaml'), `store: etcd://${etcd.address}/${space}\n`)
+    return all
+  }
+
+  it('docs/library.md prints what it says', () => {
+    const all = clone('library')
+    for (const { program, output } of programs) expect(run(all, program), program).toBe(output)
+  })
+
+  it('what somebody holds in another clone is refused, by any name; files are not opened there', async () => {
+    const [one, two] = [clone('shared'), clone('shared')]
+    await one.a.acquire(id)
+    expect(run(two, asking("[workspace.resource('fix-login')]", 'openFileStore'))).toBe(
+      `usage the settings of this repository say store: etcd://${etcd.address}/shared, and openFileStore opens files beside it\n`,
+    )
+    expect(fs.existsSync(path.join(two.repo.store, 'claims.jsonl'))).toBe(false)
+    expect(run(two, asking(byWord))).toBe(`ticket:${id} held\n`)
+  })
+})
