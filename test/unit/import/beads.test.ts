@@ -119,20 +119,23 @@ describe('an issue of beads', () => {
         { _type: 'memory', key: 'k' },
         { title: 'no id' },
         issue({ id: 'bd-9', title: '', priority: 9, status: 'cooking', created_at: 'x' }),
+        issue({ id: 'bd-10', title: 'bd-10', status: undefined }),
       ),
     })
     const { imported, warnings, dropped } = await room.import('beads')
-    expect(imported).toBe(2)
+    expect(imported).toBe(3)
+    expect(room.ticket('-bd-10').ticket).toMatchObject({ status: 'open', workflowState: 'ready' })
     expect(room.ticket('-new').ticket.title).toBe('New')
-    expect(room.ticket('-bd-9')).toMatchObject({ problems: [], ticket: { title: 'bd-9', priority: 'P2', workflowState: 'ready' } })
+    expect(room.ticket('-bd-9')).toMatchObject({ problems: [], ticket: { title: 'bd-9', priority: 'P2', workflowState: 'intake' } })
     expect(dropped).toEqual([expect.stringMatching(/:3: a record of type memory/)])
     expect(warnings.map(warning => warning.replace(/^.*?issues\.jsonl:/, ''))).toEqual([
       '2: bd-a1b2 is there a second time (issues.jsonl:1); the newer is taken',
       '4: it has no id; left out',
-      '5: bd-9: its status "cooking" is not known; ready is taken',
+      '5: bd-9: its status "cooking" is not known; intake is taken',
       '5: bd-9: its created_at "x" is no time; left out',
       '5: bd-9 has no title; its id is taken',
       '5: bd-9: its priority 9 is not known; P2 is taken',
+      '6: bd-10 has no status; open is taken',
     ])
   })
 

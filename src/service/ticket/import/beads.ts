@@ -164,9 +164,12 @@ function ticketOf(record: Json, issues: ReadonlyMap<string, Issue>, where: strin
   const dependsOn = [...new Set(dependencies.filter(({ type }) => blocking.has(type)).map(({ on }) => on))]
   const relations = dependencies.filter(({ type }) => !blocking.has(type))
   for (const { on, type } of relations) notes.drop(id, `${type} ${on} (it does not block; kept in the event \`imported\`)`)
-  const state = wordOf(record['status']) ?? '(none)'
-  const [status, workflowState] = Object.hasOwn(states, state) ? states[state]! : (['open', 'ready'] as const)
-  if (!Object.hasOwn(states, state)) notes.warn(where, `${id}: its status ${JSON.stringify(state)} is not known; ready is taken`)
+  const said = wordOf(record['status'])
+  if (said === null) notes.warn(where, `${id} has no status; open is taken`)
+  const state = said ?? 'open'
+  // One that a team made up: whether it may be worked on, somebody here has to say.
+  const [status, workflowState] = Object.hasOwn(states, state) ? states[state]! : (['open', 'intake'] as const)
+  if (!Object.hasOwn(states, state)) notes.warn(where, `${id}: its status ${JSON.stringify(state)} is not known; intake is taken`)
   if (state === 'blocked' && !dependsOn.some(on => isOpen(issues.get(on))))
     notes.warn(where, `${id} is blocked, but nothing that it depends on is open; it becomes ready`)
   notes.state(state, status, workflowState)
