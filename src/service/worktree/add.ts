@@ -1,4 +1,4 @@
-import { existsSync, lstatSync, readdirSync, rmdirSync, rmSync } from 'node:fs'
+import { existsSync, lstatSync, readdirSync, readFileSync, rmdirSync, rmSync } from 'node:fs'
 import { basename, dirname, join, resolve } from 'node:path'
 import { Fault, isFault, notFound, policy, usage } from '../../core/fault.ts'
 import { shellWord } from '../../core/shell-word.ts'
@@ -19,7 +19,7 @@ import { refuseUnclaimable } from '../ticket/spelling.ts'
 import { ensureUnion, exclude } from './attributes.ts'
 import { astray, isInside, linkedDirectories, listEntries, realPath, repositoryGit } from './entries.ts'
 import type { Entry } from './entries.ts'
-import { shown } from './files.ts'
+import { at, few, filesBelow, shown } from './files.ts'
 import { Git, gitFailed, pause, persist } from './git.ts'
 import { beginPlan, leftPlans } from './plan.ts'
 import type { LeftPlan, Plan } from './plan.ts'
@@ -228,7 +228,8 @@ interface Begun {
   readonly plan: Plan
   /** Forgets the plan: there is nothing to clear up any more. */
   readonly settle: () => void
-  readonly undo: () => Promise<void>
+  /** Says what lies there and is not of it. */
+  readonly undo: () => Promise<readonly string[]>
 }
 
 async function begin(desk: Desk, holder: Holder, subject: Subject, start: Start, request: AddRequest): Promise<Begun> {
@@ -244,10 +245,11 @@ async function begin(desk: Desk, holder: Holder, subject: Subject, start: Start,
   const plan: Plan = { ticket: subject.ticket, name, path, branch, madeBranch: exists ? null : start.commit }
   const planned = beginPlan(repository, plan)
   const made = makeParents(path, repository)
-  const undo = async (): Promise<void> => {
-    await clear(repository, plan, request.env)
+  const undo = async (): Promise<readonly string[]> => {
+    const left = await clear(repository, plan, request.env)
     for (const directory of made) removeEmpty(directory)
     planned.end()
+    return left
   }
   try {
     const how = exists ? [path, branch] : ['--no-track', '-b', branch, path, start.commit]
@@ -261,8 +263,7 @@ async function begin(desk: Desk, holder: Holder, subject: Subject, start: Start,
     if (isInside(path, mainTop(repository))) exclude(repository, mainTop(repository), path)
     return { repository: own, path, worktreeId, purpose, plan, settle: planned.end, undo }
   } catch (error) {
-    await undo()
-    throw undone(error)
+    throw undone(error, path, await undo())
   }
 }
 
@@ -274,19 +275,21 @@ async function finish(desk: Desk, begun: Begun, env: NodeJS.ProcessEnv): Promise
     const union = desk.workspace.config.get('worktree.union_paths')
     if (union !== '') ensureUnion(path, union.split(','))
   } catch (error) {
-    await undo()
-    throw undone(error)
+    throw undone(error, path, await undo())
   }
   settle()
   const warnings = await afterCheckout(path, env)
   return { repository, path, worktreeId, purpose, already: false, madeBranch: plan.madeBranch !== null, warnings }
 }
 
-/** What Git said, for people who find nothing there any more. */
-const undone = (error: unknown): unknown =>
+/** What Git said, for people who find nothing there any more, or only what is somebody's. */
+const undone = (error: unknown, path: string, left: readonly string[]): unknown =>
   isFault(error) && error.code === 'unavailable'
     ? new Fault(error.code, error.message, {
-        hint: 'Nothing of it is left. Try again when that is mended.',
+        hint:
+          left.length === 0
+            ? 'Nothing of it is left. Try again when that is mended.'
+            : `Nothing of it is left, but ${path} has what is not of it (${few(left)}), and that stays. Move it away, then try again.`,
         details: { ...error.details, outcome: 'nothing_changed' },
         cause: error,
       })
@@ -416,7 +419,7 @@ function makeParents(path: string, repository: Repository): readonly string[] {
   return made
 }
 
-function removeEmpty(directory: string): void {
+function removeEmpty(directory: string | Buffer): void {
   try {
     rmdirSync(directory)
   } catch {
@@ -424,14 +427,46 @@ function removeEmpty(directory: string): void {
   }
 }
 
-/** Undoes what a plan has made so far. Nobody can have worked there: it has no files, or we are still at them. */
-async function clear(repository: Repository, plan: Plan, env: NodeJS.ProcessEnv): Promise<void> {
+/** Undoes what a plan has made so far, and nothing else. Returns what lies at its path and is not of it. */
+async function clear(repository: Repository, plan: Plan, env: NodeJS.ProcessEnv): Promise<readonly string[]> {
   const { path, branch, madeBranch } = plan
-  rmSync(path, { recursive: true, force: true })
+  const left = await takeOut(repository, plan, env)
   for (const gitDir of unfinishedDirectories(repository, path)) rmSync(gitDir, { recursive: true, force: true })
   removeEmpty(join(repository.commonDir, 'worktrees'))
   // Only at the commit where we made it.
   if (madeBranch !== null) await repositoryGit(repository, env).try(['update-ref', '-d', `refs/heads/${branch}`, madeBranch])
+  return left
+}
+
+/** Takes the files of a plan's commit out of its directory, where that is this repository's worktree. Returns what stays there. */
+async function takeOut(repository: Repository, { path, branch, madeBranch }: Plan, env: NodeJS.ProcessEnv): Promise<readonly string[]> {
+  const stats = lstatSync(path, { throwIfNoEntry: false })
+  if (stats === undefined) return []
+  if (!stats.isDirectory()) return [path]
+  if (isLinkedHere(repository, path)) {
+    const git = repositoryGit(repository, env)
+    const commit = madeBranch ?? (await git.resolve(`refs/heads/${branch}^{commit}`))
+    const made = new Set(commit === null ? [] : (await git.run(['ls-tree', '-r', '-z', '--name-only', commit])).split('\0'))
+    for (const name of filesBelow(path, new Set()).files.keys()) if (made.has(name)) rmSync(at(path, name), { force: true })
+    rmSync(join(path, '.git'))
+  }
+  removeEmptyBelow(Buffer.from(path))
+  return existsSync(path) ? readdirSync(path) : []
+}
+
+/** Is this directory's `.git` the file that Git writes for a worktree of this repository? */
+function isLinkedHere({ commonDir }: Repository, path: string): boolean {
+  const file = join(path, '.git')
+  if (lstatSync(file, { throwIfNoEntry: false })?.isFile() !== true) return false
+  // One newline ends it; others are part of the name.
+  const said = readFileSync(file, 'utf8').replace(/\r?\n$/, '')
+  return said.startsWith('gitdir: ') && isInside(resolve(path, said.slice('gitdir: '.length)), join(commonDir, 'worktrees'))
+}
+
+function removeEmptyBelow(directory: Buffer): void {
+  for (const entry of readdirSync(directory, { withFileTypes: true, encoding: 'buffer' }))
+    if (entry.isDirectory()) removeEmptyBelow(Buffer.concat([directory, Buffer.from('/'), entry.name]))
+  removeEmpty(directory)
 }
 
 /** What Git keeps of a worktree at this path; also when it was stopped before it had written down the path. */
