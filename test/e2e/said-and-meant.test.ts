@@ -2,7 +2,8 @@ import { execFileSync } from 'node:child_process'
 import fs from 'node:fs'
 import path from 'node:path'
 import { describe, expect, it } from 'vitest'
-import { folder, git, parse, repository, type Doc } from '../support/cli.ts'
+import { executable, folder, git, parse, repository, type Doc } from '../support/cli.ts'
+import { putTicket } from '../support/tickets.ts'
 import { requires } from '../support/skip.ts'
 
 // Whatever is said on a command line is done, or refused with the reason. Nothing is accepted and ignored.
@@ -199,6 +200,77 @@ describe('an output', () => {
     expect(complete('lh', '')).toContain('claim')
     expect(complete('lh', 'claim', 're')).toEqual(['renew', 'release'])
     expect(complete('lh', 'claim', 'heartbeat', 'x', '--e')).toEqual(['--every='])
+  })
+
+  describe('for bash completes what the repository knows', () => {
+    /** Words that a shell in this directory would offer for a line, typed up to its end. */
+    async function offered(dir: string, line: string): Promise<readonly string[]> {
+      const { stdout: script } = await repository().as('agent:one').run('completion bash')
+      // As readline splits it.
+      const words = line.split(/\s+/).flatMap((word, at, all) => {
+        const parts = word.split(/([=:])/).filter(part => part !== '')
+        return parts.length === 0 ? (at === all.length - 1 ? [''] : []) : parts
+      })
+      const complete = 'COMP_LINE="$1"; COMP_POINT=${#1}; shift; COMP_WORDS=("$@"); COMP_CWORD=$(($# - 1)); _leasehold lh'
+      const program = `lh() { '${process.execPath}' '${executable}' "$@"; }`
+      return execFileSync(
+        'bash',
+        ['-uc', `${script}\n${program}\n${complete}; printf '%s\\n' "\${COMPREPLY[@]-}"`, 'bash', line, ...words],
+        {
+          cwd: dir,
+          encoding: 'utf8',
+        },
+      )
+        .split('\n')
+        .filter(word => word !== '')
+    }
+
+    needsBash.it('tickets, resources and sessions, and nothing elsewhere', async () => {
+      const repo = repository()
+      putTicket(repo.dir, '20260101-000000-fix-login')
+      putTicket(repo.dir, '20260101-000001-fix-start')
+      // Whoever can put a directory into a repository runs nothing by it.
+      fs.mkdirSync(path.join(repo.dir, '.leasehold/tickets/fix-$(touch hit)'))
+      await repo.as('agent:one').acquire('env:staging')
+      for (const [line, expected] of [
+        ['lh ticket show fix-', ['fix-login', 'fix-start']],
+        ['lh ticket show 20260101-000001', ['20260101-000001-fix-start']],
+        ['lh ticket show', ['show']],
+        ['lh ticket set fix-l', ['fix-login']],
+        ['lh work fix-l', ['fix-login']],
+        ['lh claim release env:st', ['staging']],
+        ['lh claim release env:', ['staging']],
+        ['lh why fix-l', ['fix-login']],
+        ['lh exec fix-l', ['fix-login']],
+        ['lh exec x -- fix-l', []],
+        ['lh ticket depend fix-login --on fix-s', ['fix-start']],
+        ['lh ticket depend fix-login --on=fix-s', ['fix-start']],
+        ['lh ticket depend fix-login --on=', ['20260101-000000-fix-login', '20260101-000001-fix-start', 'fix-login', 'fix-start']],
+        ['lh ticket create --depends-on fix-login,fix-s', ['fix-login,fix-start']],
+        ['lh ticket close fix-login --resolution fix-', []],
+        ['lh ticket close fix-login --re', ['--resolution=', '--repo=']],
+        ['lh session show x', []],
+        ['lh ticket list fix-', []],
+      ] as const)
+        // oxlint-disable-next-line no-await-in-loop -- one after the other
+        expect(await offered(repo.dir, line), line).toEqual(expected)
+      expect(fs.existsSync(path.join(repo.dir, 'hit'))).toBe(false)
+      const elsewhere = folder()
+      expect(await offered(elsewhere, 'lh ticket show fix-')).toEqual([])
+      expect(fs.readdirSync(elsewhere)).toEqual([])
+    })
+
+    it('asks for words with a command that says nothing where there is nothing to say', async () => {
+      const repo = repository()
+      const one = repo.as('agent:one')
+      expect((await one.ok('completion tickets')).words).toEqual([])
+      expect(fs.existsSync(path.join(repo.dir, '.git/leasehold'))).toBe(false)
+      await one.acquire('env:a')
+      expect((await one.ok('completion resources')).words).toEqual(['env:a'])
+      expect((await one.ok('completion sessions')).words).toEqual([])
+      const dead = { LEASEHOLD_STORE: 'etcd://127.0.0.1:1/nobody' }
+      expect(await repo.as('agent:one', dead).run('completion resources')).toMatchObject({ code: 0, stdout: '', stderr: '' })
+    })
   })
 
   it('--version takes nothing else', async () => {

@@ -276,10 +276,13 @@ export const everyday: readonly CommandSpec[] = [
   },
   {
     path: 'completion',
-    usage: '<bash|zsh>',
+    usage: '<bash|zsh|tickets|resources|sessions>',
     arity: [1, 1],
     summary: 'a completion script for your shell',
     options: [],
+    details:
+      'The scripts complete commands, options, tickets by id and slug, what is held, and sessions. They ask for these words by lh completion tickets, resources or ' +
+      'sessions: one a line, none outside a repository, and of leases and sessions none where the store is in etcd.',
     examples: ['eval "$(lh completion bash)"'],
     load: async () => (await import('./commands/completion.ts')).completion,
   },

@@ -273,7 +273,11 @@ export const answers: readonly (readonly [name: string, title: string, schema: S
   ],
   ['demo', 'lh demo', demo],
   ['selftest', 'lh selftest', selftest],
-  ['completion', 'lh completion', object({ ...ok, shell: oneOf('bash', 'zsh'), script: text() })],
+  [
+    'completion',
+    'lh completion',
+    either(object({ ...ok, shell: oneOf('bash', 'zsh'), script: text() }), object({ ...ok, words: list(text('what may be meant')) })),
+  ],
   ['help', 'lh --help, and any command with --help', help],
   ['version', 'lh --version', object({ ...ok, version: text() })],
 ]
