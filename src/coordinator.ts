@@ -201,9 +201,9 @@ export class Coordinator {
   }
 
   /** As `reserve`, for a session whose agent is to be started again. */
-  holdSession(caller: Caller, sessionId: string, note: ReservationNote): Promise<Answer> {
-    const byName = this.#reservesByLock
-    return this.#ask({ holder: caller.holder }, asked => ({ ...asked, type: 'hold-session', sessionId, byName }), this.#holding(note))
+  holdSession(caller: Caller, sessionId: string, note: ReservationNote, ttlSecs: number): Promise<Answer> {
+    const record = this.#reservesByLock ? null : { leaseId: this.#mint(), ttlSecs }
+    return this.#ask({ holder: caller.holder }, asked => ({ ...asked, type: 'hold-session', sessionId, record }), this.#holding(note))
   }
 
   #holding(note: ReservationNote): Pick<RunOptions, 'bind' | 'reserve'> {

@@ -162,6 +162,8 @@ export interface Launch extends Asked {
 export interface Depart extends Asked {
   readonly type: 'depart'
   readonly sessionId: string
+  /** The agent that ended: once another one works, what is said of it comes too late. Null: whichever the session has. */
+  readonly agent: Pick<Session, 'witness' | 'binding'> | null
   readonly exitCode: number | null
   readonly reason: string
   /** Keep the claim if the client can open the session again. */
@@ -172,8 +174,8 @@ export interface Depart extends Asked {
 export interface HoldSession extends Asked {
   readonly type: 'hold-session'
   readonly sessionId: string
-  /** Hold one that has no claim by its own name: a lock can be on anything, a record only on what can be claimed. */
-  readonly byName: boolean
+  /** Where a reservation is a record: it is on the session's own name, has this lease id, and lapses after so many seconds. Null: it is a lock. */
+  readonly record: { readonly leaseId: string; readonly ttlSecs: number } | null
 }
 
 /** The agent of a session works again. */
@@ -186,6 +188,8 @@ export interface ResumeSession extends Asked {
   /** New, where the client says how it is opened now. */
   readonly resume: Resumption | null
   readonly clientSessionIds: readonly string[]
+  /** Of the reservation, where that is a record. */
+  readonly token: number | null
 }
 
 /** End a session, and the leases that it has. */
@@ -203,6 +207,8 @@ export interface EndSession extends Asked {
 export interface TellSession extends Asked {
   readonly type: 'tell-session'
   readonly sessionId: string
+  /** As for `Depart`. */
+  readonly agent: Pick<Session, 'witness' | 'binding'> | null
   readonly clientSessionId: string
   readonly resume: Resumption | null
 }

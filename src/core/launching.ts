@@ -4,13 +4,14 @@ import { accept, refuse } from './decision.ts'
 import type { Decision } from './decision.ts'
 import { confirm } from './holding.ts'
 import { isExpired } from './lease.ts'
-import type { Lease } from './lease.ts'
-import type { Operation } from './operation.ts'
-import { autoEvict, beatOn, membersOf, subjectOf } from './ownership.ts'
+import type { Holder, Lease, Witness } from './lease.ts'
+import type { Operation, OwnershipOperation } from './operation.ts'
+import { autoEvict, beatOn, endOfTime, membersOf, subjectOf } from './ownership.ts'
 import type { Policy } from './policy.ts'
+import type { Refusal } from './refusal.ts'
 import { sessionKey, union } from './session.ts'
 import type { Session } from './session.ts'
-import { claimsOf, endedSession, sessionStanding } from './standing.ts'
+import { claimsOf, endedSession, openingOf, openingRecord, reservationOf, sessionStanding } from './standing.ts'
 import type { View } from './view.ts'
 
 // Launched agents: a claim and a session begin in one record, and how a session goes on.
@@ -51,42 +52,53 @@ const telling = ({ opId, holder }: Asked, sessions: readonly Session[]): Operati
 })
 
 /** Hold the keys of a session while its agent is being started again. */
-export function holdSession({ holder, opId, sessionId, byName }: HoldSession, view: View, policy: Policy): Decision {
-  const found = restorable(sessionId, view)
+export function holdSession(command: HoldSession, view: View, policy: Policy): Decision {
+  const found = restorable(command.sessionId, view)
   if ('refusal' in found) return refuse(found.refusal)
-  const lease = launchedLease(found.session, view)
-  const members = lease === null ? [] : membersOf(lease, view)
-  const subject = lease === null ? { resources: byName ? [sessionKey(sessionId)] : [], leaseIds: [] } : subjectOf(members)
+  const { session } = found
+  if (command.record !== null) return reserveByName(command, command.record, session, view, policy)
+  const lease = launchedLease(session, view)
+  const subject = lease === null ? { resources: [sessionKey(session.sessionId)], leaseIds: [] } : subjectOf(membersOf(lease, view))
   for (const resource of subject.resources) {
     const reservation = view.reservation(resource)
     if (reservation !== null) return refuse({ kind: 'reserved', reservation })
   }
-  if (subject.resources.length === 0) return accept([], { resources: [] })
-  return accept(
-    [
-      {
-        op: 'reserve',
-        opId,
-        actor: holder.agentId,
-        ...subject,
-        holder: lease?.holder ?? holder,
-        ttlSecs: policy.ttlSecs,
-        staleSecs: lease?.staleSecs ?? policy.staleSecs,
-        branch: lease?.branch ?? null,
-        reason: null,
-        binding: null,
-        from: null,
-      },
-    ],
-    { resources: [] },
-  )
+  const terms = { ttlSecs: policy.ttlSecs, staleSecs: lease?.staleSecs ?? policy.staleSecs, branch: lease?.branch ?? null }
+  return accept([reserving(command, subject, lease?.holder ?? command.holder, terms)], { resources: [] })
 }
+
+/** A record holds the session's name and nothing of its claim: whatever becomes of the start, that is as it was. */
+function reserveByName(
+  command: HoldSession,
+  { leaseId, ttlSecs }: NonNullable<HoldSession['record']>,
+  session: Session,
+  view: View,
+  { staleSecs }: Policy,
+): Decision {
+  const before = openingRecord(session, view)
+  const end = before === null ? null : endOfTime(before, view)
+  if (before !== null && end !== null && !('reason' in end))
+    return refuse({ kind: 'opening', session, reservation: reservationOf(before, view) })
+  const evicted = before === null || end === null || !('reason' in end) ? [] : [autoEvict([before], end.reason, command.holder.agentId)]
+  const resources = [sessionKey(session.sessionId)]
+  const reserved = reserving(command, { resources, leaseIds: [leaseId] }, command.holder, { ttlSecs, staleSecs, branch: null })
+  return accept([...evicted, reserved], { resources, ended: before === null ? [] : [before] })
+}
+
+const reserving = (
+  { opId, holder: { agentId } }: Asked,
+  subject: Pick<OwnershipOperation, 'resources' | 'leaseIds'>,
+  holder: Holder,
+  terms: Pick<OwnershipOperation, 'ttlSecs' | 'staleSecs' | 'branch'>,
+): OwnershipOperation => ({ op: 'reserve', opId, actor: agentId, ...subject, holder, ...terms, reason: null, binding: null, from: null })
 
 /** The session's agent works again: a new token fences whatever the old one left running. */
 export function resumeSession(command: ResumeSession, view: View, policy: Policy): Decision {
   const found = restorable(command.sessionId, view)
   if ('refusal' in found) return refuse(found.refusal)
   const { session } = found
+  const held = endOfHold(command, session, view)
+  if ('refusal' in held) return refuse(held.refusal)
   const ownerships = claimedBy(session, view)
   const other = ownerships.length > 0 ? null : takenFrom(session, view)
   if (other !== null) return refuse({ kind: 'held', lease: other, wanted: other.resource })
@@ -100,7 +112,7 @@ export function resumeSession(command: ResumeSession, view: View, policy: Policy
     resume: command.resume ?? session.resume,
     clientSessionIds: union(session.clientSessionIds, command.clientSessionIds),
   }
-  if (ownerships.length === 0) return accept([telling(command, [after])], { resources: [] })
+  if (ownerships.length === 0) return accept([...held.operations, telling(command, [after])], { resources: [] })
   const operations = ownerships.map((members): Operation => {
     const lease = members[0]!
     return {
@@ -117,7 +129,28 @@ export function resumeSession(command: ResumeSession, view: View, policy: Policy
       from: { holder: lease.holder, token: lease.token, leaseIds: members.map(({ leaseId }) => leaseId) },
     }
   })
-  return accept(lastTells(operations, command.opId, [after]), { resources: ownerships.flat().map(({ resource }) => resource) })
+  const resumed = lastTells(operations, command.opId, [after])
+  return accept([...held.operations, ...resumed], { resources: ownerships.flat().map(({ resource }) => resource) })
+}
+
+/** What ends the record under which a session was held for this: it has to be the caller's still. */
+function endOfHold(
+  { token, holder }: ResumeSession,
+  session: Session,
+  view: View,
+): { readonly operations: readonly Operation[] } | { readonly refusal: Refusal } {
+  const record = openingRecord(session, view)
+  if (record !== null && token === null) return { refusal: { kind: 'opening', session, reservation: reservationOf(record, view) } }
+  if (token === null) return { operations: [] }
+  const resource = sessionKey(session.sessionId)
+  if (record?.token === token) return { operations: [releaseOf([record], holder.agentId, 'it is open')] }
+  const presented = { leaseId: null, token }
+  return { refusal: { kind: 'superseded', resource, lease: record, past: view.past(resource), presented } }
+}
+
+const releaseOf = (members: readonly Lease[], actor: string, reason: string): Operation => {
+  const { token, holder } = members[0]!
+  return { op: 'release', opId: null, actor, ...subjectOf(members), token, holder, reason, outcome: null, remaining: null }
 }
 
 /** Of several records the last has the id of the command, and tells of the sessions. */
@@ -144,7 +177,7 @@ const restorableNote = 'restorable'
 /** The agent's process ended. Its claim stays when the client can open the session again, and is given back when it cannot. */
 export function depart(command: Depart, view: View): Decision {
   const session = view.session(command.sessionId)
-  if (session === null) return accept([], { resources: [] })
+  if (session === null || !isOf(command, session)) return accept([], { resources: [] })
   const lease = launchedLease(session, view)
   // With its ticket done there is nothing to open it for; one that never had a ticket has its own purpose still.
   if (command.keep && (lease !== null || session.origin !== 'ticket-claim') && view.restorable(session)) {
@@ -156,11 +189,26 @@ export function depart(command: Depart, view: View): Decision {
   return endAll(command, session, { reason: command.reason, exitCode: command.exitCode, force: false }, view)
 }
 
+/** Is this said of the agent that the session has? One that was started again since then has another process. */
+const isOf = ({ agent }: Depart | TellSession, { witness, binding }: Session): boolean =>
+  agent === null || (sameProcess(agent.witness, witness) && agent.binding?.live === binding?.live)
+
+const sameProcess = (one: Witness | null, other: Witness | null): boolean =>
+  one === null || other === null
+    ? one === other
+    : one.host === other.host &&
+      one.bootId === other.bootId &&
+      one.pidNs === other.pidNs &&
+      one.pid === other.pid &&
+      one.pidStartTicks === other.pidStartTicks
+
 /** A session ends by somebody's word: the leases that it has end with it. */
 export function endSession(command: EndSession, view: View): Decision {
   const session = view.session(command.sessionId)
   if (session === null) return refuse({ kind: 'no-session', sessionId: command.sessionId })
   const standing = sessionStanding(session, launchedLease(session, view), view)
+  const reservation = standing === 'live' ? null : openingOf(session, view)
+  if (reservation !== null) return refuse({ kind: 'opening', session, reservation })
   if (command.staleOnly && standing !== 'stale') return refuse({ kind: 'session-is', session, standing, wanted: 'stale' })
   return endAll(command, session, { reason: command.reason, exitCode: session.exitCode, force: command.force }, view)
 }
@@ -169,6 +217,7 @@ export function endSession(command: EndSession, view: View): Decision {
 export function tellSession(command: TellSession, view: View): Decision {
   const session = view.session(command.sessionId)
   if (session === null) return refuse({ kind: 'no-session', sessionId: command.sessionId })
+  if (!isOf(command, session)) return accept([], { resources: [] })
   const clientSessionIds = union(session.clientSessionIds, [command.clientSessionId])
   const resume = command.resume ?? session.resume
   if (clientSessionIds.length === session.clientSessionIds.length && resume === session.resume) return accept([], { resources: [] })
@@ -185,16 +234,17 @@ interface End {
 function endAll(command: Asked, session: Session, { reason, exitCode, force }: End, view: View): Decision {
   const { opId, holder } = command
   const ended: Session = { ...endedSession(session, reason, view), exitCode }
+  // What is left of a start of its agent that nobody goes on with. The record that tells of the end is never one about the session's own key.
+  const left = openingRecord(session, view)
   const ownerships = new Map<number, readonly Lease[]>()
   for (const lease of view.all())
-    if (lease.holder.sessionId === session.sessionId && !ownerships.has(lease.token)) ownerships.set(lease.token, membersOf(lease, view))
-  const operations = [...ownerships.values()].map((members): Operation => {
-    const lease = members[0]!
-    if (force) return { ...autoEvict(members, 'ttl', holder.agentId), op: 'force-evict', reason }
-    const terms = { token: lease.token, holder: lease.holder, reason, outcome: null, remaining: null }
-    return { op: 'release', opId: null, actor: holder.agentId, ...subjectOf(members), ...terms }
-  })
-  return accept(operations.length === 0 ? [telling(command, [ended])] : lastTells(operations, opId, [ended]), {
+    if (lease.holder.sessionId === session.sessionId && lease.token !== left?.token && !ownerships.has(lease.token))
+      ownerships.set(lease.token, membersOf(lease, view))
+  const operations = [...ownerships.values()].map((members): Operation =>
+    force ? { ...autoEvict(members, 'ttl', holder.agentId), op: 'force-evict', reason } : releaseOf(members, holder.agentId, reason),
+  )
+  const told = operations.length === 0 ? [telling(command, [ended])] : lastTells(operations, opId, [ended])
+  return accept([...(left === null ? [] : [releaseOf([left], holder.agentId, reason)]), ...told], {
     resources: [],
     ended: [...ownerships.values()].flat(),
     endedSessions: [ended],

@@ -10,6 +10,8 @@ import { kindOf, nameOf, printable, show, spellingOf } from './resource.ts'
 /** A launch in flight: a hold that is not in the log and dies with the process that made it. */
 export interface Reservation {
   readonly resource: string
+  /** The machine of the launcher, where it may be another. */
+  readonly host?: string
   /** Id of the launch, which becomes the session's. */
   readonly launchId: string
   readonly role: string
@@ -35,6 +37,8 @@ export type Refusal =
   /** A launched agent has it, or could have it again. */
   | { readonly kind: 'launched'; readonly lease: Lease; readonly session: Session; readonly standing: SessionStanding }
   | { readonly kind: 'no-session'; readonly sessionId: string }
+  /** Its agent is being started again at this moment. */
+  | { readonly kind: 'opening'; readonly session: Session; readonly reservation: Reservation }
   | {
       readonly kind: 'session-is'
       readonly session: Session
@@ -97,6 +101,7 @@ export function refusalCode(refusal: Refusal): ErrorCode {
     case 'held':
     case 'launched':
     case 'reserved':
+    case 'opening':
     case 'lapsing':
     case 'other-instance':
     case 'pending':
@@ -160,6 +165,8 @@ function wordingOf(refusal: Refusal, now: Instant): Wording {
       return wordHeld(refusal, now)
     case 'reserved':
       return wordReserved(refusal.reservation)
+    case 'opening':
+      return wordOpening(refusal)
     case 'launched':
       return wordLaunched(refusal)
     case 'no-session':
@@ -350,6 +357,15 @@ function wordSession({ session, standing, wanted }: Extract<Refusal, { kind: 'se
   return {
     message: `session ${session.name} is ${standing}, not ${wanted}${standingInWords[standing]}`,
     hint: openHint(session, standing),
+  }
+}
+
+function wordOpening({ session, reservation }: Extract<Refusal, { kind: 'opening' }>): Wording {
+  const { pid, host, ageMs } = reservation
+  const on = host === undefined ? '' : ` on ${host}`
+  return {
+    message: `session ${session.name} is being opened again${pid === null ? '' : ` by pid ${pid}${on}`} since ${inWords(ageMs)}`,
+    hint: `${pid === null ? '' : `to stop that${on}: kill ${pid}; `}what becomes of it: lh session show ${session.name}`,
   }
 }
 

@@ -1,5 +1,7 @@
 import { isExpired, isStale } from './lease.ts'
 import type { Lease } from './lease.ts'
+import type { Reservation } from './refusal.ts'
+import { sessionKey } from './session.ts'
 import type { Session, SessionStanding } from './session.ts'
 import type { View } from './view.ts'
 
@@ -12,6 +14,34 @@ export function sessionStanding(session: Session, lease: Lease | null, view: Vie
   if (life === 'alive') return 'live'
   const silent = lease === null || isExpired(lease, view.now) || isStale(lease, view.now)
   return silent ? 'stale' : 'live'
+}
+
+/** The record under which the agent of a session is being started again, where a reservation is one. */
+export function openingRecord({ sessionId }: Session, view: View): Lease | null {
+  const lease = view.lease(sessionKey(sessionId))
+  return lease?.state === 'pending' ? lease : null
+}
+
+/** Such a record as what a lock tells of the same. */
+export const reservationOf = ({ resource, holder, acquiredAt }: Lease, view: View): Reservation => ({
+  resource,
+  launchId: holder.sessionId ?? '',
+  role: '',
+  agentId: holder.agentId,
+  pid: holder.witness?.pid ?? null,
+  ...(holder.witness === null ? {} : { host: holder.witness.host }),
+  // It lapses when it is not: nobody else has to find out.
+  launcherAlive: true,
+  agent: null,
+  ageMs: Math.max(0, view.now.wall - acquiredAt),
+  lockFile: null,
+})
+
+/** Is the agent of a session that can be opened again being started, by a launcher that lives? Null where it is not. */
+export function openingOf(session: Session, view: View): Reservation | null {
+  const record = openingRecord(session, view)
+  if (record !== null) return view.lapse(record).state === 'over' ? null : reservationOf(record, view)
+  return [...view.reservations()].find(({ launchId, launcherAlive }) => launchId === session.sessionId && launcherAlive) ?? null
 }
 
 /** The session that a lease was launched with, while it has not ended. */

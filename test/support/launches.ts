@@ -119,6 +119,7 @@ export async function depart(workspace: Opened, { sessionId }: Session, exitCode
     ...asked,
     type: 'depart',
     sessionId,
+    agent: null,
     exitCode,
     reason: 'its agent ended',
     keep: true,

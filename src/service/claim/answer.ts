@@ -38,11 +38,12 @@ export function refusalDocument({ refusal, now, opId }: Refused): ErrorDocument 
 
 function detailsOf(refusal: Refusal, lease: Lease | null, now: Instant): Wire {
   const retryMs = retryAfterMs(refusal, now)
-  const pending = refusal.kind === 'reserved' || lease?.state === 'pending'
+  const pending = refusal.kind === 'reserved' || refusal.kind === 'opening' || lease?.state === 'pending'
   return {
     ...(lease === null ? {} : { lease: shownLease(lease, now, false), stale: isStale(lease, now) }),
-    ...(refusal.kind === 'reserved' ? reservedDetails(refusal.reservation) : {}),
-    ...('session' in refusal ? sessionDetails(refusal.session, refusal.standing) : {}),
+    ...(refusal.kind === 'reserved' || refusal.kind === 'opening' ? reservedDetails(refusal.reservation) : {}),
+    ...(refusal.kind === 'opening' ? { session_id: refusal.session.sessionId, session_name: refusal.session.name } : {}),
+    ...('standing' in refusal ? sessionDetails(refusal.session, refusal.standing) : {}),
     ...(pending ? { pending: true } : {}),
     ...('resource' in refusal ? { resource: refusal.resource } : {}),
     ...(retryMs === null ? {} : { retry_after_secs: Math.ceil(retryMs) / 1000 }),

@@ -26,8 +26,6 @@ export interface SpawnRequest {
   readonly command: readonly string[]
   readonly cwd: string
   readonly env: NodeJS.ProcessEnv
-  /** Every process of the agent carries it as `LEASEHOLD_LAUNCH_ID`. */
-  readonly launchId: string
   /** The agent gets the terminal: nothing of what it says is seen here. */
   readonly terminal: boolean
   /** Standard input and output belong to the launcher. */
@@ -56,11 +54,11 @@ export class AgentProcess {
   #heardAt = 0
   readonly #unread = new Set<Writable>()
 
-  private constructor(child: ChildProcess, { launchId, terminal, readyFd, locks }: SpawnRequest) {
+  private constructor(child: ChildProcess, { terminal, readyFd, locks }: SpawnRequest, start: string) {
     this.child = child
     this.ended = exited(child)
     const lockFiles = locks.map(fileBehind).filter(file => file !== null)
-    this.#left = { launchId, lockFiles, startedSince: processStartTicks(child.pid!) ?? 0 }
+    this.#left = { carried: ['LEASEHOLD_START', start], lockFiles, startedSince: processStartTicks(child.pid!) ?? 0 }
     this.#group = terminal ? null : child.pid!
     this.ready = readyFd ? (child.stdio[readyAt] as Readable) : null
   }
@@ -70,16 +68,18 @@ export class AgentProcess {
     const { command, cwd, env, terminal, dialogue, stdout, locks, readyFd } = request
     const [program, ...args] = command
     const output = terminal ? 'inherit' : 'pipe'
+    // Another launcher may open the same session while this one stands still, and what that started is not ours to end.
+    const start = `${process.pid}-${process.hrtime.bigint()}`
     const child = spawn(program!, args, {
       cwd,
-      env: { ...env, ...(readyFd ? { LEASEHOLD_READY_FD: String(readyAt) } : {}) },
+      env: { ...env, LEASEHOLD_START: start, ...(readyFd ? { LEASEHOLD_READY_FD: String(readyAt) } : {}) },
       // A group of its own, so that all of it can be ended; an agent that has the terminal must stay in the terminal's.
       detached: !terminal,
       stdio: [dialogue ? 'pipe' : 'inherit', output, output, ...(readyFd ? ['pipe' as const] : []), ...belowLocks(readyFd), ...locks],
     })
     if (child.pid !== undefined) request.onPid(child.pid)
     await new Promise<void>((resolve, reject) => child.once('spawn', resolve).once('error', reject))
-    const agent = new AgentProcess(child, request)
+    const agent = new AgentProcess(child, request, start)
     if (!terminal) agent.#listen(stdout(), dialogue, request.onLine)
     return agent
   }
@@ -206,9 +206,8 @@ const belowLocks = (readyFd: boolean): readonly 'ignore'[] => Array.from({ lengt
  * TERM, and KILL for what is still there a while later. The environment finds those that made a session of their own, and the locks of the
  * launch those that have cleared it.
  */
-export async function endAll({ launchId, lockFiles, startedSince }: Left, main: Main): Promise<void> {
-  const carriers = (): ReadonlySet<number> =>
-    new Set([...processesWith('LEASEHOLD_LAUNCH_ID', launchId, startedSince), ...lockKeepers(lockFiles)])
+export async function endAll({ carried: [variable, value], lockFiles, startedSince }: Left, main: Main): Promise<void> {
+  const carriers = (): ReadonlySet<number> => new Set([...processesWith(variable, value, startedSince), ...lockKeepers(lockFiles)])
   const signal = (name: NodeJS.Signals): void => {
     main.signal(name)
     for (const pid of carriers()) signalOne(pid, name)
@@ -221,7 +220,8 @@ export async function endAll({ launchId, lockFiles, startedSince }: Left, main: 
 
 /** By what all is found that a start brought about. */
 export interface Left {
-  readonly launchId: string
+  /** What all of them have in their environment: name and value. */
+  readonly carried: readonly [string, string]
   readonly lockFiles: readonly OpenFile[]
   /** When its first process started, clock ticks: a session that is opened again has its id of before, and what it left then is not meant. */
   readonly startedSince: number

@@ -4,11 +4,13 @@ import { Fault, isFault } from '../../core/fault.ts'
 import type { Holder } from '../../core/lease.ts'
 import type { Reservation } from '../../core/refusal.ts'
 import { spellingOf } from '../../core/resource.ts'
+import { sessionKey } from '../../core/session.ts'
 import type { LaunchEvidence, Session } from '../../core/session.ts'
 import { shellWord } from '../../core/shell-word.ts'
 import { signalGroup, vitality, witnessOf } from '../../host/process.ts'
 import { orThrow, refusalDocument } from '../claim/answer.ts'
 import { whyNotStarted } from '../claim/hold.ts'
+import { agentNote } from '../claim/pending.ts'
 import { endings, forwarded, isFromTerminal, onSignals } from '../claim/signals.ts'
 import { whenFree } from '../claim/when-free.ts'
 import type { Workspace } from '../claim/workspace.ts'
@@ -42,7 +44,8 @@ export async function launch(order: LaunchOrder): Promise<Launched> {
   const agentId = order.agentId ?? `agent:${order.start.profile.name}-${sessionId.slice(-8).toLowerCase()}`
   const holder: Holder = { ...order.caller.holder, agentId, sessionId, witness: null }
   const note = { launchId: sessionId, role, agentId }
-  const reserve = (): Promise<Answer> => coordinator.reserve({ holder }, { resources, note, ttlSecs: reservationTtlSecs })
+  const reserve = (): Promise<Answer> =>
+    coordinator.reserve({ holder: ownWitness(holder) }, { resources, note, ttlSecs: reservationTtlSecs })
   const reserved = await whenFree(workspace, order.wait, async () => {
     const answer = await withoutOrphan(reserve)
     return (agentId === order.caller.holder.agentId ? null : heldByLauncher(answer, order.caller)) ?? orThrow(answer)
@@ -95,20 +98,26 @@ export async function resumeSession(workspace: Workspace, caller: Caller, sessio
   const { sessionId, agentId, role, worktreeId } = session
   const holder: Holder = { agentId, worktreeId, sessionId, witness: null }
   const note = { launchId: sessionId, role, agentId }
-  const hold = holdOf(orThrow(await withoutOrphan(() => coordinator.holdSession({ holder }, sessionId, note))))
+  const launcher = ownWitness(holder)
+  const held = await withoutOrphan(() => coordinator.holdSession({ holder: launcher }, sessionId, note, reservationTtlSecs))
+  const hold = holdOf(orThrow(held))
   const env = { ...withoutForeign(start.env), ...environmentOf(agentId, role, session.relatedTickets[0] ?? null, session.peers) }
-  const run = new Run(workspace, caller, sessionId, hold, null, 'the session is as it was, and so is its claim')
+  const unchanged = 'the session is as it was, and so is its claim'
+  const run = new Run(workspace, { ...caller, holder: launcher }, sessionId, hold, sessionKey(sessionId), unchanged)
   return run.start({ ...start, env }, async ({ facts }) => {
     const own: Caller = { holder: { ...holder, witness: facts.witness } }
     const { witness, binding, evidence, resume, clientSessionIds } = facts
     const answer = await coordinator.session(
       own,
-      asked => ({ ...asked, type: 'resume-session', sessionId, witness, binding, evidence, resume, clientSessionIds }),
+      asked => ({ ...asked, type: 'resume-session', sessionId, witness, binding, evidence, resume, clientSessionIds, token: hold.token }),
       hold.lock,
     )
     return { answer, session: { ...session, ...facts, state: 'live' as const }, caller: own }
   })
 }
+
+/** While its agent is not there, the launcher stands for a holder. */
+const ownWitness = (holder: Holder): Holder => ({ ...holder, witness: witnessOf(process.pid) })
 
 /** A reservation that is a record lapses this long after its launcher's last sign of life, seconds. */
 const reservationTtlSecs = 10
@@ -147,7 +156,7 @@ export async function endOrphan({ launchId, agent, lockFile }: Pick<Reservation,
   try {
     const startedSince = lockFile === null ? 0 : (agent?.pidStartTicks ?? 0)
     await endAll(
-      { launchId, lockFiles: lockFile === null ? [] : [lockFile], startedSince },
+      { carried: ['LEASEHOLD_LAUNCH_ID', launchId], lockFiles: lockFile === null ? [] : [lockFile], startedSince },
       {
         signal: name => {
           if (isAlive()) signalGroup(agent!.pid, name)
@@ -268,17 +277,27 @@ class Run {
     }
   }
 
-  /** Where the reservation is a record, it lives by our signs of life; whether it was lost, the confirmation finds out. */
+  /** Where the reservation is a record, it lives by our signs of life. */
   #renewReservation(): () => void {
-    const [{ token }, resource] = [this.#hold, this.#resource]
-    if (token === null || resource === null) return () => undefined
-    const { holder } = this.#caller
-    const renew = (): void =>
-      void this.#workspace.coordinator
-        .renew({ holder }, { target: { resource }, presented: { leaseId: null, token } })
-        .catch(() => undefined)
-    const timer = setInterval(renew, (reservationTtlSecs * 1000) / 5)
+    const { token } = this.#hold
+    if (token === null) return () => undefined
+    const timer = setInterval(() => void this.#beat(token), (reservationTtlSecs * 1000) / 5)
     return () => clearInterval(timer)
+  }
+
+  /** For whoever looks, and for whoever ends what we leave behind. */
+  #notePid(pid: number): void {
+    const { lock, token } = this.#hold
+    lock?.note(witnessOf(pid))
+    if (token !== null) void this.#beat(token, agentNote(pid))
+  }
+
+  /** A sign of life of a reservation that is a record; whether that was lost, the confirmation finds out. */
+  async #beat(token: number, note?: string): Promise<void> {
+    const target = { resource: this.#resource! }
+    const { holder } = this.#caller
+    const request = { target, presented: { leaseId: null, token }, ...(note === undefined ? {} : { note }) }
+    await this.#workspace.coordinator.renew({ holder }, request).catch(() => undefined)
   }
 
   async #spawn(order: StartOrder, acceptance: Acceptance, channel: ReportChannel | null): Promise<AgentProcess> {
@@ -295,14 +314,13 @@ class Run {
         command: prepared.command,
         cwd,
         env: { ...env, ...own },
-        launchId: this.#launchId,
         terminal,
         dialogue: prepared.stdio === 'acp',
         stdout,
         locks: [...(lock?.fds ?? []), ...(live?.fd === null || live === null ? [] : [live.fd])],
         readyFd: ready?.kind === 'fd',
         onLine: line => acceptance.line(line),
-        onPid: pid => lock?.note(witnessOf(pid)),
+        onPid: pid => this.#notePid(pid),
       })
     } catch (error) {
       const where =

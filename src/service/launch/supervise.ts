@@ -16,6 +16,8 @@ export interface Supervised {
   readonly lost: Refused | null
   /** Its claim waits for it to be started again. */
   readonly restorable: boolean
+  /** Its session does: it waits to be started again, or another agent works in it already. */
+  readonly goesOn: boolean
 }
 
 export interface SuperviseRequest {
@@ -40,8 +42,8 @@ export async function supervise({ workspace, caller, granted, session, agent, or
     const exitCode = await agent.ended
     await agent.said()
     await keeper.look().catch(() => undefined)
-    const restorable = await departed({ workspace, caller, session, order }, exitCode)
-    return { exitCode, lost: keeper.lost, restorable }
+    const state = await departed({ workspace, caller, session, order }, exitCode)
+    return { exitCode, lost: keeper.lost, restorable: state === 'restorable', goesOn: state !== null }
   } finally {
     stopForwarding()
     receiving.abort()
@@ -83,31 +85,34 @@ async function received(
   return { leases: leases.filter(lease => lease !== null && lease !== undefined), lastSeq }
 }
 
-/** Records the end. What the client calls its session may have become known, or its file have appeared, only after the acceptance. */
+/** Records the end, and says what its session is then; null where it is none any more, or where that cannot be told. What the client calls its session may have become known, or its file have appeared, only after the acceptance. */
 async function departed(
   { workspace, caller, session, order }: Pick<SuperviseRequest, 'workspace' | 'caller' | 'session' | 'order'>,
   exitCode: number,
-): Promise<boolean> {
+): Promise<Session['state'] | null> {
   const { sessionId } = session
+  // Slow as this process may have been, another agent may work by now: what is said here is of this one.
+  const ended = { witness: session.witness, binding: session.binding }
   const { profile, prepared, command, env, cwd, warn } = order
   const { coordinator } = workspace
   try {
     const clientSessionId = prepared.judge.clientSessionId ?? prepared.clientSessionId
     const resume = clientSessionId === null ? session.resume : profile.resumable(clientSessionId, { command, env, cwd })
     if (clientSessionId !== null && JSON.stringify(resume) !== JSON.stringify(session.resume))
-      await coordinator.session(caller, asked => ({ ...asked, type: 'tell-session', sessionId, clientSessionId, resume }))
+      await coordinator.session(caller, asked => ({ ...asked, type: 'tell-session', sessionId, agent: ended, clientSessionId, resume }))
     const reason = exitCode === 0 ? 'the agent ended' : `the agent ended with code ${exitCode}`
     const answer = await coordinator.session(caller, asked => ({
       ...asked,
       type: 'depart',
       sessionId,
+      agent: ended,
       exitCode,
       reason,
       keep: resume !== null,
     }))
-    return answer.ok && (await coordinator.view()).session(sessionId)?.state === 'restorable'
+    return answer.ok ? ((await coordinator.view()).session(sessionId)?.state ?? null) : null
   } catch (error) {
     warn(`the end of session ${session.name} could not be recorded: ${(error as Error).message}; see: lh session show ${session.name}`)
-    return false
+    return null
   }
 }

@@ -36,6 +36,7 @@ const errorDetails = object(
       'reserved',
       'no-session',
       'session-is',
+      'opening',
       'lapsing',
       'other-instance',
       'pending',

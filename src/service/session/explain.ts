@@ -4,6 +4,7 @@ import { launchedWith } from '../../core/standing.ts'
 import type { Wire } from '../../core/wire.ts'
 import type { Reading } from '../../store/store.ts'
 import type { ShownStanding } from '../claim/open-session.ts'
+import { openingNow } from './reopen.ts'
 import { seeSession, seenSessionToWire } from './report.ts'
 
 /** What `lh why` says of a launched claim, over what it says of any: the session, and what that makes of the claim. */
@@ -11,11 +12,12 @@ export function explainLaunched(document: Wire, lease: Lease, view: Reading): Wi
   const session = launchedWith(lease, view)
   if (session === null) return document
   const seen = seeSession(session, view)
+  const isOpened = openingNow(session, view) !== null
   return {
     ...document,
     session: seenSessionToWire(seen, view),
     evidence: seen.facts,
-    frees_when: freesWhen(seen.standing, session.name),
+    frees_when: isOpened ? 'not now: its agent is being started again' : freesWhen(seen.standing, session.name),
     next: seen.standing === 'dead' ? `lh claim acquire ${shellWord(lease.resource)}` : (seen.open ?? document['next']),
   }
 }

@@ -2,6 +2,7 @@ import { existsSync } from 'node:fs'
 import type { Lease, Witness } from '../../core/lease.ts'
 import { isExpired } from '../../core/lease.ts'
 import { inWords } from '../../core/refusal.ts'
+import type { Reservation } from '../../core/refusal.ts'
 import type { Session } from '../../core/session.ts'
 import { isoFromMs } from '../../core/time.ts'
 import { bootId, hostname, pidNamespace, processState, vitality } from '../../host/process.ts'
@@ -9,10 +10,21 @@ import type { Reading } from '../../store/store.ts'
 
 // What is known of a session, in words, and how it is known. A standing is only as good as these.
 
-/** The facts, the most telling first. `lease`: the claim that the session was launched with, while it has it. */
-export function factsOf(session: Session, lease: Lease | null, view: Reading): readonly string[] {
+/** The facts, the most telling first. `opening`: the start of its agent that is in flight. `lease`: the claim that the session was launched with, while it has it. */
+export function factsOf(session: Session, lease: Lease | null, view: Reading, opening: Reservation | null): readonly string[] {
   if (session.state === 'ended') return [endOf(session), proofOf(session)]
-  return [processOf(session, view), storedOf(session), claimOf(session, lease, view), proofOf(session)]
+  return [
+    ...(opening === null ? [] : [openingInWords(opening)]),
+    processOf(session, view),
+    storedOf(session),
+    claimOf(session, lease, view),
+    proofOf(session),
+  ]
+}
+
+function openingInWords({ pid, host = hostname(), ageMs }: Reservation): string {
+  const by = pid === null ? '' : ` by process ${pid}${host === hostname() ? '' : ` on ${host}`}`
+  return `its agent is being started again${by}, since ${inWords(ageMs)}`
 }
 
 const exitInWords = ({ exitCode }: Session): string => (exitCode === null ? '' : ` with exit code ${exitCode}`)

@@ -6,6 +6,7 @@ import { sessionToWire } from '../../core/wire.ts'
 import type { Reading } from '../../store/store.ts'
 import { readLease } from '../claim/answer.ts'
 import { factsOf } from './facts.ts'
+import { openingNow } from './reopen.ts'
 import { openCommand, shownStanding } from '../claim/open-session.ts'
 import type { ShownStanding } from '../claim/open-session.ts'
 
@@ -25,7 +26,8 @@ function leasesBySession(view: Reading): ReadonlyMap<string, readonly Lease[]> {
   const held = new Map<string, Lease[]>()
   for (const lease of view.all()) {
     const { sessionId } = lease.holder
-    if (sessionId === null) continue
+    // One under which its agent is being started is nothing that it has.
+    if (sessionId === null || lease.state === 'pending') continue
     const others = held.get(sessionId)
     if (others === undefined) held.set(sessionId, [lease])
     else others.push(lease)
@@ -36,7 +38,14 @@ function leasesBySession(view: Reading): ReadonlyMap<string, readonly Lease[]> {
 function see(session: Session, leases: readonly Lease[], view: Reading): SeenSession {
   const claim = leases.find(lease => launchedWith(lease, view)?.sessionId === session.sessionId) ?? null
   const standing = session.state === 'ended' ? 'ended' : shownStanding(sessionStanding(session, claim, view))
-  return { session, standing, facts: factsOf(session, claim, view), leases, open: openCommand(session, standing) }
+  const opening = session.state === 'ended' ? null : openingNow(session, view)
+  return {
+    session,
+    standing,
+    facts: factsOf(session, claim, view, opening),
+    leases,
+    open: openCommand(session, opening === null ? standing : 'live'),
+  }
 }
 
 /** A session, and what is known of it now. */

@@ -152,12 +152,18 @@ const depart = (sessionId: string, chosen: Partial<Depart> = {}): Depart => ({
   ...asked(),
   type: 'depart',
   sessionId,
+  agent: null,
   exitCode: 0,
   reason: 'its agent ended',
   keep: true,
   ...chosen,
 })
-const holdSession = (sessionId: string, byName = false): HoldSession => ({ ...asked(), type: 'hold-session', sessionId, byName })
+const holdSession = (sessionId: string, record: HoldSession['record'] = null): HoldSession => ({
+  ...asked(),
+  type: 'hold-session',
+  sessionId,
+  record,
+})
 const resumeSession = (sessionId: string, chosen: Partial<ResumeSession> = {}): ResumeSession => ({
   ...asked(),
   type: 'resume-session',
@@ -167,6 +173,7 @@ const resumeSession = (sessionId: string, chosen: Partial<ResumeSession> = {}): 
   evidence: { ...evidence, at: 2 },
   resume: null,
   clientSessionIds: [],
+  token: null,
   ...chosen,
 })
 const endSession = (sessionId: string, chosen: Partial<EndSession> = {}): EndSession => ({
@@ -182,6 +189,7 @@ const tellSession = (sessionId: string, clientSessionId: string): TellSession =>
   ...asked(),
   type: 'tell-session',
   sessionId,
+  agent: null,
   clientSessionId,
   resume: null,
 })
@@ -557,11 +565,98 @@ describe('hold-session and resume-session', () => {
   it('goes on without a claim where it has none', () => {
     world.does(launch(sessionOf('S1', { origin: 'role-launch', relatedTickets: [] }), []))
     world.make('S1', 'restorable')
-    expect(world.does(holdSession('S1'))).toEqual([])
-    expect(world.does(holdSession('S1', true))[0]!.operation).toMatchObject({ op: 'reserve', resources: ['session:S1'] })
     expect(opsOf(world.does(resumeSession('S1')))).toEqual(['session'])
     world.lives.set('S1', 'alive')
     expect(world.refuses(resumeSession('S1'))).toMatchObject({ kind: 'session-is', standing: 'live' })
+  })
+})
+
+it('a session without a claim is held by its own name where a lock holds it', () => {
+  world.does(launch(sessionOf('S1', { origin: 'role-launch', relatedTickets: [] }), []))
+  world.make('S1', 'restorable')
+  expect(world.does(holdSession('S1'))[0]!.operation).toMatchObject({ op: 'reserve', resources: ['session:S1'] })
+})
+
+describe.each([
+  ['with a claim', group],
+  ['without one', []],
+])('a session %s that is held by a record while its agent starts', (_what, keys) => {
+  const key = 'session:S1'
+  const hold = (leaseId: string): HoldSession => holdSession('S1', { leaseId, ttlSecs: 5 })
+  const session = sessionOf('S1', keys.length === 0 ? { origin: 'role-launch', relatedTickets: [] } : {})
+  let token: number
+
+  beforeEach(() => {
+    world.does(launch(session, keys))
+    world.make('S1', 'restorable')
+    token = world.does(hold('L1'))[0]!.seq
+  })
+
+  it('is held by one of those who try, and its claim is as it was', () => {
+    const before = keys.map(resource => world.lease(resource))
+    for (const command of [hold('L2'), resumeSession('S1'), endSession('S1'), endSession('S1', { force: true, staleOnly: true })]) {
+      const refusal = world.refuses(command)
+      expect(refusal).toMatchObject({ kind: 'opening', session: { sessionId: 'S1' } })
+      expect(refusalCode(refusal)).toBe('held')
+    }
+    expect(keys.map(resource => world.lease(resource))).toEqual(before)
+    for (const lease of before) expect(lease).toMatchObject({ state: 'held' })
+    world.does(release(launcher, on(key)))
+    expect(world.does(hold('L2'))[0]!.operation).toMatchObject({ op: 'reserve', resources: [key] })
+  })
+
+  it('is open in the step that ends the hold', () => {
+    expect(world.refuses(resumeSession('S1', { token: token - 1 }))).toMatchObject({ kind: 'superseded' })
+    const entries = world.does(resumeSession('S1', { token }))
+    expect(opsOf(entries)).toEqual(['release', keys.length === 0 ? 'session' : 'resume'])
+    expect(world.lease(key)).toBeNull()
+    world.lives.set('S1', 'alive')
+    expect(world.standing('S1')).toBe('live')
+  })
+
+  it('is held by the next when its launcher was silent for too long, who then opens nothing', () => {
+    world.clock.advance(10_000)
+    const entries = world.does(hold('L2'))
+    expect(opsOf(entries)).toEqual(['auto-evict', 'reserve'])
+    expect(world.refuses(resumeSession('S1', { token }))).toMatchObject({ kind: 'superseded' })
+    world.does(resumeSession('S1', { token: entries[1]!.seq }))
+  })
+
+  it('is ended with what a launcher left that is gone', () => {
+    world.clock.advance(10_000)
+    expect(opsOf(world.does(endSession('S1')))).toEqual(['release', keys.length === 0 ? 'session' : 'release'])
+    expect([world.session('S1'), world.lease(key)]).toEqual([null, null])
+  })
+})
+
+describe('what is said too late of an agent', () => {
+  const before = { witness: null, binding: { live: 'live-S1' } }
+  const after = { ...before, binding: { live: 'live-again' } }
+
+  it.each([true, false])('changes nothing once another one works (kept: %s)', keep => {
+    world.does(launch(sessionOf('S1'), group))
+    world.make('S1', 'restorable')
+    world.does(resumeSession('S1', after))
+    world.lives.set('S1', 'alive')
+    const resume = { command: ['old'], stored: null }
+    expect(world.does(depart('S1', { agent: before, keep }))).toEqual([])
+    expect(world.does({ ...tellSession('S1', 'c9'), agent: before, resume })).toEqual([])
+    expect(world.session('S1')).toMatchObject({ state: 'live', clientSessionIds: [], resume: { stored: '/stored' } })
+    expect(world.lease()).toMatchObject({ ttlSecs: 10 })
+    expect(opsOf(world.does(depart('S1', { agent: after, keep })))).toEqual([keep ? 'renew' : 'release'])
+  })
+
+  it('is told by the process where nothing binds it', () => {
+    const process = (pid: number, pidStartTicks: number) => ({
+      binding: null,
+      witness: { host: 'h', bootId: 'b', pidNs: 'p', timeNs: 't', pid, pidStartTicks },
+    })
+    world.does(launch(sessionOf('S1', process(7, 70))))
+    world.make('S1', 'restorable')
+    world.does(resumeSession('S1', process(8, 80)))
+    for (const agent of [process(7, 70), process(8, 79), { witness: null, binding: null }])
+      expect(world.does(depart('S1', { agent }))).toEqual([])
+    expect(opsOf(world.does(depart('S1', { agent: process(8, 80) })))).toEqual(['renew'])
   })
 })
 

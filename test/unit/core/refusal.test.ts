@@ -85,6 +85,15 @@ const samples: { readonly [K in Refusal['kind']]: { refusal: Extract<Refusal, { 
     names: 'ticket:login',
     code: 'held',
   },
+  opening: {
+    refusal: {
+      kind: 'opening',
+      session,
+      reservation: { resource: 'session:01S', agentId: 'agent:ann', pid: 4242, ageMs: 1500, lockFile: null, ...launching },
+    },
+    names: 'dev-login is being opened again by pid 4242 since 2 s',
+    code: 'held',
+  },
   lapsing: { refusal: { kind: 'lapsing', lease, retryAfterMs: 2500 }, names: 'ticket:login', code: 'held' },
   'other-instance': { refusal: { kind: 'other-instance', lease }, names: 'ticket:login', code: 'held' },
   pending: { refusal: { kind: 'pending', lease }, names: 'ticket:login', code: 'held' },

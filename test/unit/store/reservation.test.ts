@@ -517,7 +517,7 @@ describe('a session that is started again', () => {
     await coordinatorOf(store).launch({ holder: own }, { resources: keys, ttlSecs: 600, branch: null, reason: null, session }, hold)
     hold.live!.close()
     const note = { launchId: 'S1', role: 'dev', agentId: 'agent:dev' }
-    const opening = (): Promise<Answer> => coordinatorOf(open()).holdSession({ holder: launcher }, 'S1', note)
+    const opening = (): Promise<Answer> => coordinatorOf(open()).holdSession({ holder: launcher }, 'S1', note, 10)
     const again = await held(opening())
     expect(again.lock.resources).toEqual(keys)
     expect(await reserved(opening())).toMatchObject({ launchId: 'S1' })
@@ -539,6 +539,7 @@ describe('a session that is started again', () => {
         evidence,
         resume: null,
         clientSessionIds: [],
+        token: null,
       }),
       third.lock,
     )

@@ -91,7 +91,15 @@ async function launch(store: FileStore, sessionId: string, resources: readonly s
 }
 
 const asked = (): { holder: Holder; opId: string; retry: boolean } => ({ holder: launcher, opId: freshId(), retry: false })
-const depart = (sessionId: string): Depart => ({ ...asked(), type: 'depart', sessionId, exitCode: 0, reason: 'ended', keep: false })
+const depart = (sessionId: string): Depart => ({
+  ...asked(),
+  type: 'depart',
+  sessionId,
+  agent: null,
+  exitCode: 0,
+  reason: 'ended',
+  keep: false,
+})
 const endSession = (sessionId: string): EndSession => ({
   ...asked(),
   type: 'end-session',

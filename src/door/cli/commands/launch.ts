@@ -102,7 +102,7 @@ export async function followed(context: Context, workspace: FileWorkspace, launc
     context.output.warn(`that session ${session.name} is live could not be told: ${error.message}`),
   )
   const ended = await launched.supervise()
-  noteEnded(workspace, ended.restorable ? [] : granted.leases)
+  noteEnded(workspace, ended.goesOn ? [] : granted.leases)
   if (ended.lost !== null) {
     const { message, hint } = refusalDocument(ended.lost)
     context.output.warn(`the claim was lost while the agent ran: ${message}; ${hint}`)

@@ -11,7 +11,7 @@ import { noteEnded } from '../../../service/claim/proof.ts'
 import { endOrphan, endSessionProcesses, resumeSession } from '../../../service/launch/launch.ts'
 import { isProfileName } from '../../../service/launch/evidence.ts'
 import { findAnySession, findOpenSession } from '../../../service/session/find.ts'
-import { refuseUnlessRestorable } from '../../../service/session/reopen.ts'
+import { refuseUnlessRestorable, refuseWhileOpened } from '../../../service/session/reopen.ts'
 import { seeSession, seenSessionToWire } from '../../../service/session/report.ts'
 import type { Context, Run } from '../command.ts'
 import type { FileWorkspace } from '../open.ts'
@@ -66,6 +66,7 @@ export const end: Run = async context => {
   if (pending !== null) return endPending(context, workspace, pending)
   const view = await workspace.coordinator.view()
   const session = await findOpenSession(workspace.store, view, context.positionals[0]!)
+  refuseWhileOpened(session, view)
   const held = seeSession(session, view).leases
   const caller = await callerOf(context, workspace)
   const { sessionId, name } = session
@@ -118,6 +119,9 @@ async function reservationOf(context: Context, workspace: FileWorkspace): Promis
 
 async function endPending(context: Context, workspace: FileWorkspace, pending: Reservation): Promise<number> {
   const { resource, pid, launcherAlive, launchId } = pending
+  const before = await workspace.coordinator.view()
+  const reopened = before.session(launchId)
+  if (reopened !== null) refuseWhileOpened(reopened, before)
   if (launcherAlive) throw policy(`${resource} is being launched, and the launcher runs (pid ${pid})`, `to stop the launch: kill ${pid}`)
   await endOrphan(pending)
   const view = await workspace.coordinator.view()
