@@ -160,6 +160,33 @@ describe('which workspace', () => {
       expect(await me.bash(command), command).toEqual(passed)
   })
 
+  it('is found below a directory that a command writes as a whole, and by nothing that only goes there', async () => {
+    const home = new Home()
+    const here = workspace()
+    git(here, 'commit', '-q', '--allow-empty', '-m', 'x')
+    git(here, 'worktree', 'add', '-q', 'trees/one')
+    const holder = home.session('holder', path.join(here, 'trees/one'), { CLAUDE_PID: '1' })
+    expect(await holder.write(`${here}/trees/one/x`)).toEqual(passed)
+    const me = home.session('me', here, { CLAUDE_PID: String(process.pid) })
+    const outside = home.session('out', path.dirname(here), { CLAUDE_PID: String(process.pid) })
+    for (const command of ['rm -rf trees', 'mv trees old', 'rm -rf tr*', 'chmod -R a-w .', 'find . -name x -delete', 'git clean -ffdx'])
+      expect(await me.bash(command), command).toMatchObject(blocked('holder'))
+    expect(await outside.bash(`rm -rf ${path.basename(here)}`)).toMatchObject(blocked('holder'))
+    for (const command of [
+      'rm -rf other',
+      'touch trees',
+      'mkdir -p trees/two',
+      'mv a trees/',
+      'cp a trees',
+      'rm -f trees/a',
+      'git clean -fd',
+    ])
+      expect(await me.bash(command), command).toEqual(passed)
+    expect(new Set(home.records().map(({ session_id: id }) => id))).toEqual(new Set(['holder', 'me']))
+    await holder.stop()
+    expect(await me.bash('rm -rf trees')).toEqual(passed)
+  })
+
   it('is found through links, below files that do not exist yet, and in patches', async () => {
     const { ws, one, other } = two()
     const link = path.join(folder('l-'), 'link')
@@ -493,6 +520,33 @@ describe('settings', () => {
     expect(await first.end()).toEqual(passed)
     expect(home.files().filter(name => name !== 'session-lock.lock')).toEqual([])
     expect(await home.session('third', ws, { CLAUDE_PID: '1', ...env }).write(`${ws}/a.txt`)).toEqual(passed)
+  })
+
+  it('session_lock.scope: path keeps a command from what another session writes below a directory that it writes as a whole', async () => {
+    const { ws, one, other } = two()
+    const env = { LEASEHOLD_SESSION_LOCK_SCOPE: 'path' }
+    const [first, second] = [one, other].map(({ home, id, cwd, env: own }) => home.session(id, cwd, { ...own, ...env })) as [
+      typeof one,
+      typeof one,
+    ]
+    fs.mkdirSync(path.join(ws, 'src/deep'), { recursive: true })
+    expect(await first.write(`${ws}/src/deep/a.txt`)).toEqual(passed)
+    for (const command of ['rm -rf src', 'mv src old', `rm -rf ${ws}`, 'cd src && rm -rf *', 'rm -rf src/deep/a.txt', 'chmod -R a-w .'])
+      expect(await second.bash(command), command).toMatchObject({
+        code: 2,
+        stdout: '',
+        stderr: expect.stringMatching(/^src\/deep\/a\.txt is being written by another session: one-1111/),
+      })
+    // Who was refused has no lock of the workspace.
+    expect(await first.bash('make')).toEqual(passed)
+    expect(await first.after('Bash', { command: 'make' })).toEqual(passed)
+    for (const command of ['touch src/b', 'mkdir -p src/deep/er', 'mv b src/', 'cp b src', 'rm -rf src/other']) {
+      expect(await second.bash(command), command).toEqual(passed)
+      expect(await second.after('Bash', { command })).toEqual(passed)
+    }
+    expect(await first.bash('rm -rf src')).toEqual(passed)
+    await first.end()
+    expect(await second.bash('rm -rf src')).toEqual(passed)
   })
 })
 

@@ -1,7 +1,7 @@
 import type { Witness } from '../../core/lease.ts'
 import { Workspace } from '../../service/claim/workspace.ts'
 import type { Repository } from '../../service/session-lock/workspaces.ts'
-import { releasePaths, renewLeases, takePaths } from '../../service/session-lock/leases.ts'
+import { othersIn, releasePaths, renewLeases, takePaths } from '../../service/session-lock/leases.ts'
 import type { Memo } from '../../service/session-lock/memo.ts'
 import type { HeldEntry } from '../../service/identity/held.ts'
 import { isFileStore, openStore } from '../../store/open.ts'
@@ -29,6 +29,7 @@ export async function openLeases(repository: Repository, env: NodeJS.ProcessEnv,
       renewLeases(workspace, { entries, memo, stretchMs, restore, log, ...party }),
     take: (files: readonly string[], ttlMs: number) => takePaths(workspace, files, ttlMs, party),
     release: (memo: Memo) => releasePaths(workspace, memo.paths, party),
+    othersIn: (isMeant: (file: string) => boolean) => othersIn(workspace, isMeant, party),
   }
 }
 

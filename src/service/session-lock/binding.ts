@@ -2,6 +2,7 @@ import {
   chmodSync,
   closeSync,
   constants,
+  existsSync,
   fchmodSync,
   fstatSync,
   lstatSync,
@@ -92,6 +93,14 @@ export class LockDirectory {
     } catch {
       return []
     }
+  }
+
+  /** The tops of all workspaces whose locks are somebody's, and that are still there. */
+  workspaces(): readonly string[] {
+    return this.hashes().flatMap(hash => {
+      const workspace = this.glance(hash)?.['workspace']
+      return typeof workspace === 'string' && isAbsolute(workspace) && existsSync(workspace) ? [workspace] : []
+    })
   }
 
   /** Other files of ours here: their names. */

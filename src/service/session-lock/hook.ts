@@ -14,6 +14,7 @@ import type { OpenLeases, Party } from './opening.ts'
 import { normalise, type Client, type HookEvent, type Payload } from './payload.ts'
 import { hookSettings, type HookSettings } from './settings.ts'
 import { intentOf, isShell, statedTimeoutMs, type Intent } from './tools.ts'
+import type { Written } from './shell-places.ts'
 import { blockText } from './words.ts'
 import { targetsOf, type Target } from './workspaces.ts'
 
@@ -45,6 +46,8 @@ interface Scene {
 /** A workspace with the settings that hold in it. */
 interface Place extends Target {
   readonly settings: HookSettings
+  /** Is this file or directory in something that a command writes as a whole? */
+  readonly isReached: ((place: string) => boolean) | null
 }
 
 /** Do sessions share it file by file? Outside Git there are no leases for that. */
@@ -60,7 +63,7 @@ const longestStretchMs = 86_400_000
 const backgroundMs = 3_600_000
 /** Without any of this a command works where it runs, and reading it further would cost each one a millisecond. */
 const mayNamePlace =
-  /\/|\.\.|>(?!&)|\b(?:cd|pushd|rm|mv|cp|find|rsync|ch(?:mod|own|grp)|tee|touch|truncate|sed|perl|dd|mkdir|ln|install|shred)\b|\s-C|--(?:prefix|cwd|dir|directory)\b/
+  /\/|\.\.|>(?!&)|\b(?:cd|pushd|rm|mv|cp|find|rsync|ch(?:mod|own|grp)|tee|touch|truncate|sed|perl|dd|mkdir|ln|install|shred|clean)\b|\s-C|--(?:prefix|cwd|dir|directory)\b/
 /** For what can be left out. */
 const shortWaitMs = 20
 /** Kept for what follows the lock's own work. */
@@ -128,6 +131,10 @@ async function before(scene: Scene): Promise<string | null> {
   if (shared.some(({ files }) => files.length > maxTaken)) unseen.push(`only the first ${maxTaken} files of a tool call are leased`)
   for (const what of unseen) note(directory.path, `${payload.client} ${payload.event} ${what}`)
   if (unseen.length > 0 && guarded.some(({ settings }) => settings.fail === 'closed')) return closedText(unseen.join('; '))
+  for (const place of whole) {
+    const refused = await othersBelow(scene, place)
+    if (refused !== null) return refused
+  }
   if (whole.length > 0) {
     const ttlMs = Math.min(...whole.map(({ settings }) => settings.ttlMs))
     const result = guard.enter(
@@ -253,18 +260,23 @@ async function placesOf(
 ): Promise<readonly Place[]> {
   const { paths, command, shell, writes, unseen } = intent
   if (unseen !== undefined) onLimit(unseen)
-  const named =
-    command === null || !mayNamePlace.test(command) ? [] : (await import('./shell-places.ts')).writtenPlaces(command, paths[0], onLimit)
-  const targets = targetsOf([...paths, ...named], payload.cwd, shell || !writes)
+  const { places: named, trees } =
+    command === null || !mayNamePlace.test(command) ? nothing : (await import('./shell-places.ts')).writtenBy(command, paths[0], onLimit)
+  const isReached = trees.length === 0 ? null : (await import('./trees.ts')).reachOf(trees, payload.cwd)
+  const targets = [...targetsOf([...paths, ...named], payload.cwd, shell || !writes)]
+  const below = isReached === null ? [] : directory.workspaces().filter(isReached)
+  for (const root of below) if (targets.every(target => target.root !== root)) targets.push(...targetsOf([], root, true))
   const places: Place[] = []
   for (const target of targets) {
     const settings = await hookSettings(target.repository, call.env)
     if (settings.fault !== null) note(directory.path, `${payload.client} ${payload.event} ${settings.fault}`)
     if (target.repository === null && settings.outsideGit === 'ignore') continue
-    places.push({ ...target, settings })
+    places.push({ ...target, settings, isReached })
   }
   return places
 }
+
+const nothing: Written = { places: [], trees: [] }
 
 /** How long what begins now may take, when it runs commands. */
 function stretchOf(payload: Payload, env: NodeJS.ProcessEnv): Stretch | null {
@@ -366,6 +378,14 @@ function isInLog({ call, payload, directory }: Scene, file: string, root: string
 
 /** For how long the leases are safe without another renewal: four more of the fifths after which they are renewed. */
 const secureMs = ({ due, stretched }: Memo, m: number): number => (due === null || stretched.length > 0 ? 0 : due.m - m + 4 * due.span)
+
+/** In path scope: who has a file in what a command writes as a whole, in words. */
+async function othersBelow({ call, ...scene }: Scene, place: Place): Promise<string | null> {
+  const { repository, isReached } = place
+  if (repository === null || isReached === null || !isShared(place)) return null
+  const leases = await call.openLeases(repository, call.env, partyOf({ call, ...scene }))
+  return leases.othersIn(isReached)
+}
 
 /** Takes the files that a tool writes; a text says who has one of them. */
 async function takeFiles(scene: Scene, { repository, root, files, settings }: Place): Promise<string | null> {

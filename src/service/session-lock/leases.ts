@@ -111,7 +111,7 @@ export async function takePaths(
   const { refusal } = answer
   const lease = 'lease' in refusal ? refusal.lease : null
   if (refusalCode(refusal) !== 'held' || lease === null) throw new Error(wordRefusal(refusal, answer.now).message)
-  return { taken: [], refused: conflictWords(lease, answer) }
+  return { taken: [], refused: conflictWords(lease, answer.now) }
 }
 
 /** Gives back the files of a session. Never says no: what is gone is gone. */
@@ -128,6 +128,21 @@ export async function releasePaths(
   }
 }
 
+/** Who else writes one of the files that this is true of, in words; null: nobody. A file whose path is too long for a key is not known. */
+export async function othersIn(
+  workspace: Workspace,
+  isMeant: (file: string) => boolean,
+  { session }: Pick<Renewal, 'session'>,
+): Promise<string | null> {
+  const prefix = `wpath:${readWorktree(workspace.repository).worktreeId}/`
+  const view = await workspace.coordinator.view()
+  for (const lease of view.all()) {
+    if (!lease.resource.startsWith(prefix) || lease.holder.sessionId === session || view.lapse(lease).state === 'over') continue
+    if (isMeant(`${workspace.repository.root ?? ''}/${lease.resource.slice(prefix.length)}`)) return conflictWords(lease, view.now)
+  }
+  return null
+}
+
 function callerOf(workspace: Workspace, agentId: string, sessionId: string | null): Caller {
   return { holder: { agentId, worktreeId: readWorktree(workspace.repository).worktreeId, sessionId, witness: null } }
 }
@@ -140,7 +155,7 @@ function wordsOf({ refusal, now }: Refused, gone: readonly HeldEntry[]): string 
   return `your lease of ${names.join(', ')} is lost, so this write was stopped once: ${message}\nnext: ${hint === undefined || hint === '' ? `lh why ${names[0]}` : hint}`
 }
 
-function conflictWords(lease: Lease, { now }: Refused): string {
+function conflictWords(lease: Lease, now: Refused['now']): string {
   const name = lease.resource.slice(lease.resource.indexOf('/') + 1)
   const left =
     lease.deadlineM === null

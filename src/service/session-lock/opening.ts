@@ -13,6 +13,8 @@ export interface Leases {
   ): Promise<{ readonly memo: Memo; readonly lost: readonly string[] }>
   take(files: readonly string[], ttlMs: number): Promise<{ readonly taken: readonly PathLease[]; readonly refused: string | null }>
   release(memo: Memo): Promise<void>
+  /** What says who writes a file that this is true of; null: nobody else does. */
+  othersIn(isMeant: (file: string) => boolean): Promise<string | null>
 }
 
 /** Whose leases. */

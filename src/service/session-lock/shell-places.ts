@@ -75,28 +75,52 @@ const namingOptions: Readonly<Record<string, readonly string[]>> = {
   sort: ['-o', '--output'],
 }
 
-/** Which of their operands programs write. */
-const writers: Readonly<
-  Record<string, { readonly values?: string; readonly of: (operands: readonly Word[], args: readonly Word[]) => readonly Word[] }>
-> = {
+/** A place with all that is below it. */
+export interface Tree {
+  readonly path: string
+  /** Only names in it that begin so are meant: a pattern follows, which means no name that begins with a dot unless this does. */
+  readonly names?: string
+  /** A link there is meant itself, and nothing that is behind it. */
+  readonly keepsLink?: boolean
+  /** Only what is in there too is written: it is copied from it. */
+  readonly from?: string
+  /** Where `path` is a directory, it is what has this name in it. */
+  readonly into?: string
+}
+
+/** A word that names a tree; what else is known of it. */
+interface TreeWord extends Omit<Tree, 'path' | 'names' | 'from'> {
+  readonly word: Word
+  readonly copied?: Word
+}
+
+type Choice<T> = (operands: readonly Word[], args: readonly Word[]) => readonly T[]
+
+/** Which of their operands programs write, and of which they write all that is below as well. */
+interface Writer {
+  readonly values?: string
+  readonly of: Choice<Word>
+  readonly trees?: Choice<TreeWord>
+}
+
+const writers: Readonly<Record<string, Writer>> = {
   touch: { values: 'dtr', of: all },
   mkdir: { values: 'm', of: all },
   rmdir: { of: all },
-  rm: { of: all },
+  rm: { of: all, trees: (operands, args) => (hasOption(args, /^-[a-zA-Z]*[rR]|^--r/) ? operands.map(itself) : []) },
   unlink: { of: all },
   truncate: { values: 'sr', of: all },
   tee: { of: all },
   shred: { values: 'ns', of: all },
   mkfifo: { values: 'm', of: all },
-  mv: { values: 'tS', of: all },
-  // `-x` is a mode too.
-  chmod: { of: (operands, args) => (hasOption(args, /^-[rwxXst]/) ? operands : butReference(operands, args)) },
-  chown: { of: butReference },
-  chgrp: { of: butReference },
-  cp: { values: 'tS', of: last },
+  mv: { values: 'tS', of: all, trees: (operands, args) => (hasTarget(args) ? operands : operands.slice(0, -1)).map(itself) },
+  chmod: { of: modeless, trees: (operands, args) => (isRecursive(args) ? modeless(operands, args).map(word => ({ word })) : []) },
+  chown: { of: butReference, trees: ownerless },
+  chgrp: { of: butReference, trees: ownerless },
+  cp: { values: 'tS', of: last, trees: (operands, args) => (hasOption(args, /^-[a-zA-Z]*[rRa]|^--r|^--ar/) ? copies(operands, args) : []) },
   ln: { values: 'tS', of: last },
   install: { values: 'tSmog', of: last },
-  rsync: { values: 'ef', of: last },
+  rsync: { values: 'ef', of: last, trees: synchronised },
   scp: { values: 'iPoFcJl', of: last },
   dd: { of: operands => operands.flatMap(({ text, whole }) => (text.startsWith('of=') ? [{ text: text.slice(3), whole }] : [])) },
   sed: { values: 'efl', of: (operands, args) => (hasOption(args, /^(?:-[nrEsuz]*i|--i)/) ? inPlace(operands, args) : []) },
@@ -109,20 +133,80 @@ const writers: Readonly<
       ),
   },
   find: {
-    of: (_, args) => {
-      if (!hasOption(args, /^-(?:delete|exec|ok|fprint|fls)/)) return []
-      let from = 0
-      for (; /^-(?:[HLP]|O\d*|D)$/.test(args[from]?.text ?? ''); from++) if (args[from]!.text === '-D') from++
-      const places = args.slice(from)
-      return places.slice(
-        0,
-        Math.max(
-          0,
-          places.findIndex(({ text }) => /^[-(!]/.test(text)),
-        ),
-      )
+    of: (_, args) => (hasOption(args, /^-(?:delete|exec|ok|fprint|fls)/) ? startsOf(args) : []),
+    trees: (_, args) => {
+      if (!changesFound(args) || valuesOf(args, ['-maxdepth']).some(({ text }) => /^[01]$/.test(text))) return []
+      const keepsLink = !hasOption(args, /^-[HL]$/)
+      return startsOf(args).map(word => ({ word, keepsLink }))
     },
   },
+}
+
+/** Where `find` begins. */
+function startsOf(args: readonly Word[]): readonly Word[] {
+  let from = 0
+  for (; /^-(?:[HLP]|O\d*|D)$/.test(args[from]?.text ?? ''); from++) if (args[from]!.text === '-D') from++
+  const places = args.slice(from)
+  const end = places.findIndex(({ text }) => /^[-(!]/.test(text))
+  return places.slice(0, Math.max(0, end))
+}
+
+/** Does `find` delete what it finds, or run something that writes it? */
+function changesFound(args: readonly Word[]): boolean {
+  return args.some(({ text }, at) => {
+    if (text === '-delete') return true
+    if (!/^-(?:exec|ok)(?:dir)?$/.test(text)) return false
+    const [program, ...rest] = args.slice(at + 1)
+    const name = program?.text.slice(program.text.lastIndexOf('/') + 1) ?? ''
+    const end = rest.findIndex(word => word.text === '+' || word.text === ';')
+    const own = end < 0 ? rest : rest.slice(0, end)
+    const writer = Object.hasOwn(writers, name) ? writers[name]! : null
+    return writer?.of(operandsOf(own, writer.values ?? ''), own).some(word => word.text.includes('{}') || !word.whole) === true
+  })
+}
+
+/** What is moved or removed: a link goes, and what it leads to stays. */
+const itself = (word: Word): TreeWord => ({ word, keepsLink: !word.text.endsWith('/') })
+
+const isRecursive = (args: readonly Word[]): boolean => hasOption(args, /^-[a-zA-Z]*R|^--rec/)
+
+const hasTarget = (args: readonly Word[]): boolean => valuesOf(args, namingOptions['cp']!).length > 0
+
+/** `-x` is a mode too. */
+function modeless(operands: readonly Word[], args: readonly Word[]): readonly Word[] {
+  return hasOption(args, /^-[rwxXst]/) ? operands : butReference(operands, args)
+}
+
+function ownerless(operands: readonly Word[], args: readonly Word[]): readonly TreeWord[] {
+  return isRecursive(args) ? butReference(operands, args).map(word => ({ word, keepsLink: !hasOption(args, /^-[a-zA-Z]*[HL]/) })) : []
+}
+
+/** Of what is copied, each below its own name where the target is a directory. */
+function copies(operands: readonly Word[], args: readonly Word[]): readonly TreeWord[] {
+  const named = valuesOf(args, namingOptions['cp']!)
+  const [target] = named.length > 0 ? named : last(operands)
+  const sources = named.length > 0 ? operands : operands.slice(0, -1)
+  if (target === undefined) return []
+  const isPlain = hasOption(args, /^-[a-zA-Z]*T|^--no-t/)
+  return sources.map(copied => ({ word: target, copied, ...(isPlain ? {} : namedInto(copied)) }))
+}
+
+/** What is deleted at the target, and else what is there too. */
+function synchronised(operands: readonly Word[], args: readonly Word[]): readonly TreeWord[] {
+  const [target] = last(operands)
+  const deletes = hasOption(args, /^--del/)
+  if (target === undefined || !(deletes || hasOption(args, /^-[a-zA-Z]*[ra]|^--rec|^--arch/))) return []
+  return operands.slice(0, -1).map(copied => ({
+    word: target,
+    ...(deletes ? {} : { copied }),
+    ...(copied.text.endsWith('/') ? {} : namedInto(copied)),
+  }))
+}
+
+/** `a/.` is put into the target itself. */
+function namedInto({ text, whole }: Word): { readonly into?: string } {
+  const name = /([^/]+)\/*$/.exec(text)?.[1] ?? ''
+  return !whole || name === '' || name === '.' || name === '..' ? {} : { into: name }
 }
 
 function all(operands: readonly Word[]): readonly Word[] {
@@ -150,19 +234,22 @@ const maxOption = 256
 const hasOption = (args: readonly Word[], pattern: RegExp): boolean =>
   args.some(({ text }) => text.length <= maxOption && pattern.test(text))
 
+/** What a command plainly writes. */
+export interface Written {
+  readonly places: readonly string[]
+  /** Of these all that is below them as well. */
+  readonly trees: readonly Tree[]
+}
+
 /**
- * Directories and files that a command goes to or writes: `cd x && …`, `git -C x …`, `touch x`, `… > x`. `start`: where it runs, when that is
- * told; without it names stay relative. `onLimit` is told of what was not looked at.
+ * Directories and files that a command goes to or writes: `cd x && …`, `git -C x …`, `touch x`, `… > x`; and what it writes as a whole:
+ * `rm -r x`, `mv x y`. `start`: where it runs, when that is told; without it names stay relative. `onLimit` is told of what was not looked at.
  */
-export function writtenPlaces(
-  command: string,
-  start: string | undefined,
-  onLimit: (what: string) => void = () => undefined,
-): readonly string[] {
+export function writtenBy(command: string, start: string | undefined, onLimit: (what: string) => void = () => undefined): Written {
   const places = new Places()
   places.walk(command, start, 0)
   if (places.cut) onLimit('a command is so long that not all of it was looked at')
-  return [...places.found]
+  return { places: [...places.found], trees: places.trees }
 }
 
 /** Null: a place that is not known. */
@@ -170,6 +257,7 @@ type Base = string | null | undefined
 
 class Places {
   readonly found = new Set<string>()
+  readonly trees: Tree[] = []
   /** Some of it was too much. */
   cut = false
 
@@ -197,7 +285,9 @@ class Places {
     else {
       for (const word of valuesOf(args, Object.hasOwn(namingOptions, name) ? namingOptions[name]! : [])) this.#add(resolved(at, word))
       const writer = Object.hasOwn(writers, name) ? writers[name]! : null
-      for (const word of writer?.of(operandsOf(args, writer.values ?? ''), args) ?? []) this.#add(resolved(at, word))
+      const operands = operandsOf(args, writer?.values ?? '')
+      for (const word of writer?.of(operands, args) ?? []) this.#add(resolved(at, word))
+      for (const tree of writer?.trees?.(operands, args) ?? []) this.#addTree(at, tree)
     }
     return base
   }
@@ -241,6 +331,8 @@ class Places {
     const [command, verb, ...operands] = operandsOf(args.slice(commandAt(args)), '')
     if (command?.text === 'worktree' && /^(?:remove|move)$/.test(verb?.text ?? ''))
       for (const word of operands) this.#add(resolved(place, word))
+    if (command?.text === 'worktree' && verb?.whole === true && operands[0] !== undefined) this.#addTree(place, { word: operands[0] })
+    if (command?.text === 'clean' && removesRepositories(args)) this.#addTree(place, { word: { text: '.', whole: true } })
   }
 
   /** Where it works next: of a word that is not whole only the beginning is known. */
@@ -250,11 +342,32 @@ class Places {
     return word.whole ? place : null
   }
 
+  #addTree(base: Base, { word, copied, ...rest }: TreeWord): void {
+    const path = word.whole || word.text.includes('/') ? resolved(base, word) : base === undefined ? '.' : base
+    if (path === null || !(word.whole || word.pattern === true)) return
+    if (this.trees.length >= maxPlaces) {
+      this.cut = true
+      return
+    }
+    const from = copied?.whole === true ? resolved(base, copied) : null
+    const names = word.whole ? {} : { names: word.text.slice(word.text.lastIndexOf('/') + 1) }
+    this.trees.push({ path, ...rest, ...names, ...(from === null ? {} : { from }) })
+  }
+
   #add(place: Base): void {
     if (typeof place !== 'string' || place.startsWith('/dev/')) return
     if (this.found.size < maxPlaces) this.found.add(place)
     else this.cut ||= !this.found.has(place)
   }
+}
+
+/** Once `git clean` leaves other repositories and worktrees alone; twice it does not. */
+function removesRepositories(args: readonly Word[]): boolean {
+  const options = args.map(({ text }) => text).filter(text => text.startsWith('-'))
+  const forces = options.flatMap(text =>
+    text.startsWith('--') ? (text === '--force' ? ['f'] : []) : text.split('').filter(each => each === 'f'),
+  )
+  return forces.length > 1 && !options.some(text => /^--dry|^-[a-zA-Z]*n/.test(text))
 }
 
 /** What an option of a wrapper is given. `separate`: it is the next word. */

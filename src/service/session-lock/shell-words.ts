@@ -6,6 +6,8 @@ export interface Word {
   readonly text: string
   /** False: a variable, a substitution or a pattern follows the text. */
   readonly whole: boolean
+  /** What follows it is a pattern. */
+  readonly pattern?: boolean
 }
 
 /** A simple command, and the files that it is redirected into. */
@@ -43,7 +45,7 @@ class Reader {
   #at = 0
   #words: Word[] = []
   #writes: Word[] = []
-  #word: { text: string; whole: boolean } | null = null
+  #word: { text: string; whole: boolean; pattern?: boolean } | null = null
   /** What the next word is, when it is no word of the command. */
   #next: 'written' | 'read' | null = null
   #documents: { readonly end: string; readonly tabs: boolean }[] = []
@@ -110,7 +112,7 @@ class Reader {
       case '*':
       case '?':
       case '[':
-        this.#leaveOpen()
+        if (this.#word?.whole !== false) this.#leaveOpen().pattern = true
         return
       case '{':
         // Alone it begins a group.
@@ -131,9 +133,10 @@ class Reader {
     if (this.#word.whole) this.#word.text += text
   }
 
-  #leaveOpen(): void {
+  #leaveOpen(): { pattern?: boolean } {
     this.#add('')
     this.#word!.whole = false
+    return this.#word!
   }
 
   #endWord(): void {

@@ -57,7 +57,7 @@ function repositoryAt(directory: string): Repository | null {
 const maxLinks = 40
 
 /** Where a path leads: behind a link, `..` is beside its target for the kernel, and beside the link for whoever shortens the text first. */
-function meant(here: string, path: string): readonly string[] {
+export function meant(here: string, path: string): readonly string[] {
   const plain = realOf(resolve(here, path))
   if (!/[^/.][^/]*\/+(?:\.\/+)*\.\.(?:\/|$)/.test(path)) return [plain]
   const other = followed(isAbsolute(path) ? path : `${here}/${path}`)

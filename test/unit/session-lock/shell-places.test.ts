@@ -1,9 +1,14 @@
+import { mkdirSync, mkdtempSync, realpathSync, rmSync, symlinkSync, writeFileSync } from 'node:fs'
+import { tmpdir } from 'node:os'
+import { join } from 'node:path'
 import fc from 'fast-check'
-import { describe, expect, it } from 'vitest'
-import { writtenPlaces } from '../../../src/service/session-lock/shell-places.ts'
+import { afterAll, describe, expect, it } from 'vitest'
+import { writtenBy } from '../../../src/service/session-lock/shell-places.ts'
+import { reachOf } from '../../../src/service/session-lock/trees.ts'
 
 const there = '/x/s2'
 const isIn = (place: string): boolean => place === there || place.startsWith(`${there}/`) || place.startsWith('/x/s/../s2')
+const writtenPlaces = (...call: Parameters<typeof writtenBy>): readonly string[] => writtenBy(...call).places
 const judged = (command: string): boolean => writtenPlaces(command, '/x/s').some(isIn)
 
 describe('what plainly writes into another worktree', () => {
@@ -179,6 +184,135 @@ describe('what only reads there, or only looks like it', () => {
     'export P=/x/s2/bin; make',
     'echo "$\' > /x/s2/f"; make',
   ])('%s', command => expect(judged(command)).toBe(false))
+})
+
+describe('what is written as a whole', () => {
+  const base = realpathSync(mkdtempSync(join(tmpdir(), 'lh-trees-')))
+  afterAll(() => rmSync(base, { recursive: true }))
+  /** Somebody's worktree is `s/in/wt`; a session works in `s`. */
+  const [cwd, worktree] = [join(base, 's'), join(base, 's/in/wt')]
+  mkdirSync(worktree, { recursive: true })
+  mkdirSync(join(base, 'from/in/wt/src'), { recursive: true })
+  mkdirSync(join(base, 'from/other'), { recursive: true })
+  writeFileSync(join(worktree, 'file'), '')
+  symlinkSync('in', join(cwd, 'link'))
+  const reached = (command: string, place = worktree): boolean =>
+    reachOf(writtenBy(command.replaceAll('/x', base), undefined).trees, cwd)(place)
+
+  it.each([
+    'rm -rf in',
+    'rm -r in/',
+    'rm -R ./in',
+    'rm --recursive --force in',
+    'rm -fr /x/s',
+    'rm -rf ../s',
+    'rm -rf *',
+    'rm -rf i*',
+    'rm -rf /x/s/*',
+    'rm -rf in/*',
+    'rm -rf link/',
+    'rm -rf link/*',
+    'cd .. && rm -rf s',
+    'cd /x && rm -rf *',
+    'sudo -u me rm -rf in',
+    "sh -c 'rm -rf in'",
+    'true; (cd /x/s; rm -rf in)',
+    'mv in elsewhere',
+    'mv in /x/elsewhere/',
+    'mv -t /x/elsewhere a in',
+    'mv a* i* /x/elsewhere',
+    'chmod -R go-w .',
+    'chmod --recursive 755 in',
+    'chmod -R 755 link',
+    'chown -R me:us in',
+    'chown -hR me .',
+    'chgrp -R us /x',
+    'find in -delete',
+    'find . -name "*.o" -delete',
+    'find -L link -type f -delete',
+    'find . -type f -exec rm {} +',
+    "find /x -name a -exec sed -i s/a/b/ {} ';'",
+    'find . -execdir chmod 600 {} +',
+    'find . -maxdepth 5 -type f -delete',
+    'cp -r ../from/. .',
+    'cp -a ../from/in .',
+    'cp -rT ../from .',
+    'cp -R -t . ../from/in ../from/other',
+    'rsync -a --delete ../empty/ ./',
+    'rsync -a --del /x/empty/ in',
+    'rsync -a ../from/ .',
+    'rsync -r ../from/in .',
+    'git clean -ffdx',
+    'git clean -f -d -f',
+    'git -C /x/s clean --force --force',
+    'git worktree remove --force in/wt',
+  ])('%s', command => expect(reached(command)).toBe(true))
+
+  it.each([
+    'mv a in',
+    'mv a b',
+    'mv a in/',
+    'mv a b in',
+    'mv -t in a b',
+    'cp a in',
+    'cp a in/b',
+    'cp -r a in',
+    'cp -r ../from/other .',
+    'cp -r ../from .',
+    'cp -r in elsewhere',
+    'cp -a in/wt /x/elsewhere',
+    'rsync -a ../from/other/ .',
+    'rsync -a --delete in/ ../elsewhere/',
+    'rsync -a --delete ../from .',
+    'touch in',
+    'touch in/a',
+    'mkdir -p in/a/b',
+    'rm in/a',
+    'rm -f in/*',
+    'rm -rf a',
+    'rm -rf link',
+    'rm -rf o*',
+    'rm -rf .*',
+    'rm -rf in/wt2',
+    'rm -rf $dir',
+    'rm -rf "$TMPDIR"/*',
+    'rmdir in',
+    'mv link elsewhere',
+    'chmod 755 in',
+    'chmod +x in/a',
+    'chown me in',
+    'chown -R me link',
+    'find . -name a',
+    'find . -name a -exec grep x {} +',
+    'find . -name a -exec cp {} /x/elsewhere +',
+    'find . -maxdepth 1 -name "*.tmp" -delete',
+    'find link -type f -delete',
+    'git clean -fdx',
+    'git clean -ffn',
+    'git worktree add in/other',
+    'git worktree list in/wt',
+    'ls -R in',
+    'grep -r x in',
+    'tar -xf a.tar -C in',
+    'echo rm -rf in',
+  ])('and not: %s', command => expect(reached(command)).toBe(false))
+
+  it('leaves names that begin with a dot out of a pattern that does not', () => {
+    mkdirSync(join(cwd, '.wt/a'), { recursive: true })
+    const hidden = join(cwd, '.wt/a')
+    expect(['rm -rf *', 'rm -rf .w*', 'rm -rf ./.*', 'rm -rf .', 'mv ?a b'].map(command => reached(command, hidden))).toEqual([
+      false,
+      true,
+      true,
+      true,
+      false,
+    ])
+  })
+
+  it('ends where links go in circles', { timeout: 20_000 }, () => {
+    symlinkSync('round', join(cwd, 'round'))
+    for (const command of ['rm -rf round', 'rm -rf round/', 'chmod -R 755 round/x', 'mv round/* in']) expect(reached(command)).toBe(false)
+  })
 })
 
 describe('what is not seen', () => {
