@@ -1,7 +1,7 @@
 import fs from 'node:fs'
 import path from 'node:path'
 import { describe, expect, it } from 'vitest'
-import { type Doc, folder, git, Repo, Running, until } from '../support/cli.ts'
+import { type Doc, folder, git, parse, Repo, Running, until } from '../support/cli.ts'
 import { commit, putTicket } from '../support/tickets.ts'
 import { branches, known, leftovers, room, type Room, ticketId as id } from '../support/worktrees.ts'
 
@@ -154,21 +154,35 @@ describe('worktree add', () => {
   it('says what is missing where the base branch is not there', async () => {
     const all = room()
     await all.a.ok('config set base_branch nowhere')
-    for (const words of ['worktree add fix-login', 'work fix-login']) {
+    for (const words of ['worktree add fix-login', 'work fix-login', 'status', 'doctor']) {
       // oxlint-disable-next-line no-await-in-loop -- each in turn
-      const error = await all.a.refused('policy', words)
-      expect(error).toMatchObject({ message: expect.stringContaining('no branch nowhere'), hint: expect.stringContaining('base_branch') })
+      const { code, stdout } = await all.a.run(`--json ${words}`)
+      const { error, findings } = parse(stdout)
+      expect([words, code, error.code]).toEqual([words, 2, 'usage'])
+      expect(error.message).toMatch(/base_branch is "nowhere" \(.+\), and there is no branch nowhere here$/)
+      expect(error.hint).toContain('lh config set base_branch <branch>')
+      if (words === 'doctor') expect(findings[0]).toMatchObject({ severity: 'error', code: 'base-branch' })
     }
     expect(branches(all.repo.dir)).toEqual(['main'])
+    // A branch of the remote is one.
+    git(all.repo.dir, 'update-ref', 'refs/remotes/origin/nowhere', 'main')
+    await all.a.ok('status')
+    await all.a.ok('doctor')
   })
 
   it('says so in a repository without commits', async () => {
     const dir = path.join(folder('room-'), 'app')
     fs.mkdirSync(dir)
     git(dir, 'init', '-q')
-    const error = await new Repo(dir).as('agent:a').refused('policy', 'worktree add spike')
+    const a = new Repo(dir).as('agent:a')
+    const error = await a.refused('policy', 'worktree add spike')
     expect(error.message).toContain('no commit yet')
     expect(error.hint).toContain('git commit')
+    // Nothing is wrong with a setting that names the branch to come.
+    await a.ok('config set base_branch nowhere')
+    expect((await a.refused('policy', 'worktree add spike')).message).toContain('no commit yet, so there is no branch nowhere')
+    await a.ok('status')
+    expect((await a.ok('doctor')).findings).toContainEqual(expect.objectContaining({ severity: 'info', code: 'base-branch' }))
   })
 
   it.each([8, 16])('%i at once all succeed', { timeout: 120_000 }, async count => {

@@ -6,6 +6,7 @@ import { isFinal } from '../../core/lease.ts'
 import { findRepository, mainRoot } from '../../host/git.ts'
 import type { Repository } from '../../host/git.ts'
 import { worktreeDirectory } from '../../host/paths.ts'
+import { refuseMissingBase } from '../config/base-branch.ts'
 import type { Purpose } from '../identity/worktree.ts'
 import { changeTicket } from '../ticket/change.ts'
 import type { Desk } from '../ticket/desk.ts'
@@ -118,7 +119,8 @@ const leaseEnvironment = ({ lease }: HeldTicket): Record<string, string> => ({
   LEASEHOLD_RESOURCES: lease.resource,
 })
 
-function baseOf({ catalogue }: Desk, { base }: Purpose): string {
+function baseOf({ catalogue, workspace }: Desk, { base }: Purpose): string {
+  if (base === null) refuseMissingBase(workspace.repository, workspace.config)
   const name = base ?? catalogue.baseBranch
   if (name === null) throw policy('there is no branch to merge into', 'say which: lh config set base_branch main')
   return name

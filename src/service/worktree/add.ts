@@ -9,6 +9,7 @@ import { refusalDocument } from '../claim/answer.ts'
 import { makeDirectory, isReadOnly } from '../../host/files.ts'
 import { findRepository } from '../../host/git.ts'
 import type { Repository } from '../../host/git.ts'
+import { hasBranches, missingBase, noCommitYet } from '../config/base-branch.ts'
 import { branchKey } from '../identity/purpose.ts'
 import { foundWorktree } from '../identity/worktree.ts'
 import type { Purpose } from '../identity/worktree.ts'
@@ -188,13 +189,13 @@ async function startOf(desk: Desk, request: AddRequest): Promise<Start> {
   }
   const start = await baseStart(desk, git)
   if (start !== null) return start
-  throw await noBase(desk, git, 'name one with --base, or once for all')
+  throw noBase(desk, 'name one with --base, or once for all')
 }
 
-/** Throws `policy` where the base branch, from which worktrees are made, is not there, or has no name. */
+/** Throws `policy` where the base branch, from which worktrees are made, is not there or has no name, `usage` where a setting names none. */
 export async function refuseNoBase(desk: Desk, env: NodeJS.ProcessEnv): Promise<void> {
   const git = repositoryGit(desk.workspace.repository, env)
-  if ((await baseStart(desk, git)) === null) throw await noBase(desk, git, 'say which it is')
+  if ((await baseStart(desk, git)) === null) throw noBase(desk, 'say which it is')
 }
 
 async function baseStart({ catalogue: { baseBranch: name } }: Desk, git: Git): Promise<Start | null> {
@@ -206,16 +207,14 @@ async function baseStart({ catalogue: { baseBranch: name } }: Desk, git: Git): P
   return null
 }
 
-async function noBase({ catalogue: { baseBranch: name } }: Desk, git: Git, what: string): Promise<Fault> {
-  const any = await git.run(['for-each-ref', '--count=1', '--format=%(refname:short)', 'refs/heads', 'refs/remotes'])
-  if (any === '')
-    return policy(
-      'this repository has no commit yet, so there is nothing to make a worktree from',
-      'make the first one: git commit --allow-empty -m "start"',
+function noBase({ catalogue: { baseBranch: name }, workspace: { repository, config } }: Desk, what: string): Fault {
+  if (!hasBranches(repository)) return noCommitYet(name)
+  return (
+    missingBase(repository, config)?.fault ??
+    policy(
+      name === null ? 'it is not clear which branch is the base' : `there is no branch ${name}, which is the base branch`,
+      `${what}: lh config set base_branch <branch>`,
     )
-  return policy(
-    name === null ? 'it is not clear which branch is the base' : `there is no branch ${name}, which is the base branch`,
-    `${what}: lh config set base_branch <branch>`,
   )
 }
 

@@ -2,6 +2,7 @@ import { existsSync } from 'node:fs'
 import { join } from 'node:path'
 import { isFault, usage } from '../../../core/fault.ts'
 import type { Fault } from '../../../core/fault.ts'
+import { missingBase } from '../../../service/config/base-branch.ts'
 import { lookAtConfig } from '../../../service/config/look.ts'
 import { orThrow } from '../../../service/claim/answer.ts'
 import { adoptReport } from '../../../service/maintenance/adopt.ts'
@@ -46,7 +47,13 @@ export const doctor: Run = async context => {
       worktreeIds,
       fix: switchOption(context, 'fix'),
       sweep,
-      hooks: [() => faults, () => heldFindings(workspace.repository), () => ticketFaults(workspace), () => wrongMarks(context, workspace)],
+      hooks: [
+        () => faults,
+        () => baseFinding(workspace),
+        () => heldFindings(workspace.repository),
+        () => ticketFaults(workspace),
+        () => wrongMarks(context, workspace),
+      ],
     }),
   )
 }
@@ -100,6 +107,13 @@ const placeFinding = (code: string, { message, hint }: Fault): Finding => ({
   message,
   fix: hint ?? null,
 })
+
+/** `base_branch`, where it names no branch. Before the first commit none is there, and nothing is wrong with that. */
+function baseFinding({ repository, config }: FileWorkspace): readonly Finding[] {
+  const missing = missingBase(repository, config)
+  if (missing === null) return []
+  return [{ ...placeFinding('base-branch', missing.fault), severity: missing.unborn ? 'info' : 'error' }]
+}
 
 function configFinding({ message, hint }: Fault): Finding {
   const [, file, line] = /^(\/[^\n]*?):([0-9]+): /.exec(message) ?? []

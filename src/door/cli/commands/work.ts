@@ -3,6 +3,7 @@ import { shellWord } from '../../../core/shell-word.ts'
 import type { Wire } from '../../../core/wire.ts'
 import { orThrow, toldInOwnWay } from '../../../service/claim/answer.ts'
 import { heldByThisProcess, refuseReplay, runHolding } from '../../../service/claim/hold.ts'
+import { refuseMissingBase } from '../../../service/config/base-branch.ts'
 import { Definitions } from '../../../service/gate/definition.ts'
 import { claimSet } from '../../../service/identity/purpose.ts'
 import { readWorktree } from '../../../service/identity/worktree.ts'
@@ -67,6 +68,7 @@ async function begin(context: Context): Promise<number> {
   const terms = { ...(ttlSecs === undefined ? {} : { ttlSecs }), ...(reason === undefined ? {} : { reason }) }
   if (!launches) refuseEndless(terms)
   const here = await openWorkspace(context)
+  refuseMissingBase(here.repository, here.config)
   const id = await new Desk(here).catalogue.resolve(spelling)
   const onWait = once(() => tellWaiting(context)(undefined))
   const start = performance.now()
