@@ -3,7 +3,7 @@ import path from 'node:path'
 import { describe, expect, it } from 'vitest'
 import { type Doc, git, parse } from '../support/cli.ts'
 import { expectFinished, worked } from '../support/finish.ts'
-import { dirt, head, heldNow, id, read, save } from '../support/work.ts'
+import { dirt, head, heldNow, id, read, references, save } from '../support/work.ts'
 
 // Where the base branch is checked out its files follow the work; what is not committed there stays.
 
@@ -169,6 +169,27 @@ describe('work --finish, where the base branch is checked out', () => {
         await expectFinished(all)
       }
     }
+  })
+
+  it('is refused while another agent has leased the base branch, and names it; one’s own lease of it is fine', async () => {
+    const all = await worked()
+    const { repo, place, a, b } = all
+    await b.ok('claim acquire branch:main')
+    const before = [...references(repo.dir), dirt(place)]
+    const error = await a.in(place).refused('held', 'work --finish')
+    expect(error).toMatchObject({
+      message: expect.stringMatching(/^main cannot be moved: branch:main is held by agent:b /),
+      hint: expect.stringContaining('lh why branch:main; then: lh work --finish'),
+      holder: { agent_id: 'agent:b' },
+    })
+    expect([...references(repo.dir), dirt(place)]).toEqual(before)
+    expect(await heldNow(a)).toHaveLength(4)
+    await b.ok('claim release branch:main')
+    await a.ok('claim acquire branch:main')
+    const done = await a.in(place).run('work --finish')
+    expect(done.code, done.stderr).toBe(0)
+    await a.ok('claim release branch:main')
+    await expectFinished(all)
   })
 
   it('moves a base branch that is checked out nowhere, or in another linked worktree', async () => {

@@ -3,9 +3,11 @@ import { join } from 'node:path'
 import { Fault, policy } from '../../core/fault.ts'
 import { shellWord } from '../../core/shell-word.ts'
 import { isFinal } from '../../core/lease.ts'
+import { isOver } from '../../core/ownership.ts'
 import { findRepository, mainRoot } from '../../host/git.ts'
 import type { Repository } from '../../host/git.ts'
 import { worktreeDirectory } from '../../host/paths.ts'
+import { branchKey } from '../identity/purpose.ts'
 import { refuseMissingBase } from '../config/base-branch.ts'
 import type { Purpose } from '../identity/worktree.ts'
 import { changeTicket } from '../ticket/change.ts'
@@ -130,6 +132,7 @@ async function finishHeld(request: FinishRequest, git: WorktreeGit, base: string
   const { asking, tell } = request
   const { desk, caller } = asking
   const id = held.ticketId
+  await refuseLeasedBase(asking, base)
   const ticketFiles = filesOf(id)
   const isOpen = !isFinished(await desk.sound(id))
   if (isOpen || !isBrought(git, base, id)) {
@@ -290,6 +293,7 @@ async function moveBase(request: FinishRequest, git: WorktreeGit, base: string, 
   if (!git.isAncestor(old, head)) throw policy(`${base} has moved on in the meantime`, 'run it again: lh work --finish')
   const target = noFastForward || message !== null ? mergeCommit(git, { old, head }, message ?? `Merge branch '${branch}'`) : head
   refuseRebased(git, base, held.ticketId)
+  await refuseLeasedBase(asking, base)
   await held.renew()
   const top = worktreeOn(git, base)
   const home = top === null || !existsSync(top) ? null : new WorktreeGit(top, asking.env)
@@ -303,6 +307,20 @@ async function moveBase(request: FinishRequest, git: WorktreeGit, base: string, 
     throw error
   }
   home?.try('hook', 'run', '--ignore-missing', 'post-merge', '--', '0')
+}
+
+/** Whoever leased the base branch counts on it to stay where it is. One's own lease of it is none of somebody else's, wherever it was taken. */
+async function refuseLeasedBase({ desk: { workspace }, caller }: Asking, base: string): Promise<void> {
+  const key = branchKey(workspace.repository, base)
+  const view = await workspace.coordinator.view()
+  const lease = view.lease(key)
+  if (lease === null || isOver(lease, view)) return
+  const { agentId, worktreeId, sessionId } = lease.holder
+  if (agentId === caller.holder.agentId && sessionId === caller.holder.sessionId) return
+  throw new Fault('held', `${base} cannot be moved: ${key} is held by ${agentId} (${worktreeId})`, {
+    hint: `wait until it is free, see: lh why ${shellWord(key)}; then: lh work --finish; nothing of your work is lost, and you still hold the ticket`,
+    details: { resource: key, holder: { agent_id: agentId, worktree_id: worktreeId, session_id: sessionId } },
+  })
 }
 
 /** A branch in a rebase is checked out nowhere, and is set when that ends or is given up: what it got meanwhile would be off it again. */
