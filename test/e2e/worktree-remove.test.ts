@@ -408,6 +408,24 @@ describe('worktree prune', () => {
     expect((await a.ok('worktree prune')).count).toBe(0)
   })
 
+  it('keeps what may be on a disk that is not mounted: the directory above is missing as well', async () => {
+    const { repo, home, a } = room()
+    const place = (await a.ok('worktree add spike')).worktree.path
+    fs.writeFileSync(path.join(place, 'staged'), 'x')
+    fs.renameSync(home, `${home}.unmounted`)
+    for (const how of ['prune', 'prune --yes --salvage']) {
+      // oxlint-disable-next-line no-await-in-loop -- each in turn
+      const { count, kept } = await a.ok(`worktree ${how}`)
+      expect([count, kept[0].why]).toEqual([0, expect.stringMatching(/missing as well.*not mounted.*lh worktree remove/)])
+    }
+    fs.renameSync(`${home}.unmounted`, home)
+    expect(git(place, 'status', '--porcelain')).toBe('?? staged')
+    // Gone for good: it is said so.
+    fs.rmSync(home, { recursive: true })
+    await a.ok('worktree remove', place)
+    expect(known(repo.dir)).toEqual([])
+  })
+
   it('corrects a lock of ours that a lease has left, and one that is missing; nobody else’s', async () => {
     const { repo, a } = room()
     const { place } = await made(a)

@@ -1,4 +1,7 @@
+import { existsSync } from 'node:fs'
+import { dirname } from 'node:path'
 import { isFault } from '../../core/fault.ts'
+import { shellWord } from '../../core/shell-word.ts'
 import { clearLeft } from './add.ts'
 import type { Plan } from './plan.ts'
 import { listEntries } from './entries.ts'
@@ -63,12 +66,20 @@ export async function pruneWorktrees(asker: Asker, options: RemoveOptions, reall
   return { going, removed, kept, cleared, marks }
 }
 
+/** Where the directory above is missing as well, a disk may not be mounted: what is on it would lose its index, and never be found again. */
+function awayWith({ path, present, gitDir }: Entry): string | null {
+  if (present || removalOf(gitDir) !== null || existsSync(dirname(path))) return null
+  return `${dirname(path)} is missing as well: perhaps a disk that is not mounted; if it is gone for good: lh worktree remove ${shellWord(path)}`
+}
+
 async function reasonToKeep(asker: Asker, entry: Entry, options: RemoveOptions): Promise<string | null> {
   const { workspace } = asker
   if (entry.gitDir === workspace.repository.gitDir) return 'this command runs in it'
   const view = await workspace.coordinator.view()
   if (!isUnheld(entry, workspace, view)) return 'it is held'
   refuseAlways(workspace.repository, entry)
+  const away = awayWith(entry)
+  if (away !== null) return away
   if (removalOf(entry.gitDir)?.verified === true) return null
   refuseLoss(entry, await stateOf(workspace.repository, entry, options.env), options.salvage)
   return null
