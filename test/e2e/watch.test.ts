@@ -108,6 +108,29 @@ needsTmux.describe('on a terminal', () => {
     expect(await terminal.left()).toEqual({ code: '0', ...asItWas })
   })
 
+  it('says so when its store or its repository is gone, and goes on when that is back', async () => {
+    await ada.acquire('env:staging')
+    const terminal = new Terminal(ada, 'status --watch')
+    await terminal.shows('my leases (1)')
+    const [store, aside] = [path.join(repo.dir, '.git', 'leasehold'), folder('aside-')]
+    fs.renameSync(repo.logFile, path.join(aside, 'log'))
+    await terminal.shows('what is held is unknown: ', 'claims.jsonl', /as it was at \d{4}-/, 'env:staging')
+    fs.renameSync(path.join(aside, 'log'), repo.logFile)
+    expect(await terminal.shows(/^lh status.*\nmy leases \(1\)/)).not.toContain('unknown')
+    for (const place of [store, repo.dir]) {
+      fs.renameSync(place, path.join(aside, 'place'))
+      // oxlint-disable-next-line no-await-in-loop -- one after the other
+      expect(await terminal.shows('what is held is unknown: ', /is\s+gone/, /as it was at \d{4}-/)).not.toContain('nobody holds')
+      // A key that looks at something does not end it.
+      terminal.press('Down')
+      fs.renameSync(path.join(aside, 'place'), place)
+      // oxlint-disable-next-line no-await-in-loop -- one after the other
+      expect(await terminal.shows(/^lh status.*\nmy leases \(1\)/)).not.toContain('unknown')
+    }
+    terminal.press('q')
+    expect(await terminal.left()).toEqual({ code: '0', ...asItWas })
+  })
+
   it('goes on after it was suspended', async () => {
     const terminal = new Terminal(ada, 'status --watch')
     await terminal.shows('q quits')
@@ -279,6 +302,20 @@ describe('in a pipe', () => {
     expect(code).toBe(exits.unavailable)
     expect(parse(stdout.trimEnd().split('\n').at(-1)!)).toMatchObject({ ok: false, error: { code: 'unavailable' } })
   })
+
+  it.each(['status --watch', 'claim history --follow'])(
+    '%s ends as unavailable when the store is gone, and ends no lease in words',
+    async words => {
+      await ada.acquire('env:staging')
+      const watching = ada.start(words)
+      await until(() => watching.stdout.includes('env:staging'), 'it says what there is')
+      fs.renameSync(path.join(repo.dir, '.git', 'leasehold'), path.join(folder('aside-'), 'store'))
+      const { code, stdout, stderr } = await watching.ended
+      expect(code).toBe(exits.unavailable)
+      expect(stderr).toContain('is gone')
+      expect(stdout.trimEnd().split('\n')).toHaveLength(1)
+    },
+  )
 
   it('is not to be had with --quiet', async () => {
     expect((await ada.refused('usage', 'status --watch --quiet')).message).toContain('--quiet')

@@ -1,6 +1,7 @@
 import type { Wire } from '../../core/wire.ts'
 import { entryToWire } from '../../core/wire.ts'
 import type { HistoryQuery, Store } from '../../store/store.ts'
+import { refuseGone } from './gone.ts'
 import type { Workspace } from './workspace.ts'
 
 /** What happened, oldest first. */
@@ -34,6 +35,7 @@ const followMs = 60_000
 export async function followHistory(workspace: Workspace, query: HistoryQuery, tell: (operation: Wire) => boolean): Promise<void> {
   for (let afterSeq = 0; ;) {
     const { lastSeq } = await workspace.coordinator.view()
+    refuseGone(workspace.store.location, lastSeq, afterSeq)
     for await (const entry of workspace.store.history({ ...query, afterSeq })) {
       if (entry.seq <= lastSeq && !tell(entryToWire(entry))) return
     }

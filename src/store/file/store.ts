@@ -160,7 +160,12 @@ export class FileStore implements Store {
   }
 
   async changed(sinceSeq: number, timeoutMs: number): Promise<void> {
-    await changeIn(this.layout, () => (this.#read().loaded?.position.seq ?? 0) > sinceSeq, timeoutMs)
+    // A log that is gone is a change as well.
+    const hasChanged = (): boolean => {
+      const seq = this.#read().loaded?.position.seq ?? 0
+      return seq > sinceSeq || (seq === 0 && sinceSeq > 0)
+    }
+    await changeIn(this.layout, hasChanged, timeoutMs)
   }
 
   /** Throws `unavailable` where the leases that the repository uses are not here. Reads nothing where it is not known which those are. */

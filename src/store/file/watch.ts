@@ -12,8 +12,8 @@ const pollMs = 1000
 export async function changeIn(layout: Layout, hasChanged: () => boolean, timeoutMs: number): Promise<void> {
   const deadline = performance.now() + timeoutMs
   const watcher = openWatcher(layout.directory)
-  // The format says that the leases have left.
-  const names = new Set([layout.log, layout.format].map(file => path.basename(file)))
+  // The format says that the leases have left; the directory's own name, that it was deleted or moved.
+  const names = new Set([layout.log, layout.format, layout.directory].map(file => path.basename(file)))
   try {
     while (!hasChanged()) {
       const left = deadline - performance.now()

@@ -1,3 +1,4 @@
+import { isoFromMs } from '../../../core/time.ts'
 import { cutTo } from '../progress.ts'
 import { columns, printable } from '../text.ts'
 import { chosenItem } from './model.ts'
@@ -27,11 +28,36 @@ export function layoutBoard(board: Board, title: string, { columns: width, rows 
   const foot: readonly Line[] = [...message, { text: keysLine, tone: 'dim' }]
   const below = foot.slice(0, Math.max(0, Math.min(foot.length, rows - 1)))
   const head: readonly Line[] = rows - below.length > 2 ? [{ text: title, tone: 'heading' }] : []
-  const body = bodyOf(board)
+  const body = board.trouble === null ? bodyOf(board) : inTrouble(board, board.trouble, width)
   const height = Math.max(0, rows - head.length - below.length)
   const shown = windowOf(body, height)
   const filled = [...shown, ...Array.from({ length: height - shown.length }, (): Line => ({ text: '', tone: 'plain' }))]
   return [...head, ...filled, ...below].map(({ text, tone }) => ({ text: cutTo(printable(text), width), tone }))
+}
+
+/** Whoever looks sees first that nothing is known, and why, and then what was seen last. */
+function inTrouble(board: Board, trouble: string, width: number): readonly Line[] {
+  const why = wrapped(`what is held is unknown: ${trouble}`, width)
+  const before: readonly Line[] =
+    board.seenAt === 0
+      ? []
+      : [{ text: '', tone: 'plain' }, { text: `as it was at ${isoFromMs(board.seenAt)}:`, tone: 'heading' }, ...bodyOf(board)]
+  return [
+    ...why.map((text): Line => ({ text, tone: 'dead' })),
+    ...before.map(({ text, tone }): Line => ({ text, tone: tone === 'chosen' ? tone : 'dim' })),
+  ]
+}
+
+/** In lines of so many signs, between words where that is possible. */
+function wrapped(text: string, width: number): readonly string[] {
+  const lines: string[] = ['']
+  for (const word of text.split(' ')) {
+    const line = lines.at(-1)!
+    if (line === '') lines[lines.length - 1] = word
+    else if (line.length + 1 + word.length <= width) lines[lines.length - 1] = `${line} ${word}`
+    else lines.push(word)
+  }
+  return lines
 }
 
 function bodyOf(board: Board): readonly Line[] {

@@ -38,6 +38,10 @@ export interface Board {
   readonly asking: { readonly name: string; readonly text: string } | null
   /** What happened last. */
   readonly message: string
+  /** Why the store cannot be read now; the sections are then what was seen last. */
+  readonly trouble: string | null
+  /** When the sections were seen: wall clock, milliseconds. */
+  readonly seenAt: number
 }
 
 /** What a key asks of whoever runs the board. */
@@ -112,7 +116,7 @@ const ticketItem = ({ id, title, state, priority }: Overview['tickets'][number])
   subject: { kind: 'ticket', id },
 })
 
-export const emptyBoard: Board = { sections: [], chosen: null, asking: null, message: '' }
+export const emptyBoard: Board = { sections: [], chosen: null, asking: null, message: '', trouble: null, seenAt: 0 }
 
 const itemsOf = ({ sections }: Board): readonly Item[] => sections.flatMap(({ items }) => items)
 

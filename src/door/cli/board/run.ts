@@ -1,6 +1,6 @@
 import { spawn } from 'node:child_process'
 import type { ChildProcess } from 'node:child_process'
-import { isFault } from '../../../core/fault.ts'
+import { refuseGone } from '../../../service/claim/gone.ts'
 import { endings, isFromTerminal, onSignals } from '../../../service/claim/signals.ts'
 import { commandWords } from '../../../service/config/command-words.ts'
 import type { OpenTicket } from '../../../service/session/overview.ts'
@@ -34,8 +34,6 @@ class Running {
   #board: Board = emptyBoard
   #screen: Screen | null = null
   #lastSeq = 0
-  /** Why the store cannot be read now; what is on the board is then as it was before. */
-  #trouble: string | null = null
   #tickets: readonly OpenTicket[] = []
   #ticketsAt = Number.NEGATIVE_INFINITY
   /** Resolves the wait of the main loop. */
@@ -96,6 +94,7 @@ class Running {
   /** Reads everything anew. */
   async look(): Promise<void> {
     const view = await this.#workspace.coordinator.view()
+    refuseGone(this.#workspace.store.location, view.lastSeq, this.#lastSeq)
     const stale = performance.now() - this.#ticketsAt >= ticketsEveryMs
     if (this.#workspace.mayHaveTickets && (stale || view.lastSeq !== this.#lastSeq)) {
       const { openTickets } = await import('../../../service/session/open-tickets.ts')
@@ -103,8 +102,8 @@ class Running {
       this.#ticketsAt = performance.now()
     }
     this.#lastSeq = view.lastSeq
-    this.#trouble = null
-    this.#board = refreshed(this.#board, sectionsOf(overviewOf(view, this.#agentId, this.#tickets)))
+    const seen = refreshed(this.#board, sectionsOf(overviewOf(view, this.#agentId, this.#tickets)))
+    this.#board = { ...seen, seenAt: view.now.wall, trouble: null }
   }
 
   async #watch(): Promise<void> {
@@ -115,7 +114,7 @@ class Running {
         // oxlint-disable-next-line no-await-in-loop -- one look after the other
         await this.look()
       } catch (error) {
-        this.#trouble = `what is held is unknown: ${(error as Error).message}`
+        this.#board = { ...this.#board, trouble: (error as Error).message }
         // oxlint-disable-next-line no-await-in-loop -- what is broken is not asked without a pause
         await new Promise(resolve => setTimeout(resolve, lookEveryMs))
       }
@@ -126,8 +125,7 @@ class Running {
   #draw(): void {
     if (this.#screen === null || this.#lent !== null) return
     const who = this.#agentId ?? 'nobody (see: lh whoami)'
-    const board = this.#trouble === null ? this.#board : { ...this.#board, message: this.#trouble }
-    this.#screen.draw(layoutBoard(board, `lh status  ${who}  ${this.#workspace.store.location}`, this.#screen.size))
+    this.#screen.draw(layoutBoard(this.#board, `lh status  ${who}  ${this.#workspace.store.location}`, this.#screen.size))
   }
 
   async #carryOut(action: Action): Promise<void> {
@@ -196,7 +194,7 @@ class Running {
     try {
       await this.look()
     } catch (error) {
-      if (!isFault(error)) throw error
+      this.#board = { ...this.#board, trouble: (error as Error).message }
     }
   }
 

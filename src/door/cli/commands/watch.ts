@@ -1,4 +1,5 @@
 import { usage } from '../../../core/fault.ts'
+import { refuseGone } from '../../../service/claim/gone.ts'
 import { refuseMissingBase } from '../../../service/config/base-branch.ts'
 import { changeInWords, changesBetween, changeToWire, thingsOf } from '../../../service/session/changes.ts'
 import type { Things } from '../../../service/session/changes.ts'
@@ -26,9 +27,11 @@ export const watch: Run = async context => {
 /** One line for each change, the first ones saying what is there. Ends at the first change that nobody reads any more; an unreadable store is an error. */
 async function tellChanges({ output }: Context, workspace: FileWorkspace): Promise<number> {
   let before: Things | null = null
-  for (;;) {
+  for (let seenSeq = 0; ;) {
     // oxlint-disable-next-line no-await-in-loop -- one look after the other
     const view = await workspace.coordinator.view()
+    refuseGone(workspace.store.location, view.lastSeq, seenSeq)
+    seenSeq = view.lastSeq
     const after = thingsOf(overviewOf(view, null, []), view)
     const { wall } = view.now
     for (const change of changesBetween(before, after)) {
