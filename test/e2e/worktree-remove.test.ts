@@ -2,7 +2,7 @@ import { spawnSync } from 'node:child_process'
 import fs from 'node:fs'
 import path from 'node:path'
 import { describe, expect, it } from 'vitest'
-import { type Agent, type Doc, executable, exits, git, openToAll, Running, sleep } from '../support/cli.ts'
+import { type Agent, type Doc, executable, exits, failure, git, openToAll, Running, sleep } from '../support/cli.ts'
 import { commit } from '../support/tickets.ts'
 import { requires } from '../support/skip.ts'
 import { branches, contentOf, known, leftovers, restored, room, salvages, ticketId } from '../support/worktrees.ts'
@@ -29,6 +29,41 @@ function typed(agent: Agent, hint: string): void {
   })
   expect({ status, stderr, commands }).toMatchObject({ status: 0 })
 }
+
+describe('something in the place of a file of ours', () => {
+  it('is named, with what to do, and nothing is changed', async () => {
+    const { repo, a } = room()
+    const { place } = await made(a)
+    const own = path.join(git(place, 'rev-parse', '--absolute-git-dir').trim(), 'leasehold')
+    const remove = 'worktree remove fix-login --salvage'
+    for (const [file, words] of [
+      [path.join(own, 'removing.json'), remove],
+      [path.join(own, 'removing.lock'), remove],
+      [path.join(own, 'finishing.lock'), 'work --finish'],
+      [path.join(repo.dir, '.git', 'leasehold', 'worktrees.lock'), 'worktree add other'],
+    ] as const) {
+      for (const put of [() => fs.mkdirSync(path.join(file, 'inside'), { recursive: true }), () => fs.symlinkSync('/nowhere', file)]) {
+        fs.rmSync(file, { recursive: true, force: true })
+        put()
+        const before = branches(repo.dir)
+        // A link in the place of what is replaced as a whole is replaced.
+        if (file.endsWith('.json') && fs.lstatSync(file).isSymbolicLink()) continue
+        // oxlint-disable-next-line no-await-in-loop -- one after the other
+        const result = await a.in(words === 'work --finish' ? place : repo.dir).run(`--json ${words}`)
+        expect(failure({ ...result, stderr: '' }, 'unavailable'), file).toMatchObject({
+          message: `${file} is a directory or a link, where a file of Leasehold belongs`,
+          hint: expect.stringContaining('move it away'),
+          details: { outcome: 'nothing_changed' },
+        })
+        expect(fs.existsSync(place)).toBe(true)
+        expect(branches(repo.dir)).toEqual(before)
+      }
+      fs.rmSync(file, { recursive: true, force: true })
+    }
+    await a.ok(remove)
+    expect(fs.existsSync(place)).toBe(false)
+  })
+})
 
 describe('worktree remove', () => {
   it('takes worktree, branch and leases of a merged one, whoever does it from wherever', async () => {

@@ -2,6 +2,7 @@ import { join } from 'node:path'
 import { makePrivateDirectory, readJson, remove, writeRepositoryFile } from '../../host/files.ts'
 import type { Repository } from '../../host/git.ts'
 import { worktreeDirectory } from '../../host/paths.ts'
+import { readOnly } from './turn.ts'
 
 // What is written down before a worktree is removed, in its git directory, so that the same command can go on after a crash.
 
@@ -41,7 +42,11 @@ export function removalOf(gitDir: string): Removal | null {
 
 export function noteRemoval(repository: Repository, gitDir: string, removal: Removal): void {
   makePrivateDirectory(worktreeDirectory(gitDir), repository.shared)
-  writeRepositoryFile(fileOf(gitDir), `${JSON.stringify(removal)}\n`, repository.shared, { sync: true })
+  try {
+    writeRepositoryFile(fileOf(gitDir), `${JSON.stringify(removal)}\n`, repository.shared, { sync: true })
+  } catch (error) {
+    throw readOnly(fileOf(gitDir), repository, error)
+  }
 }
 
 export const forgetRemoval = (gitDir: string): void => remove(fileOf(gitDir))

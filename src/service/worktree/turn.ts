@@ -1,6 +1,7 @@
 import { closeSync, constants, openSync } from 'node:fs'
 import { join } from 'node:path'
 import { Fault } from '../../core/fault.ts'
+import { shellWord } from '../../core/shell-word.ts'
 import { isReadOnly, makePrivateDirectory, openLockFile } from '../../host/files.ts'
 import type { Repository } from '../../host/git.ts'
 import { kernelLock } from '../../host/kernel-lock.ts'
@@ -91,8 +92,17 @@ function openLock(file: string, repository: Repository): number {
   }
 }
 
+const isInItsPlace = (error: unknown): boolean =>
+  ['EISDIR', 'ENOTDIR', 'ELOOP', 'EMLINK'].includes((error as NodeJS.ErrnoException | null)?.code ?? '')
+
 /** What to throw when something of ours cannot be written. */
 export function readOnly(path: string, repository: Repository, error: unknown): unknown {
+  if (isInItsPlace(error))
+    return new Fault('unavailable', `${path} is a directory or a link, where a file of Leasehold belongs`, {
+      hint: `Look at it, and move it away, then try again: ls -ld ${shellWord(path)}`,
+      details: { outcome: 'nothing_changed' },
+      cause: error,
+    })
   if (!isReadOnly(error)) return error
   return new Fault('unavailable', `${path} cannot be written: ${(error as Error).message}`, {
     hint: `Let this process write there. In a sandboxed agent, allow it (Codex: writable_roots = ["${repository.commonDir}"]).`,
