@@ -183,7 +183,22 @@ describe('a limit', () => {
     expect(error.message).toMatch(/\b9\b/)
     expect(error.message).toMatch(/\b2\b/)
     expect(error.hint).toContain('lh config set max_indefinite_leases_per_agent')
-    await a.with({ LEASEHOLD_MAX_INDEFINITE_LEASES_PER_AGENT: '7' }).refused('usage', 'claim acquire three')
+    const other = a.with({ LEASEHOLD_MAX_INDEFINITE_LEASES_PER_AGENT: '7' })
+    await other.refused('usage', 'claim acquire three')
+    // Who only looks is told as well: what is asked next would be refused.
+    const told = /^max_indefinite_leases_per_agent is 7 in the configuration here and 2 in \//
+    for (const words of ['status', 'claim list', 'why one', 'session list'])
+      // oxlint-disable-next-line no-await-in-loop -- one after the other
+      expect(parse((await other.run(`--json ${words}`)).stdout).warnings, words).toContainEqual(expect.stringMatching(told))
+    const { stdout } = await other.run('doctor --json')
+    expect(parse(stdout).findings).toContainEqual(
+      expect.objectContaining({
+        code: 'other-limits',
+        message: expect.stringMatching(told),
+        fix: expect.stringContaining('lh config set'),
+      }),
+    )
+    expect((await a.ok('status')).warnings).not.toContainEqual(expect.stringMatching(/per_agent is 7/))
     await a.ok('config set max_indefinite_leases_per_agent 5')
     for (const name of ['three', 'four', 'five']) {
       // oxlint-disable-next-line no-await-in-loop -- one after the other

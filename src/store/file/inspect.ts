@@ -31,6 +31,7 @@ import { readLockHolder } from './exclusive.ts'
 import { leftovers, withoutDoubles } from './leftovers.ts'
 import type { Loaded } from './load.ts'
 import { loadWhole } from './load.ts'
+import { limitsFault } from './open-log.ts'
 import { isCutShort, isPowerLoss } from './repair.ts'
 import { lostLogReason, soundIndex } from './restore.ts'
 import { bootOperation, isPoisoned } from './session.ts'
@@ -258,6 +259,8 @@ function* formatFile(store: FileStore): Found {
   } catch (cause) {
     yield failed(store, cause, 'copied-or-moved')
   }
+  const otherLimits = limitsFault(format, store.options, layout)
+  if (otherLimits !== null) yield failed(store, otherLimits, 'other-limits')
 }
 
 // ── the log ──────────────────────────────────────────────────────────────────────────────────────────────────────────────

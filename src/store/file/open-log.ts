@@ -7,7 +7,7 @@ import { refuseMoved } from '../moved.ts'
 import { FullState } from '../state.ts'
 import { listArchive } from './archive.ts'
 import { spaceId } from './create.ts'
-import type { FixedLimits, Format, Layout, Modes } from './directory.ts'
+import type { Format, Layout, Modes } from './directory.ts'
 import {
   formatVersion,
   isDiskFull,
@@ -201,7 +201,7 @@ export class OpenLog {
 
   /** The `format` file; makes the store when there is nothing yet. */
   #openFormat(now: Instant): Format {
-    const { disk, limits, limitsChosen, noted } = this.#options
+    const { disk, noted } = this.#options
     if (this.#known !== null && this.#format !== null && isSameFile(this.#format.seen, lookAt(disk, this.#layout.format)))
       return this.#format.format
     const format = readFormat(disk, this.#layout) ?? this.#create(now)
@@ -209,7 +209,8 @@ export class OpenLog {
     refuseMoved(format.move, this.#location, true)
     refuseAbsent(noted, this.#layout, format.space)
     refuseCopy(format, this.#layout, disk.lstatSync(this.#layout.directory))
-    refuseOtherLimits(format.limits, limits, limitsChosen, this.#layout)
+    const otherLimits = limitsFault(format, this.#options, this.#layout)
+    if (otherLimits !== null) throw otherLimits
     this.#format = { format, seen: lookAt(disk, this.#layout.format) }
     return format
   }
@@ -253,15 +254,13 @@ export class OpenLog {
   }
 }
 
-function refuseOtherLimits(fixed: FixedLimits, here: FixedLimits, chosen: readonly (keyof FixedLimits)[], layout: Layout): void {
-  for (const key of chosen) {
-    if (fixed[key] === here[key]) continue
-    throw new Fault(
-      'usage',
-      `${key} is ${here[key]} in the configuration here and ${fixed[key]} in ${layout.format}, which all worktrees share`,
-      {
-        hint: `to change it for all: lh config set ${key} ${here[key]}`,
-      },
-    )
-  }
+/** What is wrong with a limit that somebody chose here, and that is another one in the store; null when none is. */
+export function limitsFault({ limits: fixed }: Format, { limits: here, limitsChosen }: FileStoreOptions, layout: Layout): Fault | null {
+  const key = limitsChosen.find(each => fixed[each] !== here[each])
+  if (key === undefined) return null
+  return new Fault(
+    'usage',
+    `${key} is ${here[key]} in the configuration here and ${fixed[key]} in ${layout.format}, which all worktrees share`,
+    { hint: `to change it for all: lh config set ${key} ${here[key]}` },
+  )
 }

@@ -39,7 +39,7 @@ import { isBoundDead, lifeOf, makeLiveLock, removeLiveFile } from './live-lock.t
 import type { Loaded } from './load.ts'
 import { load, recall } from './load.ts'
 import { refuseAbsent } from './noted.ts'
-import { OpenLog } from './open-log.ts'
+import { OpenLog, limitsFault } from './open-log.ts'
 import type { FileStoreOptions } from './options.ts'
 import { damageFault, refuseCutShort } from './repair.ts'
 import { Session, bootOperation, isPoisoned, poison, settled, syncFault } from './session.ts'
@@ -136,8 +136,11 @@ export class FileStore implements Store {
   async view(about?: readonly string[]): Promise<Reading> {
     const now = this.options.clock.now()
     try {
-      const { loaded, doubt } = this.#read(about)
-      const warnings = doubt === null ? [...this.warnings] : [...this.warnings, `${doubt.message}; ${doubt.hint}`]
+      const { loaded, doubt, otherLimits } = this.#read(about)
+      const warnings = [
+        ...this.warnings,
+        ...[doubt, otherLimits].flatMap(fault => (fault === null ? [] : [`${fault.message}; ${fault.hint}`])),
+      ]
       if (loaded === null) return { ...this.#viewOf(new FullState(), now, null, () => null), warnings }
       if (loaded.foreign !== null)
         warnings.push(`the log contains records of a newer Leasehold (${loaded.foreign.op}); they are not understood here`)
@@ -198,12 +201,12 @@ export class FileStore implements Store {
   // ── reading ──
 
   /** The log as it is, without any lock; null when there is no store yet. */
-  #read(about?: readonly string[]): { readonly loaded: Loaded | null; readonly doubt: Fault | null } {
+  #read(about?: readonly string[]): { readonly loaded: Loaded | null; readonly doubt: Fault | null; readonly otherLimits: Fault | null } {
     const { disk, noted } = this.options
     const stat = lookAt(disk, this.layout.directory)
     if (stat === null) {
       refuseAbsent(noted, this.layout, null)
-      return { loaded: null, doubt: null }
+      return { loaded: null, doubt: null, otherLimits: null }
     }
     refuseStrangeDirectory(disk, this.layout.directory, stat)
     const format = readFormat(disk, this.layout)
@@ -211,15 +214,16 @@ export class FileStore implements Store {
     refuseMoved(format === null ? readMove(disk, this.layout) : format.move, this.location, false)
     if (format !== null) refuseAbsent(noted, this.layout, format.space)
     const doubt = format === null ? null : copyFault(format, this.layout, stat)
+    const otherLimits = format === null ? null : limitsFault(format, this.options, this.layout)
     for (let attempt = 0; ; attempt++) {
       const loaded = this.#readOnce(format, about)
       if (format === null) refuseAbsent(noted, this.layout, loaded?.space ?? null)
-      if (loaded === null || (loaded.damage === null && loaded.lost === null)) return { loaded, doubt }
+      if (loaded === null || (loaded.damage === null && loaded.lost === null)) return { loaded, doubt, otherLimits }
       // The last line may be one that is being written, and the index newer than our look at the log; a short while later all is whole.
       if (loaded.damage !== null && (attempt === 3 || loaded.damage.intactAfter > 0)) throw damageFault(this.layout, loaded.damage)
       if (attempt === 3) {
         refuseCutShort(loaded, this.layout, this.options.clock.now())
-        return { loaded, doubt }
+        return { loaded, doubt, otherLimits }
       }
       Atomics.wait(new Int32Array(new SharedArrayBuffer(4)), 0, 0, 2)
     }
