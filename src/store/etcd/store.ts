@@ -297,13 +297,15 @@ export class EtcdStore implements Store {
   }
 
   async #inParts(decide: Rules, options: TransactOptions, progress: Progress): Promise<Commit> {
-    const until = performance.now() + this.#options.lockWaitMs
+    let until = performance.now() + this.#options.lockWaitMs
     const wants = noWants()
     let known = this.#guessed(wants)
     for (let lost = 0; ;) {
       // oxlint-disable-next-line no-await-in-loop -- one attempt after the other
       const done = await this.#attempt(await this.#decide(decide, options, wants, known), decide, options, progress)
       if ('decision' in done) return done
+      // What was done counts: however long all of it takes, each part has the time of a command.
+      if (done.isPart) until = performance.now() + this.#options.lockWaitMs
       if (!done.isPart && performance.now() > until) throw busy(this.location)
       if (!done.isPart && ++lost > quickTries)
         // oxlint-disable-next-line no-await-in-loop -- who lost against many waits a little, each another time
@@ -348,7 +350,8 @@ export class EtcdStore implements Store {
     if (isWhole) return this.#commit(decision, facts, settledEntries(part, position), facts, progress)
     progress.entries.push(...settledEntries(part, position))
     progress.ended.push(...decision.outcome.ended.filter(({ resource }) => part.changes.has(resource)))
-    return { isPart: true, known: null }
+    // What it was decided on is what is there, as far as this process knows: the next part compares that too.
+    return { isPart: true, known: facts }
   }
 
   /** A refusal, after what it calls for was begun: whoever is found silent is weighed from now on. */
