@@ -5,12 +5,13 @@ import type { Reading } from '../store.ts'
 import { alarmPath, codes, isEngineError } from './gateway.ts'
 import { askMembers } from './health.ts'
 import type { Asked } from './health.ts'
-import { only, pairsOf, put, unchanged } from './messages.ts'
-import type { RangeAnswer, TxnAnswer } from './messages.ts'
+import { only, pairsOf } from './messages.ts'
+import type { RangeAnswer } from './messages.ts'
 import { places } from './positions.ts'
 import { pruneLog } from './retention.ts'
 import type { EtcdStore } from './store.ts'
-import { settingsFromValue, settingsToValue } from './values.ts'
+import { writeSettings } from './settings.ts'
+import { settingsFromValue } from './values.ts'
 import type { SpaceSettings } from './values.ts'
 import { verifySpace } from './verify.ts'
 import { refuseVersion, versionWarning } from './version.ts'
@@ -296,18 +297,14 @@ async function compact({ gateway, names, location }: EtcdStore, keepMs = Number.
 }
 
 /** Rewrites what holds for the space as a whole. Throws `not_found` where there is none. */
-async function changeSettings(
-  { gateway, names, location }: EtcdStore,
-  change: (settings: SpaceSettings) => SpaceSettings,
-): Promise<SpaceSettings> {
+async function changeSettings(store: EtcdStore, change: (settings: SpaceSettings) => SpaceSettings): Promise<SpaceSettings> {
+  const { gateway, names, location } = store
   for (;;) {
     // oxlint-disable-next-line no-await-in-loop -- read again when somebody else was faster
     const [pair] = pairsOf((await gateway.call<RangeAnswer>('/v3/kv/range', only(names.cfg))).body)
     if (pair === undefined) throw notFound(`nothing is in ${location} yet`)
     const changed = change(settingsFromValue(pair.value, location))
-    const request = { compare: [unchanged(names.cfg, pair.mod)], success: [put(names.cfg, settingsToValue(changed))] }
     // oxlint-disable-next-line no-await-in-loop -- as above
-    const { body } = await gateway.call<TxnAnswer>('/v3/kv/txn', request, { changes: true })
-    if (body.succeeded === true) return changed
+    if ((await writeSettings(store, changed, pair.mod)) !== null) return changed
   }
 }

@@ -15,12 +15,13 @@ import { codes, isEngineError, overCompactions } from './gateway.ts'
 import { historyOf } from './history.ts'
 import { prefixEnd } from './keys.ts'
 import { RealLeases } from './leases.ts'
-import { between, only, pairsOf, put, revisionOf, toBytes, unchanged } from './messages.ts'
-import type { Pair, RangeAnswer, Step, TxnAnswer } from './messages.ts'
+import { between, only, pairsOf, put, toBytes, unchanged } from './messages.ts'
+import type { Pair, RangeAnswer, Step } from './messages.ts'
 import type { EtcdStore } from './store.ts'
 import { positionOf } from './positions.ts'
 import { realTiming } from './timing.ts'
-import { countedToValue, headToValue, logToValue, settingsFromValue, settingsToValue } from './values.ts'
+import { sentTwice, writeSettings } from './settings.ts'
+import { countedToValue, headToValue, logToValue, settingsFromValue } from './values.ts'
 import type { SpaceSettings } from './values.ts'
 
 /** Version of the layout that a space which begins with a move is written in. */
@@ -83,7 +84,7 @@ class Space {
   async mark(move: MoveMark | null, known?: Known): Promise<void> {
     const { settings, mod } = known ?? (await this.#settings())
     const { move: _, ...rest } = settings!
-    await this.#write([put(this.#store.names.cfg, settingsToValue(move === null ? rest : { ...rest, move }))], mod)
+    await this.#settle(move === null ? rest : { ...rest, move }, mod)
   }
 
   async read(): Promise<Moving> {
@@ -112,13 +113,13 @@ class Space {
 
   /** Each transaction compares the settings: whoever was overtaken by another mover writes no more. */
   async receive(moving: Moving, from: string): Promise<void> {
-    const { names, location } = this.#store
+    const { location } = this.#store
     const found = await this.#settings()
     if (found.settings !== null && found.settings.move === undefined)
       throw usage(`${location} has leases of its own`, 'two sets of leases cannot become one')
     const { space, limits, lastSeq } = moving
     const settings: SpaceSettings = { space, limits, tokenBase: lastSeq, minWriter: layoutVersion, move: { from } }
-    const mod = await this.#write([put(names.cfg, settingsToValue(settings)), ...this.#emptied()], found.mod)
+    const mod = await this.#settle(settings, found.mod, this.#emptied())
     const beats: Beat[] = []
     let steps: Step[] = []
     let bytes = 0
@@ -263,17 +264,26 @@ class Space {
     return pair === undefined ? { settings: null, mod: 0 } : { settings: settingsFromValue(pair.value, location), mod: pair.mod }
   }
 
-  /** Writes if the settings are as they were read; resolves to the revision. */
-  async #write(steps: readonly Step[], mod: number): Promise<number> {
-    const { gateway, names, location } = this.#store
-    const { body } = await gateway.call<TxnAnswer>('/v3/kv/txn', { compare: [unchanged(names.cfg, mod)], success: steps })
-    if (body.succeeded === true) return revisionOf(body)
-    throw new Fault('unavailable', `somebody else moves leases to or from ${location} at this moment`, {
-      hint: 'let them finish, then give the command again: it goes on from where it was stopped',
-      details: { outcome: 'unknown' },
-    })
+  /** Writes the settings, and `more` with them, if they are as they were read; resolves to the revision. */
+  async #settle(settings: SpaceSettings, mod: number, more: readonly Step[] = []): Promise<number> {
+    const written = await writeSettings(this.#store, settings, mod, more)
+    if (written === null) throw overtaken(this.#store)
+    return written
+  }
+
+  /** Writes if the settings are as they were read. What was written and not answered may be written again. */
+  async #write(steps: readonly Step[], mod: number): Promise<void> {
+    const { gateway, names } = this.#store
+    const request = { compare: [unchanged(names.cfg, mod)], success: steps }
+    if ((await sentTwice(gateway, request)).succeeded !== true) throw overtaken(this.#store)
   }
 }
+
+const overtaken = ({ location }: EtcdStore): Fault =>
+  new Fault('unavailable', `somebody else moves leases to or from ${location} at this moment`, {
+    hint: 'let them finish, then give the command again: it goes on from where it was stopped',
+    details: { outcome: 'unknown' },
+  })
 
 /** A sign of life that is to be written. */
 interface Beat {

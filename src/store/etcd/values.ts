@@ -64,7 +64,8 @@ export const isUnreadable = (error: unknown): boolean =>
 /** Version of the layout that this code reads and writes. */
 const layoutVersion = 2
 
-export const settingsToValue = (settings: SpaceSettings): string =>
+/** `change`: the name of the write, where its writer has to know it again. */
+export const settingsToValue = (settings: SpaceSettings, change?: string): string =>
   JSON.stringify({
     schema_version: layoutVersion,
     space: settings.space,
@@ -72,6 +73,7 @@ export const settingsToValue = (settings: SpaceSettings): string =>
     min_writer: settings.minWriter,
     limits: settings.limits,
     ...(settings.move === undefined ? {} : { move: settings.move }),
+    ...(change === undefined ? {} : { change }),
   })
 
 /** Throws `unavailable` for what a newer version wrote. */
