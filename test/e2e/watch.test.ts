@@ -232,11 +232,9 @@ describe('in a pipe', () => {
     const line = `"${process.execPath}" "${executable}" ${words} | head -1`
     const piped = new Running('sh', ['-c', line], { cwd: repo.dir, env: { ...process.env, ...ada.env } })
     await until(() => piped.stdout.includes('env:first'), 'its reader has read')
-    let isOver = false
-    const ended = piped.ended.finally(() => (isOver = true))
     // oxlint-disable-next-line no-await-in-loop -- one change after the other, and none that outlives the test
-    for (let more = 0; !isOver; more++) await ada.acquire(`env:more-${more}`)
-    expect(await ended).toMatchObject({ code: 0 })
+    for (let more = 0; piped.child.exitCode === null; more++) await ada.acquire(`env:more-${more}`)
+    expect(await piped.ended).toMatchObject({ code: 0 })
   })
 
   it('is one line for each change, and no escape codes', async () => {
