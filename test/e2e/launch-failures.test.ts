@@ -2,7 +2,7 @@ import { execFileSync, spawn } from 'node:child_process'
 import fs from 'node:fs'
 import path from 'node:path'
 import { describe, expect, it } from 'vitest'
-import { type Code, type Doc, Running, executable, failure, folder, isRunning, parse, signal, until } from '../support/cli.ts'
+import { type Code, type Doc, Running, executable, failure, folder, git, isRunning, parse, signal, until } from '../support/cli.ts'
 import {
   accepted,
   ending,
@@ -143,10 +143,35 @@ describe('before it starts', () => {
     const all = stage()
     const launcher = all.launcher.with({ TMPDIR: path.join(all.dir, 'nowhere') })
     // Only what waits for a report of the agent's hooks needs one.
+    await all.launcher.ok('hooks install claude')
     const error = failed(await launcher.run('--json launch fix-login --role dev --ready hook', ...all.agent('work')))
     expect(error.message).toContain('temporary file')
     await expectNothingLeft(all, [], 'no TMPDIR')
     await expectRetryWorks(all)
+  })
+
+  it('hooks that are to tell, and are not installed', async () => {
+    const all = stage()
+    const copilot = path.join(all.dir, 'copilot')
+    fs.copyFileSync(all.agent('work')[1]!, copilot)
+    const launch = '--json launch fix-login --role dev --ready hook'
+    expect(await failing(all, launch, all.agent('silent'), 'usage')).toMatchObject({
+      message: expect.stringContaining('none of any agent is installed'),
+      hint: expect.stringContaining('lh hooks install claude | codex'),
+    })
+    await all.launcher.ok('hooks install claude')
+    const refused = {
+      message: 'the hooks of copilot are not installed',
+      hint: expect.stringContaining('lh hooks install copilot; '),
+    }
+    expect(await failing(all, launch, ['--', copilot, 'silent'], 'usage')).toMatchObject(refused)
+    // Hooks might have been in the worktree, so that is made, and goes again.
+    expect(failed(await all.launcher.run('--json work fix-login --ready hook', '--', copilot, 'silent'), 'usage')).toMatchObject(refused)
+    expect([(await known(all)).leases, git(all.repo.dir, 'worktree', 'list').split('\n').length]).toEqual([[], 1])
+    expect([starts(all), locksOf(all)]).toEqual([[], []])
+    await all.launcher.ok('hooks install copilot')
+    const error = failed(await all.launcher.run(`${launch} --ready-timeout 300ms`, '--', copilot, 'silent'))
+    expect(error.message).toContain('it did not show within 0.3 s that it works')
   })
 
   it('a repository whose store cannot answer', async () => {

@@ -166,7 +166,7 @@ function refuseMark([variable, client]: (typeof marks)[number]): never {
 }
 
 /** Does a process run this client: by its own name, its program's, or the script that an interpreter runs? */
-export function isClient(ancestor: Ancestor, client: string): boolean {
+export function isClient(ancestor: Pick<Ancestor, 'comm' | 'cmdline'>, client: string): boolean {
   const [program = '', ...rest] = ancestor.cmdline
   // `node --max-old-space-size=1 …/gemini -p x`: the script is the first argument that is no option.
   const script = rest.find(argument => !argument.startsWith('-')) ?? ''

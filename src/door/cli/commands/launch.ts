@@ -10,7 +10,6 @@ import { noteEnded, noteHeld } from '../../../service/claim/proof.ts'
 import { formatDuration, parseDuration } from '../../../service/config/durations.ts'
 import { parseAgentId } from '../../../service/identity/agent.ts'
 import { claimSet } from '../../../service/identity/purpose.ts'
-import type { Profile } from '../../../service/launch/evidence.ts'
 import { isProfileName, profileNames } from '../../../service/launch/evidence.ts'
 import type { Launched } from '../../../service/launch/launch.ts'
 import { hooksFor } from '../../../service/launch/hooks.ts'
@@ -275,7 +274,8 @@ export async function startOrder(
   const command = asTyped(typed, context.directory, cwd)
   const { profile, ready, effective, readyTimeoutMs } = await askedStart(context, command)
   const interactive = isInteractive(context)
-  const prepared = profile.prepare({ command, env: context.env, cwd, interactive, ready, ...(await hooksOf(profile, context, workspace)) })
+  const hooks = await hooksFor({ profile: profile.name, command, ready }, context.env, workspace.repository, thisProgram())
+  const prepared = profile.prepare({ command, env: context.env, cwd, interactive, ready, ...hooks })
   for (const warning of prepared.warnings) context.output.warn(warning)
   return {
     profile,
@@ -306,11 +306,6 @@ const isInteractive = (context: Context): boolean => !context.output.json && isT
 
 /** Would an agent that is started now have a terminal? Asking `process.stdin` loads Node's streams, which most launches do not need yet. */
 const isTerminal = (): boolean => [0, 1].every(fd => mayBeTerminal(fd) && process.getBuiltinModule('node:tty').isatty(fd))
-
-/** Are our hooks there for the client of this profile, and how are they called? */
-function hooksOf(profile: Profile, context: Context, workspace: FileWorkspace) {
-  return hooksFor(profile.name, context.env, workspace.repository, thisProgram())
-}
 
 const thisProgram = () => ({ node: process.execPath, hook: join(dirname(realpathSync.native(process.argv[1]!)), 'hook.cjs') })
 
