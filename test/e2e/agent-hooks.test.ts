@@ -72,6 +72,20 @@ describe('lh hooks, for agents', () => {
     expect(fs.readdirSync(home)).toEqual([])
   })
 
+  it.each(['', 'relative/home'])('are nobody’s where HOME is %j: nothing is read or written', async HOME => {
+    const { lh } = person()
+    const there = folder()
+    const me = lh.with({ HOME }).in(there)
+    for (const words of ['install cursor', 'install claude --project', 'uninstall claude', 'status', 'status codex', 'test gemini']) {
+      // oxlint-disable-next-line no-await-in-loop -- one after the other
+      expect(await me.refused('usage', `hooks ${words}`), words).toMatchObject({
+        message: `HOME names no directory: ${JSON.stringify(HOME)}`,
+        hint: expect.stringContaining('HOME=/'),
+      })
+    }
+    expect(fs.readdirSync(there)).toEqual([])
+  })
+
   it('goes by the user’s settings outside of Git too', async () => {
     const { lh, home } = person()
     fs.mkdirSync(path.join(home, '.config/leasehold'), { recursive: true })
@@ -304,9 +318,9 @@ describe('lh hooks, for agents', () => {
     process.env['HOME'] = found.home
     try {
       const plugin = await Leasehold({ directory: found.repo.dir })
-      const write = () =>
+      const write = (sessionID = 'mine') =>
         plugin['tool.execute.before'](
-          { tool: 'write', sessionID: 'mine', callID: '1' },
+          { tool: 'write', sessionID, callID: '1' },
           { args: { filePath: path.join(found.repo.dir, 'x'), content: '' } },
         )
       await stranger(found, 'before-tool')
@@ -314,6 +328,19 @@ describe('lh hooks, for agents', () => {
       await stranger(found, 'session-end')
       await write()
       await plugin['tool.execute.after']({ tool: 'write', sessionID: 'mine', callID: '1' })
+      // A session that works for it, and one that works for that, are as it is; they do not end its turn.
+      for (const [id, parentID] of [
+        ['child', 'mine'],
+        ['grandchild', 'child'],
+        ['mine', 'grandchild'],
+      ])
+        await plugin.event({ event: { type: 'session.created', properties: { info: { id, parentID } } } })
+      for (const id of ['child', 'grandchild']) {
+        await write(id)
+        await plugin.event({ event: { type: 'session.idle', properties: { sessionID: id } } })
+        await plugin.event({ event: { type: 'session.deleted', properties: { info: { id, parentID: 'mine' } } } })
+      }
+      await expect(write('other')).rejects.toThrow('parallel session lock held by mine')
       await plugin.event({ event: { type: 'session.idle', properties: { sessionID: 'mine' } } })
       await stranger(found, 'before-tool')
     } finally {

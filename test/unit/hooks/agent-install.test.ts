@@ -32,7 +32,7 @@ beforeEach(() => {
 })
 
 const around = (more: Partial<Surroundings> = {}): Surroundings => ({
-  env: { PATH: '/usr/bin:/bin' },
+  env: { PATH: '/usr/bin:/bin', HOME: home },
   home,
   root,
   commonDir: null,
@@ -506,6 +506,14 @@ describe('time-outs', () => {
   })
 })
 
+describe('what is left to do', () => {
+  it.each(agentNames)('of what %s reads in a repository is to commit it', agent => {
+    const { changes, next } = installAgent({ ...request(agent, 'project'), beside: true })
+    expect(next).toContainEqual(expect.stringContaining(`commit ${path.relative(root, changes[0]!.path)}`))
+    expect(install(agent).next.join('\n')).not.toContain('commit ')
+  })
+})
+
 describe('fail closed', () => {
   it('is told to Claude Code alone, for the hook that can block alone', () => {
     for (const agent of merging) {
@@ -560,6 +568,23 @@ describe('what keeps hooks from running', () => {
     expect(obstacles('codex')).toMatchObject([{ line: 2 }])
   })
 
+  it('a hook of an unknown type anywhere is found, because Codex then reads nothing of the file', () => {
+    const file = put(
+      userFile('codex'),
+      '{\n  "hooks": {\n    "Stop": [\n      { "hooks": [{ "type": "http", "url": "x" }] }\n    ]\n  }\n}\n',
+    )
+    install('codex')
+    expect(obstacles('codex')).toContainEqual(expect.objectContaining({ path: file, line: 4, message: expect.stringContaining('"http"') }))
+  })
+
+  it('an environment without HOME is found: there hooks have no place for a lock', () => {
+    install('gemini')
+    expect(agentStatus('gemini', around({ env: { PATH: '/usr/bin' } }))).toMatchObject({
+      fires: false,
+      findings: [{ severity: 'error', message: expect.stringContaining('HOME is not set') }],
+    })
+  })
+
   it('hooksConfig of Gemini is read in every layer', () => {
     install('gemini')
     const file = put(path.join(root, '.gemini', 'settings.json'), '{\n  "hooksConfig": { "enabled": false }\n}\n')
@@ -573,7 +598,7 @@ describe('what keeps hooks from running', () => {
     install('claude', 'user', { program })
     expect(obstacles('claude')).toMatchObject([{ message: expect.stringContaining('gone') }])
     const bin = put(path.join(home, 'bin', 'lh'), '')
-    const status = agentStatus('claude', around({ program, env: { PATH: path.dirname(bin) } }))
+    const status = agentStatus('claude', around({ program, env: { PATH: path.dirname(bin), HOME: home } }))
     expect(status.fires).toBe(true)
   })
 })
@@ -673,6 +698,26 @@ describe('a file that is ours alone', () => {
     expect(() => install('opencode')).toThrow(expect.objectContaining({ code: 'policy' }))
     uninstall('opencode')
     expect(readFileSync(file, 'utf8')).toContain('Mine')
+  })
+
+  it('is told by status when it is not ours, or not any more: opencode runs it, and nobody knows what it does', () => {
+    const file = put(userFile('opencode'), 'export const Mine = () => ({})\n')
+    const told = expect.objectContaining({ severity: 'warning', path: file, message: expect.stringContaining('not ours, or was changed') })
+    expect(agentStatus('opencode', around())).toMatchObject({ fires: null, wirings: [], findings: [told] })
+    rmSync(file)
+    install('opencode')
+    writeFileSync(file, readFileSync(file, 'utf8').replace('3000', '9000'))
+    expect(agentStatus('opencode', around())).toMatchObject({ fires: null, wirings: [], findings: [told] })
+  })
+
+  it('is not said to run when what it runs is gone', () => {
+    const program = { node: process.execPath, hook: path.join(home, 'gone', 'hook.cjs') }
+    install('opencode', 'user', { program })
+    expect(agentStatus('opencode', around())).toMatchObject({
+      fires: false,
+      wirings: [{ state: 'outdated' }],
+      findings: [{ severity: 'error', message: expect.stringContaining('gone') }, { severity: 'warning' }],
+    })
   })
 
   it('stays when it was changed after the installation', () => {

@@ -1,6 +1,6 @@
 import { realpathSync } from 'node:fs'
 import { homedir } from 'node:os'
-import { dirname, join, resolve } from 'node:path'
+import { dirname, isAbsolute, join, resolve } from 'node:path'
 import { isFault, usage } from '../../../core/fault.ts'
 import { loadConfig, nowhere } from '../../../service/config/layers.ts'
 import { repositoryOf } from '../../../service/hooks/git/setting.ts'
@@ -160,7 +160,7 @@ async function surroundings(context: Context): Promise<Surroundings & { readonly
   const { root, commonDir, failClosed } = await repositoryFacts(context)
   return {
     env,
-    home: env['HOME'] || homedir(),
+    home: homeIn(env),
     root: root ?? resolve(directory),
     commonDir,
     inGit: root !== null,
@@ -168,6 +168,25 @@ async function surroundings(context: Context): Promise<Surroundings & { readonly
     program: { node: process.execPath, hook: join(dirname(realpathSync(process.argv[1]!)), 'hook.cjs') },
     failClosed,
     plugin: plugin === undefined ? null : resolve(directory, plugin),
+  }
+}
+
+/** Whose settings it is about. Throws `usage` where nobody says. */
+function homeIn(env: NodeJS.ProcessEnv): string {
+  const home = env['HOME'] ?? accountHome()
+  if (home !== null && isAbsolute(home)) return home
+  throw usage(
+    home === null ? 'HOME is not set, and your account names no home' : `HOME names no directory: ${JSON.stringify(home)}`,
+    'say whose settings are meant: HOME=/home/you lh hooks …',
+  )
+}
+
+/** Null where the system knows none; without HOME the agents look there too. */
+function accountHome(): string | null {
+  try {
+    return homedir()
+  } catch {
+    return null
   }
 }
 

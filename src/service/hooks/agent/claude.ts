@@ -75,6 +75,7 @@ function manifest(path: string, description: string): Whole {
     kind: 'text',
     path,
     text: textFor(version),
+    lines: () => [],
     isOurs: text => {
       try {
         return text === textFor((JSON.parse(text) as { readonly version?: unknown }).version)

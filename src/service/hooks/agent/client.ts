@@ -48,6 +48,8 @@ export interface Whole {
   readonly text: string
   /** Is this what some version of us wrote, untouched? */
   readonly isOurs: (text: string) => boolean
+  /** What such a text runs, as hooks in a settings file would be. */
+  readonly lines: (text: string) => readonly { readonly command: string }[]
 }
 
 /** One file that an installation writes. */

@@ -3,7 +3,7 @@ import { existsSync, readFileSync, realpathSync } from 'node:fs'
 import { isAbsolute, join } from 'node:path'
 import type { Client, Finding, Form, Surroundings, Target } from './client.ts'
 import type { Document } from './document.ts'
-import { valueOf } from './document.ts'
+import { lineOfMember, valueOf } from './document.ts'
 import { readAgentFile } from './file.ts'
 import type { Wire } from './grouped.ts'
 import { callOf, handlersOf } from './line.ts'
@@ -20,6 +20,9 @@ const wires: readonly Wire[] = [
   { on: 'Stop', event: 'stop' },
   { on: 'SessionEnd', event: 'session-end' },
 ]
+
+/** Kinds of hooks that the version of the tests knows. */
+const kinds: readonly unknown[] = ['command', 'mcp_tool', 'prompt', 'agent']
 
 /** The folder of the user's configuration. */
 export function codexDirectory({ env, home }: Pick<Surroundings, 'env' | 'home'>): string {
@@ -40,7 +43,8 @@ function next(form: Form, around: Surroundings): readonly string[] {
   const steps = [
     'start codex, type /hooks, look at the hooks of Leasehold and trust them: until then Codex leaves them out, in `codex exec` without a word',
   ]
-  if (form === 'project') steps.push('trust the project, when Codex asks; before that it reads nothing of .codex in it')
+  if (form === 'project')
+    steps.push('trust the project, when Codex asks; before that it reads nothing of .codex in it', 'commit .codex/hooks.json')
   steps.push(
     'for one unattended run that you have checked: codex exec --dangerously-bypass-hook-trust',
     `where Codex itself runs lh in its sandbox, allow it the records: in ${join(codexDirectory(around), 'config.toml')} [sandbox_workspace_write] writable_roots = [${JSON.stringify(around.commonDir === null ? '<repository>/.git/leasehold' : join(around.commonDir, 'leasehold'))}]`,
@@ -58,12 +62,27 @@ function obstacles(around: Surroundings, installed: readonly string[]): readonly
   for (const path of installed) {
     const { text } = readAgentFile(path)
     if (text === null) continue
+    found.push(...unknownKinds({ path, text, dialect: 'json' }))
     const untrusted = hooksIn({ path, text, dialect: 'json' }).filter(hook => !isTrusted(lines, path, hook))
     if (untrusted.length === 0) continue
     const events = [...new Set(untrusted.map(({ event }) => event))].join(', ')
     const message = `Codex leaves out what its user has not trusted, and that is: ${events}. Start codex, type /hooks, and trust the hooks of Leasehold`
     found.push({ severity: 'error', message, path })
   }
+  return found
+}
+
+/** One hook of a kind that Codex does not know, and it reads nothing of the file. */
+function unknownKinds(document: Document): readonly Finding[] {
+  const found: Finding[] = []
+  for (const [event, groups] of Object.entries(valueOf(document)['hooks'] ?? {}))
+    for (const [index, group] of (Array.isArray(groups) ? (groups as readonly unknown[]) : []).entries())
+      for (const [at, handler] of handlersOf(group).entries()) {
+        const kind = (handler as { readonly type?: unknown } | null)?.type
+        if (kinds.includes(kind)) continue
+        const message = `a hook of an unknown type (${JSON.stringify(kind)}): Codex then runs no hook of this file`
+        found.push({ severity: 'error', message, path: document.path, line: lineOfMember(document, ['hooks', event, index, 'hooks', at]) })
+      }
   return found
 }
 

@@ -35,6 +35,7 @@ function next(form: Form, around: Surroundings): readonly string[] {
       ? ['nothing to click; sessions that are open already read it when they start anew']
       : [
           'trust the folder, when Gemini asks: in folders that are not trusted it runs no hooks of the project (headless: GEMINI_CLI_TRUST_WORKSPACE=true)',
+          'commit .gemini/settings.json',
         ]
   if (around.failClosed)
     steps.push('Gemini has no way to block when a hook cannot start: session_lock.fail closed counts only once it runs')

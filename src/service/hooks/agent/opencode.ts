@@ -39,18 +39,24 @@ function run(event, payload) {
   })
 }
 
+// What a session starts to work for it has its lock, and does not give it back.
+const parents = new Map()
+const topOf = id => (parents.has(id) ? topOf(parents.get(id)) : id)
+
 export const Leasehold = async ({ directory }) => ({
   'tool.execute.before': async ({ tool, sessionID, callID }, { args }) => {
-    const payload = { session_id: sessionID, hook_event_name: 'PreToolUse', cwd: directory, tool_name: tool, tool_input: args, tool_use_id: callID }
+    const payload = { session_id: topOf(sessionID), hook_event_name: 'PreToolUse', cwd: directory, tool_name: tool, tool_input: args, tool_use_id: callID }
     const { code, said } = await run('before-tool', payload)
     if (code === 2) throw new Error(said || 'blocked by Leasehold')
   },
   'tool.execute.after': async ({ tool, sessionID, callID }) => {
-    await run('after-tool', { session_id: sessionID, hook_event_name: 'PostToolUse', cwd: directory, tool_name: tool, tool_use_id: callID })
+    await run('after-tool', { session_id: topOf(sessionID), hook_event_name: 'PostToolUse', cwd: directory, tool_name: tool, tool_use_id: callID })
   },
   event: async ({ event }) => {
-    const sessionID = event.properties?.sessionID ?? event.properties?.info?.id
+    const { sessionID = event.properties?.info?.id, info } = event.properties ?? {}
     if (!sessionID) return
+    if (info?.parentID && info.parentID !== sessionID && topOf(info.parentID) !== sessionID) parents.set(sessionID, info.parentID)
+    if (parents.has(sessionID)) return
     if (event.type === 'session.idle') await run('stop', { session_id: sessionID, hook_event_name: 'Stop', cwd: directory })
     if (event.type === 'session.deleted') await run('session-end', { session_id: sessionID, hook_event_name: 'SessionEnd', cwd: directory })
   },
@@ -65,9 +71,15 @@ function isOurs(text: string): boolean {
   return lastLine.exec(text.slice(at))?.[1] === sumOf(text.slice(0, at))
 }
 
+/** What a plugin of ours runs. */
+function linesIn(text: string): readonly { readonly command: string }[] {
+  const found = /^const lines = (\{\n[^]*?\n\})$/m.exec(text)
+  return found === null ? [] : Object.values(JSON.parse(found[1]!) as Record<string, string>).map(command => ({ command }))
+}
+
 function targets(form: Form, around: Surroundings): readonly Target[] {
   const directory = form === 'project' ? join(around.root, '.opencode') : directoryOf(around)
-  return [{ kind: 'text', path: join(directory, 'plugins', 'leasehold.js'), text: pluginText(around.program), isOurs }]
+  return [{ kind: 'text', path: join(directory, 'plugins', 'leasehold.js'), text: pluginText(around.program), isOurs, lines: linesIn }]
 }
 
 function next(form: Form, around: Surroundings): readonly string[] {

@@ -25,8 +25,9 @@ function targets(form: Form, around: Surroundings): readonly Target[] {
   return [{ kind: 'entries', path: fileOf(form, around), members: {}, entries: groupedEntries(wires, handwriting, around) }]
 }
 
-function next(_form: Form, around: Surroundings): readonly string[] {
+function next(form: Form, around: Surroundings): readonly string[] {
   const steps = ['nothing to click; sessions that are open already read it when they start anew']
+  if (form === 'project') steps.push('commit .qwen/settings.json')
   if (around.failClosed) steps.push('Qwen has no way to block when a hook cannot start: session_lock.fail closed counts only once it runs')
   return steps
 }

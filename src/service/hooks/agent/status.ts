@@ -4,7 +4,7 @@ import { isDeepStrictEqual } from 'node:util'
 import { isFault } from '../../../core/fault.ts'
 import { coveredBy } from './cover.ts'
 import type { Client, Finding, Form, Surroundings, Target } from './client.ts'
-import type { Entries, OwnLine } from './document.ts'
+import type { OwnLine } from './document.ts'
 import { callingEntries, ourEntries, ownLines } from './document.ts'
 import { callsIn, gapsIn } from './gaps.ts'
 import { readAgentFile } from './file.ts'
@@ -54,6 +54,8 @@ export function statusOf(client: Client, around: Surroundings): AgentStatus {
       installed.filter(path => !broken.includes(path)),
     )
     findings.push(...obstacles.filter(({ path }) => path === undefined || !broken.includes(path)))
+    if (!around.env['HOME'])
+      findings.push({ severity: 'error', message: 'HOME is not set: hooks of an agent that is started so let everything pass' })
     findings.push(...runtimeFindings(around.home, Date.now()))
   }
   if (installed.length > 0 && cover !== null)
@@ -74,7 +76,14 @@ function wiringOf(client: Client, form: Form, target: Target, around: Surroundin
     if (text === null) return null
     if (target.kind === 'text') {
       if (text === target.text) return { form, path, state: 'complete', missing: [] }
-      return target.isOurs(text) ? { form, path, state: 'outdated', missing: [] } : null
+      const found = (message: string): void => void findings.push({ severity: 'warning', message, path })
+      if (!target.isOurs(text)) {
+        found('a file of that name is there that is not ours, or was changed since; it is left as it is')
+        return null
+      }
+      for (const problem of programProblems(target.lines(text), around)) findings.push({ ...problem, path })
+      found(`not what this version installs: lh hooks install ${client.name}`)
+      return { form, path, state: 'outdated', missing: [] }
     }
     if (text.trim() === '') return null
     const document = { path, text, dialect: client.dialect }
@@ -93,7 +102,7 @@ function wiringOf(client: Client, form: Form, target: Target, around: Surroundin
       )
     const missing = gaps.filter(({ lost }) => lost).map(({ event }) => event)
     const isWhole = acquires && releases && gaps.length === 0
-    for (const problem of programProblems(ours, around)) findings.push({ ...problem, path })
+    for (const problem of programProblems(Object.values(ours).flat().flatMap(handlersOf), around)) findings.push({ ...problem, path })
     findings.push(...ownLines(document).map(line => ownFinding(line, path)))
     if (isDeepStrictEqual(ours, target.entries)) return { form, path, state: 'complete', missing }
     if (isWhole) findings.push({ severity: 'warning', message: `not what this version installs: lh hooks install ${client.name}`, path })
@@ -113,8 +122,8 @@ function ownFinding({ on, at, isBeside, passes }: OwnLine, path: string): Findin
   return { severity: passes ? 'note' : 'warning', message: `at ${on} a line of your own calls Leasehold${unsure}`, path, line: at }
 }
 
-function programProblems(entries: Entries, { env }: Surroundings): readonly Finding[] {
-  const programs = new Set(Object.values(entries).flat().flatMap(handlersOf).flatMap(programsIn))
+function programProblems(handlers: readonly unknown[], { env }: Surroundings): readonly Finding[] {
+  const programs = new Set(handlers.flatMap(programsIn))
   const gone = [...programs].filter(program => !existsSync(program))
   if (gone.length === 0) return []
   const onPath = (env['PATH'] ?? '').split(delimiter).some(directory => directory !== '' && existsSync(join(directory, 'lh')))
