@@ -284,6 +284,30 @@ describe('salvage', () => {
     expect(git(repo.dir, 'show', `${ref}^1:staged`)).toBe('one')
   })
 
+  it('refuses commits that only a reference of the worktree leads to, saves them, and refuses what is no commit', async () => {
+    const { repo, a } = room()
+    const place = await made(a)
+    write(place, 'mine', 'mine')
+    const mine = commit(place, 'mine')
+    git(place, 'reset', '-q', '--hard', 'main')
+    git(place, 'update-ref', 'refs/worktree/kept/one', mine)
+    git(place, 'update-ref', 'refs/worktree/two', 'main')
+    const refused = await a.refused('policy', 'worktree remove spike')
+    expect(refused.message).toContain('has commits that only it leads to (refs/worktree/kept/one)')
+    expect((await a.ok('worktree prune --yes')).count).toBe(0)
+    git(place, 'update-ref', 'refs/worktree/blob', git(place, 'rev-parse', 'HEAD:file'))
+    expect((await a.refused('policy', 'worktree remove spike --salvage')).message).toContain('refs/worktree/blob')
+    git(place, 'update-ref', '-d', 'refs/worktree/blob')
+    // Also where the directory is gone.
+    fs.renameSync(place, `${place}.aside`)
+    await a.refused('policy', 'worktree remove spike')
+    fs.renameSync(`${place}.aside`, place)
+    const ref = await salvageOf(a)
+    expect(git(repo.dir, 'show', '-s', '--format=%B', ref)).toContain(`Reference: refs/worktree/kept/one ${mine}`)
+    git(repo.dir, 'merge-base', '--is-ancestor', mine, ref)
+    expect(known(repo.dir)).toEqual([])
+  })
+
   it('works in a worktree of a bare repository', async () => {
     const { repo } = room()
     const bare = path.join(folder('room-'), 'hub.git')

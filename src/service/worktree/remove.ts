@@ -110,14 +110,20 @@ export function refuseLoss(entry: Entry, state: State, saved: boolean): void {
       hint: 'commit and push there, or move them away; no salvage can keep them',
       details: { inner: state.inner },
     })
-  const { dirty, unmerged, unfinished, ignored } = state
+  const { dirty, unmerged, own, unfinished, ignored } = state
+  const odd = own.filter(({ commit }) => commit === null).map(({ name }) => name)
+  if (odd.length > 0)
+    throw policy(
+      `${entry.path} has ${few(odd)}, which no other worktree has and no salvage can keep: no commit`,
+      `give it another name, or delete it: cd ${shellWord(entry.path)}; git update-ref -d ${shellWord(odd[0]!)}`,
+    )
   if (saved && unfinished === 'am')
     throw policy(
       `${entry.path} has an unfinished am, and no salvage can keep the patches that are left of it`,
       `cd ${shellWord(entry.path)}; ${waysOut(unfinished)}`,
     )
   if (saved) return
-  if (dirty.length === 0 && unmerged.length === 0 && unfinished === null) return
+  if (dirty.length === 0 && unmerged.length === 0 && own.length === 0 && unfinished === null) return
   const what = [
     ...(dirty.length === 0
       ? []
@@ -127,6 +133,7 @@ export function refuseLoss(entry: Entry, state: State, saved: boolean): void {
       : [
           `${unmerged.length} ${unmerged.length === 1 ? 'commit' : 'commits'} of ${state.branch ?? 'no branch'} that ${unmerged.length === 1 ? 'is' : 'are'} on no other branch`,
         ]),
+    ...(own.length === 0 ? [] : [`commits that only it leads to (${few(own.map(({ name }) => name))})`]),
     ...(unfinished === null ? [] : [`an unfinished ${unfinished}`]),
   ]
   const all = [...ignored.small, ...ignored.large].map(shown)
@@ -177,8 +184,8 @@ async function judgeAndRemove(asker: Asker, listed: Entry, fence: Fence, options
 
 const backIn = ({ path }: Entry): boolean => lstatSync(join(path, '.git'), { throwIfNoEntry: false })?.isFile() === true
 
-const isWorthSaving = ({ dirty, unmerged, ignored, unfinished }: State): boolean =>
-  dirty.length > 0 || unmerged.length > 0 || ignored.small.length > 0 || unfinished !== null
+const isWorthSaving = ({ dirty, unmerged, own, ignored, unfinished }: State): boolean =>
+  dirty.length > 0 || unmerged.length > 0 || own.length > 0 || ignored.small.length > 0 || unfinished !== null
 
 /** What a salvage is filed under: the ticket, else what its directory is called. */
 export const nameOf = ({ identity, path }: Entry): string => identity.purpose?.ticket ?? basename(path)

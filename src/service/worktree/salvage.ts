@@ -25,7 +25,7 @@ const space = 'refs/leasehold/salvage'
 /**
  * Saves every file of a worktree, also untracked ones and small ignored ones, under `refs/leasehold/salvage/<name>/<time>`: the commit's
  * tree is what lies on the disk, its first parent HEAD; the index is a second parent where it differs, and what only an
- * unfinished merge or rebase leads to are others. Throws `unavailable` when anything of it cannot be proven to be there.
+ * unfinished merge or rebase, or a reference of this worktree alone, leads to are others. Throws `unavailable` when anything of it cannot be proven to be there.
  */
 export async function salvage(
   repository: Repository,
@@ -83,7 +83,8 @@ class Work {
     // An index that says nothing else than HEAD or the files is not worth a commit.
     if (staged !== null && staged !== tree && staged !== (await this.#headTree()))
       parents.push(await this.#commit(staged, parents, `index of ${this.#entry.path}\n`, await this.#headTime()))
-    parents.push(...pendingCommits(this.#entry.gitDir).filter(commit => !parents.includes(commit)))
+    const others = [...pendingCommits(this.#entry.gitDir), ...this.#state.own.flatMap(({ commit }) => commit ?? [])]
+    parents.push(...new Set(others.filter(commit => !parents.includes(commit))))
     return { commit: await this.#commit(tree, parents, this.#message()), files }
   }
 
@@ -165,6 +166,7 @@ class Work {
       `Branch: ${state.branch ?? '(detached)'}`,
       `Worktree: ${entry.identity.worktreeId}`,
       ...(state.unfinished === null ? [] : [`Unfinished: ${state.unfinished}`]),
+      ...state.own.map(({ name, commit }) => `Reference: ${name} ${commit}`),
       ...autostashes(entry.gitDir).map(commit => `Autostash: ${commit}`),
       ...state.ignored.large.map(name => `Left out: ${shown(name)}`),
     ]

@@ -19,6 +19,8 @@ export interface State {
   readonly branch: string | null
   /** Commits that are on no other branch, tag or remote. */
   readonly unmerged: readonly string[]
+  /** References of this worktree alone whose commits nothing else leads to. They go with it. */
+  readonly own: readonly OwnReference[]
   /** Changed and untracked paths. */
   readonly dirty: readonly string[]
   /** Ignored files and directories (with a slash) that are small enough to be kept with the rest, and those that are not. */
@@ -31,6 +33,13 @@ export interface State {
   readonly unfinished: Unfinished | null
 }
 
+/** A reference below `refs/worktree`, or what a bisect or rebase keeps. */
+export interface OwnReference {
+  readonly name: string
+  /** Null where it is something else than a commit. */
+  readonly commit: string | null
+}
+
 /** What one ignored entry, and all of them together, may take to be kept. Bytes. */
 const smallBytes = 1024 * 1024
 const allSmallBytes = 16 * 1024 * 1024
@@ -41,18 +50,19 @@ export async function stateOf(repository: Repository, entry: Entry, env: NodeJS.
   const git = entry.present ? new Git(entry.path, env) : new Git(gitDir, env, ['--git-dir', gitDir])
   const head = await git.resolve('HEAD')
   const unmerged = await unmergedOf(repository, head, branch, env)
+  const own = await ownReferences(git, head, branch)
   const unfinished = unfinishedIn(gitDir)
   if (!entry.present) {
     const staged = head === null ? null : await git.try(['diff-index', '--cached', '--quiet', 'HEAD', '--'])
     const dirty = staged?.status === 1 && existsSync(join(gitDir, 'index')) ? ['(staged changes)'] : []
     const inner = await innerOfModules(gitDir, new Set(), env)
-    return { head, branch, unmerged, dirty, ignored: { small: [], large: [] }, found: null, inner, unfinished }
+    return { head, branch, unmerged, own, dirty, ignored: { small: [], large: [] }, found: null, inner, unfinished }
   }
   const ignored = sortIgnored(entry.path, await ignoredIn(git))
   const found = filesBelow(entry.path, new Set([...ignored.large, ...ignored.small]))
   const dirty = await dirtyIn(git, entry.path)
   const inner = await innerOf(entry, { nested: found.nested, ignored: [...ignored.small, ...ignored.large] }, env)
-  return { head, branch, unmerged, dirty, ignored, found, inner, unfinished }
+  return { head, branch, unmerged, own, dirty, ignored, found, inner, unfinished }
 }
 
 /** Commits that nothing but this worktree and its branch leads to. */
@@ -68,6 +78,34 @@ async function unmergedOf(
   const others = [...(branch === null ? [] : [`--exclude=${branch}`]), '--branches', '--remotes', '--tags']
   const output = await git.run(['rev-list', '--max-count=1000', head, '--not', ...others])
   return output.split('\n').filter(line => line !== '')
+}
+
+async function ownReferences(git: Git, head: string | null, branch: string | null): Promise<readonly OwnReference[]> {
+  const lines = (
+    await git.run([
+      'for-each-ref',
+      '--format=%(refname)%00%(objectname)%00%(objecttype)',
+      ...['worktree', 'bisect', 'rewritten'].map(each => `refs/${each}`),
+    ])
+  ).split('\n')
+  const found: OwnReference[] = []
+  for (const [name = '', object = '', type = ''] of lines.filter(line => line !== '').map(line => line.split('\0'))) {
+    if (type !== 'commit') {
+      found.push({ name, commit: null })
+      continue
+    }
+    // What HEAD leads to is told of as its own.
+    const others = [
+      ...(head === null ? [] : [head]),
+      ...(branch === null ? [] : [`--exclude=${branch}`]),
+      '--branches',
+      '--remotes',
+      '--tags',
+    ]
+    // oxlint-disable-next-line no-await-in-loop -- hardly ever any
+    if ((await git.run(['rev-list', '--max-count=1', object, '--not', ...others])) !== '') found.push({ name, commit: object })
+  }
+  return found
 }
 
 function sortIgnored(path: string, names: readonly string[]): State['ignored'] {
