@@ -55,6 +55,49 @@ describe('alone', () => {
     expect(ann.ok('hooks uninstall git')).toMatch(/nothing of ours/)
   })
 
+  it('calls what was there by the name that it had, where it can; else says that it has another one', () => {
+    writeHook(path.join(hooks, 'every'), '#!/bin/sh -e\necho "$(dirname "$0") ${0##*/} [$*]" >>said\n. "$(dirname "$0")/more"\n')
+    writeHook(path.join(hooks, 'more'), 'case $(basename "$0") in pre-commit) [ ! -e stop ] ;; pre-push) cat >>said ;; esac\n', 0o644)
+    for (const name of ['pre-commit', 'commit-msg', 'pre-push']) fs.symlinkSync('every', path.join(hooks, name))
+    // It needs itself for more than its name.
+    writeHook(path.join(hooks, 'prepare-commit-msg'), '#!/bin/sh\nsed -n "s/^# data: //p" "$0" >>said\n# data: its own\n')
+    writeHook(path.join(hooks, 'pre-merge-commit'), '#!/usr/bin/env python3\nimport os, sys\nos.path.basename(sys.argv[0])\n')
+    const noted = ann.ok('hooks install git')
+    expect(noted.match(/looks at the name it is called by/g)).toHaveLength(1)
+    expect(noted).toContain('pre-merge-commit.leasehold-prev from now on')
+    const said = (): string => {
+      const text = fs.readFileSync(path.join(repo.dir, 'said'), 'utf8')
+      fs.rmSync(path.join(repo.dir, 'said'))
+      return text
+    }
+    expect(ann.commit('one')).toMatchObject({ code: 0 })
+    expect(said()).toBe('.git/hooks pre-commit []\nits own\n.git/hooks commit-msg [.git/COMMIT_EDITMSG]\n')
+    fs.writeFileSync(path.join(repo.dir, 'stop'), '')
+    expect(ann.commit('two')).toMatchObject({ code: 1 })
+    fs.rmSync(path.join(repo.dir, 'stop'))
+    said()
+    const remote = folder('remote-')
+    git(remote, 'init', '-q', '--bare')
+    ann.did('push', '-q', remote, 'main')
+    expect(said()).toMatch(/^\.git\/hooks pre-push .*\nrefs\/heads\/main [0-9a-f]+ refs\/heads\/main 0+\n$/)
+    denies()
+    ann.ok('hooks uninstall git')
+    expect(fs.readlinkSync(path.join(hooks, 'pre-commit'))).toBe('every')
+  })
+
+  it('says which worktrees have hooks of their own', () => {
+    const there = linked(repo, 'other')
+    git(repo.dir, 'config', 'extensions.worktreeConfig', 'true')
+    const own = path.join(folder('own-'), 'hooks')
+    git(there, 'config', '--worktree', 'core.hooksPath', own)
+    const words = `${there} has a core.hooksPath of its own, so Git takes its hooks from ${own}`
+    expect(ann.ok('hooks install git')).toContain(words)
+    expect(document(ann, 'hooks status git')['warnings']).toEqual([expect.stringContaining(words)])
+    expect(fires(ann.in(there))).not.toEqual(all)
+    ann.in(there).ok('hooks install git')
+    expect(fires(ann.in(there))).toEqual(all)
+  })
+
   it('serves all worktrees, says who would not fire, and proves that a no is a no', () => {
     expect(ann.lh('hooks test git')).toMatchObject({
       code: 8,

@@ -13,9 +13,11 @@ import {
   lefthookHooks,
   lefthookLocal,
   lefthookScripts,
+  othersElsewhere,
   silence,
   spare,
   textAt,
+  textBehind,
 } from './layout.ts'
 import type { Change, Plan } from './plan.ts'
 import { writing } from './plan.ts'
@@ -50,6 +52,7 @@ export function planInstall(layout: HookLayout, installation: Installation, { pr
     notes.push(`core.hooksPath (${layout.hooksPath}) is relative: each worktree has its own hooks; install in each, or commit these`)
   else if (layout.hooksPath !== null)
     notes.push(`core.hooksPath is ${layout.hooksPath}: every repository with that setting shares these hooks`)
+  notes.push(...othersElsewhere(layout))
   if (layout.lefthook === null) return { changes, notes }
   const lefthook = planLefthook(layout, layout.lefthook, installation)
   return { changes: [...changes, ...lefthook.changes], notes: [...notes, ...lefthook.notes] }
@@ -82,12 +85,22 @@ function planOne({ directory }: HookLayout, name: HookName, installation: Instal
       }
     }
     aside.push({ kind: 'move', path, to: previous })
+    if (looksAtItsName(path))
+      notes.push(
+        `${path} looks at the name it is called by, which is ${previousName(name)} from now on: let it leave out what comes after the dot`,
+      )
     if (!isExecutable(path)) notes.push(`${path} was not executable, so Git did not run it; it is still not run`)
   }
   // What lefthook put aside of ours would stop it from doing so again.
   const old = textAt(`${path}.old`)
   if (isOurs(old)) aside.push({ kind: 'remove', path: `${path}.old`, before: old })
   return { changes: [...aside, { kind: 'write', path, before: null, after: script, mode: 0o755 }], notes }
+}
+
+/** Does a hook go by its name, and is none of the shell scripts that are called by the name that they had? */
+function looksAtItsName(path: string): boolean {
+  const text = textBehind(path)
+  return text !== null && /basename|PROGRAM_NAME|argv\[[01]\]/.test(text) && !/^#!.*[/ ](?:ba|da)?sh(?: -.*)?\n/.test(text)
 }
 
 /** Our block as it is written today; what somebody put before or behind it stays. */

@@ -1,4 +1,4 @@
-import { existsSync, lstatSync, readFileSync, readdirSync, statSync, type Stats } from 'node:fs'
+import { existsSync, lstatSync, readFileSync, readdirSync, realpathSync, statSync, type Stats } from 'node:fs'
 import { basename, dirname, isAbsolute, join } from 'node:path'
 import { Fault, policy } from '../../../core/fault.ts'
 import { gitOutput, withoutRepository } from '../../../host/git-run.ts'
@@ -30,9 +30,7 @@ export interface HookLayout {
 export function hookLayout(repository: Repository, env: NodeJS.ProcessEnv): HookLayout {
   const clean = withoutRepository(env)
   const cwd = repository.root ?? repository.gitDir
-  const directory = gitOutput(cwd, ['rev-parse', '--path-format=absolute', '--git-path', 'hooks'], { env: clean })
-    ?.toString('utf8')
-    .replace(/\n$/, '')
+  const directory = hooksOf(cwd, clean)
   if (!directory)
     throw new Fault('unavailable', `git cannot tell where the hooks of ${cwd} are`, { hint: 'see: git rev-parse --git-path hooks' })
   const hooksPath = gitOutput(cwd, ['config', '--get', 'core.hooksPath'], { env: clean })?.toString('utf8').replace(/\n$/, '') ?? null
@@ -49,6 +47,10 @@ export function hookLayout(repository: Repository, env: NodeJS.ProcessEnv): Hook
     env: clean,
   }
 }
+
+/** The directory that Git takes hooks from in a worktree; null when it cannot tell. */
+const hooksOf = (cwd: string, env: NodeJS.ProcessEnv): string | null =>
+  gitOutput(cwd, ['rev-parse', '--path-format=absolute', '--git-path', 'hooks'], { env })?.toString('utf8').replace(/\n$/, '') ?? null
 
 /** Husky 9 points Git at `.husky/_`, whose files call those beside it; before, it was `.husky` itself. */
 function huskyFolder(directory: string): string | null {
@@ -98,6 +100,22 @@ export function silence({ directory, hooksPath }: HookLayout): { readonly why: s
   }
 }
 
+/** Worktrees whose own `core.hooksPath` (`extensions.worktreeConfig`) leads Git elsewhere, in sentences. */
+export function othersElsewhere({ repository: { commonDir, root }, directory, env }: HookLayout): readonly string[] {
+  const linked = join(commonDir, 'worktrees')
+  const places = (existsSync(linked) ? readdirSync(linked) : [])
+    .filter(name => /hookspath/i.test(textAt(join(linked, name, 'config.worktree')) ?? ''))
+    .flatMap(name => textAt(join(linked, name, 'gitdir'))?.replace(/\/\.git\n?$/, '') ?? [])
+  return places.flatMap(bytes => {
+    const place = Buffer.from(bytes, 'latin1').toString('utf8')
+    if (place === root || !existsSync(place)) return []
+    const there = hooksOf(place, env)
+    return there === null || there === directory
+      ? []
+      : [`${place} has a core.hooksPath of its own, so Git takes its hooks from ${there}: run lh hooks install git there, too`]
+  })
+}
+
 /** Is `core.hooksPath` relative, so that each worktree has hooks of its own? */
 export const isRelative = ({ hooksPath }: HookLayout): boolean => hooksPath !== null && !isAbsolute(hooksPath) && !hooksPath.startsWith('~')
 
@@ -118,6 +136,15 @@ export function textAt(path: string): string | null {
   try {
     const stats = lstatSync(path)
     return stats.isFile() && stats.size <= maxBytes ? readFileSync(path, 'latin1') : null
+  } catch {
+    return null
+  }
+}
+
+/** The same, also of what a symbolic link leads to. */
+export function textBehind(path: string): string | null {
+  try {
+    return textAt(realpathSync(path))
   } catch {
     return null
   }

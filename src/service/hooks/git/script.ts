@@ -210,6 +210,24 @@ const quietPush = `leasehold_nothing_to_judge() {
 }
 `
 
+/**
+ * One script for all hooks looks at the name it is called by, in itself or in what it reads: a shell script gets the one that it had. Not one
+ * that needs its own file for more than where it lies and what it is called.
+ */
+const calling = (name: HookName): string => `leasehold_previous() {
+  IFS= read -r leasehold_line <"$leasehold_prev" || :
+  case $leasehold_line in
+  '#!'*[/\\ ]sh | '#!'*[/\\ ]bash | '#!'*[/\\ ]dash | '#!'*[/\\ ]sh' -'* | '#!'*[/\\ ]bash' -'*)
+    if ! LC_ALL=C grep -E '[$][{]?0|BASH_SOURCE' "$leasehold_prev" | LC_ALL=C grep -qvE 'dirname|basename|[$][{]0[#%]'; then
+      \${leasehold_line#??} -c 'leasehold_prev=$1; shift; . "$leasehold_prev"' "\${0%/*}/${name}" "$leasehold_prev" "$@"
+      return
+    fi
+    ;;
+  esac
+  "$leasehold_prev" "$@"
+}
+`
+
 function hook(name: HookName, chain: boolean): string {
   const input = readsInput(name)
   const feed = input ? 'leasehold_input | ' : ''
@@ -222,11 +240,11 @@ function hook(name: HookName, chain: boolean): string {
   const previous = chain
     ? `  leasehold_prev=\${0%/*}/${previousName(name)}
   if [ -x "$leasehold_prev" ] && [ -z "\${PRE_COMMIT_RUNNING_LEGACY-}" ]; then
-    ${feed}"$leasehold_prev" "$@" || return $?
+    ${feed}leasehold_previous "$@" || return $?
   fi
 `
     : ''
-  return `${capture}leasehold_hook() {
+  return `${capture}${chain ? calling(name) : ''}leasehold_hook() {
 ${input ? '  leasehold_lines=$(cat)\n' : ''}${previous}${judging(name)}}
 `
 }

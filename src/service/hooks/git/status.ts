@@ -1,7 +1,7 @@
 import { existsSync } from 'node:fs'
 import { join } from 'node:path'
 import type { HookLayout } from './layout.ts'
-import { isExecutable, isLefthooks, isOurs, isPreCommits, isRelative, lefthookLocal, silence, textAt } from './layout.ts'
+import { isExecutable, isLefthooks, isOurs, isPreCommits, isRelative, lefthookLocal, othersElsewhere, silence, textAt } from './layout.ts'
 import type { HookName } from './script.ts'
 import { previousName } from './script.ts'
 
@@ -37,7 +37,7 @@ export function hooksStatus(layout: HookLayout): HooksStatus {
   if (layout.husky !== null && layout.env['HUSKY'] === '0') warnings.push('HUSKY=0 is set: husky runs no hook')
   if (layout.lefthook !== null && ['0', 'false'].includes(layout.env['LEFTHOOK'] ?? ''))
     warnings.push('LEFTHOOK is off in this environment: lefthook runs no hook')
-  return { hooks, warnings }
+  return { hooks, warnings: [...warnings, ...othersElsewhere(layout)] }
 }
 
 const missing = (hook: HookName, problem: string | null = null): HookState => ({
