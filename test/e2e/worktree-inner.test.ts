@@ -121,6 +121,25 @@ describe('worktree remove, of what Git does not tell', () => {
     expect(known(repo.dir)).toEqual([])
   })
 
+  it('leaves another repository that lies where the worktree was', async () => {
+    const { repo, a } = room()
+    for (const how of ['worktree remove spike', 'worktree prune --yes', 'worktree remove spike --salvage']) {
+      // oxlint-disable-next-line no-await-in-loop -- each in turn
+      const place = await made(a)
+      fs.rmSync(place, { recursive: true })
+      git(repo.dir, 'clone', '-q', repo.dir, place)
+      git(place, 'checkout', '-q', '-b', 'mine')
+      write(place, 'mine', 'precious')
+      const mine = commit(place, 'mine')
+      git(place, 'checkout', '-q', 'main')
+      // oxlint-disable-next-line no-await-in-loop -- as above
+      await a.ok(how)
+      expect(git(place, 'rev-parse', 'mine')).toBe(mine)
+      expect(known(repo.dir)).toEqual([])
+      fs.rmSync(place, { recursive: true })
+    }
+  })
+
   it('looks itself, whatever a file system monitor or a setting says of a file', async () => {
     const { repo, a } = room()
     const place = await made(a)

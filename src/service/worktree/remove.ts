@@ -3,6 +3,7 @@ import { basename, dirname, join } from 'node:path'
 import { Fault, policy } from '../../core/fault.ts'
 import type { Lease } from '../../core/lease.ts'
 import { isReadOnly } from '../../host/files.ts'
+import { findRepository } from '../../host/git.ts'
 import type { Repository } from '../../host/git.ts'
 import { storeDirectory, worktreeDirectory } from '../../host/paths.ts'
 import { shellWord } from '../../core/shell-word.ts'
@@ -155,11 +156,8 @@ function restored({ gitDir, path }: Entry): Removal | null {
 async function judgeAndRemove(asker: Asker, listed: Entry, fence: Fence, options: RemoveOptions): Promise<Removed> {
   const { repository } = asker.workspace
   const { env } = options
-  // It may just have been put back.
-  const entry = {
-    ...listed,
-    present: existsSync(join(listed.path, '.git')) && (listed.present || listed.prunable === null || backIn(listed)),
-  }
+  // It may just have been put back. Another repository may lie where it was, and is nothing of ours.
+  const entry = { ...listed, present: isOwnAt(listed) }
   const state = await stateOf(repository, entry, env)
   refuseLoss(entry, state, options.salvage)
   await fence.close()
@@ -182,7 +180,14 @@ async function judgeAndRemove(asker: Asker, listed: Entry, fence: Fence, options
   return { ...done, salvage: saved, leftOut: saved === null ? [...state.ignored.small, ...state.ignored.large].map(shown) : done.leftOut }
 }
 
-const backIn = ({ path }: Entry): boolean => lstatSync(join(path, '.git'), { throwIfNoEntry: false })?.isFile() === true
+/** Does its directory lead to it? */
+function isOwnAt({ path, gitDir }: Entry): boolean {
+  try {
+    return lstatSync(join(path, '.git')).isFile() && findRepository(path, {}).gitDir === gitDir
+  } catch {
+    return false
+  }
+}
 
 const isWorthSaving = ({ dirty, unmerged, own, ignored, unfinished }: State): boolean =>
   dirty.length > 0 || unmerged.length > 0 || own.length > 0 || ignored.small.length > 0 || unfinished !== null
