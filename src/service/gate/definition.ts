@@ -240,12 +240,16 @@ function sourceOf(node: unknown): string | null {
 function fromMembers(said: ReadonlyMap<Member, Said>, key: string, file: string): Definition {
   const command = textOf(said.get('command'))
   const timeout = textOf(said.get('timeout'))
+  const mode = wordOf(said.get('mode'), ['auto', 'manual'] as const)
+  // A command that was forgotten must not become a gate that a word passes.
+  if (command === null && mode === null && said.has('command'))
+    throw usage(`${said.get('command')!.where} has no value`, 'give it `command: …`, or say `mode: manual`')
   const definition: Definition = {
     key,
     title: textOf(said.get('title')),
     description: textOf(said.get('description')),
     stage: wordOf(said.get('stage'), stages) ?? 'post',
-    mode: wordOf(said.get('mode'), ['auto', 'manual'] as const) ?? (command === null ? 'manual' : 'auto'),
+    mode: mode ?? (command === null ? 'manual' : 'auto'),
     command,
     timeoutMs: timeout === null ? defaultTimeoutMs : parseTimeout(timeout, said.get('timeout')!.where),
     env: envOf(said.get('env')),

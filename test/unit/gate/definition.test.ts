@@ -97,6 +97,11 @@ describe('the file of a gate', () => {
     refuses('mode: automatic', /mode is auto or manual/)
     refuses('mode: auto', /^k\.yaml:1: an automatic gate needs a command/)
     refuses('mode: manual\ncommand: x', /^k\.yaml:2: command: a manual gate has no command/)
+    // Forgotten, it must not become a gate that a word passes.
+    refuses('title: x\ncommand:', /^k\.yaml:2: command has no value/, /mode: manual/)
+    refuses('command: ~', /^k\.yaml:1: command has no value/)
+    refuses('mode: auto\ncommand:', /an automatic gate needs a command/)
+    expect(parseDefinition('mode: manual\ncommand:', 'k', 'k.yaml').mode).toBe('manual')
     refuses('command: [a, b]', /^k\.yaml:1: command takes one value/)
     refuses('command: x\ntimeout: soon', /^k\.yaml:2: timeout: "soon" is no duration/)
     refuses('command: x\ntimeout: 0', /outside 1s to 24h/)
