@@ -5,6 +5,7 @@ import { executable, exits, folder, parse, repository, Running, until } from '..
 import type { Agent, Doc, Repo } from '../support/cli.ts'
 import { anAgent, depart, kill, launch, letGo, openWorkspace, reserve } from '../support/launches.ts'
 import type { Opened } from '../support/launches.ts'
+import { needsEtcd, startEtcd } from '../support/etcd.ts'
 import { needsTmux, Terminal } from '../support/terminal.ts'
 
 // `lh status --watch`: a screen on a terminal, lines in a pipe.
@@ -114,13 +115,13 @@ needsTmux.describe('on a terminal', () => {
     await terminal.shows('my leases (1)')
     const [store, aside] = [path.join(repo.dir, '.git', 'leasehold'), folder('aside-')]
     fs.renameSync(repo.logFile, path.join(aside, 'log'))
-    await terminal.shows('what is held is unknown: ', 'claims.jsonl', /as it was at \d{4}-/, 'env:staging')
+    await terminal.shows('what is held is unknown: ', 'claims.jsonl', /As\s+it\s+was\s+at\s+\d{4}-/, 'env:staging')
     fs.renameSync(path.join(aside, 'log'), repo.logFile)
     expect(await terminal.shows(/^lh status.*\nmy leases \(1\)/)).not.toContain('unknown')
     for (const place of [store, repo.dir]) {
       fs.renameSync(place, path.join(aside, 'place'))
       // oxlint-disable-next-line no-await-in-loop -- one after the other
-      expect(await terminal.shows('what is held is unknown: ', /is\s+gone/, /as it was at \d{4}-/)).not.toContain('nobody holds')
+      expect(await terminal.shows('what is held is unknown: ', /is\s+gone/, /As\s+it\s+was\s+at\s+\d{4}-/)).not.toContain('nobody holds')
       // A key that looks at something does not end it.
       terminal.press('Down')
       fs.renameSync(path.join(aside, 'place'), place)
@@ -129,6 +130,26 @@ needsTmux.describe('on a terminal', () => {
     }
     terminal.press('q')
     expect(await terminal.left()).toEqual({ code: '0', ...asItWas })
+  })
+
+  needsEtcd.it('says so while etcd does not answer, and goes on when it does', async () => {
+    const etcd = await startEtcd()
+    try {
+      fs.mkdirSync(path.join(repo.dir, '.leasehold'), { recursive: true })
+      fs.writeFileSync(path.join(repo.dir, '.leasehold', 'config.yaml'), `store: etcd://${etcd.address}/watch\n`)
+      await ada.ok('claim acquire env:staging')
+      const terminal = new Terminal(ada, 'status --watch')
+      await terminal.shows('my leases (1)', 'env:staging')
+      etcd.process.kill('SIGSTOP')
+      await terminal.shows('what is held is unknown: ', /As\s+it\s+was\s+at\s+\d{4}-/, 'env:staging')
+      etcd.process.kill('SIGCONT')
+      expect(await terminal.shows(/^lh status.*\nmy leases \(1\)/)).not.toContain('unknown')
+      terminal.press('q')
+      expect(await terminal.left()).toEqual({ code: '0', ...asItWas })
+    } finally {
+      etcd.process.kill('SIGCONT')
+      await etcd.stop()
+    }
   })
 
   it('goes on after it was suspended', async () => {

@@ -35,6 +35,28 @@ describe('the screen', () => {
     expect(texts(emptyBoard, 80, 4)[1]).toMatch(/^nobody holds anything/)
   })
 
+  it('says why nothing is known above the rest, however much that is and wherever it is scrolled to', () => {
+    const trouble = { trouble: 'the store file:/somewhere/far/away is gone', seenAt: 0 }
+    expect(texts(boardOf(2, trouble), 44, 8)).toEqual([
+      'title',
+      'what is held is unknown: the store',
+      'file:/somewhere/far/away is gone. As it was',
+      // Half of the screen is for what is below.
+      'at 1970-01-01T00:00:00.000Z:',
+      'all (2)',
+      '> item-0  live',
+      '  item-1  live',
+      expect.stringMatching(/^arrows/),
+    ])
+    for (let rows = 1; rows <= 30; rows++) {
+      const lines = texts(boardOf(50, { ...trouble, chosen: 'item-49', message: 'done' }), 60, rows)
+      expect(lines).toHaveLength(rows)
+      expect(lines.join('\n')).toContain('what is held is unknown: ')
+      if (rows > 3) expect(lines).toContain('> item-49  live')
+    }
+    expect(texts({ ...emptyBoard, ...trouble }, 80, 6).join(' ')).not.toContain('nobody holds')
+  })
+
   it('has the message, or the question, above the keys', () => {
     expect(texts(boardOf(1, { message: 'done' }), 80, 6).at(-2)).toBe('done')
     expect(texts(boardOf(1, { message: 'done', asking: { name: 'x', text: 'be' } }), 80, 6).at(-2)).toBe('why is x reclaimed? be_')

@@ -1,4 +1,3 @@
-import { isoFromMs } from '../../../core/time.ts'
 import { cutTo } from '../progress.ts'
 import { columns, printable } from '../text.ts'
 import { chosenItem } from './model.ts'
@@ -20,32 +19,29 @@ const keysLine = 'arrows choose · Enter opens · c launches intake · r reclaim
 
 /**
  * The whole screen, at most `rows` lines of at most `columns` signs. The chosen line is always among them; on a screen that is too low
- * for everything, the title goes first, then the keys, then the message.
+ * for everything, the title goes first, then the keys, then the message; while nothing is known that is said above the rest on every one.
  */
 export function layoutBoard(board: Board, title: string, { columns: width, rows }: Size): readonly Line[] {
   const asked = board.asking === null ? board.message : `why is ${board.asking.name} reclaimed? ${board.asking.text}_`
   const message: readonly Line[] = asked === '' ? [] : [{ text: asked, tone: 'heading' }]
   const foot: readonly Line[] = [...message, { text: keysLine, tone: 'dim' }]
   const below = foot.slice(0, Math.max(0, Math.min(foot.length, rows - 1)))
-  const head: readonly Line[] = rows - below.length > 2 ? [{ text: title, tone: 'heading' }] : []
-  const body = board.trouble === null ? bodyOf(board) : inTrouble(board, board.trouble, width)
+  const named: readonly Line[] = rows - below.length > 2 ? [{ text: title, tone: 'heading' }] : []
+  // However much is below, it is seen.
+  const why = inTrouble(board, width).slice(0, Math.max(1, Math.ceil((rows - below.length - named.length) / 2)))
+  const head: readonly Line[] = [...named, ...why]
+  const body = board.trouble === null || board.sections.length > 0 ? bodyOf(board) : []
   const height = Math.max(0, rows - head.length - below.length)
   const shown = windowOf(body, height)
   const filled = [...shown, ...Array.from({ length: height - shown.length }, (): Line => ({ text: '', tone: 'plain' }))]
   return [...head, ...filled, ...below].map(({ text, tone }) => ({ text: cutTo(printable(text), width), tone }))
 }
 
-/** Whoever looks sees first that nothing is known, and why, and then what was seen last. */
-function inTrouble(board: Board, trouble: string, width: number): readonly Line[] {
-  const why = wrapped(`what is held is unknown: ${trouble}`, width)
-  const before: readonly Line[] =
-    board.seenAt === 0
-      ? []
-      : [{ text: '', tone: 'plain' }, { text: `as it was at ${isoFromMs(board.seenAt)}:`, tone: 'heading' }, ...bodyOf(board)]
-  return [
-    ...why.map((text): Line => ({ text, tone: 'dead' })),
-    ...before.map(({ text, tone }): Line => ({ text, tone: tone === 'chosen' ? tone : 'dim' })),
-  ]
+/** That nothing is known, why, and of when what is below is. */
+function inTrouble({ trouble, seenAt, sections }: Board, width: number): readonly Line[] {
+  if (trouble === null) return []
+  const before = sections.length === 0 ? '' : ` As it was at ${new Date(seenAt).toISOString()}:`
+  return wrapped(`what is held is unknown: ${trouble}.${before}`, width).map(text => ({ text, tone: 'dead' }))
 }
 
 /** In lines of so many signs, between words where that is possible. */
