@@ -17,6 +17,7 @@ import type { Format } from './directory.ts'
 import {
   accessFault,
   createFile,
+  isEmpty,
   lookAt,
   readFlags,
   readFormat,
@@ -154,6 +155,8 @@ function* directories(store: FileStore): Found {
   const { disk } = store.options
   for (const directory of [layout.directory, layout.locks, layout.archive, layout.quarantine]) {
     const stat = lookAt(disk, directory)
+    // Other things of ours lie in that directory too, before the first claim makes the store.
+    if (stat === null && isEmpty(disk, layout)) continue
     if (stat === null) yield warning('directory-missing', directory, `${directory} is missing`, 'lh recover')
     else
       try {
