@@ -42,6 +42,9 @@ describe('a token or lease that is shown', () => {
         ['superseded', ['--token', '1']],
         ['superseded', ['--lease', '01J0000000000000000000000A']],
         ['unavailable', ['--token', '99']],
+        ['usage', ['--lease', 'nonsense']],
+        ['usage', ['--lease', '']],
+        ['usage', ['--token', '']],
       ] as const) {
         // oxlint-disable-next-line no-await-in-loop -- each in turn
         await a.refused(code, words, ...more, ...proof)

@@ -186,6 +186,8 @@ describe('worktree remove', () => {
       ['superseded', '', { LEASEHOLD_TOKEN: '1' }],
       ['superseded', '', { LEASEHOLD_TOKEN: '1', LEASEHOLD_RESOURCES: `ticket:${ticketId}` }],
       ['usage', '--token one', {}],
+      ['usage', '--lease one', {}],
+      ['usage', '--lease=', {}],
     ] as const)
       // oxlint-disable-next-line no-await-in-loop -- each in turn
       for (const agent of [a, a.in(place)]) await agent.with(env).refused(code, `worktree remove fix-login ${how}`)

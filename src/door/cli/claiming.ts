@@ -1,8 +1,10 @@
 import { usage } from '../../core/fault.ts'
+import { leaseIdIn } from '../../service/claim/proof.ts'
 import { parseDuration } from '../../service/config/durations.ts'
 import type { Context } from './command.ts'
 import { textOption } from './command.ts'
 import type { FileWorkspace } from './open.ts'
+import { printable } from './text.ts'
 
 // What the commands that claim something are given alike: who asks, and for how long.
 
@@ -19,6 +21,15 @@ export async function callerOf(context: Context, workspace: FileWorkspace): Retu
 export function ttlOption(context: Context): number | undefined {
   const text = textOption(context, 'ttl')
   return text === undefined ? undefined : parseDuration(text, '--ttl') / 1000
+}
+
+/** `--lease`. Throws `usage` for what is no lease's id, which is mostly a variable that is not set. */
+export function leaseOption(context: Context): string | undefined {
+  const text = textOption(context, 'lease')
+  if (text === undefined) return undefined
+  const leaseId = leaseIdIn(text)
+  if (leaseId === null) throw usage(`--lease is a lease id, not "${printable(text)}"`, 'lease ids are shown by: lh claim list --json')
+  return leaseId
 }
 
 /** `--wait` without a value waits without limit. */

@@ -6,12 +6,12 @@ import { endedDocument, grantedDocument, lostInWords, orThrow, secondsLeft } fro
 import { checkDocument, currentLease, leasesOf, listDocument, listedLeases, statusDocument } from '../../../service/claim/reports.ts'
 import { pendingOf } from '../../../service/claim/pending.ts'
 import type { Pending } from '../../../service/claim/pending.ts'
-import { leaseIdIn, noteEnded, noteHeld, parseToken, proofFor, tokenVariable } from '../../../service/claim/proof.ts'
+import { noteEnded, noteHeld, parseToken, proofFor, tokenVariable } from '../../../service/claim/proof.ts'
 import { parseAgentId } from '../../../service/identity/agent.ts'
 import type { Reading } from '../../../store/store.ts'
 import type { Context, Run } from '../command.ts'
 import { switchOption, textOption } from '../command.ts'
-import { callerOf, reasonOption, tellWaiting, ttlOption, waitOption } from '../claiming.ts'
+import { callerOf, leaseOption, reasonOption, tellWaiting, ttlOption, waitOption } from '../claiming.ts'
 import { launcherInWords } from '../launched.ts'
 import type { FileWorkspace } from '../open.ts'
 import { openWorkspace } from '../open.ts'
@@ -118,17 +118,14 @@ export async function addressed(context: Context, workspace: FileWorkspace) {
   const [text] = context.positionals
   const target = await targetOf(workspace, text!)
   const caller = await callerOf(context, workspace)
-  const flags = { token: textOption(context, 'token'), lease: leaseOption(context, target) }
+  const flags = { token: textOption(context, 'token'), lease: leaseFor(context, target) }
   return { caller, target, presented: proofFor(workspace, target, flags, context.env, caller.holder) }
 }
 
 /** `--lease`. Beside a lease id as the argument it can only say the same. */
-function leaseOption(context: Context, target: Target): string | undefined {
-  const text = textOption(context, 'lease')
-  if (text === undefined) return undefined
-  const leaseId = leaseIdIn(text)
-  if (leaseId === null) throw usage(`--lease is a lease id, not "${printable(text)}"`, 'lease ids are shown by: lh claim list --json')
-  if ('leaseId' in target && target.leaseId !== leaseId)
+function leaseFor(context: Context, target: Target): string | undefined {
+  const leaseId = leaseOption(context)
+  if (leaseId !== undefined && 'leaseId' in target && target.leaseId !== leaseId)
     throw usage(`two leases are named: ${target.leaseId}, and with --lease ${leaseId}`, 'name one of them')
   return leaseId
 }
