@@ -1,6 +1,7 @@
 import { randomUUID } from 'node:crypto'
 import { afterAll, afterEach, beforeAll, describe, expect, it } from 'vitest'
 import { systemClock } from '../../src/host/clock.ts'
+import { maintenanceOf } from '../../src/store/etcd/maintenance.ts'
 import { etcdEnd } from '../../src/store/etcd/move.ts'
 import { prefixEnd } from '../../src/store/etcd/keys.ts'
 import { only, pairsOf, put, remove, toBytes } from '../../src/store/etcd/messages.ts'
@@ -10,7 +11,7 @@ import type { EtcdStore } from '../../src/store/etcd/store.ts'
 import { verifySpace } from '../../src/store/etcd/verify.ts'
 import type { Verified } from '../../src/store/maintenance.ts'
 import { Bench } from '../support/bench.ts'
-import { acquire, ann, bob, evict, on, release, renew, transfer } from '../support/cast.ts'
+import { acquire, ann, bob, eve, evict, on, release, renew, transfer } from '../support/cast.ts'
 import type { Etcd } from '../support/etcd.ts'
 import { etcdStore, needsEtcd, startEtcd } from '../support/etcd.ts'
 
@@ -102,6 +103,27 @@ needsEtcd.describe('what is in etcd is checked', () => {
     await etcdEnd(target).open()
     await new Bench({ store: target, policy: { ttlSecs: 600 } }).does(release(bob, on(a)))
     expect(await verify(target)).toMatchObject({ records: 11, leases: 3, faults: [] })
+  })
+
+  it('also a key that was moved in, given back, forgotten and taken again', async () => {
+    const { store } = await lived()
+    await new Promise(resolve => setTimeout(resolve, 20))
+    await pruneLog(store.gateway, store.names, Date.now() + 10, 0)
+    const target = open()
+    await etcdEnd(target).receive(await etcdEnd(store).read(), 'elsewhere')
+    await etcdEnd(target).open()
+    const bench = new Bench({ store: target, policy: { ttlSecs: 600 } })
+    const keys = [a, 'env:idle']
+    await bench.does(release(bob, on(a)))
+    await bench.does(release(ann, on('env:idle')))
+    await new Promise(resolve => setTimeout(resolve, 20))
+    expect(await maintenanceOf(target).compact(-10)).toMatchObject({ pruned: expect.any(Number) as number })
+    for (const key of keys) expect((await target.view([key])).past(key), key).toBeNull()
+    expect(await verify(target)).toMatchObject({ faults: [] })
+    for (const key of keys) await bench.does(acquire(eve, key))
+    expect(await verify(target)).toMatchObject({ faults: [] })
+    const [again] = [...(await etcdEnd(target).read()).base.leases].filter(({ resource }) => resource === a)
+    expect(again?.holder.agentId).not.toBe(bob.agentId)
   })
 
   it('thousands of records, in pages', async () => {

@@ -6,8 +6,8 @@ import type { Pair, RangeAnswer } from './messages.ts'
 /** Names in one page. */
 const pageSize = 2000
 
-/** All that begins with `prefix`, in the order of the names, as it was at this revision. */
-export async function* pairsBelow(gateway: Gateway, prefix: string, revision: number): AsyncGenerator<Pair> {
+/** All that begins with `prefix`, in the order of the names, as it was at this revision; without one, each page as it is when it is read. */
+export async function* pairsBelow(gateway: Gateway, prefix: string, revision = 0): AsyncGenerator<Pair> {
   const range = { range_end: toBytes(prefixEnd(prefix)), limit: String(pageSize), revision: String(revision) }
   for (let from = toBytes(prefix); ;) {
     // oxlint-disable-next-line no-await-in-loop -- one page after the other

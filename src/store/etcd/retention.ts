@@ -1,9 +1,11 @@
 import { isLasting } from '../../core/lease.ts'
+import { sessionKey } from '../../core/session.ts'
 import type { Gateway } from './gateway.ts'
 import type { Names } from './keys.ts'
 import { prefixEnd } from './keys.ts'
 import { between, pairsOf, put, remove, toBytes, unchanged } from './messages.ts'
 import type { Compare, Pair, RangeAnswer, Step, TxnAnswer } from './messages.ts'
+import { pairsBelow } from './pages.ts'
 import { headFromPair, headToValue, logFromPair } from './values.ts'
 import type { Head } from './values.ts'
 
@@ -26,11 +28,12 @@ export interface Pruned {
  */
 export async function pruneLog(gateway: Gateway, names: Names, before: number, base: number, cfgMod?: number): Promise<Pruned> {
   const guards = cfgMod === undefined ? [] : [unchanged(names.cfg, cfgMod)]
+  const moved = await movedIn(gateway, names)
   let [records, keys] = [0, 0]
-  for await (const pair of headsOf(gateway, names)) {
+  for await (const pair of pairsBelow(gateway, names.claims)) {
     const place = names.partOf(pair.name)
     if (place?.part !== 'head') continue
-    const done = await pruneKey(gateway, names, place.resource, pair, { before, base, guards })
+    const done = await pruneKey(gateway, names, place.resource, pair, { before, base, guards, moved })
     records += done.records
     keys += done.keys
   }
@@ -41,17 +44,34 @@ interface Pruning {
   readonly before: number
   readonly base: number
   readonly guards: readonly Compare[]
+  /** Where the state before the first record is kept that a move brought, by key. */
+  readonly moved: ReadonlyMap<string, readonly string[]>
 }
 
-async function pruneKey(gateway: Gateway, names: Names, resource: string, pair: Pair, { before, base, guards }: Pruning): Promise<Pruned> {
+async function movedIn(gateway: Gateway, names: Names): Promise<ReadonlyMap<string, readonly string[]>> {
+  const found = new Map<string, string[]>()
+  const prefix = `${names.root}base/`
+  for await (const { name, value } of pairsBelow(gateway, prefix)) {
+    const { lease, past, session } = JSON.parse(value)
+    const key: string | undefined = (lease ?? past)?.resource ?? (session === undefined ? undefined : sessionKey(session.session_id))
+    if (key !== undefined) found.set(key, [...(found.get(key) ?? []), name])
+  }
+  return found
+}
+
+async function pruneKey(gateway: Gateway, names: Names, resource: string, pair: Pair, pruning: Pruning): Promise<Pruned> {
+  const { before, base, guards, moved } = pruning
   const head = headFromPair(pair)
   const old = await oldRecords(gateway, names, resource, before)
   const logFrom = head.logFrom + old.length
   const isForgotten = logFrom > head.n && isForgettable(head, before)
   if (old.length === 0 && !isForgotten) return { records: 0, keys: 0 }
-  const kept: Step = isForgotten ? remove(pair.name) : put(pair.name, headToValue({ ...head, logFrom }, base))
+  // Whoever takes a forgotten key begins its records anew: what it was before them would contradict those.
+  const kept: readonly Step[] = isForgotten
+    ? [pair.name, ...(moved.get(resource) ?? [])].map(name => remove(name))
+    : [put(pair.name, headToValue({ ...head, logFrom }, base))]
   const gone: readonly Step[] = old.length === 0 ? [] : [removeThrough(names.logOf(resource), old.at(-1)!.name)]
-  const request = { compare: [...guards, unchanged(pair.name, pair.mod)], success: [kept, ...gone] }
+  const request = { compare: [...guards, unchanged(pair.name, pair.mod)], success: [...kept, ...gone] }
   const { body } = await gateway.call<TxnAnswer>('/v3/kv/txn', request, { changes: true })
   return body.succeeded === true ? { records: old.length, keys: Number(isForgotten) } : { records: 0, keys: 0 }
 }
@@ -75,16 +95,3 @@ async function oldRecords(gateway: Gateway, names: Names, resource: string, befo
 /** Nobody holds it, and how it ended stops nobody from anything. */
 const isForgettable = ({ slot: { lease, past, session } }: Head, before: number): boolean =>
   lease === null && session === null && (past === null || (past.endedAt < before && !isLasting(past)))
-
-async function* headsOf(gateway: Gateway, names: Names): AsyncGenerator<Pair> {
-  const end = toBytes(prefixEnd(names.claims))
-  for (let from = toBytes(names.claims); ;) {
-    // oxlint-disable-next-line no-await-in-loop -- one page after the other
-    const { body } = await gateway.call<RangeAnswer>('/v3/kv/range', { key: from, range_end: end, limit: String(pageSize) })
-    const pairs = pairsOf(body)
-    yield* pairs
-    const last = pairs.at(-1)
-    if (body.more !== true || last === undefined) return
-    from = toBytes(`${last.name}\0`)
-  }
-}
