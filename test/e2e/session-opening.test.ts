@@ -15,6 +15,8 @@ const kinds = [
   ['without one', '--json launch --no-ticket --role review', 'review'],
 ] as const
 
+const countOf = (text: string, part: string): number => text.split(part).length - 1
+
 /** Opens it as soon as that is possible: what a dead launcher holds in etcd lapses after a while. */
 async function untilOpened(all: Stage, name: string): Promise<Running> {
   for (;;) {
@@ -186,6 +188,28 @@ needsEtcd.describe('in etcd', () => {
     expect(fs.readFileSync(path.join(all.repo.store, 'held.json'), 'utf8')).toContain(`"token":${again.lease.token}`)
     expect(await ending(all, next)).toMatchObject({ code: 0 })
     expect((await known(all)).sessions).toMatchObject([{ standing: 'restorable' }])
+  })
+
+  it('an agent is not ended, and its claim goes on, when etcd does not answer for less than a TTL', { timeout: 120_000 }, async () => {
+    const own = await startEtcd()
+    try {
+      const all = stage()
+      fs.writeFileSync(path.join(all.repo.dir, '.leasehold/config.yaml'), `store: etcd://${own.address}/away\n`)
+      const { running, doc } = await launched(all, `${launching} --ttl 8s`)
+      own.process.kill('SIGSTOP')
+      // As often as it is asked it says nothing: longer than the holder of any other lease would go on.
+      await until(() => countOf(running.stderr, 'could not be renewed') === 3, 'it is away')
+      own.process.kill('SIGCONT')
+      const lease = await until(async () => {
+        const found = await person(all).lease(key)
+        return found?.remaining_secs > 6 ? found : null
+      }, 'it is renewed again')
+      expect(lease).toMatchObject({ token: doc.lease.token, standing: 'live' })
+      expect([isRunning(doc.pid), running.child.exitCode]).toEqual([true, null])
+      expect(await ending(all, running)).toMatchObject({ code: 0 })
+    } finally {
+      await own.stop()
+    }
   })
 
   it('a launch in flight is shown with its launcher and its agent', async () => {

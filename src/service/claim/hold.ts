@@ -14,8 +14,8 @@ export interface KeepRequest {
   /** What was granted, with the liveness lock that binds it to this process. */
   readonly granted: Granted
   readonly warn: (text: string) => void
-  /** What runs may give the lease back or hand it on itself, and go on without it. */
-  readonly mayGiveBack?: boolean
+  /** An agent was launched: it may give the claim back or hand it on itself, and go on without it; and nobody gets that by time alone. */
+  readonly launched?: boolean
 }
 
 export interface HoldRequest extends KeepRequest {
@@ -174,6 +174,9 @@ async function giveBack({ coordinator, caller, granted }: HoldRequest): Promise<
 const lookAgainMs = 5000
 const betweenLooksMs = 500
 
+/** How long the first answer may take of a store that was away, milliseconds. */
+const answerMs = 10_000
+
 const pause = (ms: number): Promise<void> => new Promise(resolve => void setTimeout(resolve, ms).unref())
 
 /** What is ended when the lease is lost. */
@@ -222,7 +225,7 @@ export class Keeper {
       // oxlint-disable-next-line no-await-in-loop -- one look after the other is the point
       const seen = await this.look().catch(() => null)
       // oxlint-disable-next-line no-await-in-loop -- as above
-      if (seen !== null) await coordinator.changed(seen, lookAgainMs)
+      if (seen !== null) await coordinator.changed(seen, lookAgainMs).catch(() => undefined)
       // oxlint-disable-next-line no-await-in-loop -- as above
       await pause(betweenLooksMs)
     }
@@ -271,6 +274,8 @@ export class Keeper {
 
   #deadlineFrom(sentAt: number): number {
     const ttlMs = this.#ttlMs()
+    // A store that does not answer for less than a TTL, from any moment on, ends no agent whose claim time alone does not end.
+    if (this.#request.launched === true) return sentAt + ttlMs + this.#intervalMs() + answerMs
     return ttlMs === Number.POSITIVE_INFINITY ? ttlMs : sentAt + ttlMs - Math.min(ttlMs / 3, Math.max(2000, ttlMs / 10))
   }
 
@@ -307,11 +312,11 @@ export class Keeper {
 
   /** A claim that was there before the command may end inside it: its holder finished the work. */
   async #wasGivenBack(token: number): Promise<boolean> {
-    const { coordinator, granted, mayGiveBack = false } = this.#request
-    if (!mayGiveBack && taken(granted).some(lease => lease.token === token)) return false
+    const { coordinator, granted, launched = false } = this.#request
+    if (!launched && taken(granted).some(lease => lease.token === token)) return false
     const resources = this.#leases.filter(lease => lease.token === token).flatMap(({ group, resource }) => group?.resources ?? [resource])
     const ends = await Promise.all(resources.map(resource => coordinator.endOf(resource, token)))
-    return ends.some(end => end === 'release' || (mayGiveBack && end === 'transfer'))
+    return ends.some(end => end === 'release' || (launched && end === 'transfer'))
   }
 
   #lose(refused: Refused | null): void {

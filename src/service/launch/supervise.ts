@@ -33,7 +33,7 @@ export interface SuperviseRequest {
 /** Keeps a launched agent's claim while it runs: renews, forwards signals, ends it when the claim is lost, and says at its end what is left. */
 export async function supervise({ workspace, caller, granted, session, agent, order, live }: SuperviseRequest): Promise<Supervised> {
   const { coordinator } = workspace
-  const keeper = new Keeper({ coordinator, caller, granted, warn: order.warn, mayGiveBack: true })
+  const keeper = new Keeper({ coordinator, caller, granted, warn: order.warn, launched: true })
   keeper.watch(agent)
   const receiving = new AbortController()
   void keepReceived(coordinator, session.sessionId, keeper, receiving.signal)
@@ -67,7 +67,7 @@ async function keepReceived(coordinator: Coordinator, sessionId: string, keeper:
     if (signal.aborted) return
     for (const lease of seen?.leases ?? []) keeper.add(lease)
     // oxlint-disable-next-line no-await-in-loop -- as above
-    if (seen !== null) await coordinator.changed(seen.lastSeq, lookAgainMs)
+    if (seen !== null) await coordinator.changed(seen.lastSeq, lookAgainMs).catch(() => undefined)
     // oxlint-disable-next-line no-await-in-loop -- as above
     await pause()
   }
