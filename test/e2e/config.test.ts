@@ -2,8 +2,11 @@ import fs from 'node:fs'
 import path from 'node:path'
 import { describe, expect, it } from 'vitest'
 import { type Agent, busyStore, folder, parse, repository } from '../support/cli.ts'
+import { requires } from '../support/skip.ts'
 
 // Settings, as far as commands behave by them.
+
+const needsRoot = requires(process.platform === 'linux' && process.getuid?.() === 0, 'needs root, to be several users')
 
 /** An agent with a home of its own. */
 function withHome(): { readonly a: Agent; readonly userFile: string; readonly repositoryFile: string } {
@@ -170,6 +173,21 @@ describe('several at a time', () => {
     expect(fs.readFileSync(file, 'utf8').startsWith('# ours\n')).toBe(isThere)
     expect(fs.readdirSync(path.dirname(file))).toEqual(['config.yaml'])
   })
+})
+
+needsRoot.it('the file that root’s init makes in somebody’s repository is theirs to change', async () => {
+  const { a, repositoryFile } = withHome()
+  const { dir } = a.repo
+  for (const place of [path.dirname(dir), dir]) fs.chmodSync(place, 0o755)
+  for (const place of [dir, ...fs.readdirSync(dir, { recursive: true, encoding: 'utf8' }).map(name => path.join(dir, name))])
+    fs.chownSync(place, 1001, 1001)
+  const safe = { GIT_CONFIG_COUNT: '1', GIT_CONFIG_KEY_0: 'safe.directory', GIT_CONFIG_VALUE_0: '*' }
+  await a.with(safe).ok('init')
+  for (const place of [path.dirname(repositoryFile), repositoryFile])
+    expect([fs.statSync(place).uid, fs.statSync(place).gid]).toEqual([1001, 1001])
+  const user = ['setpriv', '--reuid=1001', '--regid=1001', '--clear-groups', '--']
+  expect((await a.with({ ...safe, HOME: '/' }).startWith(user, '--json config set ttl 5m').ended).code).toBe(0)
+  expect(fs.readFileSync(repositoryFile, 'utf8')).toContain('ttl: 5m')
 })
 
 describe('a limit', () => {

@@ -1,7 +1,7 @@
 import fs from 'node:fs'
 import path from 'node:path'
 import { Fault } from '../../core/fault.ts'
-import { makeDirectory, writeFileAtomic } from '../../host/files.ts'
+import { editing, makeDirectories, putText } from '../../host/edit-file.ts'
 import type { Workspace } from './workspace.ts'
 
 export interface Prepared {
@@ -37,9 +37,13 @@ function makeConfig(root: string): boolean {
   const stat = fs.lstatSync(directory, { throwIfNoEntry: false })
   if (stat !== undefined && !stat.isDirectory())
     throw new Fault('usage', `${directory} is not a directory`, { hint: 'move it away, then run lh init again' })
-  makeDirectory(directory)
+  makeDirectories(directory)
   const file = path.join(directory, 'config.yaml')
   if (fs.lstatSync(file, { throwIfNoEntry: false }) !== undefined) return false
-  writeFileAtomic(file, configTemplate, 0o644)
-  return true
+  return editing(file, real => {
+    // Somebody may have set something meanwhile.
+    if (fs.lstatSync(real, { throwIfNoEntry: false }) !== undefined) return false
+    putText(real, null, configTemplate, 0o644)
+    return true
+  })
 }
