@@ -547,6 +547,23 @@ describe('settings', () => {
     expect(await first.bash('rm -rf src')).toEqual(passed)
     await first.end()
     expect(await second.bash('rm -rf src')).toEqual(passed)
+    await second.end()
+    // A file in a worktree below it, of which nobody has the whole.
+    git(ws, 'commit', '-q', '--allow-empty', '-m', 'x')
+    git(ws, 'worktree', 'add', '-q', 'trees/one')
+    expect(await first.write(`${ws}/trees/one/b.txt`)).toEqual(passed)
+    expect(await second.bash('rm -rf trees')).toMatchObject({
+      code: 2,
+      stderr: expect.stringMatching(/^b\.txt is being written by another/),
+    })
+  })
+
+  it('session_lock.scope: path has nothing to say of a directory in a repository without a store', async () => {
+    const { ws, one } = two()
+    const me = one.home.session(one.id, ws, { ...one.env, LEASEHOLD_SESSION_LOCK_SCOPE: 'path', LEASEHOLD_SESSION_LOCK_FAIL: 'closed' })
+    expect(await me.bash('rm -rf src')).toEqual(passed)
+    expect(one.home.log()).toBe('')
+    expect(fs.existsSync(path.join(ws, '.git/leasehold'))).toBe(false)
   })
 })
 

@@ -19,7 +19,7 @@ import { Fault } from '../../core/fault.ts'
 import { kernelLock } from '../../host/kernel-lock.ts'
 import { elapsedMs } from './moment.ts'
 import type { LockIO } from './lock.ts'
-import type { LockRecord } from './record.ts'
+import { remainingMs, type LockRecord, type Moment } from './record.ts'
 
 // Where locks are kept. Writers take turns by a kernel lock on one permanent empty file, so a killed process leaves none behind. A record
 // is written in place, in one write of a size that never shrinks: there is no temporary file that a kill could leave, and a reader without
@@ -95,10 +95,12 @@ export class LockDirectory {
     }
   }
 
-  /** The tops of all workspaces whose locks are somebody's, and that are still there. */
-  workspaces(): readonly string[] {
+  /** The tops of all workspaces that another session than this one has now, and that are still there. */
+  othersThan(sessionId: string, now: Moment): readonly string[] {
     return this.hashes().flatMap(hash => {
-      const workspace = this.glance(hash)?.['workspace']
+      const record = this.glance(hash)
+      const workspace = record?.['workspace']
+      if (record === null || record.session_id === sessionId || remainingMs(record, now) <= 0) return []
       return typeof workspace === 'string' && isAbsolute(workspace) && existsSync(workspace) ? [workspace] : []
     })
   }

@@ -264,7 +264,7 @@ async function placesOf(
     command === null || !mayNamePlace.test(command) ? nothing : (await import('./shell-places.ts')).writtenBy(command, paths[0], onLimit)
   const isReached = trees.length === 0 ? null : (await import('./trees.ts')).reachOf(trees, payload.cwd)
   const targets = [...targetsOf([...paths, ...named], payload.cwd, shell || !writes)]
-  const below = isReached === null ? [] : directory.workspaces().filter(isReached)
+  const below = isReached === null ? [] : directory.othersThan(payload.sessionId, momentNow()).filter(isReached)
   for (const root of below) if (targets.every(target => target.root !== root)) targets.push(...targetsOf([], root, true))
   const places: Place[] = []
   for (const target of targets) {

@@ -7,7 +7,9 @@ import { relative } from 'node:path'
 import type { Witness } from '../../core/lease.ts'
 import type { Workspace } from '../claim/workspace.ts'
 import type { HeldEntry } from '../identity/held.ts'
+import { findRepository } from '../../host/git.ts'
 import { ensureWorktree, readWorktree } from '../identity/worktree.ts'
+import { worktreeRoots } from '../identity/worktrees.ts'
 import { duePart, logEnd, newsSince } from './log-end.ts'
 import { maxTaken, type Memo, type PathLease, type Stretched } from './memo.ts'
 
@@ -134,13 +136,28 @@ export async function othersIn(
   isMeant: (file: string) => boolean,
   { session }: Pick<Renewal, 'session'>,
 ): Promise<string | null> {
-  const prefix = `wpath:${readWorktree(workspace.repository).worktreeId}/`
   const view = await workspace.coordinator.view()
+  let tops: ReadonlyMap<string, string> | undefined
   for (const lease of view.all()) {
-    if (!lease.resource.startsWith(prefix) || lease.holder.sessionId === session || view.lapse(lease).state === 'over') continue
-    if (isMeant(`${workspace.repository.root ?? ''}/${lease.resource.slice(prefix.length)}`)) return conflictWords(lease, view.now)
+    const [, worktreeId = '', file = ''] = /^wpath:([^/]+)\/(.+)$/s.exec(lease.resource) ?? []
+    if (file === '' || lease.holder.sessionId === session || view.lapse(lease).state === 'over') continue
+    const top = (tops ??= topsOf(workspace)).get(worktreeId)
+    if (top !== undefined && isMeant(`${top}/${file}`)) return conflictWords(lease, view.now)
   }
   return null
+}
+
+/** Where the worktrees of the repository are, by their ids. */
+function topsOf({ repository }: Workspace): ReadonlyMap<string, string> {
+  const found = worktreeRoots(repository).flatMap((root): [string, string][] => {
+    try {
+      return [[readWorktree(findRepository(root, {})).worktreeId, root]]
+    } catch {
+      // It is damaged, or gone: nobody writes there.
+      return []
+    }
+  })
+  return new Map(repository.root === null ? found : [...found, [readWorktree(repository).worktreeId, repository.root]])
 }
 
 function callerOf(workspace: Workspace, agentId: string, sessionId: string | null): Caller {

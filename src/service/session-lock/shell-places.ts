@@ -26,6 +26,8 @@ interface Wrapper {
 const wrappers: Readonly<Record<string, Wrapper>> = {
   command: {},
   builtin: {},
+  busybox: {},
+  toybox: {},
   exec: { values: 'a' },
   nohup: {},
   setsid: {},
@@ -137,10 +139,13 @@ const writers: Readonly<Record<string, Writer>> = {
     trees: (_, args) => {
       if (!changesFound(args) || valuesOf(args, ['-maxdepth']).some(({ text }) => /^[01]$/.test(text))) return []
       const keepsLink = !hasOption(args, /^-[HL]$/)
-      return startsOf(args).map(word => ({ word, keepsLink }))
+      const starts = startsOf(args)
+      return (starts.length > 0 ? starts : [here]).map(word => ({ word, keepsLink }))
     },
   },
 }
+
+const here: Word = { text: '.', whole: true }
 
 /** Where `find` begins. */
 function startsOf(args: readonly Word[]): readonly Word[] {
@@ -332,7 +337,7 @@ class Places {
     if (command?.text === 'worktree' && /^(?:remove|move)$/.test(verb?.text ?? ''))
       for (const word of operands) this.#add(resolved(place, word))
     if (command?.text === 'worktree' && verb?.whole === true && operands[0] !== undefined) this.#addTree(place, { word: operands[0] })
-    if (command?.text === 'clean' && removesRepositories(args)) this.#addTree(place, { word: { text: '.', whole: true } })
+    if (command?.text === 'clean' && removesRepositories(args)) this.#addTree(place, { word: here })
   }
 
   /** Where it works next: of a word that is not whole only the beginning is known. */
@@ -343,15 +348,16 @@ class Places {
   }
 
   #addTree(base: Base, { word, copied, ...rest }: TreeWord): void {
-    const path = word.whole || word.text.includes('/') ? resolved(base, word) : base === undefined ? '.' : base
-    if (path === null || !(word.whole || word.pattern === true)) return
+    const path = topOfWord(base, word)
+    const from = copied === undefined ? undefined : topOfWord(base, copied)
+    // Of what is copied from a place that is not known nobody can say what is there.
+    if (path === null || from === null) return
     if (this.trees.length >= maxPlaces) {
       this.cut = true
       return
     }
-    const from = copied?.whole === true ? resolved(base, copied) : null
     const names = word.whole ? {} : { names: word.text.slice(word.text.lastIndexOf('/') + 1) }
-    this.trees.push({ path, ...rest, ...names, ...(from === null ? {} : { from }) })
+    this.trees.push({ path, ...rest, ...names, ...(from === undefined ? {} : { from }) })
   }
 
   #add(place: Base): void {
@@ -438,6 +444,13 @@ function operandsOf(args: readonly Word[], values: string): readonly Word[] {
     else if (!text.startsWith('--') && values.includes(text.slice(-1))) at++
   }
   return operands
+}
+
+/** The place that a word names, or the directory that a pattern looks in; null: neither is known. */
+function topOfWord(base: Base, word: Word): string | null {
+  if (word.whole) return resolved(base, word)
+  if (word.pattern !== true) return null
+  return word.text.includes('/') ? resolved(base, word) : base === undefined ? '.' : base
 }
 
 /** The place that a word names; of one that is not whole, the directory that it begins with. */
