@@ -140,6 +140,26 @@ describe('worktree remove, of what Git does not tell', () => {
     }
   })
 
+  it('does not delete what a removal that was cut short had put aside, where something else lies there by now', async () => {
+    const { repo, a } = room()
+    const place = await made(a)
+    write(place, 'precious', 'x')
+    const note = path.join(repo.dir, '.git/worktrees/spike/leasehold/removing.json')
+    const id = (await a.ok('worktree info spike')).worktree.worktree_id.slice(3)
+    const aside = path.join(path.dirname(place), `.spike.removing-${id}`)
+    fs.writeFileSync(note, JSON.stringify({ path: place, aside, verified: false, branch: null, branchAt: null, salvage: null }))
+    fs.renameSync(place, aside)
+    write(place, 'other', 'y')
+    for (const how of ['worktree remove spike', 'worktree remove spike --salvage'])
+      // oxlint-disable-next-line no-await-in-loop -- each in turn
+      expect((await a.refused('policy', how)).message).toContain(`put it aside as ${aside}, and something else lies there now`)
+    expect((await a.ok('worktree prune --yes')).count).toBe(0)
+    expect([fs.readFileSync(path.join(aside, 'precious'), 'utf8'), fs.readdirSync(place)]).toEqual(['x', ['other']])
+    fs.rmSync(place, { recursive: true })
+    const { worktree } = await a.ok('worktree remove spike --salvage')
+    expect(git(repo.dir, 'show', `${worktree.salvage}:precious`)).toBe('x')
+  })
+
   it('looks itself, whatever a file system monitor or a setting says of a file', async () => {
     const { repo, a } = room()
     const place = await made(a)

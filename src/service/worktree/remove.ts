@@ -144,11 +144,18 @@ export function refuseLoss(entry: Entry, state: State, saved: boolean): void {
   })
 }
 
-/** A removal that had begun to delete, to be gone on with. One that had not is undone: it is judged anew. */
+/** A removal that had begun to delete, to be gone on with. One that had not is undone: it is judged anew. Throws `policy` where it cannot be. */
 function restored({ gitDir, path }: Entry): Removal | null {
   const begun = removalOf(gitDir)
   if (begun === null || begun.verified) return begun
-  if (existsSync(begun.aside) && !existsSync(path)) renameSync(begun.aside, path)
+  if (existsSync(begun.aside)) {
+    if (lstatSync(path, { throwIfNoEntry: false }) !== undefined)
+      throw policy(
+        `a removal of ${path} was cut short when it had put it aside as ${begun.aside}, and something else lies there now`,
+        `move that away, then: lh worktree remove ${shellWord(path)}`,
+      )
+    renameSync(begun.aside, path)
+  }
   forgetRemoval(gitDir)
   return null
 }
