@@ -160,6 +160,25 @@ describe('worktree remove, of what Git does not tell', () => {
     expect(git(repo.dir, 'show', `${worktree.salvage}:precious`)).toBe('x')
   })
 
+  it('keeps the branch where the other one that had its commits is gone by the time that it would go', async () => {
+    const { repo, a } = room()
+    const place = await made(a)
+    write(place, 'mine', 'mine')
+    const mine = commit(place, 'mine')
+    git(repo.dir, 'branch', 'other', mine)
+    const id = (await a.ok('worktree info spike')).worktree.worktree_id.slice(3)
+    const aside = path.join(path.dirname(place), `.spike.removing-${id}`)
+    const note = path.join(repo.dir, '.git/worktrees/spike/leasehold/removing.json')
+    // Cut short between looking at the branch and deleting it.
+    const begun = { path: place, aside, verified: true, branch: 'agents/spike', branchAt: mine, salvage: null }
+    fs.writeFileSync(note, JSON.stringify(begun))
+    fs.renameSync(place, aside)
+    git(repo.dir, 'branch', '-D', 'other')
+    expect((await a.ok('worktree remove spike')).worktree.branch_deleted).toBe(false)
+    expect(git(repo.dir, 'rev-parse', 'agents/spike')).toBe(mine)
+    expect(known(repo.dir)).toEqual([])
+  })
+
   it('looks itself, whatever a file system monitor or a setting says of a file', async () => {
     const { repo, a } = room()
     const place = await made(a)

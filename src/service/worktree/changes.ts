@@ -27,7 +27,8 @@ export async function dirtyIn(git: Git, path: string): Promise<readonly string[]
       '--no-renames',
     ])
   ).split('\0')
-  const names = fields.filter(field => field !== '').map(field => field.slice(3))
+  // One that was only taken out of the index is said to be deleted, and untracked.
+  const names = [...new Set(fields.filter(field => field !== '').map(field => field.slice(3)))]
   return [...names, ...(await hiddenChanges(git, path, new Set(names)))]
 }
 

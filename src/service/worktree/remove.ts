@@ -295,14 +295,21 @@ function openUp(directory: string): void {
   for (const entry of readdirSync(directory, { withFileTypes: true })) if (entry.isDirectory()) openUp(join(directory, entry.name))
 }
 
-async function deleteBranch(repository: Repository, { branch, branchAt }: Removal, env: NodeJS.ProcessEnv): Promise<boolean> {
-  if (branch === null || branchAt === null) return false
-  const git = repositoryGit(repository, env)
-  // Another commit on it means that somebody went on: then it stays.
-  const { status } = await git.try(['update-ref', '-d', `refs/heads/${branch}`, branchAt])
-  if (status === 0) await git.try(['config', '--remove-section', `branch.${branch}`])
-  return (await git.resolve(`refs/heads/${branch}`)) === null
-}
+/** One at a time: of two branches that lead to the same commits the one that goes last stays. */
+const deleteBranch = (repository: Repository, removal: Removal, env: NodeJS.ProcessEnv): Promise<boolean> =>
+  inTurn(repository, async () => {
+    const { branch, branchAt } = removal
+    if (branch === null || branchAt === null) return false
+    const git = repositoryGit(repository, env)
+    const name = `refs/heads/${branch}`
+    const others = [`--exclude=${branch}`, '--branches', '--remotes', '--tags', ...(removal.salvage === null ? [] : [removal.salvage])]
+    const own = await git.try(['rev-list', '--max-count=1', branchAt, '--not', ...others])
+    if (own.status !== 0 || own.stdout.length > 0) return false
+    // Another commit on it means that somebody went on: then it stays.
+    const { status } = await git.try(['update-ref', '-d', name, branchAt])
+    if (status === 0) await git.try(['config', '--remove-section', `branch.${branch}`])
+    return (await git.resolve(name)) === null
+  })
 
 /** What `git worktree remove` does at its end, in one step: first out of Git's sight, then deleted. */
 function removeEntry(repository: Repository, gitDir: string): void {
