@@ -53,7 +53,12 @@ export function parseYaml(text: string, path: string): { document: Document.Pars
   const document = parseDocument(text, { lineCounter: lines, prettyErrors: false, schema: 'core' })
   const error = document.errors[0]
   if (error !== undefined) {
-    const what = error.code === 'DUPLICATE_KEY' ? 'a key is set a second time' : error.message
+    const what =
+      error.code === 'DUPLICATE_KEY'
+        ? 'a key is set a second time'
+        : error.code === 'MULTIPLE_DOCS'
+          ? 'a second document begins here; one is all there may be'
+          : error.message
     throw usage(`${path}:${lines.linePos(error.pos[0]).line}: ${what}.`)
   }
   return { document, lineAt: node => lines.linePos((node as Node | null)?.range?.[0] ?? 0).line }

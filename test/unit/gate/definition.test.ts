@@ -114,6 +114,7 @@ describe('the file of a gate', () => {
     refuses('command: x\nenv: { LEASEHOLD_TOKEN: 1 }', /is set by Leasehold itself/)
     refuses('command: x\npass_context: 1', /pass_context is true or false/)
     refuses('command: x\nlegacy: 1', /legacy holds/)
+    refuses('command: x\n---\ncommand: y', /^k\.yaml:2: a second document begins here/)
     refuses('command: x\ncommand: y', /^k\.yaml:2: a key is set a second time/)
     refuses('command: "x', /^k\.yaml:\d+: /)
     refuses('- a', /^k\.yaml:1: a gate is defined by/)

@@ -455,6 +455,19 @@ describe('claims', () => {
   })
 })
 
+describe('a gate that is defined twice in one file', () => {
+  it('is mended by what is said', async () => {
+    const ward = new Ward()
+    ward.add(a)
+    definition(ward, 'tests', 'command: x\ncommand: y\n')
+    const [found] = (await ward.visit()).document.findings
+    expect(found).toMatchObject({
+      code: 'gate-definition-broken',
+      fix: 'mend the file; or define the gate anew: rm -r .leasehold/gates/tests.yaml; lh gate define tests --command C, or --manual',
+    })
+  })
+})
+
 describe('around the tickets', () => {
   those([
     ['no .gitattributes', ward => fs.rmSync(ward.at('.gitattributes')), 'warning attributes-missing .gitattributes'],

@@ -83,12 +83,18 @@ function isDefined(key: string, find: (key: string) => unknown): boolean {
   }
 }
 
+/** `lh gate define` keeps what it is not told, so it does not write over what it cannot read. */
+const mendByHand = (file: string): string => {
+  const key = file.slice(folder.length + 1, -'.yaml'.length)
+  return `mend the file; or define the gate anew: rm -r ${file}; lh gate define ${key} --command C, or --manual`
+}
+
 /** The message begins with the place. */
 function broken(cause: unknown, file: string, root: string): Diagnosis {
   const said = cause instanceof Error ? cause.message : String(cause)
   const whole = join(root, file)
   const [, line, rest] = said.startsWith(whole) ? (/^:(\d+)(?::\d+)?:? (.*)$/s.exec(said.slice(whole.length)) ?? []) : []
-  const fix = isFault(cause) && cause.hint !== undefined ? cause.hint : `mend it, or define the gate anew: lh gate define`
+  const fix = isFault(cause) && cause.hint !== undefined ? cause.hint : mendByHand(file)
   return error(
     'gate-definition-broken',
     { file: file, line: line === undefined ? 1 : Number(line) },
