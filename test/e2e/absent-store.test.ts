@@ -99,6 +99,8 @@ it('is unavailable where another store is in its place, until somebody says that
     expect(message, words).toContain('other leases')
     expect(hint, words).toContain('lh doctor --moved')
   }
+  // The file does not say what the store refused.
+  expect((await two.ok('config get max_indefinite_leases_per_agent')).value).toBe(2)
   expect(await codes(two)).toEqual(['error store-absent'])
   await two.ok('doctor --moved')
   expect((await one.ok('claim list')).leases.map(({ resource }: Doc) => resource)).toEqual(['env:q'])

@@ -88,6 +88,8 @@ export const set: Run = async context => {
   const isLimit = key === 'max_indefinite_leases_per_agent' || key === 'max_indefinite_leases_per_repo'
   // The limits stand in the store as well, which is opened before anything is written; a configuration that is wrong has to be mended first.
   const workspace = isLimit && config.faults.length === 0 ? await openWorkspace(context) : null
+  // A place without the repository's leases refuses the limit below, and the file would name it all the same.
+  if (workspace?.config.get('store').startsWith('file:') === true) await workspace.store.view([])
   const done = setConfig(repository, key, value, { user, env: context.env })
   if (isLimit) await (await openMaintenance((workspace ?? (await openWorkspace(context))).store)).setLimits({ [key]: Number(value) })
   context.output.answer({ ok: true, key: done.key, value, previous: done.previous, file: done.file, ...warned(context, done.faults) }, [
