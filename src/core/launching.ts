@@ -78,7 +78,7 @@ function reserveByName(
   const before = openingRecord(session, view)
   const end = before === null ? null : endOfTime(before, view)
   if (before !== null && end !== null && !('reason' in end))
-    return refuse({ kind: 'opening', session, reservation: reservationOf(before, view) })
+    return refuse({ kind: 'opening', session, reservation: reservationOf(session, before, view) })
   const evicted = before === null || end === null || !('reason' in end) ? [] : [autoEvict([before], end.reason, command.holder.agentId)]
   const resources = [sessionKey(session.sessionId)]
   const reserved = reserving(command, { resources, leaseIds: [leaseId] }, command.holder, { ttlSecs, staleSecs, branch: null })
@@ -140,7 +140,7 @@ function endOfHold(
   view: View,
 ): { readonly operations: readonly Operation[] } | { readonly refusal: Refusal } {
   const record = openingRecord(session, view)
-  if (record !== null && token === null) return { refusal: { kind: 'opening', session, reservation: reservationOf(record, view) } }
+  if (record !== null && token === null) return { refusal: { kind: 'opening', session, reservation: reservationOf(session, record, view) } }
   if (token === null) return { operations: [] }
   const resource = sessionKey(session.sessionId)
   if (record?.token === token) return { operations: [releaseOf([record], holder.agentId, 'it is open')] }

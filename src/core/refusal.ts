@@ -361,8 +361,13 @@ function wordSession({ session, standing, wanted }: Extract<Refusal, { kind: 'se
 }
 
 function wordOpening({ session, reservation }: Extract<Refusal, { kind: 'opening' }>): Wording {
-  const { pid, host, ageMs } = reservation
+  const { pid, host, ageMs, launcherAlive } = reservation
   const on = host === undefined ? '' : ` on ${host}`
+  if (!launcherAlive)
+    return {
+      message: `session ${session.name} was being opened again${pid === null ? '' : ` by pid ${pid}${on}`} ${inWords(ageMs)} ago, and its launcher is gone`,
+      hint: `what that held lapses by itself within seconds; then: ${resumeCommand(session)}`,
+    }
   return {
     message: `session ${session.name} is being opened again${pid === null ? '' : ` by pid ${pid}${on}`} since ${inWords(ageMs)}`,
     hint: `${pid === null ? '' : `to stop that${on}: kill ${pid}; `}what becomes of it: lh session show ${session.name}`,

@@ -23,15 +23,14 @@ export function openingRecord({ sessionId }: Session, view: View): Lease | null 
 }
 
 /** Such a record as what a lock tells of the same. */
-export const reservationOf = ({ resource, holder, acquiredAt }: Lease, view: View): Reservation => ({
+export const reservationOf = (session: Session, { resource, holder, acquiredAt }: Lease, view: View): Reservation => ({
   resource,
-  launchId: holder.sessionId ?? '',
+  launchId: session.sessionId,
   role: '',
   agentId: holder.agentId,
   pid: holder.witness?.pid ?? null,
   ...(holder.witness === null ? {} : { host: holder.witness.host }),
-  // It lapses when it is not: nobody else has to find out.
-  launcherAlive: true,
+  launcherAlive: holder.witness === null || view.life({ ...session, witness: holder.witness, binding: null }) !== 'dead',
   agent: null,
   ageMs: Math.max(0, view.now.wall - acquiredAt),
   lockFile: null,
@@ -40,8 +39,8 @@ export const reservationOf = ({ resource, holder, acquiredAt }: Lease, view: Vie
 /** Is the agent of a session that can be opened again being started, by a launcher that lives? Null where it is not. */
 export function openingOf(session: Session, view: View): Reservation | null {
   const record = openingRecord(session, view)
-  if (record !== null) return view.lapse(record).state === 'over' ? null : reservationOf(record, view)
-  return [...view.reservations()].find(({ launchId, launcherAlive }) => launchId === session.sessionId && launcherAlive) ?? null
+  const held = record === null || view.lapse(record).state === 'over' ? [...view.reservations()] : [reservationOf(session, record, view)]
+  return held.find(({ launchId, launcherAlive }) => launchId === session.sessionId && launcherAlive) ?? null
 }
 
 /** The session that a lease was launched with, while it has not ended. */

@@ -127,6 +127,17 @@ function tests(open: () => Stage): void {
       await goesOn(all, running)
     })
 
+    it('is ended at once when its launcher was killed, with what that left', async () => {
+      const { all } = await restorable(words)
+      const killed = await opened(all, name)
+      killed.kill('SIGKILL')
+      await killed.exited
+      await all.b.ok(`session end ${name} --reason enough`)
+      expect(starts(all).filter(isRunning)).toEqual([])
+      expect(await known(all)).toEqual({ leases: [], sessions: [], pending: [] })
+      await person(all).ok('verify')
+    })
+
     it('is opened by the next when its launcher was killed, and what that left is ended', { timeout: 120_000 }, async () => {
       const { all } = await restorable(words)
       const killed = await opened(all, name)

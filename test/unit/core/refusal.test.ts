@@ -147,6 +147,13 @@ describe.each(Object.values(samples))('$refusal.kind', ({ refusal, names, code }
 })
 
 describe('the words', () => {
+  it('of a session whose launcher is gone name nobody to stop', () => {
+    const { refusal } = samples.opening
+    const { message, hint } = wordRefusal({ ...refusal, reservation: { ...refusal.reservation, launcherAlive: false } }, now)
+    expect(message).toBe('session dev-login was being opened again by pid 4242 2 s ago, and its launcher is gone')
+    expect(hint).toBe('what that held lapses by itself within seconds; then: lh session resume dev-login')
+  })
+
   it('say who holds it, from where, and until when', () => {
     expect(worded(samples.held.refusal)).toContain('agent:ann (wt:00000001, session s-ann), for another 4 min')
     expect(worded({ kind: 'held', lease: { ...lease, deadlineM: null, ttlSecs: 0 }, wanted: lease.resource })).toContain('indefinitely')
