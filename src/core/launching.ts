@@ -75,14 +75,20 @@ function reserveByName(
   view: View,
   { staleSecs }: Policy,
 ): Decision {
-  const before = openingRecord(session, view)
+  const resources = [sessionKey(session.sessionId)]
+  // Whoever likes to can claim that name by hand, and has it then as anything else.
+  const before = view.lease(resources[0]!)
   const end = before === null ? null : endOfTime(before, view)
   if (before !== null && end !== null && !('reason' in end))
-    return refuse({ kind: 'opening', session, reservation: reservationOf(session, before, view) })
-  const evicted = before === null || end === null || !('reason' in end) ? [] : [autoEvict([before], end.reason, command.holder.agentId)]
-  const resources = [sessionKey(session.sessionId)]
+    return refuse(
+      before.state === 'pending'
+        ? { kind: 'opening', session, reservation: reservationOf(session, before, view) }
+        : { kind: 'held', lease: before, wanted: before.resource },
+    )
+  const ended = before === null ? [] : membersOf(before, view)
+  const evicted = end === null || !('reason' in end) ? [] : [autoEvict(ended, end.reason, command.holder.agentId)]
   const reserved = reserving(command, { resources, leaseIds: [leaseId] }, command.holder, { ttlSecs, staleSecs, branch: null })
-  return accept([...evicted, reserved], { resources, ended: before === null ? [] : [before] })
+  return accept([...evicted, reserved], { resources, ended })
 }
 
 const reserving = (
@@ -140,7 +146,12 @@ function endOfHold(
   view: View,
 ): { readonly operations: readonly Operation[] } | { readonly refusal: Refusal } {
   const record = openingRecord(session, view)
-  if (record !== null && token === null) return { refusal: { kind: 'opening', session, reservation: reservationOf(session, record, view) } }
+  if (token === null && record !== null) {
+    // One that lapsed, and was moved to where a lock holds a session, keeps nobody from anything.
+    const end = endOfTime(record, view)
+    if (!('reason' in end)) return { refusal: { kind: 'opening', session, reservation: reservationOf(session, record, view) } }
+    return { operations: [autoEvict([record], end.reason, holder.agentId)] }
+  }
   if (token === null) return { operations: [] }
   const resource = sessionKey(session.sessionId)
   if (record?.token === token) return { operations: [releaseOf([record], holder.agentId, 'it is open')] }

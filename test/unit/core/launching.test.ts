@@ -622,6 +622,21 @@ describe.each([
     world.does(resumeSession('S1', { token: entries[1]!.seq }))
   })
 
+  it('is open without a hold where one that lapsed is in the way', () => {
+    expect(world.refuses(resumeSession('S1'))).toMatchObject({ kind: 'opening' })
+    world.clock.advance(10_000)
+    expect(opsOf(world.does(resumeSession('S1')))).toEqual(['auto-evict', keys.length === 0 ? 'session' : 'resume'])
+    expect(world.lease(key)).toBeNull()
+  })
+
+  it('is not taken from whoever claimed its name by hand', () => {
+    world.does(release(launcher, on(key)))
+    world.does(acquire(bob, key))
+    expect(world.refuses(hold('L2'))).toMatchObject({ kind: 'held', lease: { holder: bob } })
+    world.clock.advance(20_000)
+    expect(opsOf(world.does(hold('L2')))).toEqual(['auto-evict', 'reserve'])
+  })
+
   it('is ended with what a launcher left that is gone', () => {
     world.clock.advance(10_000)
     expect(opsOf(world.does(endSession('S1')))).toEqual(['release', keys.length === 0 ? 'session' : 'release'])
