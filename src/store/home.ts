@@ -39,7 +39,7 @@ const spaceOf = (standing: Standing): string | null => (standing.kind === 'nothi
  * Lets a command use the store that its configuration names, if that is where this repository's leases are: one small read. Where nobody has
  * written yet, the first write decides. Throws `usage`, naming both, where the leases are somewhere else; the same set of leases under another
  * name (moved by another clone, another member of the cluster) is told by its identity. Whether a store that is noted has the set of leases
- * that is noted, it looks itself.
+ * that is noted, it looks itself. `prepare` makes the place of a store that is not there yet, and throws where that cannot be.
  */
 export async function enter(
   store: Store,
@@ -47,6 +47,7 @@ export async function enter(
   home: Home,
   seen: Whereabouts,
   endOf: () => Promise<MoveEnd>,
+  prepare: () => Promise<void>,
 ): Promise<void> {
   const { name, said } = elsewhere
   if (notedSpace(seen, elsewhere) !== null) return
@@ -59,6 +60,8 @@ export async function enter(
   settleAtFirstWrite(store, async () => {
     const standing = await (await endOf()).standing()
     if (refusesItself(standing)) return null
+    // A note of a place where nothing can be written would keep everybody out of every other place.
+    if (standing.kind === 'nothing') await prepare()
     const now = home.whereabouts()
     await home.settle(name, spaceOf(standing), seen.kind === 'open' ? seen : now)
     return spaceOf(standing)

@@ -67,7 +67,8 @@ async function openElsewhere(options: OpenStoreOptions, elsewhere: Elsewhere): P
   const seen = home.whereabouts()
   const space = notedSpace(seen, elsewhere)
   const store = await openNamed(space === null ? options : { ...options, noted: { space, beside: elsewhere.directory } })
-  await enter(store, elsewhere, home, seen, () => openMoveEnd(store))
+  const prepare = async (): Promise<void> => (isFileStore(store) ? store.lockedOnly('store', () => undefined) : undefined)
+  await enter(store, elsewhere, home, seen, () => openMoveEnd(store), prepare)
   return store
 }
 

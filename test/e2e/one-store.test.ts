@@ -103,6 +103,24 @@ describe('a repository that begins with another store', () => {
     await one.refused('held', 'claim acquire env:a --agent agent:two')
   })
 
+  it('is not bound to a place where nothing could be written, and is told what is missing there', async () => {
+    const repo = repository()
+    const one = repo.as('agent:one')
+    const parent = path.join(folder(), 'not mounted')
+    const file = path.join(folder(), 'file')
+    fs.writeFileSync(file, '')
+    await one.ok('config set store', `file://${path.join(parent, 'leases')}`)
+    const { message, hint } = await one.refused('unavailable', 'claim acquire env:a')
+    expect(message).toBe(`${parent} is missing`)
+    expect(hint).toBe(`make it: mkdir -p '${parent}'   or mount what belongs there`)
+    // Nothing was ever claimed, so any store can still be chosen.
+    await one.ok(`config set store file://${path.join(file, 'leases')}`)
+    expect((await one.refused('unavailable', 'claim acquire env:a')).message).toContain('ENOTDIR')
+    expect(await codes(one)).toContain('store-absent')
+    await one.ok('config set store file:')
+    await one.acquire('env:a')
+  })
+
   it('two that begin at the same time with different stores: one of them is refused', async () => {
     for (let round = 0; round < 4; round++) {
       const repo = repository()

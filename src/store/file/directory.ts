@@ -160,12 +160,15 @@ export function accessFault(error: unknown, directory: string): unknown {
   const { code } = error as NodeJS.ErrnoException
   const details = { outcome: 'nothing_changed' }
   switch (code as string) {
-    case 'ENOENT':
-      return new Fault('unavailable', `${(error as NodeJS.ErrnoException).path ?? directory} is missing`, {
-        hint: 'see: lh doctor',
+    case 'ENOENT': {
+      const missing = (error as NodeJS.ErrnoException).path ?? directory
+      const parent = path.dirname(directory)
+      return new Fault('unavailable', `${missing} is missing`, {
+        hint: missing === parent ? `make it: mkdir -p ${shellWord(parent)}   or mount what belongs there` : 'see: lh doctor',
         cause: error,
         details,
       })
+    }
     case 'EROFS':
     case 'EACCES':
     case 'EPERM':
@@ -184,7 +187,7 @@ export function accessFault(error: unknown, directory: string): unknown {
     case 'ENOTDIR':
     case 'ESPIPE':
       return new Fault('unavailable', `a file in ${directory} is a directory, or the other way round, or neither (${code})`, {
-        hint: 'see: lh doctor',
+        hint: `see what is there: ls -ld ${shellWord(path.dirname(directory))}; then: lh doctor`,
         cause: error,
         details,
       })

@@ -61,12 +61,14 @@ export async function inspect(store: FileStore, options: InspectOptions): Promis
       findings.push(failed(store, error))
     }
   }
+  let directory: fs.Stats | null
   try {
     store.refuseAbsent()
+    directory = lookAt(store.options.disk, store.layout.directory)
   } catch (cause) {
     return [failed(store, cause, 'store-absent')]
   }
-  if (lookAt(store.options.disk, store.layout.directory) === null) {
+  if (directory === null) {
     run(() => fileSystem(store, path.dirname(store.layout.directory), null))
     run(() => (store.ready(), []))
     run(() => [info('no-store', store.layout.directory, 'there is no store here yet; the first claim makes it', null)])

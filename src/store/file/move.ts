@@ -6,7 +6,7 @@ import { leaseFromStored, pastFromStored, sessionFromWire } from '../../core/wir
 import type { Entry } from '../../core/operation.ts'
 import { listArchive, readLines, removedThrough } from './archive.ts'
 import type { Format } from './directory.ts'
-import { createFile, formatVersion, lookAt, readFormat, refuseNewerFormat, removeIfPresent, writeFormat } from './directory.ts'
+import { accessFault, createFile, formatVersion, lookAt, readFormat, refuseNewerFormat, removeIfPresent, writeFormat } from './directory.ts'
 import { lawful } from './lawful.ts'
 import { withoutDoubles } from './leftovers.ts'
 import { firstPrev } from './record.ts'
@@ -18,7 +18,13 @@ import { verifyLog } from './verify.ts'
 /** A store in files as an end of a move. */
 export const fileEnd = (store: FileStore): MoveEnd => ({
   // oxlint-disable-next-line typescript/require-await -- the interface is asynchronous, reading files is not
-  standing: async () => standingOf(store),
+  standing: async () => {
+    try {
+      return standingOf(store)
+    } catch (error) {
+      throw accessFault(error, store.layout.directory)
+    }
+  },
   freeze: to => store.exclusively('store move', () => mark(store, { to, done: false })),
   read: () => read(store),
   seal: to => store.lockedOnly('store move', () => mark(store, { to, done: true })),
