@@ -2,7 +2,7 @@ import type { Command, Launch, SessionCommand, Target } from './core/command.ts'
 import type { Decision, Outcome } from './core/decision.ts'
 import { decide } from './core/decide.ts'
 import { evolve } from './core/evolve.ts'
-import { Fault, isFault } from './core/fault.ts'
+import { Fault, isFault, usage } from './core/fault.ts'
 import { shellWord } from './core/shell-word.ts'
 import type { Binding, EndedBy, Holder, Instant, Lease } from './core/lease.ts'
 import { emptySlot } from './core/lease.ts'
@@ -11,6 +11,7 @@ import { endedBy, isOwnership } from './core/operation.ts'
 import type { Policy } from './core/policy.ts'
 import type { Presented, Refusal } from './core/refusal.ts'
 import { refusalCode, retryAfterMs, wordRefusal } from './core/refusal.ts'
+import { requireKeys } from './core/resource.ts'
 import { sessionKey } from './core/session.ts'
 import { sha256Hex } from './core/sha256.ts'
 import { ulid } from './core/ulid.ts'
@@ -114,6 +115,16 @@ interface RunOptions {
   readonly label: string
 }
 
+/** Runs what has to be over when it returns. */
+function atOnce(effect: () => unknown): void {
+  const given = effect()
+  if (typeof (given as Partial<Promise<unknown>> | null | undefined)?.then === 'function')
+    throw usage(
+      'the effect of guard gave a promise: what it goes on to do is not guarded',
+      'do it in one go, without await; or hold the lease meanwhile and show its token where it counts',
+    )
+}
+
 let minted = 0
 
 /** Four bytes that count, then six that tell this process from every other. */
@@ -135,8 +146,12 @@ export class Coordinator {
     this.#origin = origin
   }
 
-  /** Takes resources, all or nothing; waits for them if asked to. Times out with the last refusal inside a `timeout` fault. */
+  /**
+   * Takes resources, all or nothing; waits for them if asked to. Times out with the last refusal inside a `timeout` fault; throws `usage` for
+   * what is no key.
+   */
   async acquire(caller: Caller, request: AcquireRequest): Promise<Answer> {
+    requireKeys(request.resources)
     const leaseId = this.#mint()
     const opId = caller.opId ?? this.#mint()
     const command = (binding: Binding | null): Command => ({
@@ -277,11 +292,14 @@ export class Coordinator {
     }))
   }
 
-  /** Runs an effect while the caller's lease is proven current and nobody can take it; renews late. Nothing happens on a refusal. */
+  /**
+   * Runs an effect while the caller's lease is proven current and nobody can take it; renews late. Nothing happens on a refusal. The effect
+   * has to be over when it returns; throws `usage` when it gave a promise, which nothing guarded.
+   */
   guard(caller: Caller, request: TargetRequest & { readonly effect: () => void }): Promise<Answer> {
     const { target, presented = nothingPresented, effect } = request
     // Not under the caller's op_id: proof is asked for each time.
-    return this.#ask({ holder: caller.holder }, asked => ({ ...asked, type: 'guard', target, presented }), { effect })
+    return this.#ask({ holder: caller.holder }, asked => ({ ...asked, type: 'guard', target, presented }), { effect: () => atOnce(effect) })
   }
 
   /** Runs an effect while no transaction of anybody on this machine can come between. It needs no lease, and leaves no record. */

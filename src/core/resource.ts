@@ -47,6 +47,22 @@ export function parseResource(text: string, context: ResourceContext): string {
   return key
 }
 
+const keyPattern = /^[a-z][a-z0-9_-]{0,31}:[^]/
+const nowhere: ResourceContext = { root: null, ignoreCase: false }
+
+/** Throws `usage` unless these are keys as `parseResource` gives them, at least one: another spelling would be a second lease of the same thing. */
+export function requireKeys(keys: readonly string[]): void {
+  if (!Array.isArray(keys) || keys.length === 0) throw usage('resources are a list of keys, at least one', spelledBy)
+  for (const key of keys as readonly unknown[])
+    if (typeof key !== 'string' || !isKey(key)) throw usage(`${show(String(key))} is no key of a resource`, spelledBy)
+}
+
+/** Kinds without rules for their names may be spelled in any way. */
+const isKey = (key: string): boolean =>
+  keyPattern.test(key) && (!['ticket', 'path', 'branch', 'worktree'].includes(kindOf(key)) || parseResource(key, nowhere) === key)
+
+const spelledBy = "take what claimOf gives, for example of ['fix-login', 'env:staging']"
+
 const spelling = 'write <kind>:<name>, for example ticket:fix-login, path:src/** or env:staging'
 
 function canonicalName(kind: string, raw: string, text: string, context: ResourceContext): string {

@@ -45,6 +45,18 @@ console.log(resources.join(), answer.ok ? 'granted' : answer.refusal.kind)
 workspace.store.close()
 `
 
+/** Ends the program with the code of what is thrown. */
+const attempt = `
+const attempt = async work => {
+  try {
+    return await work()
+  } catch (error) {
+    console.log(error.code ?? String(error))
+    process.exit()
+  }
+}
+`
+
 const byWord = "(await claimOf(workspace, ['fix-login'])).resources"
 
 it('a program has to be shown for each main thing', () => expect(programs.length).toBeGreaterThanOrEqual(4))
@@ -60,6 +72,39 @@ describe('in files', () => {
     await all.a.acquire(id)
     expect(run(all, asking(byWord))).toBe(`ticket:${id} held\n`)
     expect(run(all, asking("(await claimOf(workspace, ['ticket:Fix-Login', '20260607-2202'])).resources"))).toBe(`ticket:${id} held\n`)
+  })
+
+  it('what is no key of a resource is refused, and nothing is claimed under it', async () => {
+    const all = shop()
+    const spellings = [
+      "'env:a'",
+      '[]',
+      'undefined',
+      "['fix-login']",
+      "['ENV:a']",
+      "['ticket:Fix-Login']",
+      "['path:../x']",
+      "['path:/x']",
+      '[3]',
+    ]
+    for (const spelling of spellings) {
+      const wrong = asking(spelling).replace('await workspace.coordinator', 'await attempt(() => workspace.coordinator')
+      const caught = wrong.replace('ttlSecs: 60 })', 'ttlSecs: 60 }))').replace('const me', `${attempt}const me`)
+      expect(run(all, caught), spelling).toBe('usage\n')
+    }
+    expect((await all.a.ok('claim list')).leases).toEqual([])
+  })
+
+  it('guard says when what it ran was not over', () => {
+    const all = shop()
+    const program = asking("['env:a']").replace(
+      'workspace.store.close()',
+      `${attempt}
+const target = { resource: 'env:a' }
+console.log((await workspace.coordinator.guard(me, { target, effect: () => console.log('done') })).ok)
+await attempt(() => workspace.coordinator.guard(me, { target, effect: async () => {} }))`,
+    )
+    expect(run(all, program)).toBe('env:a granted\ndone\ntrue\nusage\n')
   })
 })
 
