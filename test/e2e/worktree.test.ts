@@ -154,7 +154,7 @@ describe('worktree add', () => {
   it('says what is missing where the base branch is not there', async () => {
     const all = room()
     await all.a.ok('config set base_branch nowhere')
-    for (const words of ['worktree add fix-login', 'work fix-login', 'status', 'doctor']) {
+    for (const words of ['worktree add fix-login', 'work fix-login', 'doctor']) {
       // oxlint-disable-next-line no-await-in-loop -- each in turn
       const { code, stdout } = await all.a.run(`--json ${words}`)
       const { error, findings } = parse(stdout)
@@ -164,9 +164,13 @@ describe('worktree add', () => {
       if (words === 'doctor') expect(findings[0]).toMatchObject({ severity: 'error', code: 'base-branch' })
     }
     expect(branches(all.repo.dir)).toEqual(['main'])
+    // Who holds what is true all the same.
+    expect((await all.a.ok('status')).warnings).toEqual([
+      expect.stringMatching(/^base_branch is "nowhere" .+; name one that is there: lh config set/),
+    ])
     // A branch of the remote is one.
     git(all.repo.dir, 'update-ref', 'refs/remotes/origin/nowhere', 'main')
-    await all.a.ok('status')
+    expect((await all.a.ok('status')).warnings).toEqual([])
     await all.a.ok('doctor')
   })
 

@@ -27,6 +27,12 @@ export function refuseMissingBase(repository: Repository, config: Config): void 
   if (missing?.unborn === false) throw missing.fault
 }
 
+/** The same for who only looks: who holds what is true all the same. */
+export function warnedBase(repository: Repository, config: Config): readonly string[] {
+  const missing = missingBase(repository, config)
+  return missing?.unborn === false ? [`${missing.fault.message}; ${missing.fault.hint}`] : []
+}
+
 export const hasBranches = (repository: Repository): boolean =>
   runGitIn(repository, ['for-each-ref', '--count=1', 'refs/heads', 'refs/remotes']).stdout !== ''
 

@@ -7,7 +7,7 @@ import { listedPending, pendingToWire } from '../../../service/claim/pending.ts'
 import type { Pending } from '../../../service/claim/pending.ts'
 import { listedLeases } from '../../../service/claim/reports.ts'
 import { explainLock } from '../../../service/session-lock/report.ts'
-import { refuseMissingBase } from '../../../service/config/base-branch.ts'
+import { warnedBase } from '../../../service/config/base-branch.ts'
 import { whoamiDocument } from '../../../service/claim/whoami.ts'
 import type { Reading } from '../../../store/store.ts'
 import type { Context, Run } from '../command.ts'
@@ -53,12 +53,16 @@ export const whoami: Run = async context => {
 export const status: Run = async context => {
   if (switchOption(context, 'watch')) return (await import('./watch.ts')).watch(context)
   const workspace = await openWorkspace(context)
-  refuseMissingBase(workspace.repository, workspace.config)
   const identity = await workspace.identify('look').catch(() => null)
   const view = await workspace.coordinator.view()
   const leases = listedLeases(view)
   const isMine = ({ lease }: Seen): boolean => lease.holder.agentId === identity?.holder.agentId
-  const warnings = [...view.warnings, ...(identity === null || identity.warning === null ? [] : [identity.warning]), ...troubles(leases)]
+  const warnings = [
+    ...view.warnings,
+    ...warnedBase(workspace.repository, workspace.config),
+    ...(identity === null || identity.warning === null ? [] : [identity.warning]),
+    ...troubles(leases),
+  ]
   const agent = identity?.holder.agentId ?? null
   const lock = lockHere(workspace.repository.root, context.env)
   const mine = leases.filter(isMine)

@@ -1,6 +1,6 @@
 import { usage } from '../../../core/fault.ts'
 import { refuseGone } from '../../../service/claim/gone.ts'
-import { refuseMissingBase } from '../../../service/config/base-branch.ts'
+import { warnedBase } from '../../../service/config/base-branch.ts'
 import { changeInWords, changesBetween, changeToWire, thingsOf } from '../../../service/session/changes.ts'
 import type { Things } from '../../../service/session/changes.ts'
 import { overviewOf } from '../../../service/session/overview.ts'
@@ -16,7 +16,7 @@ export const watch: Run = async context => {
   const { output, env } = context
   if (output.quiet) throw usage('--watch shows what changes, --quiet shows nothing', 'leave one of them out')
   const workspace = await openWorkspace(context)
-  refuseMissingBase(workspace.repository, workspace.config)
+  for (const warning of warnedBase(workspace.repository, workspace.config)) output.warn(warning)
   const identity = await workspace.identify('look').catch(() => null)
   const agentId = identity?.holder.agentId ?? null
   const onTerminal = !output.json && env['TERM'] !== 'dumb' && process.stdout.isTTY && process.stdin.isTTY
