@@ -199,7 +199,7 @@ export class Coordinator {
   ): Promise<Answer> {
     const { note, ttlSecs } = request
     // A launch that claims nothing is seen, and can be ended, by the name that its session will have.
-    const resources = request.resources.length > 0 || !this.#reservesByLock ? request.resources : [sessionKey(note.launchId)]
+    const resources = request.resources.length > 0 ? request.resources : [sessionKey(note.launchId)]
     const command = (asked: Asking): Command => ({
       ...asked,
       type: 'reserve',

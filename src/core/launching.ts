@@ -19,7 +19,10 @@ import type { View } from './view.ts'
 /** The claim of a launched agent, after it was seen to work: one record with its session, and its peers'. */
 export function launch(command: Launch, view: View, policy: Policy): Decision {
   const sessions = [{ ...command.session, name: freeName(command.session.name, view) }, ...befriended(command.session, view)]
-  if (command.resources.length === 0) return accept([telling(command, sessions)], { resources: [] })
+  if (command.resources.length === 0) {
+    const held = endOfHold(command, command.session, view)
+    return 'refusal' in held ? refuse(held.refusal) : accept([...held.operations, telling(command, sessions)], { resources: [] })
+  }
   const decision =
     command.token === null
       ? acquire({ ...command, type: 'acquire', presented: { leaseId: null, token: null } }, view, policy)
@@ -139,9 +142,9 @@ export function resumeSession(command: ResumeSession, view: View, policy: Policy
   return accept([...held.operations, ...resumed], { resources: ownerships.flat().map(({ resource }) => resource) })
 }
 
-/** What ends the record under which a session was held for this: it has to be the caller's still. */
+/** What ends the record under which a session's name was held for this: it has to be the caller's still. */
 function endOfHold(
-  { token, holder }: ResumeSession,
+  { token, holder }: Pick<ResumeSession, 'token' | 'holder'>,
   session: Session,
   view: View,
 ): { readonly operations: readonly Operation[] } | { readonly refusal: Refusal } {

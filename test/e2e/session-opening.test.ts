@@ -223,19 +223,35 @@ needsEtcd.describe('in etcd', () => {
     }
   })
 
-  it('a launch in flight is shown with its launcher and its agent', async () => {
+  it.each([
+    ['for its ticket', launching, key],
+    ['without one', '--json launch --no-ticket --role review --ready fd', expect.stringMatching(/^session:/) as string],
+  ])('a launch in flight %s is shown with its launcher and its agent, and ends as it should', async (_what, words, resource) => {
     const all = open()
-    const running = all.launcher.start(launching, ...all.agent('late'))
-    await until(() => starts(all).length === 1, 'the agent is there')
-    const pids = { resource: key, launcher_pid: running.pid, launcher_alive: true, agent_pid: starts(all)[0] }
+    const begin = async (): Promise<Running> => {
+      const count = starts(all).length
+      const running = all.launcher.start(words, ...all.agent('late'))
+      await until(() => starts(all).length > count, 'the agent is there')
+      return running
+    }
+    const running = await begin()
+    const pids = { resource, launcher_pid: running.pid, launcher_alive: true, agent_pid: starts(all)[0] }
     const pending = await until(async () => {
       const [found] = (await known(all)).pending
       return typeof found?.agent_pid === 'number' ? found : null
     }, 'the agent is noted')
     expect(pending).toMatchObject(pids)
-    expect((await person(all).ok('why fix-login')).pending).toMatchObject(pids)
+    expect((await person(all).ok(`why ${pending.resource}`)).pending).toMatchObject(pids)
     tell(all, 'go')
     await accepted(running)
+    expect((await known(all)).pending).toEqual([])
     expect(await ending(all, running)).toMatchObject({ code: 0 })
+    expect(await known(all)).toEqual({ leases: [], sessions: [], pending: [] })
+    untell(all, 'go')
+    const stopped = await begin()
+    stopped.kill('SIGTERM')
+    expect((await stopped.ended).code).toBe(exits.launch_failed)
+    expect(await known(all)).toEqual({ leases: [], sessions: [], pending: [] })
+    await person(all).ok('verify')
   })
 })

@@ -72,7 +72,7 @@ export async function launch(order: LaunchOrder): Promise<Launched> {
     endReason: null,
     exitCode: null,
   })
-  const run = new Run(workspace, { ...order.caller, holder }, sessionId, hold, resources[0] ?? null, 'nothing was claimed')
+  const run = new Run(workspace, { ...order.caller, holder }, sessionId, hold, resources[0] ?? sessionKey(sessionId), 'nothing was claimed')
   return run.start({ ...order.start, env: { ...withoutForeign(order.start.env), ...environment } }, async started => {
     const session = await begun(started)
     const own: Caller = { holder: { ...holder, witness: session.witness } }
@@ -216,14 +216,15 @@ class Run {
   readonly #caller: Caller
   readonly #launchId: string
   readonly #hold: LaunchHold
-  readonly #resource: string | null
+  /** What its reservation is of, where that is a record. */
+  readonly #resource: string
   /** What a start that fails leaves as it was, for people. */
   readonly #unchanged: string
   readonly #stop = new AbortController()
   /** What an agent that we speak to calls its session. */
   #said: string | null = null
 
-  constructor(workspace: Workspace, caller: Caller, launchId: string, hold: LaunchHold, resource: string | null, unchanged: string) {
+  constructor(workspace: Workspace, caller: Caller, launchId: string, hold: LaunchHold, resource: string, unchanged: string) {
     this.#workspace = workspace
     this.#caller = caller
     this.#launchId = launchId
@@ -294,7 +295,7 @@ class Run {
 
   /** A sign of life of a reservation that is a record; whether that was lost, the confirmation finds out. */
   async #beat(token: number, note?: string): Promise<void> {
-    const target = { resource: this.#resource! }
+    const target = { resource: this.#resource }
     const { holder } = this.#caller
     const request = { target, presented: { leaseId: null, token }, ...(note === undefined ? {} : { note }) }
     await this.#workspace.coordinator.renew({ holder }, request).catch(() => undefined)
