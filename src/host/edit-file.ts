@@ -8,7 +8,6 @@ import {
   lstatSync,
   openSync,
   readFileSync,
-  readlinkSync,
   renameSync,
   statSync,
   unlinkSync,
@@ -18,6 +17,7 @@ import { dirname, isAbsolute } from 'node:path'
 import { Fault, usage } from '../core/fault.ts'
 import { makeDirectory, remove, temporaryWith } from './files.ts'
 import { kernelLock } from './kernel-lock.ts'
+import { linkAt } from './look.ts'
 import { below } from './paths.ts'
 
 // Changes to files that belong to people: settings of theirs, and of their agents. Such a file keeps its owner, its group and its mode, a
@@ -50,15 +50,6 @@ export function realPlace(path: string): string {
     parts.unshift(...target.split('/'))
   }
   return place
-}
-
-function linkAt(path: string): string | null {
-  try {
-    return lstatSync(path, { throwIfNoEntry: false })?.isSymbolicLink() === true ? readlinkSync(path) : null
-  } catch {
-    // Whoever opens it hears why it cannot be looked at.
-    return null
-  }
 }
 
 /**

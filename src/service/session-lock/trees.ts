@@ -1,5 +1,6 @@
-import { existsSync, lstatSync, statSync } from 'node:fs'
+import { existsSync } from 'node:fs'
 import { join, relative, resolve } from 'node:path'
+import { isDirectory, linkAt } from '../../host/look.ts'
 import type { Tree } from './shell-places.ts'
 import { meant } from './workspaces.ts'
 
@@ -12,7 +13,7 @@ export function reachOf(trees: readonly Tree[], cwd: string): (place: string) =>
 }
 
 function tops({ path, keepsLink, into }: Tree, cwd: string): readonly string[] {
-  if (keepsLink === true && isLink(resolve(cwd, path))) return []
+  if (keepsLink === true && linkAt(resolve(cwd, path)) !== null) return []
   return meant(cwd, path).map(top => (into !== undefined && isDirectory(top) ? join(top, into) : top))
 }
 
@@ -21,20 +22,4 @@ function isIn({ names, from }: Tree, top: string, cwd: string, place: string): b
   const rest = relative(top, place)
   if (names !== undefined && (rest === '' || !rest.startsWith(names) || (names === '' && rest.startsWith('.')))) return false
   return from === undefined || rest === '' || existsSync(join(resolve(cwd, from), rest))
-}
-
-function isLink(path: string): boolean {
-  try {
-    return lstatSync(path, { throwIfNoEntry: false })?.isSymbolicLink() === true
-  } catch {
-    return false
-  }
-}
-
-function isDirectory(path: string): boolean {
-  try {
-    return statSync(path, { throwIfNoEntry: false })?.isDirectory() === true
-  } catch {
-    return false
-  }
 }

@@ -1,6 +1,7 @@
-import { lstatSync, readlinkSync, realpathSync, statSync } from 'node:fs'
+import { realpathSync, statSync } from 'node:fs'
 import { dirname, isAbsolute, join, resolve } from 'node:path'
 import { findRepository, type Repository } from '../../host/git.ts'
+import { isDirectory, linkAt } from '../../host/look.ts'
 
 export type { Repository } from '../../host/git.ts'
 
@@ -90,14 +91,6 @@ function followed(path: string, links = { left: maxLinks }): string {
   return place
 }
 
-function linkAt(path: string): string | null {
-  try {
-    return lstatSync(path, { throwIfNoEntry: false })?.isSymbolicLink() === true ? readlinkSync(path) : null
-  } catch {
-    return null
-  }
-}
-
 /** The nearest directory or file at or above a path that exists. */
 function existing(path: string): string {
   let place = path
@@ -108,14 +101,6 @@ function existing(path: string): string {
 function exists(path: string): boolean {
   try {
     return statSync(path, { throwIfNoEntry: false }) !== undefined
-  } catch {
-    return false
-  }
-}
-
-function isDirectory(path: string): boolean {
-  try {
-    return statSync(path, { throwIfNoEntry: false })?.isDirectory() === true
   } catch {
     return false
   }
