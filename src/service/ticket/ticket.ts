@@ -55,7 +55,7 @@ export function checkStep({ id, workflowState: from }: Pick<Ticket, 'id' | 'work
     steps[from].length === 0 ? 'only a reopening leads out of it' : `from ${from} a ticket goes to ${steps[from].join(' or ')}`
   throw policy(
     `${id} is ${from}, and cannot become ${to}`,
-    `${allowed}; ${from === 'done' ? `see: lh ticket reopen ${id} --reason R` : `see: lh ticket show ${id}`}`,
+    `${allowed}; ${from === 'done' ? `see: lh ticket reopen ${id} --reason "…"` : `see: lh ticket show ${id}`}`,
   )
 }
 

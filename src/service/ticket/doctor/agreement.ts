@@ -97,7 +97,7 @@ export function* badEnd({ ticket, file, text }: Files, resolution: 'there' | 'em
       'closed-not-done',
       { file, line: lineOfKey(text(), 'workflow_state') },
       `it is closed, but its workflow_state is ${state}`,
-      `write workflow_state: done; or, if the work goes on: lh ticket reopen ${id} --reason R`,
+      `write workflow_state: done; or, if the work goes on: lh ticket reopen ${id} --reason "…"`,
     )
   if (resolution !== 'there')
     yield error(
@@ -131,6 +131,6 @@ export function* gateResults({ ticket, file, text, events, eventsFile, eventsTex
     'done-gate-open',
     { file, line: lineOfItem(text(), 'gates', open[0]!) },
     `it is done without ${words.join(', ')}`,
-    `lh ticket reopen ${ticket.id} --reason R, then: lh gate run ${ticket.id} ${open.join(' ')}`,
+    `lh ticket reopen ${ticket.id} --reason "…", then: lh gate run ${ticket.id} ${open.join(' ')}`,
   )
 }
