@@ -97,6 +97,13 @@ it('a transfer goes to an agent or to a session', async () => {
   expect((await one.refused('usage', 'claim transfer env:a --reason r')).message).toContain('needs --to-agent or --to-session')
 })
 
+it('the doctor does one thing at a time', async () => {
+  const one = repository().as('agent:one')
+  for (const words of ['--moved --fix', '--copied --fix', '--moved --copied'])
+    // oxlint-disable-next-line no-await-in-loop -- each in turn
+    expect((await one.refused('usage', `doctor ${words}`)).message).toBe(`${words.replace(' ', ' and ')} exclude each other`)
+})
+
 it('a reason that a command gives of itself does not replace what a person said', async () => {
   const repo = repository()
   git(repo.dir, '-c', 'user.name=a', '-c', 'user.email=a@b', 'commit', '-q', '--allow-empty', '-m', 'first')

@@ -30,7 +30,8 @@ function answer(context: Context, { document, exit, lines, warnings }: Report): 
 /** `lh doctor` */
 export const doctor: Run = async context => {
   const [how, ...others] = (['moved', 'copied', 'restored'] as const).filter(each => switchOption(context, each))
-  if (others.length > 0) throw usage(`--${how} and --${others[0]} exclude each other`)
+  const beside = others[0] ?? (switchOption(context, 'fix') ? 'fix' : undefined)
+  if (how !== undefined && beside !== undefined) throw usage(`--${how} and --${beside} exclude each other`)
   const { workspace, faults } = await examined(context)
   if (workspace === null) return answer(context, doctorFound(faults))
   const maintenance = await openMaintenance(workspace.store)
