@@ -2,7 +2,7 @@ import { spawn, spawnSync } from 'node:child_process'
 import fs from 'node:fs'
 import path from 'node:path'
 import { describe, expect, it } from 'vitest'
-import { type Doc, executable, failure, git, isRunning, parse, success, until } from '../support/cli.ts'
+import { type Doc, executable, failure, git, isRunning, parse, sleep, success, until } from '../support/cli.ts'
 import type { Stage } from '../support/launch.ts'
 import {
   accepted,
@@ -278,6 +278,19 @@ describe('the agent', () => {
     const plain = await all.launcher.run('launch fix-login --role dev --ready fd', ...all.agent('talk'))
     expect([plain.code, plain.stdout.endsWith('x\nlast words\n')]).toEqual([0, true])
     expect(plain.stderr).toContain('session dev-fix-login is live')
+  })
+
+  it('is heard to the last word also by a reader that is slower than its end', async () => {
+    const all = stage()
+    const reading = all.launcher.start(launching, ...all.agent('chat'))
+    reading.child.stderr!.pause()
+    await until(() => starts(all).length === 1 && !isRunning(starts(all)[0]!), 'the agent has ended')
+    // What the socket between us does not take is still its launcher's.
+    await sleep(500)
+    reading.child.stderr!.resume()
+    const { stderr, code } = await reading.ended
+    expect([code, stderr.length > 320_000, stderr.endsWith('x\nlast words\n')]).toEqual([0, true, true])
+    expect((await known(all)).leases).toEqual([])
   })
 
   it('leaves a child that keeps its output: the launch ends when the agent does', async () => {

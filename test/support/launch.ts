@@ -39,6 +39,7 @@ output) echo 'warming up'; echo 'ready to serve'; idle ;;
 run) ready; shift; "$@" > "$AGENT_DIR/run.out" 2>&1; echo $? > "$AGENT_DIR/run.code"; idle ;;
 first) shift; { "$@" > "$AGENT_DIR/run.out" 2>&1; echo $? > "$AGENT_DIR/run.code"; } & sleep 0.4; ready; wait; idle ;;
 env) env > "$AGENT_DIR/env"; pwd > "$AGENT_DIR/pwd"; ready; idle ;;
+chat) ready; head -c 320000 /dev/zero | tr '\\0' x; echo; echo 'last words'; exit 0 ;;
 talk) ready; head -c 3000000 /dev/zero | tr '\\0' x; echo; echo 'last words'; exit 0 ;;
 flood) head -c 700000000 /dev/zero; exec sleep 1000 ;;
 parent) ready; sleep 1001 & exit 0 ;;

@@ -118,10 +118,15 @@ export class AgentProcess {
 
   /** Resolves when all of that has also been taken by whoever reads it, or when nobody does any more. */
   async flushed(): Promise<void> {
-    do {
+    for (;;) {
       // oxlint-disable-next-line no-await-in-loop -- a reader that is slow holds up what is read
       await this.said()
-    } while (this.#outputs.some(output => output.writableNeedDrain && this.#isRead(output)))
+      const full = this.#outputs.filter(output => output.writableNeedDrain && this.#isRead(output))
+      if (full.length === 0) break
+      // Node reads the rest when an agent ends, whatever its reader has taken by then: there may be nothing left to be said.
+      // oxlint-disable-next-line no-await-in-loop -- as above
+      await Promise.all(full.map(drained))
+    }
     await Promise.all(this.#outputs.filter(output => this.#isRead(output)).map(drained))
   }
 
@@ -166,8 +171,11 @@ export class AgentProcess {
 function drained(output: Writable): Promise<void> {
   return new Promise(resolve => {
     if (output.destroyed || output.writableLength === 0) return resolve()
-    output.once('error', () => resolve()).once('close', () => resolve())
-    output.write('', () => resolve())
+    const over = (): void => {
+      output.off('error', over).off('close', over)
+      resolve()
+    }
+    output.once('error', over).once('close', over).write('', over)
   })
 }
 
