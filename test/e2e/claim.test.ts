@@ -695,7 +695,9 @@ describe('list, status, history and why', () => {
     expect(old.frees_when).toMatch(/at the next request for it: it expired/)
     await a.acquire('y --ttl 10m')
     const held = await a.ok('why y')
-    expect(held).toMatchObject({ standing: 'live', next: 'lh claim acquire ticket:y --wait' })
+    // Whoever holds it has nothing to wait for.
+    expect(held).toMatchObject({ standing: 'live', next: 'lh claim release ticket:y' })
+    expect(await a.with({ LEASEHOLD_AGENT_ID: 'agent:b' }).ok('why y')).toMatchObject({ next: 'lh claim acquire ticket:y --wait' })
     expect(held.frees_when).toMatch(/in 10 min, at .*unless its holder renews/)
     await a.acquire('z --ttl 0 --reason r')
     expect((await a.ok('why z')).frees_when).toContain('only by release, transfer or evict')

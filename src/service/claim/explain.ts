@@ -1,6 +1,6 @@
-import type { Lease } from '../../core/lease.ts'
+import type { Holder, Lease } from '../../core/lease.ts'
 import { shellWord } from '../../core/shell-word.ts'
-import { isExpired, isStale, remainingMs } from '../../core/lease.ts'
+import { isExpired, isStale, remainingMs, sameHolder } from '../../core/lease.ts'
 import { inWords } from '../../core/refusal.ts'
 import { isPath, pathsOverlap } from '../../core/resource.ts'
 import { isoFromMs } from '../../core/time.ts'
@@ -11,8 +11,8 @@ import { readLease, standingNow } from './answer.ts'
 import { pendingFor, pendingToWire } from './pending.ts'
 import type { Pending } from './pending.ts'
 
-/** `lh why`: who holds it, what proves that they live, what would free it and when, and the next command. */
-export function explainResource(resource: string, view: Reading): Wire {
+/** `lh why`: who holds it, what proves that they live, what would free it and when, and the next command of who asks (null: nobody known). */
+export function explainResource(resource: string, view: Reading, asker: Holder | null): Wire {
   const lease = view.lease(resource) ?? overlapping(resource, view)
   const pending = pendingFor(lease?.resource ?? resource, view)
   if (lease === null) return pending === null ? explainFree(resource, view) : explainPending(resource, pending, view)
@@ -24,7 +24,7 @@ export function explainResource(resource: string, view: Reading): Wire {
     pending: pending === null ? null : pendingToWire(pending),
     evidence: evidenceOf(lease, view),
     frees_when: freesWhen(lease, view),
-    next: nextCommand(lease, view),
+    next: nextCommand(lease, view, asker),
     warnings: view.warnings,
   }
 }
@@ -130,9 +130,11 @@ function freesWhen(lease: Lease, view: Reading): string {
   return `in ${inWords(left)}, at ${isoFromMs(view.now.wall + left)}, unless its holder renews${bound}`
 }
 
-function nextCommand(lease: Lease, view: Reading): string {
+function nextCommand(lease: Lease, view: Reading, asker: Holder | null): string {
   if (isExpired(lease, view.now) || (lease.binding !== null && view.boundDead(lease)))
     return `lh claim acquire ${shellWord(lease.resource)}`
   if (isStale(lease, view.now)) return `lh claim evict ${shellWord(lease.resource)} --reason "stale: no sign of life"`
+  // To wait for oneself would only renew it.
+  if (asker !== null && sameHolder(asker, lease.holder)) return `lh claim release ${shellWord(lease.resource)}`
   return `lh claim acquire ${shellWord(lease.resource)} --wait`
 }

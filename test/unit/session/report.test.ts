@@ -26,7 +26,7 @@ const look = () => workspace.coordinator.view()
 async function why(resource: string) {
   const view = await look()
   const lease = view.lease(resource)
-  const document = explainResource(resource, view)
+  const document = explainResource(resource, view, null)
   return lease === null ? document : explainLaunched(document, lease, view)
 }
 

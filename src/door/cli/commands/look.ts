@@ -1,4 +1,5 @@
 import type { Cluster } from '../cluster.ts'
+import type { Holder } from '../../../core/lease.ts'
 import type { Wire } from '../../../core/wire.ts'
 import { seenToWire } from '../../../service/claim/answer.ts'
 import type { Seen } from '../../../service/claim/answer.ts'
@@ -180,8 +181,8 @@ function lockHere(root: string | null, env: NodeJS.ProcessEnv): Wire | null {
   }
 }
 
-async function explained(resource: string, view: Reading): Promise<Wire> {
-  const document = explainResource(resource, view)
+async function explained(resource: string, view: Reading, asker: Holder | null): Promise<Wire> {
+  const document = explainResource(resource, view, asker)
   const { session, lease_id: leaseId } = (document['lease'] as Wire | null) ?? {}
   const lease = typeof session === 'string' ? view.byLeaseId(String(leaseId)) : null
   return lease === null ? document : (await import('../../../service/session/explain.ts')).explainLaunched(document, lease, view)
@@ -193,7 +194,8 @@ export const why: Run = async context => {
   const workspace = await openWorkspace(context)
   const resource = await resourceOf(workspace, context.positionals[0]!)
   const view = await workspace.coordinator.view()
-  const document = await explained(resource, view)
+  const identity = await workspace.identify('look').catch(() => null)
+  const document = await explained(resource, view, identity?.holder ?? null)
   const lease = document['lease'] as Wire | null
   const session = document['session'] as Wire | undefined
   const { colour } = context.output
