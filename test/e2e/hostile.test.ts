@@ -160,7 +160,7 @@ describe('a value', () => {
       '0.5': noDuration,
       Infinity: noDuration,
       '10m x': noDuration,
-      '': noDuration,
+      '': /--ttl is empty/,
       '１０': noDuration,
       '10 m': noDuration,
       '0x10': noDuration,
@@ -179,7 +179,7 @@ describe('a value', () => {
         '-1': noToken,
         '1.5': noToken,
         abc: noToken,
-        '': noToken,
+        '': /--token is empty/,
         '1e3': noToken,
         '99999999999999999999': noToken,
         ' 1': noToken,
@@ -194,13 +194,20 @@ describe('a value', () => {
       text => ['claim evict x', `--reason=${text}`],
     )
     await allRefused(a, { '': /--note is empty/, [long]: /--note has at most 2048 bytes/ }, text => ['claim renew x', `--note=${text}`])
-    await allRefused(a, { '': /branch name/, 'a b': /"a b" is not a branch name/, 'a..\nb': /branch name/, 'a~1': /branch name/ }, text => [
-      'claim acquire y',
-      `--branch=${text}`,
-    ])
     await allRefused(
       a,
-      { '': /--op-id/, 'a\nb': /--op-id has 1 to 128 printable characters/, ['o'.repeat(129)]: /--op-id/, é: /--op-id/ },
+      { '': /--branch is empty/, 'a b': /"a b" is not a branch name/, 'a..\nb': /branch name/, 'a~1': /branch name/ },
+      text => ['claim acquire y', `--branch=${text}`],
+    )
+    await allRefused(
+      a,
+      {
+        '': /--op-id is empty/,
+        ' ': /--op-id is empty/,
+        'a\nb': /--op-id has 1 to 128 printable characters/,
+        ['o'.repeat(129)]: /--op-id/,
+        é: /--op-id/,
+      },
       text => ['claim acquire y', `--op-id=${text}`],
     )
     expect((await a.ok('claim list')).count).toBe(1)

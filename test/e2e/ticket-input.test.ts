@@ -27,7 +27,7 @@ describe('ticket create', () => {
       ['usage', ['--title', 'red \u001b[31m'], /control characters/],
       ['usage', ['--title', 'é'.repeat(251)], /500 bytes/],
       ['usage', ['--title', 'T', '--slug', '../x'], /no slug/],
-      ['usage', ['--title', 'T', '--slug', ''], /no slug/],
+      ['usage', ['--title', 'T', '--slug', ''], /--slug is empty/],
       ['usage', ['--title', 'T', '--slug', 'Upper'], /no slug/],
       ['usage', ['--title', 'T', '--slug', 'a/b'], /no slug/],
       ['usage', ['--title', 'T', '--slug', '🚀'], /no slug/],

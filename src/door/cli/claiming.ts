@@ -43,7 +43,6 @@ export function waitOption(context: Context): number | undefined {
 export function reasonOption(context: Context, name = 'reason'): string | undefined {
   const text = textOption(context, name)
   if (text === undefined) return undefined
-  if (text.trim() === '') throw usage(`--${name} is empty`)
   if (Buffer.byteLength(text) > 2048) throw usage(`--${name} has at most 2048 bytes`)
   return text
 }

@@ -70,10 +70,7 @@ export function listOption(context: Pick<Context, 'options'>, name: string): rea
   if (text === undefined) return []
   const values = text.split(',').map(each => each.trim())
   if (values.includes(''))
-    throw usage(
-      text.trim() === '' ? `--${name} is empty` : `--${name}: ${JSON.stringify(text)} has an empty value`,
-      `write values between commas: --${name} a,b`,
-    )
+    throw usage(`--${name}: ${JSON.stringify(text)} has an empty value`, `write values between commas: --${name} a,b`)
   return values
 }
 

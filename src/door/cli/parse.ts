@@ -94,6 +94,7 @@ function readPlain(words: readonly string[], specs: readonly OptionSpec[]): Opti
     } else {
       const value = equals < 0 ? words[++at] : word.slice(equals + 1)
       if (value === undefined || (equals < 0 && value.startsWith('-'))) return null
+      refuseEmpty(option, value)
       values[option.name] = value
     }
   }
@@ -110,10 +111,17 @@ function readStrictly(words: readonly string[], specs: readonly OptionSpec[], sp
     const names = tokens.flatMap(token => (token.kind === 'option' ? [token.name] : []))
     const twice = specs.find(({ name }) => names.indexOf(name) !== names.lastIndexOf(name))
     if (twice !== undefined) throw givenTwice(twice)
+    for (const option of specs) refuseEmpty(option, values[option.name])
     return { positionals, values }
   } catch (error) {
     throw badOption(error as NodeJS.ErrnoException, specs, spec)
   }
+}
+
+/** Mostly a variable that is not set: taken for a value it would be ignored, or mean something else. */
+function refuseEmpty({ name, value: form, optional }: OptionSpec, value: string | boolean | undefined): void {
+  if (optional !== true && typeof value === 'string' && value.trim() === '')
+    throw usage(`--${name} is empty`, `write --${name} ${form}, or leave it out; a variable that is not set is empty, too`)
 }
 
 /** Taking the last of two would ignore the other in silence. */

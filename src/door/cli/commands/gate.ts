@@ -72,14 +72,13 @@ interface Asked {
 function askedOf(context: Context, key: string): Asked {
   const [command, manual] = [textOption(context, 'command'), switchOption(context, 'manual')]
   if (command !== undefined && manual) throw undecided(key, 'only one of --command and --manual')
-  if (command?.trim() === '') throw usage('--command is empty')
   const timeout = textOption(context, 'timeout')
   return {
     deciding: manual ? { mode: 'manual', command: null } : command === undefined ? undefined : { mode: 'auto', command },
     stage: stageOption(context) ?? undefined,
     timeoutMs: timeout === undefined ? undefined : parseTimeout(timeout, '--timeout'),
-    title: wordsOption(context, 'title'),
-    description: wordsOption(context, 'description'),
+    title: textOption(context, 'title'),
+    description: textOption(context, 'description'),
   }
 }
 
@@ -104,12 +103,6 @@ function changed(key: string, known: Definition | null, asked: Asked): Definitio
     passContext: known?.passContext ?? null,
     legacy: known?.legacy ?? null,
   }
-}
-
-function wordsOption(context: Context, name: string): string | undefined {
-  const text = textOption(context, name)
-  if (text?.trim() === '') throw usage(`--${name} is empty`)
-  return text
 }
 
 const definedDocument = ({ outcome, found, previous }: Defined): Wire => ({

@@ -311,7 +311,7 @@ const thisProgram = () => ({ node: process.execPath, hook: join(dirname(realpath
 
 function promptOf(context: Context): string {
   const prompt = textOption(context, 'prompt')
-  if (prompt === undefined || prompt.trim() === '') throw usage('the profile acp needs --prompt', '--prompt "what the agent is to do"')
+  if (prompt === undefined) throw usage('the profile acp needs --prompt', '--prompt "what the agent is to do"')
   return prompt
 }
 

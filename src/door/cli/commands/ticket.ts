@@ -122,7 +122,6 @@ function filterOf(context: Context): Filter {
   const state = textOption(context, 'state')
   const priority = textOption(context, 'priority')
   const assignee = textOption(context, 'assignee')
-  if (assignee?.trim() === '') throw usage('--assignee is empty', 'write who: --assignee agent:claude-1')
   const given = {
     ...(status === undefined ? {} : { status: oneOf([...statuses, 'all'] as const, status, '--status') }),
     ...(state === undefined ? {} : { state: oneOf(workflowStates, state, '--state') }),
@@ -361,8 +360,7 @@ export const done: Run = async context => {
 /** `lh ticket close` */
 export const close: Run = async context => {
   const resolution = textOption(context, 'resolution')
-  if (resolution === undefined || resolution.trim() === '')
-    throw usage('closing needs a resolution', 'add --resolution "what became of it"')
+  if (resolution === undefined) throw usage('closing needs a resolution', 'add --resolution "what became of it"')
   const { asking, id } = await asked(context)
   return moved(context, await closeTicket(asking, id, resolution), 'closed')
 }

@@ -211,7 +211,6 @@ async function finish(context: Context): Promise<number> {
   const there = await openWorkspace(inside)
   const asked = await asking(inside, there)
   const message = textOption(context, 'message') ?? null
-  if (message?.trim() === '') throw usage('--message is empty')
   const tell = (text: string): void => context.output.note(printable(text))
   const done = await finishWork({
     asking: asked,
