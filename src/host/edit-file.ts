@@ -235,9 +235,13 @@ function handOver(directory: string): void {
   }
 }
 
+/** Troubles of the machine, whatever file it is. */
+const ofTheMachine: readonly (string | undefined)[] = ['ENOSPC', 'EDQUOT', 'EIO', 'EMFILE', 'ENFILE']
+
 /** What is said of a file that the system does not let us write; other errors as they are. */
 export function unwritable(path: string, error: unknown, hint?: string): unknown {
-  if (typeof (error as NodeJS.ErrnoException).syscall !== 'string') return error
+  const { syscall, code } = error as NodeJS.ErrnoException
+  if (typeof syscall !== 'string' || ofTheMachine.includes(code)) return error
   return new Fault('unavailable', `${path} cannot be written: ${(error as Error).message}`, {
     ...(hint === undefined ? {} : { hint }),
     details: { path },

@@ -179,11 +179,19 @@ export class Play {
         break
       case 'done':
         this.#committed.add(`${agent} ${ticket}`)
+        this.#correctRelease(agent, ticket)
         break
       case 'granted':
       case 'already':
         break
     }
+  }
+
+  /** On a busy machine the log tells of the release before the pipe does of the work. */
+  #correctRelease(agent: string, ticket: string): void {
+    const { moments } = this.seen
+    const at = moments.findIndex(moment => moment.event === 'given-back' && moment.agent === agent && moment.ticket === ticket)
+    if (at >= 0) moments[at] = { ...moments[at]!, event: 'done' }
   }
 
   async #followLog(): Promise<void> {
