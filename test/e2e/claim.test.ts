@@ -648,7 +648,7 @@ describe('list, status, history and why', () => {
     expect(await a.history('--since', '2h')).toHaveLength(3)
     expect(await a.history('--since', '2999-01-01')).toHaveLength(0)
     expect(await a.history('--since', document.operations[2].at)).toHaveLength(1)
-    for (const since of ['yesterday', '2026-02-30', '2026-13-01', '2026-02-29T12:00:00Z', '2026-01-01 (noon)', '2026-01-01T25:00', ''])
+    for (const since of ['yesterday', '2026-02-30', '2026-13-01', '2026-02-29T12:00:00Z', '2026-01-01 (noon)', '2026-01-01T25:00', 'soon'])
       for (const command of ['claim history', 'log export'])
         expect((await a.refused('usage', command, '--since', since)).message, since).toContain('neither a duration nor a date')
     for (const since of ['2024-02-29', '2024-02', '2024-02-29T12:30', '2024-02-29 12:30:15+02:00'])
