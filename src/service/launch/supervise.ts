@@ -85,7 +85,10 @@ async function received(
   return { leases: leases.filter(lease => lease !== null && lease !== undefined), lastSeq }
 }
 
-/** Records the end, and says what its session is then; null where it is none any more, or where that cannot be told. What the client calls its session may have become known, or its file have appeared, only after the acceptance. */
+/**
+ * Records the end, and says what its session is then; null where it is none any more, or where that cannot be told. What the client calls its
+ * session may have become known, or its file have appeared, only after the acceptance.
+ */
 async function departed(
   { workspace, caller, session, order }: Pick<SuperviseRequest, 'workspace' | 'caller' | 'session' | 'order'>,
   exitCode: number,
