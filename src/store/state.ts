@@ -98,14 +98,19 @@ export class FullState implements State {
   apply(entry: Entry): void {
     this.lastSeq = entry.seq
     this.clocks = tick(this.clocks, entry.clk)
-    for (const resource of touches(entry.operation) ?? [...this.#slots.keys()])
-      this.put(resource, evolve(this.slot(resource), entry, resource))
+    for (const resource of touches(entry.operation) ?? [...this.#slots.keys()]) {
+      const before = this.slot(resource)
+      this.#replace(resource, before, evolve(before, entry, resource))
+    }
     if (this.#pasts > maxPasts * 1.1) this.#forget()
   }
 
   /** Sets a key as a checkpoint or an index has it. */
   put(resource: string, slot: Slot): void {
-    const before = this.#slots.get(resource) ?? emptySlot
+    this.#replace(resource, this.slot(resource), slot)
+  }
+
+  #replace(resource: string, before: Slot, slot: Slot): void {
     if (before.lease !== null && before.lease.leaseId !== slot.lease?.leaseId) this.#byLeaseId.delete(before.lease.leaseId)
     if (slot.lease !== null) this.#byLeaseId.set(slot.lease.leaseId, resource)
     if (isPath(resource)) toggle(this.#paths, resource, slot.lease !== null)
@@ -127,5 +132,6 @@ export class FullState implements State {
 
 function toggle(set: Set<string>, member: string, present: boolean): void {
   if (present) set.add(member)
-  else set.delete(member)
+  // Most are empty all the time, and looking in costs a hash.
+  else if (set.size > 0) set.delete(member)
 }

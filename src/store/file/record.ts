@@ -66,11 +66,10 @@ export function unseal(bytes: Buffer, start: number, end: number): Unsealed | st
   if (length > maxLineBytes) return 'the line is longer than 64 KiB'
   const cut = end - sumTail
   const text = bytes.toString('utf8', start, end)
-  const tail = length <= sumTail ? '' : text.slice(-sumTail)
-  if (!tail.startsWith(sumPrefix)) return 'the line has no checksum at its end'
-  if (!tail.endsWith('"}')) return 'the line is cut off'
+  if (length <= sumTail || !text.startsWith(sumPrefix, text.length - sumTail)) return 'the line has no checksum at its end'
+  if (!text.endsWith('"}')) return 'the line is cut off'
   const actual = native === undefined ? rememberedSum(text, bytes, start, cut) : sumOfLine(bytes, start, cut)
-  const sum = tail.slice(sumPrefix.length, -2)
+  const sum = sumOf(text)
   if (actual !== sum) return 'the checksum does not match'
   try {
     return { record: JSON.parse(text), sum }
