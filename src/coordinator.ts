@@ -403,15 +403,15 @@ export class Coordinator {
     return this.#store.view(about)
   }
 
-  /** How the ownership of a key with this token ended; null while it lasts, and where no record tells any more. */
-  async endOf(resource: string, token: number): Promise<EndedBy | null> {
+  /** How the ownership of a key with this token ended, and what its holder said came of it; null while it lasts, and where no record tells any more. */
+  async endOf(resource: string, token: number): Promise<{ readonly by: EndedBy; readonly outcome: string | null } | null> {
     const past = (await this.view([resource])).past(resource)
-    if (past?.token === token) return past.endedBy
+    if (past?.token === token) return { by: past.endedBy, outcome: past.outcome }
     // Of those that ended only the newest is remembered; the log has them all.
     if (past === null || past.token > token)
       for await (const { operation } of this.#store.history({ resource, afterSeq: token })) {
-        const end = 'resources' in operation && operation.resources.includes(resource) ? endedBy(operation) : null
-        if (end !== null) return end
+        const by = 'resources' in operation && operation.resources.includes(resource) ? endedBy(operation) : null
+        if (by !== null) return { by, outcome: operation.op === 'release' ? operation.outcome : null }
       }
     return null
   }

@@ -240,6 +240,51 @@ describe('its environment', () => {
   })
 })
 
+describe('a lease that ends inside its command', () => {
+  const lh = `"${process.execPath}" "${executable}"`
+
+  /** A command for `sh -c` that waits until an eviction would have ended it, says so, and ends with 5. */
+  const goOn = 'sleep 2; echo goes on; exit 5'
+
+  it('is not lost with the ticket that was finished there', async () => {
+    const { repo, a } = room()
+    const finish = `${lh} ticket start ${ticketId} --quiet && ${lh} ticket done ${ticketId} --quiet`
+    const result = await a.run(`--json exec ${ticketId} --`, 'sh', '-c', `(${finish} && ${goOn}) >&2`)
+    expect(result, result.stderr).toMatchObject({ code: 5 })
+    expect(parse(result.stdout)).toMatchObject({ ok: true, exit_code: 5, released: false })
+    expect(result.stderr).toContain('goes on')
+    expect(result.stderr).not.toContain('lost')
+    expect(repo.records().at(-1)).toMatchObject({ op: 'release', outcome: 'done' })
+  })
+
+  it('is lost when something else goes with the ticket', async () => {
+    const { a } = room()
+    const finish = `${lh} ticket start ${ticketId} --quiet && ${lh} ticket done ${ticketId} --quiet`
+    const result = await a.run(`exec env:staging ${ticketId} --`, 'sh', '-c', `${finish} && ${goOn}`)
+    expect(result.code).toBe(exits.superseded)
+    expect(result.stdout).not.toContain('goes on')
+  })
+
+  it('is lost when it was merely given back', async () => {
+    const a = repository().as('agent:a')
+    const result = await a.run('exec env:staging --', 'sh', '-c', `${lh} claim release env:staging --quiet; ${goOn}`)
+    expect(result.code).toBe(exits.superseded)
+    expect(result.stdout).not.toContain('goes on')
+  })
+
+  it('goes on being renewed for what is left of it', async () => {
+    const a = repository().as('agent:a')
+    await a.acquire('ticket:a branch:b --ttl 5s')
+    const result = await a.run(
+      'exec ticket:a env:c --ttl 5s --',
+      'sh',
+      '-c',
+      `${lh} claim release ticket:a --only --quiet; sleep 8; ${lh} claim check branch:b --quiet && ${lh} claim check env:c --quiet`,
+    )
+    expect(result, result.stderr).toMatchObject({ code: 0 })
+  })
+})
+
 describe('a lost lease', () => {
   it('ends the command with SIGTERM, and lh with 6', async () => {
     const repo = repository()

@@ -181,7 +181,7 @@ export const everyday: readonly CommandSpec[] = [
     details:
       'The command gets LEASEHOLD_LEASE, LEASEHOLD_TOKEN, LEASEHOLD_RESOURCES, LEASEHOLD_LEASES and LEASEHOLD_LIVE. What was held before has a token of its own, which ' +
       'that is not: LEASEHOLD_RESOURCES names what it is of, and lh claim check without --token finds the right one. Its exit code is passed through (128 + n for a signal). ' +
-      'If the lease is lost it gets SIGTERM, ten seconds later SIGKILL, and the exit code is 6. With --json its standard output goes to standard error.',
+      'If the lease is lost it gets SIGTERM, ten seconds later SIGKILL, and the exit code is 6; so it is when the command gives the lease back, but not when it finishes the ticket (lh ticket done) that it ran under. With --json its standard output goes to standard error.',
     examples: ['lh exec port:5432 -- npm test', 'lh exec env:staging --wait=5m -- ./deploy.sh'],
     load: async () => (await import('./commands/exec.ts')).exec,
   },

@@ -1,9 +1,9 @@
 import type { ChildProcess } from 'node:child_process'
 import type { Caller, Coordinator, Granted, Refused } from '../../coordinator.ts'
 import { Fault, usage } from '../../core/fault.ts'
-import type { Lease } from '../../core/lease.ts'
+import type { EndedBy, Lease } from '../../core/lease.ts'
 import type { Refusal } from '../../core/refusal.ts'
-import { show } from '../../core/resource.ts'
+import { kindOf, show } from '../../core/resource.ts'
 import { witnessOf } from '../../host/process.ts'
 import { forwarded, isFromTerminal, onSignals } from './signals.ts'
 
@@ -239,10 +239,7 @@ export class Keeper {
       if (this.lost !== null || lease?.token === token) continue
       if (lease === null && token > view.lastSeq) throw notTheLog()
       // oxlint-disable-next-line no-await-in-loop -- hardly ever more than one
-      if (await this.#wasGivenBack(token)) {
-        this.#leases = this.#leases.filter(other => other.token !== token)
-        continue
-      }
+      if (await this.#wasGivenBack(token)) continue
       const past = view.past(resource)
       const refusal: Refusal = {
         kind: 'superseded',
@@ -294,7 +291,6 @@ export class Keeper {
         if (answer.refusal.kind === 'store-reset') throw notTheLog()
         // oxlint-disable-next-line no-await-in-loop -- as above
         if (!(await this.#wasGivenBack(token))) return this.#lose(answer)
-        this.#leases = this.#leases.filter(lease => lease.token !== token)
       }
       if (this.#leases.length === 0) return
       this.#deadline = this.#deadlineFrom(sentAt)
@@ -310,13 +306,22 @@ export class Keeper {
     }
   }
 
-  /** A claim that was there before the command may end inside it: its holder finished the work. */
+  /** Was this ownership given back, and not lost? Then only what is left of it is kept, if anything. */
   async #wasGivenBack(token: number): Promise<boolean> {
     const { coordinator, granted, launched = false } = this.#request
-    if (!launched && taken(granted).some(lease => lease.token === token)) return false
-    const resources = this.#leases.filter(lease => lease.token === token).flatMap(({ group, resource }) => group?.resources ?? [resource])
-    const ends = await Promise.all(resources.map(resource => coordinator.endOf(resource, token)))
-    return ends.some(end => end === 'release' || (launched && end === 'transfer'))
+    const kept = this.#leases.find(lease => lease.token === token)
+    if (kept === undefined) return true
+    const resources = kept.group?.resources ?? [kept.resource]
+    const view = await coordinator.view(resources)
+    const [left] = resources.map(each => view.lease(each)).filter(lease => lease?.token === token)
+    const over = resources.filter(each => view.lease(each)?.token !== token)
+    const ends = await Promise.all(over.map(async each => ({ kind: kindOf(each), ...(await coordinator.endOf(each, token)) })))
+    const forCommand = !launched && taken(granted).some(lease => lease.token === token)
+    const wasGivenBack = forCommand
+      ? over.length > 0 && ends.every(isFinished)
+      : ends.some(({ by }) => by === 'release' || (launched && by === 'transfer'))
+    if (wasGivenBack) this.#leases = this.#leases.flatMap(lease => (lease.token === token ? (left ?? []) : lease))
+    return wasGivenBack
   }
 
   #lose(refused: Refused | null): void {
@@ -345,6 +350,13 @@ export class Keeper {
     this.#kill = setTimeout(() => child.kill('SIGKILL'), killAfterMs)
   }
 }
+
+/**
+ * May what was taken for a command end so inside it? A ticket that was finished there, with its worktree and branch; a mere release leaves
+ * the command without what it was to run under.
+ */
+const isFinished = ({ kind, by, outcome }: { readonly kind: string; readonly by?: EndedBy; readonly outcome?: string | null }): boolean =>
+  by === 'release' && (kind === 'ticket' ? (outcome ?? null) !== null : kind === 'worktree' || kind === 'branch')
 
 /** A log that ends before a token of ours never granted it, so it cannot say that it was lost: the repository was moved, or is not mounted. */
 const notTheLog = (): Fault => new Fault('unavailable', 'its log is not where it was')
