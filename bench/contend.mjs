@@ -78,6 +78,7 @@ export async function contention({ quick }) {
   for (const [kind, name] of [
     ['proper-lockfile', 'proper-lockfile'],
     ['sqlite', 'better-sqlite3'],
+    ['sqlite-rollback', 'better-sqlite3'],
   ]) {
     const reason = why ?? missing(name ?? '')
     if (reason === null) kinds.push(kind ?? '')
@@ -106,7 +107,8 @@ export async function contention({ quick }) {
   return [
     ...against('floor', 'a bare lock + write + sync of each'),
     ...against('proper-lockfile', 'proper-lockfile around the same append', 10),
-    ...against('sqlite', 'SQLite, BEGIN IMMEDIATE, synchronous=FULL', 2),
+    ...against('sqlite', 'SQLite, BEGIN IMMEDIATE, synchronous=FULL, WAL', 2),
+    ...against('sqlite-rollback', 'the same with a rollback journal, its default', 2),
     {
       what: 'longest wait of any of them',
       value: longest,

@@ -12,6 +12,18 @@ const [, , kind = '', directory = '', number = ''] = process.argv
 const peers = createRequire(path.join(import.meta.dirname, 'peers', 'package.json'))
 const line = Buffer.from(`${'x'.repeat(479)}\n`)
 
+/** @param {'WAL' | 'DELETE'} journal */
+async function sqlite(journal) {
+  const Database = peers('better-sqlite3')
+  const database = new Database(path.join(directory, 'log.db'), { timeout: 60_000 })
+  database.pragma(`journal_mode = ${journal}`)
+  database.pragma('synchronous = FULL')
+  database.exec('CREATE TABLE IF NOT EXISTS log (seq INTEGER PRIMARY KEY, line BLOB NOT NULL)')
+  const insert = database.prepare('INSERT INTO log (line) VALUES (?)')
+  const append = database.transaction(() => insert.run(line))
+  return () => append.immediate()
+}
+
 /** @type {Record<string, () => Promise<() => unknown>>} */
 const kinds = {
   leasehold: async () => {
@@ -48,16 +60,8 @@ const kinds = {
       await release()
     }
   },
-  sqlite: async () => {
-    const Database = peers('better-sqlite3')
-    const database = new Database(path.join(directory, 'log.db'), { timeout: 60_000 })
-    database.pragma('journal_mode = WAL')
-    database.pragma('synchronous = FULL')
-    database.exec('CREATE TABLE IF NOT EXISTS log (seq INTEGER PRIMARY KEY, line BLOB NOT NULL)')
-    const insert = database.prepare('INSERT INTO log (line) VALUES (?)')
-    const append = database.transaction(() => insert.run(line))
-    return () => append.immediate()
-  },
+  sqlite: () => sqlite('WAL'),
+  'sqlite-rollback': () => sqlite('DELETE'),
 }
 
 const made = await kinds[kind]?.()
