@@ -237,6 +237,43 @@ describe('an import', () => {
     ])
   })
 
+  it('leaves a ticket as it is where a file of the source became a directory, or the reverse, and goes on with the others', async () => {
+    const room = new Room()
+    const other = (title: string): string =>
+      yoi().replaceAll('20260101-000000-x', '20260102-000000-y').replace('title: X', `title: ${title}`)
+    room.leave({ ...samples.yoi, '20260101-000000-x/artifacts/logs/one.txt': '1', '20260102-000000-y/item.md': other('Y') })
+    await room.import('yoi')
+    fs.rmSync(path.join(room.source, '20260101-000000-x/artifacts'), { recursive: true })
+    room.leave({
+      '20260101-000000-x/item.md': yoi().replace('title: X', 'title: New'),
+      '20260101-000000-x/artifacts/a.txt/inside.txt': 'A',
+      '20260101-000000-x/artifacts/logs': '1',
+      '20260102-000000-y/item.md': other('New'),
+    })
+    const before = room.text('20260101-000000-x')
+    for (const dryRun of [true, false]) {
+      expect(await room.import('yoi', { nowMs: laterMs, dryRun })).toMatchObject({
+        updated: 1,
+        skipped: 1,
+        warnings: [
+          `20260101-000000-x: ${room.file('20260101-000000-x', 'artifacts/logs')} is a directory here, and a file in the source: ` +
+            'move it away, and run this again. It is left out.',
+        ],
+      })
+    }
+    expect(room.text('20260101-000000-x')).toBe(before)
+    expect(room.ticket('-y').ticket.title).toBe('New')
+    fs.rmSync(room.file('20260101-000000-x', 'artifacts/logs'), { recursive: true })
+    expect(await room.import('yoi', { nowMs: laterMs })).toMatchObject({
+      skipped: 1,
+      warnings: [expect.stringMatching(/artifacts\/a\.txt is a file here, and a directory in the source: move it away/)],
+    })
+    fs.rmSync(room.file('20260101-000000-x', 'artifacts/a.txt'))
+    expect(await room.import('yoi', { nowMs: laterMs })).toMatchObject({ updated: 1, unchanged: 1, skipped: 0, warnings: [] })
+    expect(room.text('20260101-000000-x', 'artifacts/a.txt/inside.txt')).toBe('A')
+    expect(room.text('20260101-000000-x', 'artifacts/logs')).toBe('1')
+  })
+
   it('keeps ids of events when a thread grows, also when other events came in between', async () => {
     const room = new Room()
     const entry = (text: string, second: number): string =>

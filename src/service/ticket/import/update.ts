@@ -1,3 +1,4 @@
+import { lstatSync } from 'node:fs'
 import { dirname, join } from 'node:path'
 import { usage } from '../../../core/fault.ts'
 import { makeDirectory, remove } from '../../../host/files.ts'
@@ -46,6 +47,8 @@ export function planUpdate(plan: Planned, from: Tracker, actor: string, nowMs: n
     }),
   }
   const keys = keysToTake(plan, local, notes)
+  for (const path of ['resolution.md', ...plan.files.map(file => file.path)])
+    if (keys.includes(path === 'resolution.md' ? 'resolution' : `file:${path}`)) checkRoom(directory, path)
   const before = readEvents([directory])
   const edited = editTicket(text, changesOf(plan, local, keys))
   const why = edited === text ? null : whyUnreadable(edited, plan.ticket)
@@ -70,6 +73,19 @@ export function planUpdate(plan: Planned, from: Tracker, actor: string, nowMs: n
 function writeResolution(path: string, wanted: string | null, local: string | null): void {
   if (wanted !== null) replaceFile(path, wanted, local === null ? null : hashOf(local))
   else if (textAt(path) === local) remove(path)
+}
+
+/** Throws `usage` where something else has the place of a file: of its ticket nothing is to be written then. */
+function checkRoom(directory: string, path: string): void {
+  let place = directory
+  for (const [index, name] of path.split('/').entries()) {
+    place = join(place, name)
+    const stats = lstatSync(place, { throwIfNoEntry: false })
+    if (stats === undefined) return
+    const wanted = index === path.split('/').length - 1 ? 'file' : 'directory'
+    const found = stats.isFile() ? 'file' : stats.isDirectory() ? 'directory' : 'link or device'
+    if (found !== wanted) throw usage(`${place} is a ${found} here, and a ${wanted} in the source: move it away, and run this again.`)
+  }
 }
 
 function textAt(path: string): string | null {
