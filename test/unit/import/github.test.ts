@@ -1,5 +1,5 @@
 import { describe, expect, it } from 'vitest'
-import { Room } from './room.ts'
+import { nowMs, Room } from './room.ts'
 
 const issue = (more: Readonly<Record<string, unknown>> = {}): Readonly<Record<string, unknown>> => ({
   number: 12,
@@ -142,5 +142,59 @@ describe('an issue of GitHub', () => {
     expect(await room.import('github')).toMatchObject({ imported: 0, updated: 1 })
     room.leave({ 'issues.json': [issue({ url: 'https://github.com/other/one/issues/12', title: 'Not this' })] })
     expect(await room.import('github')).toMatchObject({ imported: 1 })
+  })
+
+  it.each(['2026-02-04T00:00:00Z', '2026-01-01T00:00:00Z'])(
+    'of another repository writes over none that has its number, also when no export says which repository it is of (made %s)',
+    async createdAt => {
+      const room = new Room()
+      const ours = issue({ url: undefined })
+      const theirs = issue({ url: undefined, title: 'Another thing', body: 'Other', state: 'CLOSED', createdAt })
+      room.leave({ 'issues.json': [ours] })
+      await room.import('github')
+      const before = room.snapshot()
+      room.leave({ 'issues.json': [theirs] })
+      expect(await room.import('github')).toMatchObject({ imported: 1, updated: 0 })
+      expect(room.snapshot()).toMatchObject(before)
+      expect(await room.import('github')).toMatchObject({ imported: 0, updated: 0, unchanged: 1 })
+      room.leave({ 'issues.json': [{ ...ours, title: 'It still crashes' }] })
+      expect(await room.import('github')).toMatchObject({ imported: 0, updated: 1 })
+      expect(room.ticket('-it-crashes').ticket.title).toBe('It still crashes')
+      room.leave({ 'issues.json': [{ ...theirs, url: 'https://github.com/other/one/issues/12' }] })
+      expect(await room.import('github')).toMatchObject({ imported: 0, updated: 1 })
+      expect(room.ids()).toHaveLength(2)
+      expect(room.problems()).toEqual([])
+    },
+  )
+
+  it('is the same one when an earlier export did not say when it was made', async () => {
+    const room = new Room()
+    for (const [index, more] of [
+      { createdAt: undefined, updatedAt: undefined },
+      { createdAt: undefined, title: 'Two' },
+      { createdAt: undefined, title: 'Three', updatedAt: '2026-02-05T00:00:00Z' },
+      { title: 'Four' },
+    ].entries()) {
+      room.leave({ 'issues.json': [issue({ url: undefined, ...more })] })
+      // oxlint-disable-next-line no-await-in-loop -- one after the other
+      await room.import('github', { nowMs: nowMs + index * 1000 })
+      expect(room.ids()).toHaveLength(1)
+    }
+    expect(room.ticket().ticket.title).toBe('Four')
+  })
+
+  it('comes beside those of another repository, from one directory', async () => {
+    const room = new Room()
+    room.leave({ 'one.json': [issue()], 'two.json': [issue({ url: 'https://github.com/acme/boat/issues/12', title: 'It sinks' })] })
+    expect(await room.import('github')).toMatchObject({ imported: 2, warnings: [] })
+    expect(room.events('-it-crashes').at(-1)).toMatchObject({ source_id: 'acme/rocket#12' })
+    expect(room.events('-it-sinks').at(-1)).toMatchObject({ source_id: 'acme/boat#12' })
+    expect(await room.import('github')).toMatchObject({ imported: 0, unchanged: 2 })
+    room.leave({ 'three.json': [issue({ url: undefined })] })
+    expect(await room.import('github')).toMatchObject({
+      imported: 0,
+      unchanged: 2,
+      warnings: [expect.stringMatching(/three\.json: issue 1: #12 is there twice; the first is taken$/)],
+    })
   })
 })

@@ -22,7 +22,7 @@ export async function existingTickets(root: string, tickets: AsyncIterable<Liste
   for await (const { ticket, located } of tickets) {
     const directory = located.source === 'here' ? located.directory : null
     const last = directory === null ? null : lastImport(readEvents([directory]))
-    existing.push({ id: ticket.id, legacyTicket: ticket.legacyTicket, directory, last })
+    existing.push({ id: ticket.id, legacyTicket: ticket.legacyTicket, createdAt: ticket.createdAt, directory, last })
     listed.add(ticket.id)
   }
   const parent = ticketsDirectory(root)
@@ -30,7 +30,7 @@ export async function existingTickets(root: string, tickets: AsyncIterable<Liste
     const directory = join(parent, id)
     if (listed.has(id) || !idPattern.test(id) || !isFileAt(join(directory, 'events.jsonl'))) continue
     const last = lastImport(readEvents([directory]))
-    if (last !== null) existing.push({ id, legacyTicket: null, directory, last })
+    if (last !== null) existing.push({ id, legacyTicket: null, createdAt: null, directory, last })
   }
   return existing
 }

@@ -32,21 +32,26 @@ import { entriesOf, looksLikeRecord, nothingFound, parseJson, requirePath, requi
 /** Reads issues of GitHub. Throws `usage` for what is no JSON, and when there are none. */
 export function readGithub(path: string): Source {
   const notes = new Notes()
-  const wanted = 'name a file with what this prints: gh issue list --state all --json number,title,body,state,labels,comments,createdAt'
+  const wanted = 'name a file with what this prints: gh issue list --state all --json number,title,body,state,labels,comments,createdAt,url'
   const files = requirePath(path) === 'file' ? [path] : filesIn(path)
-  const issues = new Map<number, { readonly record: Json; readonly where: string }>()
+  const issues: Issue[] = []
+  const seen = new Map<number, Set<string | null>>()
   for (const file of files) {
     const records = recordsIn(file, wanted)
-    for (const [index, record] of records.entries()) add(record, `${file}: issue ${index + 1}`, issues, notes)
+    for (const [index, record] of records.entries()) add(record, `${file}: issue ${index + 1}`, issues, seen, notes)
   }
-  if (issues.size === 0)
+  if (issues.length === 0)
     throw notes.warnings[0] === undefined
       ? nothingFound('github', path, wanted)
       : usage(`${notes.warnings[0]}; nothing was imported`, wanted)
-  const left = [...issues.values()].map(({ record }) => leftOf(record, known))
-  dropKeys(left, notes)
-  const repository = repositoryOf(issues.values())
-  return { tickets: [...issues].map(([number, { record }]) => ticketOf(number, record, repository, notes)), gates: [], notes }
+  dropKeys(
+    issues.map(({ record }) => leftOf(record, known)),
+    notes,
+  )
+  const named = new Set(issues.map(({ repository }) => repository).filter(repository => repository !== null))
+  const all = named.size === 1 ? [...named][0]! : null
+  const tickets = issues.map(({ number, record, repository }) => ticketOf(number, record, repository ?? all, notes))
+  return { tickets, gates: [], notes }
 }
 
 const filesIn = (directory: string): readonly string[] =>
@@ -79,23 +84,34 @@ function recordsIn(file: string, wanted: string): readonly unknown[] {
   return records
 }
 
-function add(record: unknown, where: string, issues: Map<number, { record: Json; where: string }>, notes: Notes): void {
+interface Issue {
+  readonly number: number
+  readonly record: Json
+  /** `owner/name`, when it tells. */
+  readonly repository: string | null
+}
+
+/** `seen` has the repositories in which there is each number. */
+function add(record: unknown, where: string, issues: Issue[], seen: Map<number, Set<string | null>>, notes: Notes): void {
   const number = isObject(record) ? record['number'] : null
   if (!isObject(record) || typeof number !== 'number' || !Number.isSafeInteger(number)) notes.warn(where, 'it has no number; left out')
   else if (record['pull_request'] !== undefined) notes.drop(`#${number}`, 'a pull request, no issue')
-  else if (issues.has(number)) notes.warn(where, `#${number} is there twice; the first is taken`)
-  else issues.set(number, { record, where })
+  else {
+    const repository = repositoryOf(record)
+    const others = seen.get(number) ?? new Set()
+    if (others.has(repository) || others.has(null) || (repository === null && others.size > 0)) {
+      notes.warn(where, `#${number} is there twice; the first is taken`)
+      return
+    }
+    seen.set(number, others.add(repository))
+    issues.push({ number, record, repository })
+  }
 }
 
-/** `owner/name`, when the issues tell and all tell the same. */
-function repositoryOf(issues: Iterable<{ readonly record: Json }>): string | null {
-  const named = new Set<string>()
-  for (const { record } of issues) {
-    const url = wordOf(record['html_url']) ?? wordOf(record['url'])
-    const found = /^https?:\/\/[^/]+\/(?:repos\/)?([^/]+\/[^/]+)\/issues\//.exec(url ?? '')?.[1]
-    if (found !== undefined) named.add(found.toLowerCase())
-  }
-  return named.size === 1 ? [...named][0]! : null
+function repositoryOf(record: Json): string | null {
+  const url = wordOf(record['html_url']) ?? wordOf(record['url'])
+  const found = /^https?:\/\/[^/]+\/(?:repos\/)?([^/]+\/[^/]+)\/issues\//.exec(url ?? '')?.[1]
+  return found?.toLowerCase() ?? null
 }
 
 const known = new Set([
@@ -144,7 +160,8 @@ function ticketOf(number: number, record: Json, repository: string | null, notes
     notes.drop(name, `assigned to ${assignees.join(', ')}; the first is taken (the others are kept in the event \`imported\`)`)
   const milestone = isObject(record['milestone']) ? wordOf(record['milestone']['title']) : wordOf(record['milestone'])
   if (milestone !== null) notes.drop(name, `milestone ${JSON.stringify(milestone)} (kept in the event \`imported\`)`)
-  const createdAt = timeIn(record, 'createdAt', 'created_at') ?? timeIn(record, 'updatedAt', 'updated_at')
+  const madeAt = timeIn(record, 'createdAt', 'created_at')
+  const createdAt = madeAt ?? timeIn(record, 'updatedAt', 'updated_at')
   if (createdAt === null) notes.warn(name, 'nothing says when it was made; 1970 is taken')
   const made = createdAt ?? '1970-01-01T00:00:00Z'
   const url = wordOf(record['html_url']) ?? wordOf(record['url'])
@@ -165,6 +182,7 @@ function ticketOf(number: number, record: Json, repository: string | null, notes
     labels,
     assignee: assigneeOf(assignees[0] ?? null, 'github'),
     createdAt: made,
+    madeAt,
     updatedAt: timeIn(record, 'updatedAt', 'updated_at') ?? made,
     queuedBy: null,
     queuedAt: null,

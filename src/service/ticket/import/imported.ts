@@ -70,6 +70,8 @@ export interface ImportedTicket {
   readonly labels: readonly string[]
   readonly assignee: string | null
   readonly createdAt: string
+  /** When the source itself says that it was made, where its name may also be that of another; null when it does not. */
+  readonly madeAt?: string | null
   readonly updatedAt: string
   readonly queuedBy: string | null
   readonly queuedAt: string | null

@@ -14,6 +14,8 @@ import { actorOf, canonical, hashOf, isEmpty, type ImportedFile, type ImportedTi
 export interface Existing {
   readonly id: string
   readonly legacyTicket: string | null
+  /** Null when its file cannot be read. */
+  readonly createdAt: string | null
   /** Where, when it is in this worktree; null when only elsewhere. */
   readonly directory: string | null
   /** What its last import said; null when it was made here. */
@@ -123,7 +125,8 @@ class Known {
     const own = record.ownId === null ? undefined : this.ids.get(record.ownId)
     if (own !== undefined) return isFrom(own, record, from) ? own : null
     const called = record.ownId === null && record.legacyTicket !== null ? (this.#legacy.get(record.legacyTicket) ?? []) : []
-    return called.find(ticket => isFrom(ticket, record, from)) ?? this.#sources.get(sourceKey(from, record.sourceId)) ?? null
+    const source = this.#sources.get(sourceKey(from, record.sourceId))
+    return [...called, ...(source === undefined ? [] : [source])].find(ticket => isFrom(ticket, record, from)) ?? null
   }
 
   /** The ticket that a name from outside means, if it is one alone. */
@@ -137,13 +140,24 @@ class Known {
 const sourceKey = (from: string, id: string): string => `${from} ${id}`
 
 /** What is elsewhere only cannot be asked where it is from; its name has to do. */
-function isFrom({ directory, last }: Existing, record: ImportedTicket, from: Tracker): boolean {
-  if (directory === null) return true
+function isFrom(existing: Existing, record: ImportedTicket, from: Tracker): boolean {
+  const { directory, last } = existing
+  if (directory === null) return !isMadeApart(existing, record)
   if (last === null || last.from !== from) return false
-  if (last.sourceId === record.sourceId) return true
   // An export of GitHub need not say which repository it is of.
   const [there, here] = [last.sourceId.split('#'), record.sourceId.split('#')]
-  return from === 'github' && there[1] === here[1] && (there[0] === '' || here[0] === '')
+  if (from !== 'github' || (there[0] !== '' && here[0] !== '')) return last.sourceId === record.sourceId
+  return there[1] === here[1] && !isMadeApart(existing, record)
+}
+
+/**
+ * Is it certain, or nearly, that these are not one issue, since they were made at different times? Where an export did not say when, the
+ * time of a change stands for it, which is later.
+ */
+function isMadeApart({ createdAt, last }: Existing, { madeAt, title }: ImportedTicket): boolean {
+  if (madeAt === undefined || madeAt === null || createdAt === null || millisOf(createdAt) === 0) return false
+  const later = millisOf(madeAt) - millisOf(createdAt)
+  return later > 0 || (later < 0 && last !== null && last.fields['title'] !== fieldHash(title))
 }
 
 interface Place {
