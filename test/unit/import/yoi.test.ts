@@ -197,6 +197,81 @@ describe('a ticket of yoi', () => {
     expect(await said(`---\n${lines.map(line => `\t${line}\n`).join('')}---\n`)).toEqual(wanted)
   })
 
+  it('loses no value that is written in another way than its key has here', async () => {
+    const room = new Room()
+    const more = 'status: open\nqueued_by: {name: me}\ngates: [tests, lint]\nabout: |\n  one\n\n  two\n'
+    room.leave({
+      '20260605-173322-roles/item.md': item(more)
+        .replace('title: Roles', 'title: [Draft]')
+        .replace('assignee: null', 'assignee: [ann, bob]')
+        .replace('labels: [a, b c]', 'labels: [a, {name: b}]'),
+    })
+    const { imported, dropped } = await room.import('yoi')
+    expect(imported).toBe(1)
+    expect(dropped).toEqual(
+      ['title', 'labels', 'assignee', 'queued_by', 'about', 'gates'].map(
+        key => `${key}: of 1 record, has no place in a ticket (kept in the event \`imported\`)`,
+      ),
+    )
+    expect(room.events().at(-1)).toMatchObject({
+      legacy: {
+        title: ['Draft'],
+        labels: ['a', { name: 'b' }],
+        assignee: ['ann', 'bob'],
+        queued_by: { name: 'me' },
+        about: 'one\n\ntwo\n',
+        gates: ['tests', 'lint'],
+      },
+    })
+    expect(room.ticket()).toMatchObject({ problems: [], ticket: { title: 'roles', labels: ['a'], assignee: null, queuedBy: null } })
+    expect(await room.import('yoi')).toMatchObject({ unchanged: 1 })
+  })
+
+  it('loses no line of front matter that is no YAML', async () => {
+    const legacyOf = async (...lines: readonly string[]): Promise<unknown> => {
+      const room = new Room()
+      room.leave({ 'a/item.md': `---\ntitle: TUI: roles\n${lines.join('\n')}\n---\n` })
+      await room.import('yoi')
+      return room.events().at(-1)!['legacy']
+    }
+    expect(await legacyOf('# a comment', '', 'labels:', '  - c', 'state: ready')).toBeUndefined()
+    for (const lines of [
+      ['summary: |', '  one', '  two: three'],
+      ['state: ready', '  - c'],
+      ['kind: task', 'kind: bug'],
+    ])
+      // oxlint-disable-next-line no-await-in-loop -- one after the other
+      expect(await legacyOf(...lines)).toEqual({ front_matter: `title: TUI: roles\n${lines.join('\n')}\n` })
+  })
+
+  it.each(['depends_on: [{id: 20260605-173323-first}]', 'depends_on: {on: 20260605-173323-first}'])(
+    'is left out while what it waits for is no list of ids: %s',
+    async line => {
+      const room = new Room()
+      room.leave({
+        '20260605-173322-roles/item.md': item(`status: open\nworkflow_state: ready\n${line}\n`),
+        '20260605-173323-first/item.md': item('status: open\n').replaceAll('173322-roles', '173323-first'),
+      })
+      const { imported, warnings } = await room.import('yoi')
+      expect(imported).toBe(1)
+      expect(warnings).toEqual([expect.stringMatching(/roles\/item\.md: its depends_on is no list of ids; this ticket is left out$/)])
+    },
+  )
+
+  it('says which of its relations nobody understands', async () => {
+    const room = new Room()
+    const file = '20260605-173322-roles/artifacts/relations.json'
+    room.leave({ '20260605-173322-roles/item.md': item('status: open\n') })
+    for (const relations of [{ relations: [{ type: 'depends_on', to: 'x' }, 'y'] }, { links: [] }, ['y', 'z']]) {
+      room.leave({ [file]: relations })
+      // oxlint-disable-next-line no-await-in-loop -- one after the other
+      const { warnings } = await room.import('yoi', { dryRun: true })
+      expect(warnings).toEqual([expect.stringMatching(/relations\.json: .*not a relation with kind and target/)])
+    }
+    room.leave({ [file]: { relations: [] } })
+    expect(await room.import('yoi')).toMatchObject({ imported: 1, warnings: [] })
+  })
+
   it('is left out while its relations cannot be read, since it would look as if it waited for nothing', async () => {
     const room = new Room()
     const relations = '20260605-173322-roles/artifacts/relations.json'

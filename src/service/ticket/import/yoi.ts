@@ -138,6 +138,11 @@ function readDirectory(directory: string, notes: Notes): Raw | null {
   }
   const front = frontMatter(item.head, file, notes)
   const said = (key: string): string | null => nullable(front[key])
+  // It would look as if it waited for nothing.
+  if (isMisfit('depends_on', front['depends_on'])) {
+    notes.warn(file, 'its depends_on is no list of ids; this ticket is left out')
+    return null
+  }
   const real = artifacts(directory, notes)
   const relations = relationsIn(real, directory, notes)
   if (relations === null) return null
@@ -154,6 +159,7 @@ function readDirectory(directory: string, notes: Notes): Raw | null {
   const slug = said('slug')
   const legacy = said('legacy_ticket')
   const [extra, odd] = othersIn(front)
+  const gates = typeof front['gates'] === 'object' ? front['gates'] : listIn(front['gates'])
   return {
     directory,
     relations,
@@ -184,7 +190,7 @@ function readDirectory(directory: string, notes: Notes): Raw | null {
       legacy: {
         ...odd,
         ...(ownId === null && legacy !== null ? { legacy_ticket: legacy } : {}),
-        ...(said('gates') === null ? {} : { gates: listIn(front['gates']) }),
+        ...(isEmpty(gates) ? {} : { gates }),
       },
       sourceHash: hashOf(read.text, thread ?? '', resolution ?? '', ...files.flatMap(({ path, content }) => [path, content])),
     },
@@ -206,18 +212,29 @@ function mergeLine(text: string): number | null {
   return null
 }
 
-/** Keys that are not ours: those that fit into front matter as one value, and the rest. */
+/** Keys of ours with a list of words. */
+const lists: ReadonlySet<string> = new Set(['labels', 'depends_on'])
+
+/** Does a key of ours hold what it has not here: several values for one, or in a list what is no word? */
+const isMisfit = (key: string, value: unknown): boolean =>
+  typeof value === 'object' &&
+  !isEmpty(value) &&
+  key !== 'gates' &&
+  !(lists.has(key) && Array.isArray(value) && value.every(part => isEmpty(part) || wordOf(part) !== null))
+
+/** Keys that are not ours, and values that have no place under ours: those that fit into front matter as one value, and the rest. */
 function othersIn(
   front: Readonly<Record<string, unknown>>,
 ): readonly [Readonly<Record<string, string>>, Readonly<Record<string, unknown>>] {
-  const others = Object.entries(front).filter(([key, value]) => !known.has(key) && !isEmpty(value))
+  const others = Object.entries(front).filter(([key, value]) => (known.has(key) ? isMisfit(key, value) : !isEmpty(value)))
   const fits = ([key, value]: readonly [string, unknown]): boolean =>
+    !known.has(key) &&
     /^[A-Za-z_][A-Za-z0-9_-]{0,99}$/.test(key) &&
     !/^(?:null|true|false|__proto__)$/i.test(key) &&
     typeof value === 'string' &&
-    lineOf(value) !== ''
+    lineOf(value) === value
   return [
-    Object.fromEntries(others.filter(fits).map(([key, value]) => [key, lineOf(value)])),
+    Object.fromEntries(others.filter(fits).map(([key, value]) => [key, value as string])),
     Object.fromEntries(others.filter(other => !fits(other))),
   ]
 }
@@ -241,24 +258,28 @@ function frontMatter(head: string, file: string, notes: Notes): Readonly<Record<
     if (isObject(value)) return value
   }
   notes.warn(file, `its front matter is not YAML (${document.errors[0]?.message ?? 'no `key: value` lines'}); it was read line by line`)
-  return lineByLine(head.split('\n'))
+  return lineByLine(head)
 }
 
-/** The values of `key: value` lines, and of keys with `- item` lines below them. */
-function lineByLine(lines: readonly string[]): Readonly<Record<string, unknown>> {
+/** The values of `key: value` lines, and of keys with `- item` lines below them; all of it as `front_matter` where a line is neither. */
+function lineByLine(head: string): Readonly<Record<string, unknown>> {
   const values = Object.create(null) as Record<string, unknown>
+  const lines = head.split('\n')
   // Somebody may have indented all of it.
   const indent = /^\s*/.exec(lines.find(line => line.trim() !== '') ?? '')![0]
-  let list: string[] = []
+  let list: string[] | null = null
+  let isWhole = true
   for (const line of lines) {
     const [, key, value] = /^([A-Za-z_][\w-]*):\s*(.*)$/.exec(line.startsWith(indent) ? line.slice(indent.length) : line) ?? []
     const item = /^\s*-\s+(.*)$/.exec(line)?.[1]
     if (key !== undefined) {
-      list = []
-      values[key] = value!.trim() === '' ? list : unquoted(value!.trim())
-    } else if (item !== undefined) list.push(unquoted(item.trim()))
+      isWhole &&= !Object.hasOwn(values, key)
+      list = value!.trim() === '' ? [] : null
+      values[key] = list ?? unquoted(value!.trim())
+    } else if (item !== undefined && list !== null) list.push(unquoted(item.trim()))
+    else isWhole &&= /^\s*(?:#.*)?$/.test(line)
   }
-  return values
+  return isWhole ? values : { ...values, front_matter: head }
 }
 
 function unquoted(text: string): string {
@@ -394,10 +415,18 @@ function relationsIn(files: readonly ImportedFile[], directory: string, notes: N
     notes.warn(`${join(directory, file.path)}:${parsed.line}`, `not JSON: ${parsed.why}; this ticket is left out`)
     return null
   }
-  return objectsOf(isObject(parsed.value) ? parsed.value['relations'] : parsed.value).flatMap(relation => {
+  const list = isObject(parsed.value) ? parsed.value['relations'] : parsed.value
+  const relations = objectsOf(list).flatMap(relation => {
     const [kind, target] = [wordOf(relation['kind']), wordOf(relation['target'])]
     return kind === null || target === null ? [] : [{ kind, target }]
   })
+  const others = Array.isArray(list) ? list.length - relations.length : 1
+  if (others > 0)
+    notes.warn(
+      join(directory, file.path),
+      `${others} ${others === 1 ? 'entry is' : 'entries are'} not a relation with kind and target; look at it by hand`,
+    )
+  return relations
 }
 
 /** A ticket that was moved from `open/` to `closed/` on one branch and changed on another is in both after the merge. */
