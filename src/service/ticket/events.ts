@@ -1,6 +1,7 @@
 import { closeSync, constants, fdatasyncSync, fstatSync, openSync, readSync, writeSync } from 'node:fs'
 import { join } from 'node:path'
 import { Fault } from '../../core/fault.ts'
+import { shellWord } from '../../core/shell-word.ts'
 import { isUlid, ulid, ulidAfter } from '../../core/ulid.ts'
 import { readRegular, syncDirectory } from './files.ts'
 import type { Problem } from './front-matter.ts'
@@ -20,6 +21,8 @@ export interface TicketEvent {
 export const maxEventBytes = 64 * 1024 * 1024
 
 const fileIn = (directory: string): string => join(directory, 'events.jsonl')
+
+const lookAt = (path: string): string => `Look at it: ls -ld ${shellWord(path)}; mend it, and run the command again.`
 
 let latest = ''
 
@@ -56,7 +59,7 @@ export function appendEvents(directory: string, events: readonly TicketEvent[]):
   } catch (error) {
     const { code, message } = error as NodeJS.ErrnoException
     const why = code === 'ELOOP' || code === 'EMLINK' ? 'it is a symbolic link' : message
-    throw new Fault('unavailable', `${path} cannot be written: ${why}`, { cause: error })
+    throw new Fault('unavailable', `${path} cannot be written: ${why}`, { hint: lookAt(path), cause: error })
   } finally {
     if (descriptor !== null) closeSync(descriptor)
   }
@@ -190,7 +193,8 @@ export function readEvents(directories: readonly string[]): readonly TicketEvent
   for (const directory of directories) {
     const found = readRegular(fileIn(directory), maxEventBytes)
     if (found === 'missing') continue
-    if (typeof found === 'string') throw new Fault('unavailable', `${fileIn(directory)} cannot be read: ${found}.`)
+    if (typeof found === 'string')
+      throw new Fault('unavailable', `${fileIn(directory)} cannot be read: ${found}.`, { hint: lookAt(fileIn(directory)) })
     texts.push(found.toString('utf8'))
   }
   if (texts.length === 1) return parseEvents(texts[0]!).events

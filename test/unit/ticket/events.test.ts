@@ -32,11 +32,11 @@ const event = (type: string, more: Record<string, unknown> = {}): TicketEvent =>
 })
 const lines = (...events: readonly object[]): string => events.map(each => `${JSON.stringify(each)}\n`).join('')
 const file = (): string => readFileSync(join(root, 'events.jsonl'), 'utf8')
-const fault = (run: () => unknown): { code: string; message: string } => {
+const fault = (run: () => unknown): { code: string; message: string; hint?: string } => {
   try {
     run()
   } catch (error) {
-    return error as { code: string; message: string }
+    return error as { code: string; message: string; hint?: string }
   }
   throw new Error('nothing was thrown')
 }
@@ -170,9 +170,12 @@ describe('readEvents', () => {
   it('says which file cannot be read', () => {
     writeFileSync(join(root, 'events.jsonl'), '')
     truncateSync(join(root, 'events.jsonl'), maxEventBytes + 1)
-    const { code, message } = fault(() => readEvents([root]))
-    expect(code).toBe('unavailable')
-    expect(message).toContain(join(root, 'events.jsonl'))
+    for (const call of [() => readEvents([root]), () => appendEvents(root, [event('comment')])]) {
+      const { code, message, hint } = fault(call)
+      expect(code).toBe('unavailable')
+      expect(message).toContain(join(root, 'events.jsonl'))
+      expect(hint).toBe(`Look at it: ls -ld ${join(root, 'events.jsonl')}; mend it, and run the command again.`)
+    }
   })
 })
 
