@@ -139,6 +139,44 @@ describe('an issue of beads', () => {
     ])
   })
 
+  it('keeps a list or an object where it has a text, and says which dependencies name no issue', async () => {
+    const room = new Room()
+    const odd = { acceptance_criteria: ['works', 'is fast'], assignee: { name: 'ann' } }
+    const path = room.leave({
+      'issues.jsonl': lines(
+        issue({ ...odd, dependencies: [{ blocks: 'bd-2' }, 'bd-2'] }),
+        issue({ id: 'bd-2', dependencies: { blocks: ['bd-a1b2'] } }),
+        issue({ id: 'bd-3', dependencies: null }),
+      ),
+    })
+    const { dropped, warnings } = await room.import('beads')
+    expect(dropped).toEqual(
+      Object.keys(odd)
+        .toSorted()
+        .map(key => `${key}: of 1 record, has no place in a ticket (kept in the event \`imported\`)`),
+    )
+    expect(warnings).toEqual([
+      `${path}:1: bd-a1b2: its dependencies hold something that names no issue; left out`,
+      `${path}:2: bd-2: its dependencies are no list; left out`,
+    ])
+    const first = room.ids().find(id => room.text(id).includes('legacy_ticket: bd-a1b2'))!
+    expect(room.text(first, 'events.jsonl')).toContain(JSON.stringify(odd.acceptance_criteria))
+  })
+
+  it('is not looked for in a second file that lies beside, which is said', async () => {
+    const room = new Room()
+    const beside = room.leave({
+      '.beads/issues.jsonl': lines(issue()),
+      '.beads/interactions.jsonl': '{}\n',
+      '.beads/beads.jsonl': lines(issue({ id: 'bd-2' })),
+    })
+    expect(await room.import('beads')).toMatchObject({
+      imported: 1,
+      dropped: [`${beside}: beads reads issues.jsonl, which lies beside it; to take this one: lh ticket import --from beads ${beside}`],
+    })
+    expect(await room.import('beads', { path: beside })).toMatchObject({ imported: 1, dropped: [] })
+  })
+
   it('may come from a list as `bd list --json` prints it', async () => {
     const room = new Room()
     const path = room.leave({ 'list.json': [issue({ dependency_count: 0 })] })

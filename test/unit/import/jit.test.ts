@@ -390,6 +390,16 @@ describe('an issue of jit', () => {
     ])
   })
 
+  it('keeps a list or an object where it has a text', async () => {
+    const room = new Room()
+    const odd = { assignee: { type: 'agent', id: 'x' }, description: ['one', 'two'] }
+    room.leave({ 'issues/a.json': issue(odd) })
+    const { dropped } = await room.import('jit')
+    for (const key of Object.keys(odd))
+      expect(dropped).toContain(`${key}: of 1 record, has no place in a ticket (kept in the event \`imported\`)`)
+    expect(room.events().at(-1)).toMatchObject({ legacy: odd })
+  })
+
   it('loses no words and times without a word', async () => {
     const room = new Room()
     room.leave({

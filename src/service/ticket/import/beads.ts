@@ -1,4 +1,5 @@
 import { basename, join } from 'node:path'
+import { shellWord } from '../../../core/shell-word.ts'
 import type { Status, WorkflowState } from '../ticket.ts'
 import {
   assigneeOf,
@@ -25,7 +26,7 @@ import {
   type Json,
   type Source,
 } from './imported.ts'
-import { entriesOf, isFileAt, looksLikeRecord, nothingFound, parseJson, parseLines, requirePath, requireText } from './source.ts'
+import { entriesOf, looksLikeRecord, nothingFound, parseJson, parseLines, requirePath, requireText } from './source.ts'
 
 // beads: one issue a line in `.beads/issues.jsonl` (`beads.jsonl` once), with its dependencies and comments; `bd … --json` prints lists.
 
@@ -33,7 +34,7 @@ import { entriesOf, isFileAt, looksLikeRecord, nothingFound, parseJson, parseLin
 export function readBeads(path: string): Source {
   const notes = new Notes()
   const wanted = 'name the JSON lines (.beads/issues.jsonl), the .beads directory, or the repository with it'
-  const file = requirePath(path) === 'file' ? path : fileIn(path)
+  const file = requirePath(path) === 'file' ? path : fileIn(path, notes)
   if (file === null) throw nothingFound('beads', path, wanted)
   const records = recordsIn(requireText(file), file)
   const first = records[0]
@@ -42,16 +43,21 @@ export function readBeads(path: string): Source {
   if (other !== null && other !== 'beads') throw nothingFound('beads', file, wanted)
   const issues = newest(records, file, notes)
   if (issues.size === 0) throw nothingFound('beads', path, wanted)
-  const left = [...issues.values()].map(({ value }) => leftOf(value, known))
+  const left = [...issues.values()].map(({ value }) => leftOf(value, known, texts))
   dropKeys(left, notes)
   return { tickets: [...issues.values()].map(({ value, where }) => ticketOf(value, issues, where, notes)), gates: [], notes }
 }
 
-function fileIn(directory: string): string | null {
+function fileIn(directory: string, notes: Notes): string | null {
   for (const inside of [join(directory, '.beads'), directory]) {
-    for (const name of ['issues.jsonl', 'beads.jsonl']) if (isFileAt(join(inside, name))) return join(inside, name)
     const lines = entriesOf(inside).files.filter(name => name.endsWith('.jsonl') && !notIssues.has(name))
-    if (lines.length === 1) return join(inside, lines[0]!)
+    const name = ['issues.jsonl', 'beads.jsonl'].find(usual => lines.includes(usual)) ?? (lines.length === 1 ? lines[0]! : null)
+    if (name === null) continue
+    for (const other of lines.filter(line => line !== name)) {
+      const beside = join(inside, other)
+      notes.drop(beside, `beads reads ${name}, which lies beside it; to take this one: lh ticket import --from beads ${shellWord(beside)}`)
+    }
+    return join(inside, name)
   }
   return null
 }
@@ -127,9 +133,7 @@ const states: Readonly<Record<string, readonly [Status, WorkflowState]>> = {
 /** Dependencies that hold an issue back; the others only relate. */
 const blocking = new Set(['blocks', 'conditional-blocks', 'waits-for'])
 
-const known = new Set([
-  '_type',
-  'id',
+const texts = [
   'title',
   'description',
   'design',
@@ -139,11 +143,17 @@ const known = new Set([
   'priority',
   'issue_type',
   'assignee',
-  'created_at',
   'created_by',
-  'updated_at',
   'closed_at',
   'close_reason',
+]
+
+const known = new Set([
+  ...texts,
+  '_type',
+  'id',
+  'created_at',
+  'updated_at',
   'labels',
   'dependencies',
   'comments',
@@ -160,7 +170,7 @@ interface Dependency {
 
 function ticketOf(record: Json, issues: ReadonlyMap<string, Issue>, where: string, notes: Notes): ImportedTicket {
   const id = wordOf(record['id'])!
-  const dependencies = dependenciesOf(id, record)
+  const dependencies = dependenciesOf(id, record, where, notes)
   const dependsOn = [...new Set(dependencies.filter(({ type }) => blocking.has(type)).map(({ on }) => on))]
   const relations = dependencies.filter(({ type }) => !blocking.has(type))
   for (const { on, type } of relations) notes.drop(id, `${type} ${on} (it does not block; kept in the event \`imported\`)`)
@@ -203,7 +213,7 @@ function ticketOf(record: Json, issues: ReadonlyMap<string, Issue>, where: strin
     resolution: status === 'closed' ? resolutionOf(reasonOf(record, state), state, 'beads') : null,
     files: [],
     extra: {},
-    legacy: { ...leftOf(record, known), ...(relations.length === 0 ? {} : { relations }) },
+    legacy: { ...leftOf(record, known, texts), ...(relations.length === 0 ? {} : { relations }) },
     sourceHash: hashOf(canonical(record)),
   }
 }
@@ -213,16 +223,27 @@ const isOpen = (issue: Issue | undefined): boolean =>
 
 const listOf = (value: unknown): readonly unknown[] => (Array.isArray(value) ? value : [])
 
-const dependenciesOf = (id: string, record: Json): readonly Dependency[] =>
-  listOf(record['dependencies']).flatMap(said => {
+function dependenciesOf(id: string, record: Json, where: string, notes: Notes): readonly Dependency[] {
+  const said = record['dependencies']
+  const named = listOf(said).map(entry => {
     // An export may name nothing but the other issue.
-    const dependency = isObject(said) ? said : { depends_on_id: said }
-    const on = wordOf(dependency['depends_on_id']) ?? wordOf(dependency['id'])
-    const whose = wordOf(dependency['issue_id']) ?? id
-    return on === null || whose !== id
-      ? []
-      : [{ on, type: wordOf(dependency['type']) ?? wordOf(dependency['dependency_type']) ?? 'blocks' }]
+    const dependency = isObject(entry) ? entry : { depends_on_id: entry }
+    return { dependency, on: wordOf(dependency['depends_on_id']) ?? wordOf(dependency['id']) }
   })
+  const why = Array.isArray(said)
+    ? named.some(({ on }) => on === null)
+      ? 'hold something that names no issue'
+      : null
+    : isEmpty(said)
+      ? null
+      : 'are no list'
+  if (why !== null) notes.warn(where, `${id}: its dependencies ${why}; left out`)
+  return named.flatMap(({ dependency, on }) =>
+    on === null || (wordOf(dependency['issue_id']) ?? id) !== id
+      ? []
+      : [{ on, type: wordOf(dependency['type']) ?? wordOf(dependency['dependency_type']) ?? 'blocks' }],
+  )
+}
 
 function priorityIn(record: Json, id: string, where: string, notes: Notes): ImportedTicket['priority'] {
   const said = record['priority']

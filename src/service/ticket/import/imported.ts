@@ -310,9 +310,13 @@ export const isEmpty = (value: unknown): boolean =>
   (Array.isArray(value) && value.length === 0) ||
   (isObject(value) && Object.keys(value).length === 0)
 
-/** What of a record has no place in a ticket. */
-export const leftOf = (record: Json, known: ReadonlySet<string>): Readonly<Record<string, unknown>> =>
-  Object.fromEntries(Object.entries(record).filter(([key, value]) => !known.has(key) && !isEmpty(value)))
+/** What of a record has no place in a ticket. Under `texts` a text has one, and a list or an object has not. */
+export const leftOf = (record: Json, known: ReadonlySet<string>, texts: readonly string[] = []): Readonly<Record<string, unknown>> =>
+  Object.fromEntries(
+    Object.entries(record).filter(
+      ([key, value]) => !isEmpty(value) && (!known.has(key) || (typeof value === 'object' && texts.includes(key))),
+    ),
+  )
 
 /** Names each key of records that has no place in a ticket, once. */
 export function dropKeys(left: readonly Json[], notes: Notes): void {

@@ -75,7 +75,7 @@ export function readJit(path: string): Source {
   const stages = new Map(gates.map(({ key, stage }) => [key, stage]))
   const tickets = [...records].map(([id, { record, file }]) => ticketOf(id, record, history.get(id) ?? [], stages, file, notes))
   tellFreed(tickets, records, history, notes)
-  const left = [...records.values()].map(({ record }) => leftOf(record, known))
+  const left = [...records.values()].map(({ record }) => leftOf(record, known, texts))
   dropKeys(left, notes)
   tellRuns(place, notes)
   return { tickets, gates, notes }
@@ -151,20 +151,9 @@ const endings: Readonly<Record<string, string>> = {
   archived: 'Archived: no longer relevant.',
 }
 
-const known = new Set([
-  'id',
-  'title',
-  'description',
-  'state',
-  'priority',
-  'assignee',
-  'dependencies',
-  'gates_required',
-  'gates_status',
-  'labels',
-  'created_at',
-  'updated_at',
-])
+const texts = ['title', 'description', 'state', 'priority', 'assignee']
+
+const known = new Set([...texts, 'id', 'dependencies', 'gates_required', 'gates_status', 'labels', 'created_at', 'updated_at'])
 
 function ticketOf(
   id: string,
@@ -219,7 +208,7 @@ function ticketOf(
     resolution: status === 'closed' ? resolutionIn(archived, state, labels) : null,
     files: [],
     extra: {},
-    legacy: { ...(aside === null ? {} : { state }), ...leftOf(record, known) },
+    legacy: { ...(aside === null ? {} : { state }), ...leftOf(record, known, texts) },
     sourceHash: hashOf(canonical(record), ...history.map(canonical)),
   }
 }
