@@ -444,6 +444,24 @@ describe('an import', () => {
     expect(room.problems()).toEqual([])
   })
 
+  it.each(trackers)('of %s beside another of the same source takes over nothing twice', async from => {
+    const room = new Room()
+    room.leave(samples[from])
+    const reports = await Promise.all([room.import(from), room.import(from, { nowMs: laterMs })])
+    expect(room.ids()).toHaveLength(1)
+    expect(reports.map(({ imported, skipped, warnings }) => ({ imported, skipped, warnings }))).toEqual([
+      { imported: 1, skipped: 0, warnings: [] },
+      {
+        imported: 0,
+        skipped: 1,
+        warnings: [
+          `${room.id()}: There is a ticket ${room.id()} already: ${path.join(room.tickets, room.id())}. It is left out. Look at it: lh ticket show ${room.id()}`,
+        ],
+      },
+    ])
+    expect(await room.import(from, { nowMs: laterMs })).toMatchObject({ unchanged: 1, skipped: 0, warnings: [] })
+  })
+
   it('finishes an update that wrote the ticket and not its events', async () => {
     const room = new Room()
     room.leave({ 'issues.jsonl': beads() })

@@ -12,11 +12,23 @@ import { entriesOf, isFileAt } from './source.ts'
 
 // The tickets that are there before an import, also those that nobody can read at the moment.
 
+/** The tickets that are there, and all names. */
+interface Existings {
+  readonly existing: readonly Existing[]
+  /**
+   * What has a name where tickets are, as it was before the first of them was read: what another import makes meanwhile is to be met by its
+   * name, and not to be taken over a second time under another.
+   */
+  readonly names: ReadonlySet<string>
+}
+
 /**
  * One pass over what is there. Only tickets of this worktree are asked where they came from: the others are not written to. A directory
  * that lost its `ticket.md` is still the ticket that its events speak of.
  */
-export async function existingTickets(root: string, tickets: AsyncIterable<Listed>): Promise<readonly Existing[]> {
+export async function existingTickets(root: string, tickets: AsyncIterable<Listed>): Promise<Existings> {
+  const parent = ticketsDirectory(root)
+  const there = entriesOf(parent)
   const existing: Existing[] = []
   const listed = new Set<string>()
   for await (const { ticket, located } of tickets) {
@@ -25,14 +37,13 @@ export async function existingTickets(root: string, tickets: AsyncIterable<Liste
     existing.push({ id: ticket.id, legacyTicket: ticket.legacyTicket, createdAt: ticket.createdAt, directory, last })
     listed.add(ticket.id)
   }
-  const parent = ticketsDirectory(root)
-  for (const id of entriesOf(parent).directories) {
+  for (const id of there.directories) {
     const directory = join(parent, id)
     if (listed.has(id) || !idPattern.test(id) || !isFileAt(join(directory, 'events.jsonl'))) continue
     const last = lastImport(readEvents([directory]))
     if (last !== null) existing.push({ id, legacyTicket: null, createdAt: null, directory, last })
   }
-  return existing
+  return { existing, names: new Set([...there.directories, ...there.files, ...there.others]) }
 }
 
 /** Why a ticket that is there cannot be brought up to date, and what to do; null when its file can be read. */

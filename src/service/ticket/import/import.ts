@@ -1,11 +1,9 @@
-import { lstatSync } from 'node:fs'
-import { join } from 'node:path'
 import { isFault, usage } from '../../../core/fault.ts'
 import type { Wire } from '../../../core/wire.ts'
 import { ensureAttributes } from '../attributes.ts'
 import type { Listed } from '../catalogue.ts'
 import { maxEventBytes } from '../events.ts'
-import { createTicketDirectory, ticketsDirectory } from '../files.ts'
+import { createTicketDirectory } from '../files.ts'
 import { readBeads } from './beads.ts'
 import { existingTickets, whyBroken } from './existing.ts'
 import { gateKeysOf, newGates, standIns, writeGates } from './gates.ts'
@@ -70,10 +68,9 @@ export function readSource(from: Tracker, path: string): Source {
 export async function importTickets(options: ImportOptions): Promise<Imported> {
   const { root, from, dryRun } = options
   const { tickets, gates, notes } = readSource(from, options.path)
-  const existing = await existingTickets(root, options.tickets)
+  const { existing, names } = await existingTickets(root, options.tickets)
   const ids = new Set(existing.map(({ id }) => id))
-  const isTaken = (id: string): boolean =>
-    ids.has(id) || lstatSync(join(ticketsDirectory(root), id), { throwIfNoEntry: false }) !== undefined
+  const isTaken = (id: string): boolean => ids.has(id) || names.has(id)
   const keyOf = gateKeysOf([...gates.map(({ key }) => key), ...tickets.flatMap(gatesIn)])
   const { planned, left } = planTickets(tickets, from, existing, isTaken, keyOf, notes)
   const defined = newGates(root, gates, keyOf, notes)
@@ -144,7 +141,7 @@ function carryOut(plan: Planned, options: ImportOptions, notes: Notes, elsewhere
   } catch (error) {
     // A file that somebody edits, made or broke: the others are not to wait for it.
     if (!isFault(error) || (error.code !== 'policy' && error.code !== 'usage')) throw error
-    notes.warn(ticket.id, `${error.message} It is left out.`)
+    notes.warn(ticket.id, [error.message.replace(/[^.]$/, '$&.'), 'It is left out.', error.hint ?? ''].join(' ').trimEnd())
     return 'skipped'
   }
 }
