@@ -206,6 +206,22 @@ describe('an import', () => {
     expect(await room.import('beads')).toMatchObject({ unchanged: 1, warnings: [] })
   })
 
+  it('does not take other line endings for a change', async () => {
+    const room = new Room()
+    room.leave({ 'issues.jsonl': beads({ description: 'One\nTwo', status: 'closed', close_reason: 'Did\nit.' }) })
+    await room.import('beads')
+    for (const name of ['ticket.md', 'resolution.md'])
+      fs.writeFileSync(room.file(room.id(), name), room.text(room.id(), name).replaceAll('\n', '\r\n'))
+    room.leave({ 'issues.jsonl': beads({ description: 'One\nThree', status: 'closed', close_reason: 'Did it again.' }) })
+    expect(await room.import('beads', { nowMs: laterMs })).toMatchObject({ updated: 1, warnings: [] })
+    expect(room.ticket()).toMatchObject({ body: 'One\r\nThree\r\n', problems: [] })
+    expect(room.text(room.id(), 'resolution.md')).toBe('Did it again.\n')
+    fs.writeFileSync(room.file(room.id(), 'ticket.md'), room.text(room.id()).replace('Three', 'Ours'))
+    room.leave({ 'issues.jsonl': beads({ description: 'One\nFour', status: 'closed', close_reason: 'Did it again.' }) })
+    const { warnings } = await room.import('beads', { nowMs: laterMs + 60_000 })
+    expect(warnings).toEqual([expect.stringMatching(/its body changed here and in the source; kept as it is here$/)])
+  })
+
   it('takes a new text of a file only when nobody changed it here', async () => {
     const room = new Room()
     const files = {

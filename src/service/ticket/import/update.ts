@@ -8,7 +8,7 @@ import { appendEvents, readEvents, type TicketEvent } from '../events.ts'
 import { editTicket, parseTicket, type Changes } from '../front-matter.ts'
 import { isFinished } from '../ticket.ts'
 import { whyUnreadable } from './fit.ts'
-import { canonical, hashOf as contentHash, isSameResult, lineOf, type ImportedFile, type Notes, type Tracker } from './imported.ts'
+import { canonical, hashOf as contentHash, isSameResult, lineOf, textOf, type ImportedFile, type Notes, type Tracker } from './imported.ts'
 import { fieldHash, gateField, gateIn, importedEvent, millisOf, reopenedEvent, valuesOf, type Planned, type Values } from './plan.ts'
 
 // A record that has changed since its last import: what is new comes over, field by field, except where somebody changed it here.
@@ -94,7 +94,9 @@ function textAt(path: string): string | null {
 }
 
 function keysToTake(plan: Planned, local: Values, notes: Notes): readonly string[] {
-  const [theirs, ours] = [valuesOf({ ...plan, extra: plan.record.extra, resolution: plan.record.resolution }), valuesOf(local)]
+  const theirs = valuesOf({ ...plan, extra: plan.record.extra, resolution: plan.record.resolution })
+  // Git may have given them other line endings.
+  const ours = valuesOf({ ...local, body: textOf(local.body), resolution: local.resolution === null ? null : textOf(local.resolution) })
   const before = plan.existing!.last!.fields
   const keys: string[] = []
   for (const [key, value] of Object.entries(theirs)) {
