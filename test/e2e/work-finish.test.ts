@@ -290,6 +290,28 @@ describe('work --finish is refused', () => {
     await expectFinished(all)
   })
 
+  it('by a gate that fails: what was committed while the gates ran stays, on top of a merge of the base branch as well', async () => {
+    for (const moved of [false, true]) {
+      const commits = 'test -f more || { echo x >more && git add more && git commit -q -m "meanwhile"; }'
+      // oxlint-disable-next-line no-await-in-loop -- one after the other
+      const all = await worked({}, { tests: { command: `${commits}; test -f mended` } })
+      const { repo, place, a } = all
+      if (moved) save(repo.dir, 'other', 'x\n')
+      // oxlint-disable-next-line no-await-in-loop -- as above
+      const { code, stderr } = await a.in(place).run('work --finish')
+      expect([code, stderr]).toEqual([8, expect.stringContaining('gate failed: tests')])
+      expect(stderr.includes('the merge of the base branch stays in this branch')).toBe(moved)
+      expect([git(place, 'log', '-1', '--format=%s'), read(place, 'more')]).toEqual(['meanwhile', 'x\n'])
+      save(place, 'mended', 'x\n')
+      // oxlint-disable-next-line no-await-in-loop -- as above
+      const done = await a.in(place).run('work --finish')
+      expect(done.code, done.stderr).toBe(0)
+      expect(countOf(repo.dir, 'main', 'meanwhile')).toBe(1)
+      // oxlint-disable-next-line no-await-in-loop -- as above
+      await expectFinished(all)
+    }
+  })
+
   it('by a manual gate that nobody passed', async () => {
     const all = await worked({}, { review: {} })
     const { repo, place, a, b } = all

@@ -143,19 +143,20 @@ async function finishHeld(request: FinishRequest, git: WorktreeGit, base: string
     // An agent that did nothing, or did it elsewhere, closes a ticket that others wait for.
     if (isOpen && git.isAncestor(before, refOf(base)))
       tell(`${request.purpose.branch} has no commit that ${base} lacks: ${id} is finished without a change`)
-    let recorded = before
+    let [recorded, left] = [before, before]
     try {
       if (!git.isAncestor(refOf(base), 'HEAD')) {
         // What a merge finds uncommitted in its way it refuses to touch.
         commitTicket(git, own, `Record the work on ${id}`)
-        recorded = git.commit('HEAD')!
+        recorded = left = git.commit('HEAD')!
         bringIn(git, base, tell)
+        left = git.commit('HEAD')!
       }
       await request.runGates()
       refuseLeftByGates(git, own)
       await refuseUnmet(desk, await desk.sound(id), 'post', 'be finished')
     } catch (error) {
-      undo(git, { before, recorded }, ticketFiles, tell)
+      undo(git, { before, recorded, left }, ticketFiles, tell)
       throw error
     }
     // Proves the lease; the file is done from here on, and the lease still held.
@@ -246,11 +247,18 @@ function refuseLeftByGates(git: WorktreeGit, own: readonly string[]): void {
 interface Before {
   readonly before: string
   readonly recorded: string
+  readonly left: string
 }
 
 /** A gate said no, or Git did: the branch is again what it was, and what the gates said stays in the ticket. A conflict stays for the person. */
-function undo(git: WorktreeGit, { before, recorded }: Before, ticketFiles: string, tell: (text: string) => void): void {
-  if (git.unfinished() !== null || git.commit('HEAD') === before) return
+function undo(git: WorktreeGit, { before, recorded, left }: Before, ticketFiles: string, tell: (text: string) => void): void {
+  if (git.unfinished() !== null) return
+  // Gates take their time: what somebody, or one of them, committed meanwhile is not ours to take back.
+  if (git.commit('HEAD') !== left) {
+    if (left !== before) tell('the merge of the base branch stays in this branch: a commit was made on top of it meanwhile')
+    return
+  }
+  if (left === before) return
   const back = (): boolean => inTheWay(git, 'HEAD', recorded).length === 0 && git.try('reset', '--quiet', '--keep', recorded).status === 0
   if (back() || withoutNewEvents(git, ticketFiles, back)) git.try('reset', '--quiet', '--mixed', before)
   else tell('the merge of the base branch stays in this branch: files that are not committed are in the way of taking it back')
