@@ -112,6 +112,21 @@ describe('work --finish', () => {
     }
   })
 
+  it('signs the merge commit where commits are signed', async () => {
+    const all = await worked()
+    const { repo, home, a } = all
+    const signer = path.join(path.dirname(home), 'signer')
+    const signature = '-----BEGIN PGP SIGNATURE-----\\n\\nx\\n-----END PGP SIGNATURE-----\\n'
+    fs.writeFileSync(signer, `#!/bin/sh\ncat >/dev/null\nprintf '\\n[GNUPG:] SIG_CREATED x\\n' >&2\nprintf -- '${signature}'\n`, {
+      mode: 0o755,
+    })
+    git(repo.dir, 'config', 'gpg.program', signer)
+    git(repo.dir, 'config', 'commit.gpgSign', 'yes')
+    expect((await a.run('work --finish fix-login --no-ff')).code).toBe(0)
+    for (const commit of ['main', 'main^2']) expect(git(repo.dir, 'cat-file', 'commit', commit), commit).toContain('\ngpgsig ')
+    await expectFinished(all)
+  })
+
   it('has a word with who says nothing', async () => {
     const all = await worked()
     const before = await stateOf(all)

@@ -347,7 +347,11 @@ function refuseRebased(git: WorktreeGit, base: string, id: string): void {
 
 /** The tree is ours: the base branch is in it already. */
 const mergeCommit = (git: WorktreeGit, { old, head }: { readonly old: string; readonly head: string }, message: string): string =>
-  git.run('commit-tree', `${head}^{tree}`, '-p', old, '-p', head, '-m', message).trim()
+  git.run('commit-tree', ...signing(git), `${head}^{tree}`, '-p', old, '-p', head, '-m', message).trim()
+
+/** Unlike `git commit` this command does not ask the configuration whether commits are signed. */
+const signing = (git: WorktreeGit): readonly string[] =>
+  git.try('config', '--type=bool', '--get', 'commit.gpgSign').stdout.trim() === 'true' ? ['-S'] : []
 
 /** The files of the base branch's own worktree, from one commit to the next. What is not committed there stays, or refuses it. */
 function bringFiles(home: WorktreeGit, base: string, old: string, target: string): void {
