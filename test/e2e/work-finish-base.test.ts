@@ -3,7 +3,8 @@ import path from 'node:path'
 import { describe, expect, it } from 'vitest'
 import { type Doc, git, parse } from '../support/cli.ts'
 import { expectFinished, worked } from '../support/finish.ts'
-import { dirt, head, heldNow, id, read, references, save } from '../support/work.ts'
+import { commit } from '../support/tickets.ts'
+import { dirt, head, heldNow, id, read, references, save, shop } from '../support/work.ts'
 
 // Where the base branch is checked out its files follow the work; what is not committed there stays.
 
@@ -206,6 +207,19 @@ describe('work --finish, where the base branch is checked out', () => {
     git(linked.repo.dir, 'worktree', 'add', '-q', there, 'main')
     expect((await linked.a.run('work --finish fix-login')).code).toBe(0)
     expect([read(there, 'work'), dirt(there), dirt(linked.repo.dir)]).toEqual(['done\n', '', ''])
+  })
+
+  it('moves the files with a base branch that is another name of the one that is checked out', async () => {
+    const { repo, place, a } = shop()
+    git(repo.dir, 'symbolic-ref', 'refs/heads/trunk', 'refs/heads/main')
+    await a.ok('config set base_branch trunk')
+    commit(repo.dir, 'another name')
+    await a.ok('work fix-login')
+    save(place, 'work', 'done\n')
+    const done = await a.run('work --finish fix-login')
+    expect([done.code, done.stdout], done.stderr).toEqual([0, expect.stringContaining('main has it')])
+    expect([read(repo.dir, 'work'), dirt(repo.dir)]).toEqual(['done\n', ''])
+    expect(git(repo.dir, 'symbolic-ref', 'refs/heads/trunk')).toBe('refs/heads/main')
   })
 
   it('runs the post-merge hook where the base branch is checked out, once the branch has moved and the store is free', async () => {

@@ -59,8 +59,8 @@ export async function finishWork(request: FinishRequest): Promise<FinishedWork> 
   const { asking, purpose, ticketId } = request
   const { desk, env } = asking
   const root = desk.workspace.repository.root!
-  const base = baseOf(desk, purpose)
   const git = new WorktreeGit(root, env)
+  const base = git.branchBehind(baseOf(desk, purpose))
   const branch = git.branch()
   if (branch === null) throw onNoBranch(git, purpose.branch)
   if (branch === base) throw policy(`${root} is on ${base} itself: there is nothing to merge`, `git switch ${shellWord(purpose.branch)}`)
@@ -243,7 +243,7 @@ function refuseLeftByGates(git: WorktreeGit, own: readonly string[]): void {
     )
 }
 
-/** Where the branch was, and where it was when only the ticket's own files had been committed. */
+/** Where the branch was, where it was when only the ticket's own files had been committed, and where we left it before the gates ran. */
 interface Before {
   readonly before: string
   readonly recorded: string

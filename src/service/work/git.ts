@@ -68,6 +68,12 @@ export class WorktreeGit {
     return status === 0 ? stdout.trim().replace(/^refs\/heads\//, '') : null
   }
 
+  /** The branch that a name stands for: one may be another name of it (`git symbolic-ref`), and it is the other that is checked out and moves. */
+  branchBehind(name: string): string {
+    const { stdout } = this.try('rev-parse', '--symbolic-full-name', `refs/heads/${name}`)
+    return /^refs\/heads\/([^\n]+)\n$/.exec(stdout)?.[1] ?? name
+  }
+
   isAncestor(ancestor: string, of: string): boolean {
     return this.try('merge-base', '--is-ancestor', ancestor, of).status === 0
   }
