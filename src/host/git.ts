@@ -115,11 +115,36 @@ export function runGitToItsEnd(cwd: string, args: readonly string[], env: NodeJS
   try {
     const { status, error } = spawnSync('git', args, { cwd, env, stdio: ['ignore', said, said] })
     if (error !== undefined) throw notStarted(cwd, error)
-    const bytes = Buffer.alloc(fstatSync(said).size)
-    return { status, stdout: '', stderr: bytes.toString('utf8', 0, readSync(said, bytes, 0, bytes.length, 0)) }
+    return { status, stdout: '', stderr: wholeOf(said) }
   } finally {
     closeSync(said)
   }
+}
+
+/**
+ * Runs `git` as `runGitToItsEnd` does, and in a session of its own: who interrupts us (Ctrl-C), or kills us with all that we started, does
+ * not stop it in the middle either. It has no terminal to ask anything. Throws `unavailable`.
+ */
+export async function runGitApart(cwd: string, args: readonly string[], env: NodeJS.ProcessEnv = process.env): Promise<GitAnswer> {
+  const said = namelessFile()
+  if (said === null) return runGit(cwd, args, env)
+  const { spawn } = process.getBuiltinModule('node:child_process')
+  try {
+    const status = await new Promise<number | null>((resolve, reject) => {
+      const child = spawn('git', args, { cwd, env, detached: true, stdio: ['ignore', said, said] })
+      child.once('error', error => reject(notStarted(cwd, error)))
+      child.once('exit', resolve)
+    })
+    return { status, stdout: '', stderr: wholeOf(said) }
+  } finally {
+    closeSync(said)
+  }
+}
+
+/** All that is in an open file. */
+function wholeOf(fd: number): string {
+  const bytes = Buffer.alloc(fstatSync(fd).size)
+  return bytes.toString('utf8', 0, readSync(fd, bytes, 0, bytes.length, 0))
 }
 
 /** A file without a name, which is gone with those who have it open; null where none can be made. */

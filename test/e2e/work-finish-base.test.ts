@@ -1,7 +1,9 @@
+import { spawn } from 'node:child_process'
+import { once } from 'node:events'
 import fs from 'node:fs'
 import path from 'node:path'
 import { describe, expect, it } from 'vitest'
-import { type Doc, git, parse } from '../support/cli.ts'
+import { type Doc, executable, git, parse, until } from '../support/cli.ts'
 import { expectFinished, worked } from '../support/finish.ts'
 import { commit } from '../support/tickets.ts'
 import { dirt, head, heldNow, id, read, references, save, shop } from '../support/work.ts'
@@ -220,6 +222,43 @@ describe('work --finish, where the base branch is checked out', () => {
     expect([done.code, done.stdout], done.stderr).toEqual([0, expect.stringContaining('main has it')])
     expect([read(repo.dir, 'work'), dirt(repo.dir)]).toEqual(['done\n', ''])
     expect(git(repo.dir, 'symbolic-ref', 'refs/heads/trunk')).toBe('refs/heads/main')
+  })
+
+  it('brings the files to the end also when it is interrupted, or killed with all that it started', { timeout: 60_000 }, async () => {
+    for (const signal of ['SIGINT', 'SIGKILL'] as const) {
+      // oxlint-disable-next-line no-await-in-loop -- one after the other
+      const all = await worked()
+      const { repo, place, home, a } = all
+      for (const name of ['x', 'y', 'z']) fs.writeFileSync(path.join(place, name), `${name}\n`)
+      commit(place, 'more')
+      const [begun, go] = [path.join(home, 'begun'), path.join(home, 'go')]
+      fs.appendFileSync(path.join(repo.dir, '.git', 'info', 'attributes'), 'y filter=slow\n')
+      git(repo.dir, 'config', 'filter.slow.smudge', `touch '${begun}'; until [ -e '${go}' ]; do sleep 0.02; done; cat`)
+      const env = { ...process.env, ...a.env }
+      const lh = spawn(process.execPath, [executable, 'work', '--finish', 'fix-login'], {
+        cwd: repo.dir,
+        env,
+        detached: true,
+        stdio: 'ignore',
+      })
+      const ended = once(lh, 'exit')
+      // oxlint-disable-next-line no-await-in-loop -- as above
+      await until(() => fs.existsSync(begun), 'the files are being brought')
+      process.kill(-lh.pid!, signal)
+      // oxlint-disable-next-line no-await-in-loop -- as above
+      await ended
+      fs.writeFileSync(go, '')
+      const lock = path.join(repo.dir, '.git', 'index.lock')
+      // oxlint-disable-next-line no-await-in-loop -- as above
+      await until(() => !fs.existsSync(lock), 'Git is at its end there')
+      // oxlint-disable-next-line no-await-in-loop -- as above
+      const again = await a.run('work --finish fix-login')
+      expect([again.code, again.stderr], signal).toEqual([0, expect.not.stringContaining('in the way')])
+      expect([read(repo.dir, 'x'), read(repo.dir, 'y'), dirt(repo.dir)]).toEqual(['x\n', 'y\n', ''])
+      for (const each of [begun, go]) fs.rmSync(each)
+      // oxlint-disable-next-line no-await-in-loop -- as above
+      await expectFinished(all)
+    }
   })
 
   it('runs the post-merge hook where the base branch is checked out, once the branch has moved and the store is free', async () => {

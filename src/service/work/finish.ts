@@ -306,12 +306,12 @@ async function moveBase(request: FinishRequest, git: WorktreeGit, base: string, 
   const top = worktreeOn(git, base)
   const home = top === null || !existsSync(top) ? null : new WorktreeGit(top, asking.env)
   tell(`moving ${base} to ${target.slice(0, 10)}`)
-  if (home !== null) bringFiles(home, base, old, target)
+  if (home !== null) await bringFiles(home, base, old, target)
   try {
     await held.guard(() => (home ?? git).run('update-ref', '-m', `lh work --finish: ${branch}`, refOf(base), target, old))
   } catch (error) {
     // Also when it is not known: whoever comes again brings them once more.
-    if (home !== null && git.commit(refOf(base)) === old) home.try(...lookingItself, 'read-tree', '-m', '-u', target, old)
+    if (home !== null && git.commit(refOf(base)) === old) await home.tryApart(...lookingItself, 'read-tree', '-m', '-u', target, old)
     throw error
   }
   home?.try('hook', 'run', '--ignore-missing', 'post-merge', '--', '0')
@@ -354,7 +354,7 @@ const signing = (git: WorktreeGit): readonly string[] =>
   git.try('config', '--type=bool', '--get', 'commit.gpgSign').stdout.trim() === 'true' ? ['-S'] : []
 
 /** The files of the base branch's own worktree, from one commit to the next. What is not committed there stays, or refuses it. */
-function bringFiles(home: WorktreeGit, base: string, old: string, target: string): void {
+async function bringFiles(home: WorktreeGit, base: string, old: string, target: string): Promise<void> {
   const then = 'then: lh work --finish; nothing of your work is lost, and you still hold the ticket'
   const unfinished = home.unfinished()
   if (unfinished !== null)
@@ -368,7 +368,7 @@ function bringFiles(home: WorktreeGit, base: string, old: string, target: string
   home.try(...lookingItself, 'update-index', '-q', '--refresh')
   const unknown = inTheWay(home, old, target)
   if (unknown.length > 0) throw uncommitted(unknown)
-  const { status, stderr, stdout } = home.try(...lookingItself, 'read-tree', '-m', '-u', old, target)
+  const { status, stderr, stdout } = await home.tryApart(...lookingItself, 'read-tree', '-m', '-u', old, target)
   if (status === 0) return
   const lock = join(home.gitDir, 'index.lock')
   if (existsSync(lock))

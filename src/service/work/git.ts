@@ -3,7 +3,7 @@ import { join } from 'node:path'
 import { Fault, policy } from '../../core/fault.ts'
 import { shellWord } from '../../core/shell-word.ts'
 import { gitOutput } from '../../host/git-run.ts'
-import { findRepository, runGit, runGitToItsEnd } from '../../host/git.ts'
+import { findRepository, runGit, runGitApart, runGitToItsEnd } from '../../host/git.ts'
 import type { GitAnswer } from '../../host/git.ts'
 import { lookingItself } from '../worktree/changes.ts'
 import { few } from '../worktree/files.ts'
@@ -38,6 +38,11 @@ export class WorktreeGit {
   /** For what must not stop in the middle when this process is killed. */
   tryToItsEnd(...args: readonly string[]): GitAnswer {
     return runGitToItsEnd(this.root, args, this.#env)
+  }
+
+  /** For what must not stop in the middle when this process is interrupted either, or killed with all that it started. */
+  tryApart(...args: readonly string[]): Promise<GitAnswer> {
+    return runGitApart(this.root, args, this.#env)
   }
 
   /** Its output. Throws `unavailable` with what Git said when it fails. */
