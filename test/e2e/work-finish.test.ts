@@ -1,3 +1,4 @@
+import { execFileSync } from 'node:child_process'
 import fs from 'node:fs'
 import path from 'node:path'
 import { describe, expect, it } from 'vitest'
@@ -491,6 +492,48 @@ describe('work --finish is refused', () => {
       // oxlint-disable-next-line no-await-in-loop -- as above
       expect(await heldNow(a)).toHaveLength(3)
       fs.rmSync(file)
+      // oxlint-disable-next-line no-await-in-loop -- as above
+      const done = await a.in(place).run('work --finish')
+      expect(done.code, done.stderr).toBe(0)
+      // oxlint-disable-next-line no-await-in-loop -- as above
+      await expectFinished(all)
+    }
+  })
+
+  it('by a hook that wants other words; with those that it says how to give it goes on', async () => {
+    const all = await worked()
+    const { repo, place, a } = all
+    fs.writeFileSync(path.join(repo.dir, '.git', 'hooks', 'commit-msg'), '#!/bin/sh\ngrep -q "^chore: " "$1"\n', { mode: 0o755 })
+    const { code, stdout } = await a.in(place).run('--json work --finish')
+    const [, command] = /in your own words: (.*?); then: lh work --finish/.exec(JSON.parse(stdout).error.hint) ?? []
+    expect(code, stdout).toBe(8)
+    execFileSync('sh', ['-c', command!.replace('…', 'chore: done')])
+    const done = await a.in(place).run('work --finish')
+    expect(done.code, done.stderr).toBe(0)
+    expect(git(repo.dir, 'log', '-1', '--format=%s')).toBe('chore: done')
+    await a.ok('verify')
+    expect(isGone(all)).toEqual(allGone)
+  })
+
+  it('by the lock of a Git that was killed there, which it names', async () => {
+    for (const moved of [false, true]) {
+      // oxlint-disable-next-line no-await-in-loop -- one after the other
+      const all = await worked()
+      const { repo, place, a } = all
+      if (moved) {
+        commit(place, 'what the ticket says')
+        save(repo.dir, 'other', 'x\n')
+      }
+      const lock = path.join(repo.dir, '.git', 'worktrees', 'fix-login', 'index.lock')
+      fs.writeFileSync(lock, '')
+      const refs = references(repo.dir)
+      // oxlint-disable-next-line no-await-in-loop -- as above
+      expect(await a.in(place).refused('policy', 'work --finish')).toMatchObject({
+        message: expect.stringContaining(`left ${lock}`),
+        hint: expect.stringContaining(`rm ${lock}; then: lh work --finish`),
+      })
+      expect(references(repo.dir)).toEqual(refs)
+      fs.rmSync(lock)
       // oxlint-disable-next-line no-await-in-loop -- as above
       const done = await a.in(place).run('work --finish')
       expect(done.code, done.stderr).toBe(0)

@@ -218,6 +218,8 @@ function bringIn(git: WorktreeGit, base: string, tell: (text: string) => void): 
     .split('\0')
     .filter(name => name !== '')
   if (conflicts.length === 0) {
+    const locked = lockedHere(git)
+    if (locked !== null) throw locked
     git.try('merge', '--abort')
     throw policy(
       `${base} could not be merged into ${git.root}: ${lastWords(stderr, stdout)}`,
@@ -278,14 +280,41 @@ function withoutNewEvents(git: WorktreeGit, ticketFiles: string, work: () => boo
 
 /** The ticket's own files, as the last commit of the branch. */
 function commitTicket(git: WorktreeGit, own: readonly string[], message: string): void {
-  git.run('add', '--all', '--sparse', '--', ...own)
+  const add = ['add', '--all', '--sparse', '--', ...own]
+  const added = git.try(...add)
+  if (added.status !== 0) throw lockedHere(git) ?? git.failed(add, added)
   if (git.try('diff', '--cached', '--quiet', '--', ...own).status === 0) return
   const { status, stdout, stderr } = git.try('commit', '--quiet', '-m', message, '--', ...own)
-  if (status !== 0)
-    throw policy(
+  if (status === 0) return
+  const yourself = `cd ${shellWord(git.root)} && git commit -m "…" -- ${own.map(shellWord).join(' ')}`
+  throw (
+    lockedHere(git) ??
+    policy(
       `Git refused the commit "${message}" in ${git.root}: ${lastWords(stderr, stdout)}`,
-      'mend what it says, then: lh work --finish; nothing was merged, and you still hold the ticket',
+      `mend what it says, or commit these files in your own words: ${yourself}; then: lh work --finish; nothing was merged, and you still hold the ticket`,
     )
+  )
+}
+
+/** The lock on a worktree's index that another Git has, or a killed one left, in words; null when there is none. */
+function lockOf({ gitDir }: WorktreeGit): { readonly why: string; readonly hint: string } | null {
+  const lock = join(gitDir, 'index.lock')
+  if (!existsSync(lock)) return null
+  return {
+    why: `another Git works there, or one was killed: it left ${lock}`,
+    hint: `wait for it, or when none runs there any more: rm ${shellWord(lock)}`,
+  }
+}
+
+/** What to throw when Git failed in our own worktree because of its lock; null when there is none. */
+function lockedHere(git: WorktreeGit): Fault | null {
+  const lock = lockOf(git)
+  return lock === null
+    ? null
+    : policy(
+        `nothing can be committed in ${git.root}: ${lock.why}`,
+        `${lock.hint}; then: lh work --finish; nothing was merged, and you still hold the ticket`,
+      )
 }
 
 /**
@@ -370,12 +399,8 @@ async function bringFiles(home: WorktreeGit, base: string, old: string, target: 
   if (unknown.length > 0) throw uncommitted(unknown)
   const { status, stderr, stdout } = await home.tryApart(...lookingItself, 'read-tree', '-m', '-u', old, target)
   if (status === 0) return
-  const lock = join(home.gitDir, 'index.lock')
-  if (existsSync(lock))
-    throw refused(
-      `another Git works there, or one was killed: it left ${lock}`,
-      `wait for it, or when none runs there any more: rm ${shellWord(lock)}`,
-    )
+  const lock = lockOf(home)
+  if (lock !== null) throw refused(lock.why, lock.hint)
   const moving = new Set(differing(home, old, target))
   const changed = home.changes().filter(path => moving.has(path))
   throw changed.length > 0 ? uncommitted(changed) : refused(lastWords(stderr, stdout))

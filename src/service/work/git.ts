@@ -47,9 +47,14 @@ export class WorktreeGit {
 
   /** Its output. Throws `unavailable` with what Git said when it fails. */
   run(...args: readonly string[]): string {
-    const { status, stdout, stderr } = this.try(...args)
-    if (status === 0) return stdout
-    throw new Fault('unavailable', `git ${commandIn(args)} failed in ${this.root}: ${(stderr || stdout).trim().split('\n').at(-1)}`, {
+    const answer = this.try(...args)
+    if (answer.status === 0) return answer.stdout
+    throw this.failed(args, answer)
+  }
+
+  /** What to throw when a command failed that should have worked. */
+  failed(args: readonly string[], { stdout, stderr }: GitAnswer): Fault {
+    return new Fault('unavailable', `git ${commandIn(args)} failed in ${this.root}: ${(stderr || stdout).trim().split('\n').at(-1)}`, {
       hint: `try it: cd ${shellWord(this.root)} && git ${args.map(shellWord).join(' ')}`,
     })
   }
