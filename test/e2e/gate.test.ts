@@ -389,6 +389,23 @@ describe('what a pass is worth', () => {
     expect(await statesOf(a)).toEqual({ tests: 'stale' })
   })
 
+  it('ends with another commit of a submodule, also of one that Git is told to ignore', async () => {
+    const repo = ticketWith({ tests: 'true' })
+    const a = repo.as('agent:a')
+    const pointTo = (id: string): void => {
+      git(repo.dir, 'update-index', '--add', '--cacheinfo', `160000,${id},sub`)
+      git(repo.dir, '-c', 'user.name=t', '-c', 'user.email=t@t', 'commit', '-q', '-m', 'another')
+    }
+    fs.writeFileSync(path.join(repo.dir, '.gitmodules'), '[submodule "sub"]\n\tpath = sub\n\turl = ../sub\n\tignore = all\n')
+    commit(repo.dir, 'modules')
+    pointTo('1'.repeat(40))
+    fs.mkdirSync(path.join(repo.dir, 'sub'))
+    await a.ok('gate run fix-login')
+    expect(await statesOf(a)).toEqual({ tests: 'passed' })
+    pointTo('2'.repeat(40))
+    expect(await statesOf(a)).toEqual({ tests: 'stale' })
+  })
+
   it('ends when it becomes a person’s to decide, and a person’s word when it gets a command', async () => {
     const repo = ticketWith({ tests: 'true', review: null })
     const a = repo.as('agent:a')

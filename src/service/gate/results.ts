@@ -145,7 +145,19 @@ export class Code {
     if (commit === null || this.head === null || !/^[0-9a-f]{40,64}$/.test(commit)) return false
     let same = this.#same.get(commit)
     if (same === undefined) {
-      const args = ['diff', '--quiet', '--no-ext-diff', '--no-textconv', commit, this.head, '--', '.', ':(exclude).leasehold']
+      // Another commit of a submodule is other code, whatever `submodule.<name>.ignore` spares people from seeing.
+      const args = [
+        'diff',
+        '--quiet',
+        '--no-ext-diff',
+        '--no-textconv',
+        '--ignore-submodules=none',
+        commit,
+        this.head,
+        '--',
+        '.',
+        ':(exclude).leasehold',
+      ]
       this.#same.set(commit, (same = runGitIn(this.#place, args).status === 0))
     }
     return same
