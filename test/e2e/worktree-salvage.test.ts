@@ -63,6 +63,31 @@ describe('salvage', () => {
     expect(leftovers(repo.dir)).toEqual([])
   })
 
+  it('of staged changes on a signed commit, where Git shows signatures', async () => {
+    const { repo, a } = room()
+    const signer = path.join(folder(), 'signer')
+    const signature = '-----BEGIN PGP SIGNATURE-----\\n\\nx\\n-----END PGP SIGNATURE-----\\n'
+    fs.writeFileSync(signer, `#!/bin/sh\ncat >/dev/null\nprintf '\\n[GNUPG:] SIG_CREATED x\\n' >&2\nprintf -- '${signature}'\n`, {
+      mode: 0o755,
+    })
+    for (const [name, value] of [
+      ['gpg.program', signer],
+      ['commit.gpgSign', 'yes'],
+      ['log.showSignature', 'yes'],
+    ] as const)
+      git(repo.dir, 'config', name, value)
+    write(repo.dir, 'signed', 'x')
+    commit(repo.dir)
+    git(repo.dir, 'commit', '-q', '--allow-empty', '-m', 'signed')
+    const place = await made(a)
+    write(place, 'file', 'staged\n')
+    git(place, 'add', 'file')
+    write(place, 'file', 'changed\n')
+    const ref = await salvageOf(a)
+    expect(git(repo.dir, 'cat-file', 'commit', `${ref}^1`)).toContain('\ngpgsig ')
+    expect([git(repo.dir, 'show', `${ref}:file`), git(repo.dir, 'show', `${ref}^2:file`)]).toEqual(['changed', 'staged'])
+  })
+
   it('leaves large ignored files out, and names them', async () => {
     const { repo, a } = room()
     const place = await made(a)

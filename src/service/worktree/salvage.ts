@@ -59,6 +59,9 @@ const careful = [
   ...lookingItself,
 ]
 
+/** Facts of a commit, and nothing beside them: `log.showSignature` would put what is thought of its signature before them. */
+const showing = ['show', '--no-patch', '--no-show-signature']
+
 class Work {
   readonly #entry: Entry
   readonly #state: State
@@ -175,7 +178,7 @@ class Work {
 
   /** The index commit has HEAD's time: the same index is then the same commit, however often it is saved. */
   async #headTime(): Promise<string> {
-    return this.#state.head === null ? '0' : (await this.#git.run(['show', '--no-patch', '--format=%ct', 'HEAD'])).trim()
+    return this.#state.head === null ? '0' : (await this.#git.run([...showing, '--format=%ct', 'HEAD'])).trim()
   }
 
   async #commit(tree: string, parents: readonly string[], message: string, seconds?: string): Promise<string> {
@@ -200,7 +203,7 @@ class Work {
   }
 
   async #identity(commit: string): Promise<string> {
-    const [tree, parents] = (await this.#all.run(['show', '--no-patch', '--format=%T%n%P', commit])).trimEnd().split('\n')
+    const [tree, parents] = (await this.#all.run([...showing, '--format=%T%n%P', commit])).trimEnd().split('\n')
     return `${tree} ${parents ?? ''}`
   }
 
