@@ -197,7 +197,7 @@ function gitDirAt(directory: string): string | null {
   // Git walks past a `.git` directory that is no repository, and stops at a `.git` file that leads nowhere. So do we.
   if (stats.isDirectory()) return isGitDirectory(entry) ? realpathSync.native(entry) : null
   if (!stats.isFile()) return null
-  const target = /^gitdir: ([^\r\n]+)[\r\n]*$/.exec(readFileSync(entry, 'utf8'))?.[1]
+  const target = /^gitdir: ([^]*?[^\r\n])[\r\n]*$/.exec(readFileSync(entry, 'utf8'))?.[1]
   if (target === undefined) throw brokenGitFile(entry, 'it does not say `gitdir: <path>`')
   const gitDir = resolve(directory, target)
   if (!isGitDirectory(gitDir)) throw brokenGitFile(entry, `it leads to ${gitDir}, which is not a git directory`)
@@ -219,7 +219,7 @@ function isGitDirectory(directory: string): boolean {
 
 /** Where `gitDir` keeps what all worktrees share. */
 function commonDirOf(gitDir: string): string {
-  const said = firstLine(below(gitDir, 'commondir'))
+  const said = pathIn(below(gitDir, 'commondir'))
   return said === null ? gitDir : resolve(gitDir, said)
 }
 
@@ -248,7 +248,7 @@ function describe(gitDir: string, foundFrom: string | null): Repository {
 
 /** The worktree that a linked worktree's git directory belongs to: its `gitdir` file names that worktree's `.git` file. */
 function linkedRoot(gitDir: string): string | null {
-  const said = firstLine(below(gitDir, 'gitdir'))
+  const said = pathIn(below(gitDir, 'gitdir'))
   if (said === null) return null
   const root = dirname(resolve(gitDir, said))
   return isDirectory(root) ? realPath(root) : null
@@ -379,7 +379,8 @@ function textOf(path: string): string {
   }
 }
 
-function firstLine(path: string): string | null {
-  const line = textOf(path).split('\n')[0]?.trimEnd()
-  return line ? line : null
+/** The path that a file of Git's says: newlines end it only at the end of the file, others are part of a name. Null when it says none. */
+function pathIn(file: string): string | null {
+  const said = textOf(file).trimEnd()
+  return said === '' ? null : said
 }

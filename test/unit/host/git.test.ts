@@ -88,6 +88,16 @@ describe('findRepository', () => {
     expect(findRepository(linked, {})).toMatchObject({ gitDir: join(main, '.git', 'worktrees', 'relative'), root: linked, kind: 'linked' })
   })
 
+  it('finds linked worktrees whose paths have newlines: only the last one ends what a file of Git says', () => {
+    const [odd, linked] = [join(base, 'o\nd', 'd'), join(base, 'l\n', 'i\nnked')]
+    git(base, 'init', '-q', '-b', 'main', odd)
+    git(odd, 'commit', '-q', '--allow-empty', '-m', 'one')
+    git(odd, 'worktree', 'add', '-q', '-b', 'odd', linked)
+    const found = findRepository(linked, {})
+    expect(found).toMatchObject({ commonDir: join(odd, '.git'), root: linked, kind: 'linked' })
+    expect(findRepository(found.gitDir, {})).toEqual(found)
+  })
+
   it('gives a submodule its own shared directory, also inside a linked worktree and from its git directory', () => {
     const outer = join(base, 'outer')
     mkdirSync(outer)
