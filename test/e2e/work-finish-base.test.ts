@@ -261,6 +261,39 @@ describe('work --finish, where the base branch is checked out', () => {
     }
   })
 
+  it('moves the branch here where the base branch is one of a remote, and says how to make it where there is none', async () => {
+    const { repo, place, a } = shop()
+    await a.ok('config set base_branch origin/main')
+    git(repo.dir, 'update-ref', 'refs/remotes/origin/main', commit(repo.dir, 'the setting'))
+    await a.ok('work fix-login')
+    save(place, 'work', 'done\n')
+    git(repo.dir, 'switch', '-q', '--detach')
+    git(repo.dir, 'branch', '-q', '-D', 'main')
+    const { message, hint } = await a.in(place).refused('policy', 'work --finish')
+    expect([message, hint]).toEqual([
+      'there is no branch main here to merge into',
+      expect.stringContaining(': git branch main origin/main; '),
+    ])
+    git(repo.dir, 'branch', '-q', 'main', 'origin/main')
+    git(repo.dir, 'switch', '-q', 'main')
+    const done = await a.in(place).run('work --finish')
+    expect([done.code, done.stdout], done.stderr).toEqual([0, expect.stringContaining('main has it')])
+    expect([read(repo.dir, 'work'), dirt(repo.dir)]).toEqual(['done\n', ''])
+  })
+
+  it('goes on where the base branch was renamed meanwhile, once that is said', async () => {
+    const all = await worked()
+    const { repo, place, a } = all
+    git(repo.dir, 'branch', '-q', '-m', 'main', 'trunk')
+    const { hint } = await a.in(place).refused('policy', 'work --finish')
+    const [command] = /git symbolic-ref .*$/.exec(hint)!
+    git(repo.dir, ...command.replace('<branch>', 'trunk').split(' ').slice(1))
+    const done = await a.in(place).run('work --finish')
+    expect([done.code, done.stdout], done.stderr).toEqual([0, expect.stringContaining('trunk has it')])
+    expect(dirt(repo.dir)).toBe('')
+    await expectFinished(all, 'trunk')
+  })
+
   it('runs the post-merge hook where the base branch is checked out, once the branch has moved and the store is free', async () => {
     const all = await worked()
     const { repo, a } = all

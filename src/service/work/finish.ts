@@ -60,12 +60,11 @@ export async function finishWork(request: FinishRequest): Promise<FinishedWork> 
   const { desk, env } = asking
   const root = desk.workspace.repository.root!
   const git = new WorktreeGit(root, env)
-  const base = git.branchBehind(baseOf(desk, purpose))
+  const base = git.branchBehind(localBase(git, baseOf(desk, purpose)))
   const branch = git.branch()
   if (branch === null) throw onNoBranch(git, purpose.branch)
   if (branch === base) throw policy(`${root} is on ${base} itself: there is nothing to merge`, `git switch ${shellWord(purpose.branch)}`)
-  if (git.commit(refOf(base)) === null)
-    throw policy(`there is no branch ${base} here to merge into`, `make it where the work is to go: git branch ${shellWord(base)} <commit>`)
+  if (git.commit(refOf(base)) === null) throw policy(`there is no branch ${base} here to merge into`, waysToBase(git, base))
   if (git.commit('HEAD') === null) throw policy(`${branch} has no commit yet`, 'commit something first')
   // One holder may run this twice at once: the second one would find the files of the first, half written.
   const lock = lockIn(worktreeDirectory(git.gitDir), 'finishing.lock', desk.workspace.repository)
@@ -104,6 +103,21 @@ function onNoBranch(git: WorktreeGit, branch: string): Fault {
     `${git.root} is on no branch, and ${own === 1 ? 'a commit there is' : `${own} commits there are`} on none`,
     `keep ${own === 1 ? 'it' : 'them'}: git switch ${shellWord(branch)} && git merge ${git.commit('HEAD')!.slice(0, 12)}`,
   )
+}
+
+/** A branch of a remote moves with a push alone: what was begun from `origin/main` goes to the `main` that is here. */
+function localBase(git: WorktreeGit, base: string): string {
+  const [, ...own] = base.split('/')
+  const isRemote = own.length > 0 && git.commit(refOf(base)) === null && git.commit(`refs/remotes/${base}`) !== null
+  return isRemote ? own.join('/') : base
+}
+
+/** How a base branch comes to be here that is on a remote only, was deleted or has another name by now. */
+function waysToBase(git: WorktreeGit, base: string): string {
+  const remote = `origin/${base}`
+  const start = git.commit(`refs/remotes/${remote}`) === null ? '<commit>' : shellWord(remote)
+  const renamed = `git symbolic-ref ${shellWord(refOf(base))} refs/heads/<branch>`
+  return `make it where the work is to go: git branch ${shellWord(base)} ${start}; or, if it has another name by now, say which: ${renamed}`
 }
 
 /** A branch by its full name: a tag may be called the same. */
