@@ -1,4 +1,5 @@
 import { type ChildProcess, spawn } from 'node:child_process'
+import fs from 'node:fs'
 import { afterEach, describe, expect, it } from 'vitest'
 import { busyStore, exits, failure, isRunning, repository, success, until } from '../support/cli.ts'
 
@@ -68,6 +69,42 @@ describe('claim heartbeat --every', () => {
     await a.acquire('y')
     expect(await one!.ended).toMatchObject({ code: exits.superseded, stdout: '', stderr: expect.stringContaining('agent:b') })
     expect((await other!.ended).code).toBe(exits.superseded)
+  })
+
+  it('keeps a group alive, whichever of its members is named, and however', async () => {
+    const repo = repository()
+    const a = repo.as('agent:a')
+    const { leases } = await a.ok('claim acquire env:one env:two --ttl 1m')
+    for (const named of ['env:one', 'env:two', leases[0].lease_id, leases[1].lease_id]) {
+      const records = repo.records().length
+      const beating = a.start(`claim heartbeat ${named} --every 100ms`)
+      // oxlint-disable-next-line no-await-in-loop -- each in turn
+      await until(() => beating.child.exitCode !== null || repo.records().length > records + 2, 'it has beaten again and again')
+      beating.kill('SIGTERM')
+      // oxlint-disable-next-line no-await-in-loop -- each in turn
+      expect(await beating.ended).toMatchObject({ code: 0, stderr: '' })
+    }
+  })
+
+  it('calls a log that never granted the lease unavailable, and not lost', async () => {
+    const repo = repository()
+    const a = repo.as('agent:a')
+    await a.acquire('y --ttl 1m')
+    await a.acquire('x --ttl 1m')
+    for (const named of ['x', (await a.lease('ticket:x')).lease_id]) {
+      const records = repo.records().length
+      const beating = a.start(`--json claim heartbeat ${named} --every 200ms`)
+      // oxlint-disable-next-line no-await-in-loop -- each in turn
+      await until(() => repo.records().length > records, 'it beats')
+      fs.renameSync(repo.store, `${repo.store}.away`)
+      // oxlint-disable-next-line no-await-in-loop -- each in turn
+      expect(await beating.ended).toMatchObject({
+        code: exits.unavailable,
+        stdout: expect.stringContaining('token 2 is newer than the whole log'),
+      })
+      fs.rmSync(repo.store, { recursive: true, force: true })
+      fs.renameSync(`${repo.store}.away`, repo.store)
+    }
   })
 
   it('stops when it is told to, and leaves nothing behind', async () => {

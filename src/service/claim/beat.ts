@@ -47,9 +47,11 @@ export async function beatUntil(request: BeatRequest): Promise<Beaten> {
       if (answer !== null) {
         last = answer
         if (!answer.ok) return { beats, why: refusalCode(answer.refusal), last: lostAs(answer, beats) }
-        // From now on exactly this ownership: a later one by the same holder is not ours to keep alive.
-        const [lease] = answer.leases
-        if (lease !== undefined && 'resource' in target) proof = { leaseId: lease.leaseId, token: lease.token }
+        // From now on exactly this ownership: a later one by the same holder is not ours to keep alive. Each of a group has an id of its own.
+        const lease = answer.leases.find(each =>
+          'resource' in target ? each.resource === target.resource : each.leaseId === target.leaseId,
+        )
+        if (lease !== undefined) proof = { leaseId: lease.leaseId, token: lease.token }
         beats++
       }
       const why = await pause(everyMs, stop.signalled, () => watched === null || vitality(watched) !== 'dead')
@@ -71,10 +73,10 @@ async function attempt(renew: () => Promise<Answer>, warn: (text: string) => voi
   }
 }
 
-/** After the first beat, a lease that is gone or another's has been lost. */
+/** After the first beat, a lease that is gone or another's has been lost. A log that never granted it cannot say so. */
 function lostAs(answer: Extract<Answer, { ok: false }>, beats: number): Answer {
   const { refusal } = answer
-  if (beats === 0 || refusal.kind === 'superseded') return answer
+  if (beats === 0 || refusal.kind === 'superseded' || refusal.kind === 'store-reset') return answer
   const resource =
     'resource' in refusal ? refusal.resource : 'lease' in refusal && refusal.lease !== null ? refusal.lease.resource : 'the lease'
   const lease = 'lease' in refusal ? refusal.lease : null
