@@ -4,7 +4,17 @@ import type { Decision } from './decision.ts'
 import { isExpired, isFinal, sameHolder } from './lease.ts'
 import type { Lease } from './lease.ts'
 import type { BeatOperation, Operation, OwnershipOperation } from './operation.ts'
-import { autoEvict, beatOn, countedKeys, endOfTime, evictInto, indefiniteRefusal, isLeftBehind, leasesWith } from './ownership.ts'
+import {
+  autoEvict,
+  beatOn,
+  countedKeys,
+  endOfTime,
+  evictInto,
+  indefiniteRefusal,
+  isLeftBehind,
+  leasesWith,
+  membersOf,
+} from './ownership.ts'
 import type { Evictable } from './ownership.ts'
 import { bounds, isTtl } from './policy.ts'
 import type { Policy } from './policy.ts'
@@ -88,7 +98,7 @@ function surveyAll(command: Acquire, view: View): Survey | { readonly refusal: R
   const evictable = new Map<number, Evictable>()
   for (const key of command.resources) {
     const own = view.lease(key)
-    const isMine = own !== null && owns(command, own) && !isLeftBehind(own, view)
+    const isMine = own !== null && owns(command, own, view) && !isLeftBehind(own, view)
     if (isMine && own.state === 'pending' && command.type === 'acquire') return { refusal: { kind: 'pending', lease: own } }
     if (isMine && own.state === 'held' && command.type === 'reserve') return { refusal: { kind: 'held', lease: own, wanted: key } }
     if (isMine && own.binding !== null && command.binding !== null) return { refusal: { kind: 'other-instance', lease: own } }
@@ -121,8 +131,10 @@ function* inTheWay(command: Acquire, key: string, own: Lease | null, view: View)
   }
 }
 
-const owns = (command: Acquire, lease: Lease): boolean =>
-  sameHolder(command.holder, lease.holder) || (command.presented.leaseId === lease.leaseId && command.presented.token === lease.token)
+/** The proof of one member is enough for all that it would renew, hand over or end. */
+const owns = ({ holder, presented }: Acquire, lease: Lease, view: View): boolean =>
+  sameHolder(holder, lease.holder) ||
+  (presented.token === lease.token && membersOf(lease, view).some(({ leaseId }) => leaseId === presented.leaseId))
 
 function blocked(command: Acquire, lease: Lease, wanted: string): Refusal {
   const { agentId, worktreeId } = command.holder

@@ -238,6 +238,26 @@ describe('its environment', () => {
     const byKey = new Map(leases.map(({ resource, lease_id: leaseId }: Doc) => [resource, leaseId]))
     expect(lines.slice(3, 6)).toEqual(lines.slice(0, 3).map(resource => byKey.get(resource)))
   })
+
+  it('lets whoever runs there acquire again what it is of, one or all, and is no proof in another repository', async () => {
+    const [repo, other] = [repository(), repository()]
+    const lh = `"${process.execPath}" "${executable}"`
+    const asked = ['env:one', 'env:two', 'env:two env:one'].map(keys => `${lh} claim acquire ${keys} --json`)
+    const result = await repo
+      .as('agent:a')
+      .run(
+        'exec env:one env:two --',
+        'env',
+        'LEASEHOLD_AGENT_ID=agent:another',
+        'sh',
+        '-c',
+        `${asked.join('; ')}; ${lh} --repo "${other.dir}" claim acquire env:three --json`,
+      )
+    expect(result, result.stderr + result.stdout).toMatchObject({ code: 0 })
+    const answers = result.stdout.trimEnd().split('\n').map(parse)
+    for (const answer of answers.slice(0, 3)) expect(answer).toMatchObject({ ok: true, already_held: true })
+    expect(answers[3].lease).toMatchObject({ holder: { agent_id: 'agent:another' }, token: 1 })
+  })
 })
 
 describe('a lease that ends inside its command', () => {

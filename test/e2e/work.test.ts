@@ -262,6 +262,9 @@ describe('work on a ticket with a command', () => {
       'echo w > work; git add work; git commit -q -m work',
       'for each in $LEASEHOLD_RESOURCES',
       `do ${lh} claim renew "$each" --ttl 20m || exit 21; done`,
+      `${lh} claim acquire fix-login || exit 23`,
+      `before=$(git diff); ${lh} ticket start fix-login && test "$(git diff)" = "$before" || exit 24`,
+      `${lh} exec fix-login -- true || exit 25`,
       `${lh} ticket set fix-login title=new || exit 22`,
       `exec ${lh} work --finish`,
     ].join('\n')

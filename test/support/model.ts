@@ -242,7 +242,7 @@ export class Model {
     for (const key of command.resources) {
       const owner = this.owners.get(key)
       const { presented } = command
-      const proven = owner !== undefined && presented.leaseId === owner.ids.get(key) && presented.token === owner.token
+      const proven = owner !== undefined && presented.token === owner.token && [...owner.ids.values()].includes(presented.leaseId ?? '')
       const isMine = owner !== undefined && (same(owner.holder, command.holder) || proven) && !this.#isDead(owner)
       if (isMine) {
         if (owner.pending && command.type === 'acquire') return no('pending')

@@ -57,6 +57,18 @@ function fromEnvironment(target: Target, env: NodeJS.ProcessEnv): Presented | nu
 }
 
 /**
+ * What a command that takes several keys shows for those that its environment names; nothing where it names none of them. There is one
+ * token, so one lease id of its ownership is enough.
+ */
+export function shownFor(keys: readonly string[], env: NodeJS.ProcessEnv): { readonly presented?: Presented } {
+  for (const resource of keys) {
+    const presented = fromEnvironment({ resource }, env)
+    if (presented?.leaseId) return { presented }
+  }
+  return {}
+}
+
+/**
  * What this worktree noted is shown only by the agent and session that it was granted to: others who work here have no part in it. An
  * eviction by somebody else leaves the note, which is how a holder learns that it lost the lease and not merely that nobody has it.
  */

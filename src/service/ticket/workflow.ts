@@ -4,7 +4,7 @@ import type { Lease } from '../../core/lease.ts'
 import { printable } from '../../core/resource.ts'
 import { orThrow } from '../claim/answer.ts'
 import type { ProofFlags } from '../claim/proof.ts'
-import { noteHeld } from '../claim/proof.ts'
+import { noteHeld, shownFor } from '../claim/proof.ts'
 import type { Stage } from '../gate/definition.ts'
 import { claimSet } from '../identity/purpose.ts'
 import { branchOf } from '../../host/base-commit.ts'
@@ -101,14 +101,16 @@ export interface Started extends Stepped {
  * run this again. Throws `policy` for one that is not ready, blocked, over, or short of a gate.
  */
 export async function startTicket(asking: Asking, id: string, request: StartRequest): Promise<Started> {
-  const { desk, caller } = asking
+  const { desk, caller, env } = asking
   const { waitMs, onWait, ttlSecs, reason } = request
   refuseEndless(request)
   await refuseUnstartable(desk, await desk.sound(id))
   const branch = branchOf(desk.workspace.repository.gitDir)
+  const resources = claimSet(desk.workspace.repository, keyOf(id))
   const granted = orThrow(
     await desk.workspace.coordinator.acquire(caller, {
-      resources: claimSet(desk.workspace.repository, keyOf(id)),
+      resources,
+      ...shownFor(resources, env),
       // By this the doctor knows a start that was cut short.
       reason: reason === undefined ? 'ticket start' : `ticket start: ${reason}`,
       ...(ttlSecs === undefined ? {} : { ttlSecs }),
@@ -148,13 +150,15 @@ export function refuseIntake(ticket: Ticket, hint: string): void {
 
 async function markStarted({ desk, caller }: Asking, id: string, lease: Lease): Promise<Stepped> {
   const actor = caller.holder.agentId
+  // Who shows the proof of a lease may be another than its holder.
+  const assignee = lease.holder.agentId
   let already = false
   const plan = ({ ticket }: { ticket: Ticket }): Plan | null => {
-    already = ticket.workflowState === 'inprogress' && ticket.assignee === actor
+    already = ticket.workflowState === 'inprogress' && ticket.assignee === assignee
     if (already) return null
-    const taken = ticket.assignee !== null && ticket.assignee !== actor ? { from_assignee: ticket.assignee } : {}
+    const taken = ticket.assignee !== null && ticket.assignee !== assignee ? { from_assignee: ticket.assignee } : {}
     return {
-      changes: { workflowState: 'inprogress', assignee: actor },
+      changes: { workflowState: 'inprogress', assignee },
       events: [stateEvent(ticket.workflowState, 'inprogress', { token: lease.token, lease_id: lease.leaseId, ...taken })],
     }
   }

@@ -6,7 +6,7 @@ import { endedDocument, grantedDocument, lostInWords, orThrow, secondsLeft } fro
 import { checkDocument, currentLease, leasesOf, listDocument, listedLeases, statusDocument } from '../../../service/claim/reports.ts'
 import { pendingOf } from '../../../service/claim/pending.ts'
 import type { Pending } from '../../../service/claim/pending.ts'
-import { noteEnded, noteHeld, parseToken, proofFor, tokenVariable } from '../../../service/claim/proof.ts'
+import { noteEnded, noteHeld, parseToken, proofFor, shownFor, tokenVariable } from '../../../service/claim/proof.ts'
 import { parseAgentId } from '../../../service/identity/agent.ts'
 import type { Reading } from '../../../store/store.ts'
 import type { Context, Run } from '../command.ts'
@@ -33,8 +33,6 @@ export const acquire: Run = async context => {
   await warnOfDoubt(context, workspace)
   const branch = named ?? checkedOut ?? undefined
   const caller = await callerOf(context, workspace)
-  const { LEASEHOLD_LEASE: leaseId, LEASEHOLD_TOKEN: token } = context.env
-  const presented = leaseId && token ? { presented: { leaseId, token: parseToken(token, tokenVariable) } } : {}
   const answer = await workspace.coordinator.acquire(caller, {
     resources,
     ...(ttlSecs === undefined ? {} : { ttlSecs }),
@@ -42,7 +40,7 @@ export const acquire: Run = async context => {
     ...(branch === undefined ? {} : { branch }),
     ...(waitMs === undefined ? {} : { waitMs }),
     news: { ...(reason === undefined ? {} : { reason }), ...(named === undefined ? {} : { branch: named }) },
-    ...presented,
+    ...shownFor(resources, context.env),
     onWait: tellWaiting(context),
   })
   const granted = orThrow(answer)

@@ -2,7 +2,7 @@ import type { Granted } from '../../../coordinator.ts'
 import { usage } from '../../../core/fault.ts'
 import { refusalDocument, orThrow, grantedDocument } from '../../../service/claim/answer.ts'
 import { heldByThisProcess, refuseReplay, runHolding } from '../../../service/claim/hold.ts'
-import { noteEnded, noteHeld } from '../../../service/claim/proof.ts'
+import { noteEnded, noteHeld, shownFor } from '../../../service/claim/proof.ts'
 import type { Context, Run } from '../command.ts'
 import { openWorkspace } from '../open.ts'
 import { warnOfDoubt } from '../resource.ts'
@@ -28,6 +28,7 @@ export const exec: Run = async context => {
       ...(ttlSecs === undefined ? {} : { ttlSecs }),
       ...(reason === undefined ? {} : { reason }),
       ...(waitMs === undefined ? {} : { waitMs }),
+      ...shownFor(resources, context.env),
       onWait: tellWaiting(context),
     }),
   )

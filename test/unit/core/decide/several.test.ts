@@ -54,6 +54,23 @@ describe('a group', () => {
     expect(await bench.lease(a)).toBeNull()
   })
 
+  it('is whose proof of one member is shown, also to who asks for another', async () => {
+    const { leases } = await bench.does(acquire(ann, [a, b, c]))
+    const presented = { leaseId: leases[0]!.leaseId, token: leases[0]!.token }
+    for (const keys of [[b], [a, b], [c, b]]) {
+      // oxlint-disable-next-line no-await-in-loop -- each in turn
+      expect(await bench.does(acquire(bob, keys, { presented }))).toMatchObject({ ops: ['renew'], outcome: { alreadyHeld: true } })
+    }
+    expect(await bench.refuses(acquire(bob, [b], { presented: { ...presented, token: presented.token - 1 } }))).toMatchObject({
+      kind: 'held',
+    })
+    await bench.does(release(ann, on(a), { only: true }))
+    expect(await bench.refuses(acquire(bob, b, { presented }))).toMatchObject({ kind: 'held', wanted: b })
+    expect(await bench.does(acquire(bob, c, { presented: { ...presented, leaseId: leases[1]!.leaseId } }))).toMatchObject({
+      ops: ['renew'],
+    })
+  })
+
   it('loses one member by `only`; the others go on together, the last one alone', async () => {
     const { leases } = await bench.does(acquire(ann, [a, b, c]))
     const split = await bench.does(release(ann, on(a), { only: true }))
