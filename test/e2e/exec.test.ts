@@ -305,6 +305,25 @@ describe('a lease that ends inside its command', () => {
   })
 })
 
+describe('a lease whose TTL is changed meanwhile', () => {
+  it('is renewed in time for the new one', async () => {
+    const repo = repository()
+    const a = repo.as('agent:a')
+    const holder = a.start('exec env:one env:two --ttl 1h --', ...sleeper)
+    await childOf(holder)
+    await a.ok('claim renew env:two --ttl 2s')
+    await until(
+      () => repo.records().filter(({ op, ttl_secs: ttl }) => op === 'renew' && ttl === 2).length > 3,
+      'it is renewed again and again',
+    )
+    await a.ok('claim renew env:one --ttl 1h')
+    const { token } = await a.lease('env:one')
+    holder.kill('SIGTERM')
+    expect((await holder.ended).code).toBe(143)
+    expect(repo.records().at(-1)).toMatchObject({ op: 'release', token })
+  })
+})
+
 describe('a lost lease', () => {
   it('ends the command with SIGTERM, and lh with 6', async () => {
     const repo = repository()

@@ -213,7 +213,6 @@ export class Keeper {
     if (this.#stopped || this.#leases.some(({ token }) => token === lease.token)) return
     this.#leases = [...this.#leases, lease]
     this.#deadline = this.#deadlineFrom(performance.now())
-    clearTimeout(this.#timer)
     this.#schedule(this.#intervalMs())
   }
 
@@ -234,8 +233,9 @@ export class Keeper {
   /** Is everything that is held still ours? Resolves to the position of the log that was looked at. */
   async look(): Promise<number> {
     const view = await this.#request.coordinator.view(this.#leases.map(({ resource }) => resource))
-    for (const { resource, leaseId, token } of this.#leases) {
+    for (const { resource, leaseId, token, ttlSecs } of this.#leases) {
       const lease = view.lease(resource)
+      if (lease?.token === token && lease.ttlSecs !== ttlSecs) this.#follow(lease, view.now.m - lease.beat.m)
       if (this.lost !== null || lease?.token === token) continue
       if (lease === null && token > view.lastSeq) throw notTheLog()
       // oxlint-disable-next-line no-await-in-loop -- hardly ever more than one
@@ -252,6 +252,13 @@ export class Keeper {
       this.#lose({ ok: false, refusal, opId: '', now: view.now, lastSeq: view.lastSeq })
     }
     return view.lastSeq
+  }
+
+  /** Somebody gave it another TTL: the next renewal may be due before the one that was planned. */
+  #follow(lease: Lease, ageMs: number): void {
+    this.#leases = this.#leases.map(each => (each.token === lease.token ? lease : each))
+    this.#deadline = Math.min(this.#deadline, this.#deadlineFrom(performance.now() - ageMs))
+    if (!this.#stopped) this.#schedule(0)
   }
 
   stop(): void {
@@ -276,7 +283,9 @@ export class Keeper {
     return ttlMs === Number.POSITIVE_INFINITY ? ttlMs : sentAt + ttlMs - Math.min(ttlMs / 3, Math.max(2000, ttlMs / 10))
   }
 
+  /** There is one plan: a newer one replaces it. */
   #schedule(ms: number): void {
+    clearTimeout(this.#timer)
     this.#timer = setTimeout(() => void this.#renew(), ms)
   }
 
