@@ -685,6 +685,19 @@ describe('list, status, history and why', () => {
     await follower.ended
   })
 
+  it('why names what is in the way of who asks, where several paths overlap, and how to get what was asked about', async () => {
+    const repo = repository()
+    const [a, b, c] = [repo.as('agent:a'), repo.as('agent:b'), repo.as('agent:c')]
+    await a.acquire('path:src/a --ttl 1s')
+    await b.acquire('path:src/b --ttl 10m')
+    const inTheWay = { resource: 'path:src/**', standing: 'live', lease: { resource: 'path:src/b' } }
+    const wait = "lh claim acquire 'path:src/**' --wait"
+    expect(await a.ok('why path:src/**')).toMatchObject({ ...inTheWay, next: wait })
+    await until(async () => (await a.ok('why path:src/a')).standing === 'expired', 'it has expired')
+    expect(await c.ok('why path:src/**')).toMatchObject({ ...inTheWay, next: wait })
+    expect(await b.ok('why path:src/**')).toMatchObject({ standing: 'expired', next: "lh claim acquire 'path:src/**'" })
+  })
+
   it('why explains the holder, the evidence, what frees it and the next command', async () => {
     const { a } = await expired('x')
     const free = await a.ok('why never')

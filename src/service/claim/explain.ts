@@ -2,6 +2,7 @@ import type { Holder, Lease } from '../../core/lease.ts'
 import { shellWord } from '../../core/shell-word.ts'
 import { isExpired, isStale, remainingMs, sameHolder } from '../../core/lease.ts'
 import { inWords } from '../../core/refusal.ts'
+import { isOver } from '../../core/ownership.ts'
 import { isPath, pathsOverlap } from '../../core/resource.ts'
 import { isoFromMs } from '../../core/time.ts'
 import type { Wire } from '../../core/wire.ts'
@@ -13,7 +14,7 @@ import type { Pending } from './pending.ts'
 
 /** `lh why`: who holds it, what proves that they live, what would free it and when, and the next command of who asks (null: nobody known). */
 export function explainResource(resource: string, view: Reading, asker: Holder | null): Wire {
-  const lease = view.lease(resource) ?? overlapping(resource, view)
+  const lease = view.lease(resource) ?? overlapping(resource, view, asker)
   const pending = pendingFor(lease?.resource ?? resource, view)
   if (lease === null) return pending === null ? explainFree(resource, view) : explainPending(resource, pending, view)
   return {
@@ -24,15 +25,17 @@ export function explainResource(resource: string, view: Reading, asker: Holder |
     pending: pending === null ? null : pendingToWire(pending),
     evidence: evidenceOf(lease, view),
     frees_when: freesWhen(lease, view),
-    next: nextCommand(lease, view, asker),
+    next: nextCommand(resource, lease, view, asker),
     warnings: view.warnings,
   }
 }
 
-function overlapping(resource: string, view: Reading): Lease | null {
+/** Of several, one that is in the way of who asks: their own is not, nor is one that ends with the next request. */
+function overlapping(resource: string, view: Reading, asker: Holder | null): Lease | null {
   if (!isPath(resource)) return null
-  for (const lease of view.paths()) if (pathsOverlap(lease.resource, resource)) return lease
-  return null
+  const found = [...view.paths()].filter(lease => pathsOverlap(lease.resource, resource))
+  const others = asker === null ? found : found.filter(({ holder }) => !sameHolder(asker, holder))
+  return others.find(lease => !isOver(lease, view)) ?? others[0] ?? found[0] ?? null
 }
 
 function explainFree(resource: string, view: Reading): Wire {
@@ -130,11 +133,10 @@ function freesWhen(lease: Lease, view: Reading): string {
   return `in ${inWords(left)}, at ${isoFromMs(view.now.wall + left)}, unless its holder renews${bound}`
 }
 
-function nextCommand(lease: Lease, view: Reading, asker: Holder | null): string {
-  if (isExpired(lease, view.now) || (lease.binding !== null && view.boundDead(lease)))
-    return `lh claim acquire ${shellWord(lease.resource)}`
+function nextCommand(resource: string, lease: Lease, view: Reading, asker: Holder | null): string {
+  if (isExpired(lease, view.now) || (lease.binding !== null && view.boundDead(lease))) return `lh claim acquire ${shellWord(resource)}`
   if (isStale(lease, view.now)) return `lh claim evict ${shellWord(lease.resource)} --reason "stale: no sign of life"`
   // To wait for oneself would only renew it.
   if (asker !== null && sameHolder(asker, lease.holder)) return `lh claim release ${shellWord(lease.resource)}`
-  return `lh claim acquire ${shellWord(lease.resource)} --wait`
+  return `lh claim acquire ${shellWord(resource)} --wait`
 }
