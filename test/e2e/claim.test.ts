@@ -587,6 +587,28 @@ describe('check', () => {
     await a.refused('superseded', 'claim check x --token 77')
   })
 
+  it('of the id of a lease that has ended says who has now what it was of, and how to get that', async () => {
+    const repo = repository()
+    const [a, b] = [repo.as('agent:a'), repo.as('agent:b')]
+    const { lease_id: id, token } = await a.acquire('env:staging')
+    await a.ok('claim release env:staging')
+    const free = await a.refused('superseded', `claim check ${id} --token ${token}`)
+    expect(free.message).toMatch(
+      /^your (token 1|lease \w+) for env:staging is no longer current: it ended by release .* nobody holds it now$/,
+    )
+    expect(free.hint).toBe('to take it again: lh claim acquire env:staging')
+    const later = await b.acquire('env:staging')
+    for (const shown of [token, later.token]) {
+      // oxlint-disable-next-line no-await-in-loop -- each in turn
+      const held = await a.refused('superseded', `claim check ${id} --token ${shown}`)
+      expect(held.message).toContain('agent:b')
+      expect(held.details).toMatchObject({ current: false, token: later.token, resource: 'env:staging' })
+    }
+    const unknown = await a.refused('superseded', `claim check ${id.slice(0, -3)}ZZZ --token 1`)
+    expect(unknown.message).toContain(`there is no lease ${id.slice(0, -3)}ZZZ`)
+    expect(unknown.hint).toContain('lh claim list')
+  })
+
   it('is superseded when it has expired, and says that renew is still possible', async () => {
     const { a, lease } = await expired()
     const error = await a.refused('superseded', 'claim check old --token', String(lease.token))

@@ -4,7 +4,7 @@ import { shellWord } from '../../core/shell-word.ts'
 import type { Holder, Lease } from '../../core/lease.ts'
 import { isExpired } from '../../core/lease.ts'
 import { wordRefusal } from '../../core/refusal.ts'
-import type { Refusal } from '../../core/refusal.ts'
+import type { Presented, Refusal } from '../../core/refusal.ts'
 import type { Wire } from '../../core/wire.ts'
 import { holderToWire } from '../../core/wire.ts'
 import type { Reading } from '../../store/store.ts'
@@ -44,13 +44,31 @@ export function statusDocument(leases: readonly Seen[], view: Reading, resource:
   return { ok: true, leases: leases.map(seenToWire), count: leases.length, pending, resource, agent: agentId, warnings: view.warnings }
 }
 
-/** The lease whose current token this is, and not expired. `whoAsks` is asked where it is not. Throws `superseded` otherwise: whoever has it must stop; `unavailable` where nobody can know. */
-export async function currentLease(view: Reading, target: Target, token: number, whoAsks: () => Promise<Holder | null>): Promise<Lease> {
+/** What is asked where a token is not the current one. */
+export interface Unclear {
+  readonly whoAsks: () => Promise<Holder | null>
+  /** What a lease that is no more was of; null where nothing tells. */
+  readonly wasOf: (leaseId: string) => Promise<string | null>
+}
+
+/** The lease whose current token this is, and not expired. Throws `superseded` otherwise: whoever has it must stop; `unavailable` where nobody can know. */
+export async function currentLease(view: Reading, target: Target, token: number, { whoAsks, wasOf }: Unclear): Promise<Lease> {
   if (view.doubt !== undefined) throw view.doubt
-  const lease = 'leaseId' in target ? view.byLeaseId(target.leaseId) : view.lease(target.resource)
-  const resource = 'leaseId' in target ? (lease?.resource ?? target.leaseId) : target.resource
-  if (lease === null || lease.token !== token)
-    throw notCurrent(view, resource, lease, { token, asker: lease === null ? null : await whoAsks() })
+  const shown = 'leaseId' in target ? target.leaseId : null
+  const named = 'leaseId' in target ? view.byLeaseId(target.leaseId) : view.lease(target.resource)
+  const resource = named?.resource ?? ('leaseId' in target ? await wasOf(target.leaseId) : target.resource)
+  if (resource === null)
+    throw new Fault('superseded', `there is no lease ${shown}, so token ${token} is not the current one of anything`, {
+      hint: 'to see the leases there are: lh claim list',
+      details: { current: false, token: null },
+    })
+  // Of a lease that is no more it is said who has what it was of.
+  const lease = named ?? view.lease(resource)
+  if (lease === null || lease !== named || lease.token !== token)
+    throw notCurrent(view, resource, lease, {
+      presented: { leaseId: named === null ? shown : null, token },
+      asker: lease === null ? null : await whoAsks(),
+    })
   if (!isExpired(lease, view.now)) return lease
   throw new Fault('superseded', `token ${token} is the newest of ${resource}, but its lease has expired`, {
     hint: `renew is still possible while nobody takes it: lh claim renew ${shellWord(resource)}`,
@@ -70,10 +88,10 @@ function notCurrent(
   view: Reading,
   resource: string,
   lease: Lease | null,
-  { token, asker }: { readonly token: number; readonly asker: Holder | null },
+  { presented, asker }: { readonly presented: Presented & { readonly token: number }; readonly asker: Holder | null },
 ): Fault {
+  const { token } = presented
   const past = lease === null ? view.past(resource) : null
-  const presented = { leaseId: null, token }
   const refusal: Refusal = { kind: 'superseded', resource, lease, past, presented, ...(asker === null ? {} : { asker }) }
   const { message, hint } = wordRefusal(refusal, view.now)
   // Whoever shows a token that was never given has one of another log; for them the answer is the same: stop.

@@ -16,7 +16,7 @@ import { launcherInWords } from '../launched.ts'
 import type { FileWorkspace } from '../open.ts'
 import { openWorkspace } from '../open.ts'
 import { resourceOf, targetOf, warnOfDoubt } from '../resource.ts'
-import { claimOf } from '../../../service/ticket/claim-words.ts'
+import { claimOf, leasedBy } from '../../../service/ticket/claim-words.ts'
 import { agentInWords, endInWords, leaseTable, printable } from '../text.ts'
 
 function requiredReason(context: Context, what: string): string {
@@ -291,7 +291,7 @@ export const check: Run = async context => {
       ({ holder }) => holder,
       () => null,
     )
-  const lease = await currentLease(view, target, token, whoAsks)
+  const lease = await currentLease(view, target, token, { whoAsks, wasOf: leaseId => leasedBy(workspace, leaseId) })
   const { agentId, sessionId } = lease.holder
   context.output.answer(
     () => checkDocument(view, lease),
