@@ -17,6 +17,7 @@ import {
   processesOf,
   stage,
   starts,
+  tell,
   wrote,
 } from '../support/launch.ts'
 import { requires } from '../support/skip.ts'
@@ -247,6 +248,27 @@ describe('one that lives', () => {
     await all.b.acquire('fix-login')
     expect(all.repo.records().filter(({ op }) => op === 'auto-evict')).toMatchObject([{ reason: 'holder-dead' }])
     expect((await known(all)).sessions).toEqual([])
+  })
+
+  it('whose supervisor was killed before the client had stored it can be opened again all the same', async () => {
+    const all = stage()
+    const running = all.launcher.with({ CLAUDE_DOES: 'late' }).start(opening, ...all.claude)
+    const { pid } = await accepted(running)
+    expect(all.stored()).toEqual([])
+    running.kill('SIGKILL')
+    await running.exited
+    tell(all, 'go')
+    const [file] = await until(() => (all.stored().length > 0 ? all.stored() : null), 'the client has stored it')
+    signal(pid, 'SIGKILL')
+    await until(() => !isRunning(pid), 'it is gone')
+    await until(async () => (await standingOf(all)) !== 'live', 'that is seen')
+    const { session } = await person(all).ok('session show dev-fix-login')
+    expect(session.standing).toBe('restorable')
+    expect(session.facts).toContain(`its client still has the session: ${file}`)
+    await all.b.refused('held', 'claim acquire fix-login')
+    const again = all.launcher.start('--json session resume dev-fix-login')
+    await accepted(again)
+    await ending(all, again)
   })
 
   it('whose agent has ended, but not what it started, is not dead', async () => {

@@ -48,7 +48,7 @@ esac
 
 /**
  * A client that speaks and stores as Claude Code does: it says who it is, perhaps waits for `$AGENT_DIR/go`, answers or does not, and keeps
- * a file for its session. `$CLAUDE_DOES` is `reject`, `hang`, `wait`, `forget` or nothing.
+ * a file for its session. `$CLAUDE_DOES` is `reject`, `hang`, `wait`, `forget`, `late` (it keeps its file only after `$AGENT_DIR/go`) or nothing.
  */
 const client = `#!/bin/sh
 echo $$ >> "$AGENT_DIR/starts"
@@ -62,8 +62,10 @@ hang) exec sleep 1000 ;;
 wait) while [ ! -e "$AGENT_DIR/go" ]; do sleep 0.02; done ;;
 esac
 mkdir -p "$HOME/.claude/projects/-somewhere"
-[ "$CLAUDE_DOES" = forget ] || echo '{}' > "$HOME/.claude/projects/-somewhere/$id.jsonl"
+keep() { echo '{}' > "$HOME/.claude/projects/-somewhere/$id.jsonl"; }
+case $CLAUDE_DOES in forget|late) ;; *) keep ;; esac
 printf '{"type":"assistant","message":{"role":"assistant","model":"fake","content":[{"type":"text","text":"hello"}]},"session_id":"%s"}\\n' "$id"
+[ "$CLAUDE_DOES" != late ] || { while [ ! -e "$AGENT_DIR/go" ]; do sleep 0.02; done; keep; }
 while [ ! -e "$AGENT_DIR/stop" ]; do sleep 0.05; done
 exit "\${AGENT_CODE:-0}"
 `

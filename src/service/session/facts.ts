@@ -1,10 +1,10 @@
-import { existsSync } from 'node:fs'
 import type { Lease, Witness } from '../../core/lease.ts'
 import { isExpired } from '../../core/lease.ts'
 import { inWords } from '../../core/refusal.ts'
 import type { Reservation } from '../../core/refusal.ts'
 import type { Session } from '../../core/session.ts'
 import { isoFromMs } from '../../core/time.ts'
+import { presentAt } from '../../host/look.ts'
 import { bootId, hostname, pidNamespace, processState, vitality } from '../../host/process.ts'
 import type { Reading } from '../../store/store.ts'
 
@@ -69,7 +69,8 @@ function storedOf({ resume, witness }: Session): string {
   if (stored === null) return 'whether its client still has the session is not known'
   if (witness !== null && witness.host !== hostname())
     return `its client has the session on ${witness.host}, as ${stored}; not seen from here`
-  return existsSync(stored) ? `its client still has the session: ${stored}` : `its client has lost the session: ${stored} is gone`
+  const present = presentAt(stored)
+  return present === null ? `its client has lost the session: ${stored} is gone` : `its client still has the session: ${present}`
 }
 
 function claimOf(session: Session, lease: Lease | null, view: Reading): string {

@@ -1,6 +1,7 @@
 import fs from 'node:fs'
 import path from 'node:path'
 import { describe, expect, it } from 'vitest'
+import { presentAt } from '../../../src/host/look.ts'
 import type { LaunchRequest, Prepared, ProfileName } from '../../../src/service/launch/evidence.ts'
 import { guessProfile, profileOf } from '../../../src/service/launch/profiles/by-name.ts'
 import { Arguments, splitCommand } from '../../../src/service/launch/profiles/arguments.ts'
@@ -101,6 +102,7 @@ describe('claude', () => {
     fs.mkdirSync(path.dirname(file), { recursive: true })
     fs.writeFileSync(file, '{}\n')
     expect(claude.resumable(id, { ...around, command: ['claude'] })!.stored).toBe(file)
+    expect(presentAt(before.stored!)).toBe(file)
     const elsewhere = claude.resumable(id, {
       ...around,
       env: { HOME: '/nowhere', CLAUDE_CONFIG_DIR: path.join(home, '.claude') },
@@ -147,11 +149,13 @@ describe('codex', () => {
     const ask = (command = 'codex exec --json -m gpt-5.5 -s workspace-write PROMPT') =>
       codex.resumable(id, { env: { HOME: home }, cwd: '/', command: command.split(' ') })
     expect(ask()!.command.join(' ')).toBe(`codex resume -m gpt-5.5 -s workspace-write ${id}`)
-    expect(fs.existsSync(ask()!.stored!)).toBe(false)
+    const before = ask()!.stored!
+    expect(presentAt(before)).toBeNull()
     const file = path.join(home, '.codex/sessions/2026/11/21', `rollout-2026-11-21T13-35-14-${id}.jsonl`)
     fs.mkdirSync(path.dirname(file), { recursive: true })
     fs.writeFileSync(file, '{}\n')
     expect(ask()!.stored).toBe(file)
+    expect(presentAt(before)).toBe(file)
     expect(ask('codex exec --json --ephemeral PROMPT')).toBeNull()
   })
 })
