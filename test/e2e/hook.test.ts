@@ -396,6 +396,40 @@ describe('long commands', () => {
     expect(home.records()[0].ttl_ms).toBe(660_000)
     expect(ws).toBe(home.records()[0].workspace)
   })
+
+  it('that a tool of a server runs are no shorter than those of a shell, whatever it calls a time-out', async () => {
+    const { home, one } = two()
+    await one.before('mcp__terminal__execute_command', { command: 'make', timeout: 300 })
+    expect(home.records()[0].ttl_ms).toBe(660_000)
+    await one.after('mcp__terminal__execute_command', { command: 'make', timeout: 300 })
+    expect(home.records()[0].ttl_ms).toBe(300_000)
+    await one.before('mcp__files__write_file', { path: 'a', content: 'x' })
+    expect(home.records()[0].ttl_ms).toBe(300_000)
+  })
+
+  it('that go on in the background are not over with the tool call, and end with a stop that leaves nothing', async () => {
+    const { home, one } = two()
+    const client = { CLAUDE_PID: String(process.pid), CLAUDE_CODE_SESSION_ID: one.id }
+    for (const [env, ms] of [
+      [{}, 600_000],
+      [client, 3_600_000],
+    ] as const) {
+      const session = home.session(one.id, one.cwd, env)
+      await session.bash('make', { run_in_background: true })
+      await session.after('Bash', { command: 'make', run_in_background: true }, { tool_response: { backgroundTaskId: 'b1' } })
+      expect(home.records()[0].ttl_ms).toBeGreaterThanOrEqual(ms)
+      await session.before('Bash', { command: 'make test', timeout: 1000 }, { tool_use_id: 't2' })
+      await session.after('Bash', { command: 'make test' }, { tool_use_id: 't2' })
+      expect(home.records()[0].ttl_ms).toBeGreaterThan(ms - 60_000)
+      await session.stop()
+      expect(home.records()).toEqual([])
+    }
+    // What only reads in the background keeps nobody out.
+    await one.write('a')
+    await one.bash('tail -f a', { run_in_background: true })
+    await one.after('Bash', { command: 'tail -f a', run_in_background: true }, { tool_response: { backgroundTaskId: 'b2' } })
+    expect(home.records()[0].ttl_ms).toBe(300_000)
+  })
 })
 
 describe('identity', () => {

@@ -120,7 +120,7 @@ async function before(scene: Scene): Promise<string | null> {
   const intent = intentOf(payload)
   const unseen: string[] = []
   const places = await placesOf(scene, intent, what => unseen.push(what))
-  const stretch = stretchOf(payload, call.env)
+  const stretch = stretchOf(payload, intent, call.env)
   if (!intent.writes) {
     await renewAll(scene, places, null, false)
     return null
@@ -155,14 +155,17 @@ async function before(scene: Scene): Promise<string | null> {
 
 async function during(scene: Scene): Promise<void> {
   const { payload, guard } = scene
-  const places = await placesOf(scene, intentOf(payload))
-  const over = payload.event === 'after-tool' ? (payload.toolUseId ?? payload.tool) : null
+  const intent = intentOf(payload)
+  const places = await placesOf(scene, intent)
+  const id = payload.event === 'after-tool' ? (payload.toolUseId ?? payload.tool) : null
+  const left = id !== null && payload.goesOn && intent.writes ? { id, ms: unknownMs(guard) } : null
+  const over = left === null ? id : null
   for (const place of places) {
     const { root, settings } = place
     if (!settings.enabled) continue
     // In path scope a command has the workspace only while it runs.
     if (isShared(place) && over !== null) guard.releaseOne(root)
-    else guard.refresh([root], settings.ttlMs, over)
+    else guard.refresh([root], settings.ttlMs, over, left)
   }
   await renewAll(scene, places, null, payload.event === 'after-tool')
 }
@@ -174,11 +177,7 @@ async function stopped(scene: Scene): Promise<void> {
   // Codex does not say what it left running, but then it never said either that the command was over.
   const left = payload.background ?? (payload.client === 'codex' ? guard.begun() : 0)
   if (left > 0) {
-    // Nobody but a proof can say that background work is over; without one it is given less.
-    guard.keepAll(
-      ttlMs,
-      payload.background === null ? null : { id: 'background', ms: guard.client === null ? longestCommandMs : backgroundMs },
-    )
+    guard.keepAll(ttlMs, payload.background === null ? null : { id: 'background', ms: unknownMs(guard) })
   } else {
     guard.releaseAll()
     await leavePaths(scene, false)
@@ -278,11 +277,17 @@ async function placesOf(
 
 const nothing: Written = { places: [], trees: [] }
 
+/** How long background work is believed to go on. Nobody but a proof can say that it is over; without one it is given less. */
+const unknownMs = ({ client }: Guard): number => (client === null ? longestCommandMs : backgroundMs)
+
 /** How long what begins now may take, when it runs commands. */
-function stretchOf(payload: Payload, env: NodeJS.ProcessEnv): Stretch | null {
-  if (!isShell(payload.tool)) return null
+function stretchOf(payload: Payload, { shell }: Intent, env: NodeJS.ProcessEnv): Stretch | null {
+  if (!shell) return null
   const most = Number(env['BASH_MAX_TIMEOUT_MS'])
-  const ms = statedTimeoutMs(payload) ?? (most > 0 ? most : longestCommandMs)
+  const usual = most > 0 ? most : longestCommandMs
+  const stated = statedTimeoutMs(payload)
+  // What another's tool calls a time-out may be in seconds, and of something else.
+  const ms = isShell(payload.tool) ? (stated ?? usual) : Math.max(stated ?? 0, usual)
   return { id: payload.toolUseId ?? payload.tool ?? '', ms: Math.min(ms, longestStretchMs) + slackMs }
 }
 

@@ -20,6 +20,8 @@ export interface Payload {
   readonly toolUseId: string | null
   /** The client itself says that it is a tool of an MCP server. */
   readonly mcp: boolean
+  /** What a tool call began goes on in the background after it. */
+  readonly goesOn: boolean
   /** Work that goes on or will begin by itself after a stop; null: the client does not say. */
   readonly background: number | null
 }
@@ -85,6 +87,7 @@ export function normalise(
     input,
     toolUseId: textOf(sent['tool_use_id'] ?? sent['toolUseId'] ?? sent['toolCallId'])?.slice(0, 128) ?? null,
     mcp: sent['mcp_server'] !== undefined || (typeof spoken === 'string' && spoken.toLowerCase() === 'beforemcpexecution'),
+    goesOn: goesOn(sent['tool_response']),
     background: backgroundOf(sent['background_tasks'] ?? sent['backgroundTasks'], sent['session_crons'] ?? sent['sessionCrons']),
   }
 }
@@ -147,6 +150,10 @@ function directoryOf(sent: Readonly<Record<string, unknown>>, fallback: string):
   }
   return fallback
 }
+
+/** Claude Code names the task that goes on, also where a command was only put there when its time was over. */
+const goesOn = (answer: unknown): boolean =>
+  textOf((answer as { backgroundTaskId?: unknown } | null | undefined)?.backgroundTaskId) !== null
 
 const backgroundOf = (tasks: unknown, crons: unknown): number | null =>
   tasks === undefined && crons === undefined ? null : countOf(tasks) + countOf(crons)
