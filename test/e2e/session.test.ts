@@ -1,7 +1,7 @@
 import { execFileSync } from 'node:child_process'
 import fs from 'node:fs'
 import { describe, expect, it } from 'vitest'
-import { type Doc, exits, failure, isRunning, signal, until } from '../support/cli.ts'
+import { type Doc, exits, failure, git, isRunning, signal, until } from '../support/cli.ts'
 import type { Stage } from '../support/launch.ts'
 import {
   accepted,
@@ -44,6 +44,13 @@ describe('one that can be opened again', () => {
     fs.rmSync(doc.session.cwd, { recursive: true })
     const { message, hint } = await person(all).refused('policy', 'session resume dev-fix-login')
     expect(message).toBe(`session dev-fix-login worked in ${doc.session.cwd}, and that is gone`)
+    const lies = `session dev-fix-login worked in ${doc.session.cwd}, and what is there now is not its worktree (${doc.session.worktree_id})`
+    fs.mkdirSync(doc.session.cwd)
+    expect(await person(all).refused('policy', 'session resume dev-fix-login')).toMatchObject({ message: lies, hint })
+    fs.rmdirSync(doc.session.cwd)
+    git(all.repo.dir, 'worktree', 'add', '-q', '-f', '-f', doc.session.cwd, 'HEAD')
+    expect(await person(all).refused('policy', 'session resume dev-fix-login')).toMatchObject({ message: lies, hint })
+    expect(starts(all)).toHaveLength(1)
     await all.launcher.ok(hint.replace(/^.*: lh /, ''))
     await all.b.acquire('fix-login')
   })

@@ -1,7 +1,5 @@
-import { existsSync } from 'node:fs'
 import { policy, usage } from '../../../core/fault.ts'
 import type { Reservation } from '../../../core/refusal.ts'
-import { shellWord } from '../../../core/shell-word.ts'
 import type { Reading } from '../../../store/store.ts'
 import type { Session } from '../../../core/session.ts'
 import type { Wire } from '../../../core/wire.ts'
@@ -11,7 +9,7 @@ import { noteEnded } from '../../../service/claim/proof.ts'
 import { endOrphan, endSessionProcesses, resumeSession } from '../../../service/launch/launch.ts'
 import { isProfileName } from '../../../service/launch/evidence.ts'
 import { findAnySession, findOpenSession } from '../../../service/session/find.ts'
-import { refuseUnlessRestorable, refuseWhileOpened } from '../../../service/session/reopen.ts'
+import { refuseElsewhere, refuseUnlessRestorable, refuseWhileOpened } from '../../../service/session/reopen.ts'
 import { seeSession, seenSessionToWire } from '../../../service/session/report.ts'
 import type { Context, Run } from '../command.ts'
 import type { FileWorkspace } from '../open.ts'
@@ -33,11 +31,7 @@ export const resume: Run = async context => {
 async function openAgain(context: Context): Promise<number> {
   const { workspace, session, view } = await named(context)
   refuseUnlessRestorable(session, view)
-  if (!existsSync(session.cwd))
-    throw policy(
-      `session ${session.name} worked in ${session.cwd}, and that is gone`,
-      `restore it, or end the session, which frees its claim: lh session end ${shellWord(session.name)}`,
-    )
+  refuseElsewhere(session)
   // What can be opened again says how.
   const command = context.rest.length > 0 ? context.rest : (session.resume?.command ?? [])
   const there = await openWorkspace(elsewhere(context, session.cwd))
