@@ -126,6 +126,26 @@ describe('a session that works in the background', () => {
   )
 
   linux.it(
+    'keeps its leases also when their store did not answer while it stopped',
+    async () => {
+      const scene = new Scene()
+      await scene.agent.acquire('fix-it --ttl 30')
+      await scene.me.write(`${scene.repo.dir}/a`)
+      // One that is new is renewed at once.
+      const { token } = await scene.agent.acquire('env:new --ttl 30')
+      const log = scene.repo.logFile
+      const sound = fs.readFileSync(log)
+      fs.writeFileSync(log, Buffer.alloc(sound.length, 'x\n'))
+      expect(await scene.me.stop(working)).toEqual(passed)
+      expect(scene.home.log()).toContain(' claude stop ')
+      fs.writeFileSync(log, sound)
+      await until(() => scene.repo.story().includes('heartbeat env:new'), 'it is renewed')
+      expect(await scene.agent.lease('env:new')).toMatchObject({ token, standing: 'live' })
+    },
+    60_000,
+  )
+
+  linux.it(
     'has one such process, however often it stops',
     async () => {
       const scene = new Scene()

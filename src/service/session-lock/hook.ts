@@ -182,8 +182,12 @@ async function stopped(scene: Scene): Promise<void> {
     guard.releaseAll()
     await leavePaths(scene, false)
   }
-  await renewAll(scene, places, null, left === 0)
-  if (markBackground(scene, left > 0 && guard.client !== null)) await keepOn(scene, ttlMs)
+  try {
+    await renewAll(scene, places, null, left === 0)
+  } finally {
+    // A store that is away for a moment is there again before the work in the background is over.
+    if (markBackground(scene, left > 0 && guard.client !== null)) await keepOn(scene, ttlMs)
+  }
 }
 
 /** Writes down whether the session's leases are to be renewed while no hook is called; false: there are none, or they are not. */
