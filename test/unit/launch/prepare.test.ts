@@ -180,6 +180,23 @@ describe('gemini and qwen', () => {
     await expect(prepare('gemini', 'gemini mcp list')).rejects.toMatchObject({ code: 'usage' })
   })
 
+  it.each([
+    ['codex', `codex resume ${id}`, `codex exec --json resume ${id} PROMPT`],
+    ['codex', 'codex', 'codex exec --json PROMPT'],
+    ['gemini', `gemini --resume ${id}`, `gemini --resume ${id} -p PROMPT --output-format stream-json`],
+    ['gemini', `gemini --session-id ${id}`, 'gemini -p PROMPT --output-format stream-json'],
+    ['qwen', `qwen --resume ${id}`, `qwen --resume ${id} -p PROMPT --output-format stream-json`],
+    ['qwen', 'qwen', 'qwen -p PROMPT --output-format stream-json'],
+  ] as const)('without hooks %s (%s) is told what would do: the same session, where one is opened', async (name, command, shown) => {
+    const refused = prepare(name, command, { hooksInstalled: false })
+    await expect(refused).rejects.toMatchObject({
+      code: 'usage',
+      hint: expect.stringContaining(`after --: ${shown}; or lh hooks install ${name}`),
+    })
+    expect(await prepare(name, shown, { hooksInstalled: false })).toMatchObject({ stdio: 'stdout' })
+    if (command.includes('resume')) expect((await prepare(name, shown, { hooksInstalled: false })).clientSessionId).toBe(id)
+  })
+
   it('finds a session of gemini by its whole id', async () => {
     const gemini = await profileOf('gemini')
     const home = folder('home-')

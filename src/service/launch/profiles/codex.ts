@@ -98,10 +98,10 @@ function prepare(request: LaunchRequest): Prepared {
     throw usage(`codex ${first ?? '--help'} starts no session that could be watched`, 'codex exec --json PROMPT, or codex')
   const isHeadless = headless.includes(first ?? '')
   const streams = isHeadless && given.has('--json', '--experimental-json')
-  const warnings = streams ? [] : hookWarnings(given, hooksInstalled)
   const isResume = opening.indexOf(first ?? '') === 0 || (isHeadless && second === 'resume')
   const resumed = isResume ? (sessionIdOf(isHeadless ? third : second) ?? null) : null
   const clientSessionId = resumed !== null && !given.has('--last') && /^[0-9a-f-]{36}$/i.test(resumed) ? resumed : null
+  const warnings = streams ? [] : hookWarnings(given, hooksInstalled, clientSessionId)
   return {
     command: [...start, ...args],
     stdio: streams ? 'stdout' : 'inherit',
@@ -112,7 +112,7 @@ function prepare(request: LaunchRequest): Prepared {
   }
 }
 
-function hookWarnings(given: Arguments, hooksInstalled: boolean): readonly string[] {
+function hookWarnings(given: Arguments, hooksInstalled: boolean, resumed: string | null): readonly string[] {
   if (given.has('--dangerously-bypass-hook-trust'))
     return hooksInstalled
       ? []
@@ -120,7 +120,7 @@ function hookWarnings(given: Arguments, hooksInstalled: boolean): readonly strin
   if (!hooksInstalled)
     throw usage(
       'without its hooks nothing tells that Codex works',
-      'codex exec --json PROMPT; or lh hooks install codex, and trust them there with /hooks',
+      `after --: codex exec --json ${resumed === null ? '' : `resume ${resumed} `}PROMPT; or lh hooks install codex, and trust them there with /hooks`,
     )
   return ['Codex runs only hooks that its user has trusted (/hooks); untrusted ones are left out without a word, and the launch times out']
 }

@@ -96,12 +96,12 @@ function prepare(request: LaunchRequest): Prepared {
   if (given.has('--acp', '--experimental-acp')) throw usage('gemini --acp speaks ACP', 'lh launch … --profile acp -- gemini --acp')
   const prints = given.has('-p', '--prompt') || !interactive
   const streams = prints && given.value('-o', '--output-format') === 'stream-json'
+  const { id, added } = sessionOf(given)
   if (!streams && !hooksInstalled)
     throw usage(
       'without its hooks nothing tells that Gemini works',
-      'gemini -p PROMPT --output-format stream-json; or lh hooks install gemini',
+      `after --: gemini ${given.has('-r', '--resume') && id !== null ? `--resume ${id} ` : ''}-p PROMPT --output-format stream-json; or lh hooks install gemini`,
     )
-  const { id, added } = sessionOf(given)
   return {
     command: [...start, ...added, ...args],
     stdio: streams ? 'stdout' : 'inherit',

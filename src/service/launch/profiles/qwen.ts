@@ -44,12 +44,15 @@ function prepare(request: LaunchRequest): Prepared {
   // A prompt without an option is answered once, in a terminal too.
   const prints = given.has('-p', '--prompt') || !interactive || (given.others.length > 0 && !given.has('-i', '--prompt-interactive'))
   const streams = prints && given.value('-o', '--output-format') === 'stream-json'
-  if (!streams && !hooksInstalled)
-    throw usage('without its hooks nothing tells that Qwen works', 'qwen -p PROMPT --output-format stream-json; or lh hooks install qwen')
   const resumes = given.has('-r', '--resume', '-c', '--continue')
   const named = given.value('--session-id') ?? (given.has('--fork-session') ? null : given.value('-r', '--resume'))
   const fresh = named === null && !resumes ? randomUUID() : null
   const clientSessionId = fresh ?? sessionIdOf(named)
+  if (!streams && !hooksInstalled)
+    throw usage(
+      'without its hooks nothing tells that Qwen works',
+      `after --: qwen ${resumes && clientSessionId !== null ? `--resume ${clientSessionId} ` : ''}-p PROMPT --output-format stream-json; or lh hooks install qwen`,
+    )
   const prompts = [given.value('-p', '--prompt'), given.value('-i', '--prompt-interactive')].filter(text => text !== null)
   return {
     command: [...start, ...(fresh === null ? [] : ['--session-id', fresh]), ...args],
