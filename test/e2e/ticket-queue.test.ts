@@ -1,7 +1,7 @@
 import fs from 'node:fs'
 import path from 'node:path'
 import { describe, expect, it } from 'vitest'
-import { type Doc, folder, git, repository } from '../support/cli.ts'
+import { type Doc, folder, git, repository, success } from '../support/cli.ts'
 import { commit, drain, linked, putTicket, ticketBytes, ticketFile, ticketText } from '../support/tickets.ts'
 
 // Who gets which ticket: real processes in real worktrees, all asking at once.
@@ -188,6 +188,32 @@ describe('the queue', () => {
     const text = (await a.run('ticket list --blocked')).stdout
     expect(text).toContain('waits for 20260101-000000-intake (intake)')
     expect((await a.run('ticket next')).stdout).toContain('lh ticket list --blocked')
+  })
+
+  it('hands out nothing that cannot be claimed since what it waits for is a guess, and says so', async () => {
+    const repo = repository()
+    const damages = ['depends_on: {on: good}', 'depends_on: [[good]]', 'depends_on: [null]', 'depends_on: ? good', 'gates: {tests: true}']
+    for (const [number, line] of damages.entries()) {
+      const file = ticketFile(repo.dir, putTicket(repo.dir, `20260101-00000${number}-odd`, { priority: 'P0' }))
+      fs.writeFileSync(file, fs.readFileSync(file, 'utf8').replace(new RegExp(`^${line.split(':')[0]!}: .*$`, 'm'), line))
+    }
+    const good = putTicket(repo.dir, '20260101-000009-good', { priority: 'P4' })
+    const a = repo.as('agent:a')
+    const said = async (words: string): Promise<Doc> => success(await a.run(`--json ${words}`))
+    expect((await said('ticket list --ready')).tickets.map(({ id }: Doc) => id)).toEqual([good])
+    const { stderr } = await a.run('ticket next')
+    for (const number of damages.keys()) {
+      const id = `20260101-00000${number}-odd`
+      expect(stderr).toMatch(
+        new RegExp(`${id}/ticket\\.md:\\d+ is damaged \\(.*\\): what is said of ${id} is a guess; see: lh ticket doctor`),
+      )
+      // oxlint-disable-next-line no-await-in-loop -- each in turn
+      expect((await said(`ticket show ${id}`)).ticket).toMatchObject({ ready: false, why: [expect.stringMatching(/^damaged: /)] })
+      // oxlint-disable-next-line no-await-in-loop -- each in turn
+      await a.refused('policy', `claim acquire ${id}`)
+    }
+    expect((await said('ticket next --claim')).ticket.id).toBe(good)
+    expect((await said('ticket next --claim')).ticket).toBeNull()
   })
 
   it('refuses a claim of what is done, closed or blocked, and says why; a command under it does not run', async () => {

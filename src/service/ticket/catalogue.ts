@@ -50,6 +50,13 @@ const unreadable: ReadonlySet<string> = new Set(['yaml', 'duplicate_key', 'no_fr
 /** Does this make all of a front matter a guess? */
 export const isUnreadable = ({ code }: Problem): boolean => unreadable.has(code)
 
+/** Front matter that is wrong here makes the state of the work, or what it needs, a guess. */
+const decisive: ReadonlySet<string | null> = new Set(['id', 'status', 'workflow_state', 'depends_on', 'gates'])
+
+/** What keeps a ticket from being claimed, if anything is wrong with its front matter that does. */
+export const damageIn = (problems: readonly Problem[]): Problem | undefined =>
+  problems.find(problem => isUnreadable(problem) || (problem.code !== 'missing_field' && decisive.has(problem.key)))
+
 /** Shorter spellings match too much. */
 const shortestPrefix = 4
 
@@ -60,6 +67,7 @@ export class Catalogue {
   readonly #here: string | null
   readonly #warnings = new Set<string>()
   readonly #checked = new Set<string>()
+  readonly #damages = new WeakMap<Ticket, string>()
   #main: string | null | undefined
 
   private constructor(repository: Repository, baseBranch: string | null) {
@@ -261,13 +269,20 @@ export class Catalogue {
     if (scanned?.id === id) return scanned
     const { parseTicket } = await import('./front-matter.ts')
     const { ticket, problems } = parseTicket(text, id)
-    const problem = problems.find(isUnreadable)
-    // Where nothing can be believed, nobody is to wonder why the ticket is not handed out.
-    if (problem !== undefined && directory !== null)
+    const damage = damageIn(problems)
+    if (damage === undefined) return ticket
+    this.#damages.set(ticket, damage.message)
+    // Nobody is to wonder why the ticket is not handed out.
+    if (directory !== null)
       this.#warnings.add(
-        `${directory}/ticket.md${problem.line === null ? '' : `:${problem.line}`} is damaged (${problem.message}): what is said of ${id} is a guess; see: lh ticket doctor`,
+        `${directory}/ticket.md${damage.line === null ? '' : `:${damage.line}`} is damaged (${damage.message}): what is said of ${id} is a guess; see: lh ticket doctor`,
       )
     return ticket
+  }
+
+  /** What is wrong with a ticket that was handed out here, so that it cannot be claimed; null for nothing. */
+  damageTo(ticket: Ticket): string | null {
+    return this.#damages.get(ticket) ?? null
   }
 
   /**

@@ -5,7 +5,7 @@ import { isFinal } from '../../core/lease.ts'
 import { isOver } from '../../core/ownership.ts'
 import type { Reading } from '../../store/store.ts'
 import type { Workspace } from '../claim/workspace.ts'
-import { Catalogue, isUnreadable } from './catalogue.ts'
+import { Catalogue, damageIn } from './catalogue.ts'
 import { slugInId } from './identify.ts'
 import type { Read } from './catalogue.ts'
 import type { Blocker, Readiness } from './readiness.ts'
@@ -52,7 +52,7 @@ export class Desk {
   }
 
   /** May it be claimed, and is it handed out? */
-  async readiness(ticket: Ticket): Promise<Readiness> {
+  async readiness(ticket: Ticket, damage = this.catalogue.damageTo(ticket)): Promise<Readiness> {
     const view = await this.view()
     const key = keyOf(ticket.id)
     const past = view.past(key)
@@ -66,6 +66,7 @@ export class Desk {
     const over = isFinal(past) || (isFinished(ticket) && !wasReopened(ticket, past))
     const mayBeOver = !over && this.catalogue.mayBeFinishedElsewhere(ticket.id)
     return readinessOf(ticket, {
+      damage,
       blockers,
       finishedElsewhere: mayBeOver ? await this.#finishedElsewhere(ticket.id, past) : null,
       lease: standingLease(view, key) ?? olderLease(view, ticket.id),
@@ -125,12 +126,9 @@ export function olderLease(view: Reading, id: string): Lease | null {
   return slug === id ? null : standingLease(view, keyOf(slug))
 }
 
-/** Front matter that is wrong here makes the state of the work, or what it needs, a guess. */
-const decisive: ReadonlySet<string | null> = new Set(['id', 'status', 'workflow_state', 'depends_on', 'gates'])
-
 /** Throws `policy` for a ticket whose front matter cannot be trusted. */
 function refuseDamaged({ ticket: { id }, located, problems }: Read): void {
-  const problem = problems.find(each => isUnreadable(each) || (each.code !== 'missing_field' && decisive.has(each.key)))
+  const problem = damageIn(problems)
   if (problem === undefined) return
   const file = located.directory === null ? `the ticket.md of ${id}` : join(located.directory, 'ticket.md')
   throw policy(

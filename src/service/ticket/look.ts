@@ -2,6 +2,7 @@ import type { Wire } from '../../core/wire.ts'
 import { isFinal } from '../../core/lease.ts'
 import type { Reading } from '../../store/store.ts'
 import { readLease } from '../claim/answer.ts'
+import { damageIn } from './catalogue.ts'
 import type { Desk } from './desk.ts'
 import { keyOf, standingLease } from './desk.ts'
 import type { TicketEvent } from './events.ts'
@@ -106,7 +107,7 @@ export async function showTicket(desk: Desk, id: string): Promise<Shown> {
   const view = await desk.view()
   const events = readEvents(desk.catalogue.directories(id))
   const shown = withLatest(ticket, events)
-  const readiness = await desk.readiness(shown)
+  const readiness = await desk.readiness(shown, damageIn(problems)?.message)
   const lease = view.lease(keyOf(id))
   const past = view.past(keyOf(id))
   return {

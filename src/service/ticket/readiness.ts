@@ -16,6 +16,8 @@ export interface Blocker {
 
 /** What is known of a ticket beside its file. */
 export interface Facts {
+  /** What is wrong with its file, so that all of this is a guess; null for nothing. */
+  readonly damage: string | null
   readonly blockers: readonly Blocker[]
   /** Copies of it on other branches that say it is over: `done on main`. */
   readonly finishedElsewhere: string | null
@@ -39,8 +41,9 @@ export interface Readiness {
 /** Judges a ticket. A lease does not make it unclaimable: its holder is told, and it ends. */
 export function readinessOf(ticket: Ticket, facts: Facts): Readiness {
   const over = overIn(ticket, facts)
-  const { blockers, lease } = facts
+  const { blockers, damage, lease } = facts
   const reasons: string[] = []
+  if (damage !== null) reasons.push(`damaged: ${damage}`)
   if (over !== null) reasons.push(over)
   for (const { id, why } of blockers) reasons.push(`waits for ${id} (${why})`)
   if (over === null && ticket.status === 'pending') reasons.push('pending: put aside')
@@ -48,7 +51,7 @@ export function readinessOf(ticket: Ticket, facts: Facts): Readiness {
   if (over === null && ticket.workflowState === 'inprogress' && lease === null)
     reasons.push('inprogress: somebody started it, and nobody holds it now')
   if (lease !== null) reasons.push(`held by ${lease.holder.agentId}`)
-  return { ready: reasons.length === 0, claimable: over === null && blockers.length === 0, blockers, over, reasons }
+  return { ready: reasons.length === 0, claimable: damage === null && over === null && blockers.length === 0, blockers, over, reasons }
 }
 
 /** Why the work on it is over, or null. What was reopened here is open, whatever older copies elsewhere say. */
