@@ -197,6 +197,17 @@ describe('a ticket of yoi', () => {
     expect(await said(`---\n${lines.map(line => `\t${line}\n`).join('')}---\n`)).toEqual(wanted)
   })
 
+  it('is not looked for behind a symbolic link, which is said', async () => {
+    const room = new Room()
+    room.leave({ 'open/20260605-173322-roles/item.md': item('status: open\n'), 'other/20260605-173323-first/item.md': item('') })
+    const link = path.join(room.source, 'closed')
+    fs.symlinkSync('other', link)
+    fs.symlinkSync('other', path.join(room.source, 'latest'))
+    const { warnings } = await room.import('yoi', { dryRun: true })
+    expect(warnings).toContain(`${link}: not a directory (a symbolic link is not followed); left out`)
+    expect(warnings.join('\n')).not.toContain('latest')
+  })
+
   it('loses no value that is written in another way than its key has here', async () => {
     const room = new Room()
     const more = 'status: open\nqueued_by: {name: me}\ngates: [tests, lint]\nabout: |\n  one\n\n  two\n'

@@ -84,8 +84,10 @@ function search(directory: string, depth: number, notes: Notes): readonly string
     }
     return depth > 1 && !notTickets.has(name) ? search(inside, depth - 1, notes) : []
   })
-  if (found.some(ticket => dirname(ticket) === directory))
-    for (const name of others) notes.warn(join(directory, name), 'not a directory (a symbolic link is not followed); left out')
+  const isAmongTickets = found.some(ticket => dirname(ticket) === directory)
+  for (const name of others)
+    if (isAmongTickets || statuses.some(status => status === name))
+      notes.warn(join(directory, name), 'not a directory (a symbolic link is not followed); left out')
   return found
 }
 
