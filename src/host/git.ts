@@ -105,7 +105,8 @@ const notStarted = (cwd: string, cause: Error): Fault =>
 
 /**
  * Runs `git` as `runGit` does, and so that it comes to its end also when this process is killed: into a pipe that nobody reads any more
- * it could not say what it does, and would stop in the middle of it. What it says is all in `stderr`. Throws `unavailable`.
+ * it could not say what it does, and would stop in the middle of it. Nor is anything waited for that a hook left running with its output.
+ * What it says is all in `stderr`. Throws `unavailable`.
  */
 export function runGitToItsEnd(cwd: string, args: readonly string[], env: NodeJS.ProcessEnv = process.env): GitAnswer {
   const said = namelessFile()

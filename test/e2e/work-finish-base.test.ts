@@ -294,6 +294,49 @@ describe('work --finish, where the base branch is checked out', () => {
     await expectFinished(all, 'trunk')
   })
 
+  it('keeps nobody waiting for its post-merge hook: the lease is over, and others make worktrees meanwhile', async () => {
+    const all = await worked()
+    const { repo, place, home, a, b } = all
+    const [begun, go] = [path.join(home, 'begun'), path.join(home, 'go')]
+    const hook = `#!/bin/sh\ntouch '${begun}'\nuntil [ -e '${go}' ]; do sleep 0.05; done\n`
+    fs.writeFileSync(path.join(repo.dir, '.git/hooks/post-merge'), hook, { mode: 0o755 })
+    const run = a.start('work --finish fix-login')
+    try {
+      await until(() => fs.existsSync(begun), 'the hook runs')
+      expect([await heldNow(b), fs.existsSync(place)]).toEqual([[], true])
+      const other = b.start('worktree add spike')
+      await until(() => other.child.exitCode !== null, 'another worktree is made')
+      expect((await other.ended).code).toBe(0)
+    } finally {
+      fs.writeFileSync(go, '')
+    }
+    expect((await run.ended).code).toBe(0)
+    expect(fs.existsSync(place)).toBe(false)
+  })
+
+  it('does not wait for what hooks leave running', async () => {
+    const all = shop()
+    const { repo, place, home, a } = all
+    const [begun, go] = [path.join(path.dirname(home), 'begun'), path.join(path.dirname(home), 'go')]
+    const hook = `#!/bin/sh\ncd /\n{ echo >>'${begun}'; until [ -e '${go}' ]; do sleep 0.05; done; } &\n`
+    for (const name of ['post-checkout', 'post-commit', 'post-merge'])
+      fs.writeFileSync(path.join(repo.dir, '.git/hooks', name), hook, { mode: 0o755 })
+    try {
+      const begin = a.start('work fix-login')
+      await until(() => begin.child.exitCode !== null, 'the worktree is there')
+      git(repo.dir, 'config', 'core.hooksPath', '/dev/null')
+      save(place, 'work', 'done\n')
+      git(repo.dir, 'config', '--unset', 'core.hooksPath')
+      const run = a.start('work --finish fix-login')
+      await until(() => run.child.exitCode !== null, 'it is finished')
+      expect([run.child.exitCode, read(repo.dir, 'work')], run.stderr).toEqual([0, 'done\n'])
+      await until(() => fs.readFileSync(begun, 'utf8') === '\n\n\n', 'each hook has run')
+    } finally {
+      fs.writeFileSync(go, '')
+    }
+    expect(fs.existsSync(place)).toBe(false)
+  })
+
   it('runs the post-merge hook where the base branch is checked out, once the branch has moved and the store is free', async () => {
     const all = await worked()
     const { repo, a } = all

@@ -149,6 +149,7 @@ async function finishHeld(request: FinishRequest, git: WorktreeGit, base: string
   await refuseLeasedBase(asking, base)
   const ticketFiles = filesOf(id)
   const isOpen = !isFinished(await desk.sound(id))
+  let home: WorktreeGit | null = null
   if (isOpen || !isBrought(git, base, id)) {
     clearLeft(git.root, id)
     const own = ownFiles(git, ticketFiles)
@@ -182,10 +183,12 @@ async function finishHeld(request: FinishRequest, git: WorktreeGit, base: string
       effect => held.guard(effect),
     )
     commitTicket(git, own, `Finish ${id}`)
-    await inTurn(desk.workspace.repository, () => moveBase(request, git, base, held))
+    home = await inTurn(desk.workspace.repository, () => moveBase(request, git, base, held))
   }
   tell(`${base} has the work`)
   await held.finish('done', () => undefined)
+  // It may take minutes, hang, or run lh itself: nobody waits for it.
+  home?.tryToItsEnd('hook', 'run', '--ignore-missing', 'post-merge', '--', '0')
 }
 
 /** Files that a command was to put in place when it was killed: they are no work, and would be in the way. */
@@ -298,7 +301,7 @@ function commitTicket(git: WorktreeGit, own: readonly string[], message: string)
   const added = git.try(...add)
   if (added.status !== 0) throw lockedHere(git) ?? git.failed(add, added)
   if (git.try('diff', '--cached', '--quiet', '--', ...own).status === 0) return
-  const { status, stdout, stderr } = git.try('commit', '--quiet', '-m', message, '--', ...own)
+  const { status, stdout, stderr } = git.tryToItsEnd('commit', '--quiet', '-m', message, '--', ...own)
   if (status === 0) return
   const yourself = `cd ${shellWord(git.root)} && git commit -m "…" -- ${own.map(shellWord).join(' ')}`
   throw (
@@ -334,13 +337,13 @@ function lockedHere(git: WorktreeGit): Fault | null {
 /**
  * Moves the base branch to our work; it only ever moves forward. Where it is checked out its files come first, as Git does it too: what
  * is in their way refuses the whole. The branch itself moves while the store is locked and the lease proven, so that nobody who was
- * stopped in between moves it after another took over.
+ * stopped in between moves it after another took over. Returns the worktree whose files moved; null when none did.
  */
-async function moveBase(request: FinishRequest, git: WorktreeGit, base: string, held: HeldTicket): Promise<void> {
+async function moveBase(request: FinishRequest, git: WorktreeGit, base: string, held: HeldTicket): Promise<WorktreeGit | null> {
   const { noFastForward, message, tell, asking } = request
   const branch = git.branch()!
   const [old, head] = [git.commit(refOf(base))!, git.commit('HEAD')!]
-  if (git.isAncestor(head, old)) return
+  if (git.isAncestor(head, old)) return null
   if (!git.isAncestor(old, head)) throw policy(`${base} has moved on in the meantime`, 'run it again: lh work --finish')
   const target = noFastForward || message !== null ? mergeCommit(git, { old, head }, message ?? `Merge branch '${branch}'`) : head
   refuseRebased(git, base, held.ticketId)
@@ -357,7 +360,7 @@ async function moveBase(request: FinishRequest, git: WorktreeGit, base: string, 
     if (home !== null && git.commit(refOf(base)) === old) await home.tryApart(...lookingItself, 'read-tree', '-m', '-u', target, old)
     throw error
   }
-  home?.try('hook', 'run', '--ignore-missing', 'post-merge', '--', '0')
+  return home
 }
 
 /** Whoever leased the base branch counts on it to stay where it is. One's own lease of it is none of somebody else's, wherever it was taken. */

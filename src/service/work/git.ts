@@ -35,7 +35,7 @@ export class WorktreeGit {
     return runGit(this.root, args, this.#env)
   }
 
-  /** For what must not stop in the middle when this process is killed. */
+  /** For what must not stop in the middle when this process is killed, and for hooks: what they leave running is not waited for. */
   tryToItsEnd(...args: readonly string[]): GitAnswer {
     return runGitToItsEnd(this.root, args, this.#env)
   }

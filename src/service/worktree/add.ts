@@ -7,7 +7,7 @@ import { endOfTime, isOver } from '../../core/ownership.ts'
 import type { Refusal } from '../../core/refusal.ts'
 import { refusalDocument } from '../claim/answer.ts'
 import { makeDirectory, isReadOnly } from '../../host/files.ts'
-import { findRepository } from '../../host/git.ts'
+import { findRepository, runGitToItsEnd } from '../../host/git.ts'
 import type { Repository } from '../../host/git.ts'
 import { hasBranches, missingBase, noCommitYet } from '../config/base-branch.ts'
 import { branchKey } from '../identity/purpose.ts'
@@ -21,7 +21,7 @@ import { ensureUnion, exclude } from './attributes.ts'
 import { astray, isInside, linkedDirectories, listEntries, realPath, repositoryGit } from './entries.ts'
 import type { Entry } from './entries.ts'
 import { at, few, filesBelow, shown } from './files.ts'
-import { Git, gitFailed, pause, persist } from './git.ts'
+import { cleanEnvironment, Git, gitFailed, pause, persist } from './git.ts'
 import { beginPlan, leftPlans } from './plan.ts'
 import type { LeftPlan, Plan } from './plan.ts'
 import { homeOf, mainTop, subjectOf } from './layout.ts'
@@ -305,10 +305,12 @@ async function afterCheckout(path: string, env: NodeJS.ProcessEnv): Promise<read
   const git = new Git(path, env)
   const head = await git.resolve('HEAD')
   if (head === null) return []
-  const { status, stderr } = await git.try(['hook', 'run', '--ignore-missing', 'post-checkout', '--', '0'.repeat(head.length), head, '1'])
+  const hook = ['hook', 'run', '--ignore-missing', 'post-checkout', '--', '0'.repeat(head.length), head, '1']
+  const { status, stderr } = runGitToItsEnd(path, hook, cleanEnvironment(env))
   // Git before 2.36 cannot be asked for that.
   if (status === 0 || /not a git command/.test(stderr)) return []
-  return [`the post-checkout hook ended with ${status ?? 'a signal'}${stderr === '' ? '' : `: ${stderr.split('\n').at(-1)}`}`]
+  const last = stderr.trim().split('\n').at(-1)!
+  return [`the post-checkout hook ended with ${status ?? 'a signal'}${last === '' ? '' : `: ${last}`}`]
 }
 
 interface Place {
