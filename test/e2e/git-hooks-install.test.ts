@@ -85,6 +85,32 @@ describe('alone', () => {
     expect(fs.readlinkSync(path.join(hooks, 'pre-commit'))).toBe('every')
   })
 
+  it('lets a linked script find what lies beside it', () => {
+    const scripts = path.join(repo.dir, 'scripts')
+    fs.mkdirSync(scripts)
+    writeHook(path.join(scripts, 'check'), '#!/bin/bash\n. "$(dirname "$(readlink -f "$0")")/more"\n')
+    writeHook(path.join(scripts, 'more'), '[ ! -e stop ]\n', 0o644)
+    fs.symlinkSync('../../scripts/check', path.join(hooks, 'pre-commit'))
+    ann.ok('hooks install git')
+    expect(ann.commit('one')).toMatchObject({ code: 0 })
+    fs.writeFileSync(path.join(repo.dir, 'stop'), '')
+    expect(ann.commit('two')).toMatchObject({ code: 1 })
+    fs.rmSync(path.join(repo.dir, 'stop'))
+    denies()
+  })
+
+  it('comes and goes where the directory of hooks is a link', () => {
+    const real = path.join(repo.dir, 'hooks')
+    fs.renameSync(hooks, real)
+    fs.symlinkSync('../hooks', hooks)
+    writeHook(path.join(real, 'pre-commit'), '#!/bin/sh\n[ ! -e stop ]\n')
+    const before = snapshot(real)
+    ann.ok('hooks install git')
+    expect(fires(ann)).toEqual(all)
+    ann.ok('hooks uninstall git')
+    expect(snapshot(real)).toEqual(before)
+  })
+
   it('says which worktrees have hooks of their own', () => {
     const there = linked(repo, 'other')
     git(repo.dir, 'config', 'extensions.worktreeConfig', 'true')

@@ -39,7 +39,8 @@ export function hookLayout(repository: Repository, env: NodeJS.ProcessEnv): Hook
     repository,
     names: bare ? serverHooks : clientHooks,
     directory,
-    usual: join(repository.commonDir, 'hooks'),
+    // It may be a link, of which Git says where it leads.
+    usual: realPathOf(join(repository.commonDir, 'hooks')),
     hooksPath,
     husky: bare || hooksPath === null ? null : huskyFolder(directory),
     lefthook: bare ? null : lefthookConfig(repository.root),
@@ -47,6 +48,8 @@ export function hookLayout(repository: Repository, env: NodeJS.ProcessEnv): Hook
     env: clean,
   }
 }
+
+const realPathOf = (path: string): string => (existsSync(path) ? realpathSync(path) : path)
 
 /** The directory that Git takes hooks from in a worktree; null when it cannot tell. */
 const hooksOf = (cwd: string, env: NodeJS.ProcessEnv): string | null =>

@@ -212,13 +212,14 @@ const quietPush = `leasehold_nothing_to_judge() {
 
 /**
  * One script for all hooks looks at the name it is called by, in itself or in what it reads: a shell script gets the one that it had. Not one
- * that needs its own file for more than where it lies and what it is called.
+ * that needs its own file for more than where it lies and what it is called, nor one that follows the link that it is called by: ours is none.
  */
 const calling = (name: HookName): string => `leasehold_previous() {
   IFS= read -r leasehold_line <"$leasehold_prev" || :
   case $leasehold_line in
   '#!'*[/\\ ]sh | '#!'*[/\\ ]bash | '#!'*[/\\ ]dash | '#!'*[/\\ ]sh' -'* | '#!'*[/\\ ]bash' -'*)
-    if ! LC_ALL=C grep -E '[$][{]?0|BASH_SOURCE' "$leasehold_prev" | LC_ALL=C grep -qvE 'dirname|basename|[$][{]0[#%]'; then
+    if { [ ! -L "$leasehold_prev" ] || ! LC_ALL=C grep -qE 'readlink|realpath' "$leasehold_prev"; } &&
+      ! LC_ALL=C grep -E '[$][{]?0|BASH_SOURCE' "$leasehold_prev" | LC_ALL=C grep -qvE 'dirname|basename|[$][{]0[#%]'; then
       \${leasehold_line#??} -c 'leasehold_prev=$1; shift; . "$leasehold_prev"' "\${0%/*}/${name}" "$leasehold_prev" "$@"
       return
     fi
