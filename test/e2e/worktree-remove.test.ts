@@ -314,6 +314,17 @@ describe('worktree remove', () => {
     expect(branches(repo.dir)).toEqual(['keeps', 'main', 'release'])
   })
 
+  it('counts another name of its branch as none: that leads nowhere without it', async () => {
+    const { repo, a } = room()
+    const place = (await a.ok('worktree add spike')).worktree.path
+    git(repo.dir, 'symbolic-ref', 'refs/heads/ünother/name', 'refs/heads/agents/spike')
+    fs.writeFileSync(path.join(place, 'work'), 'x')
+    const made = commit(place)
+    expect((await a.refused('policy', 'worktree remove spike')).message).toContain('1 commit of agents/spike that is on no other branch')
+    await a.ok('worktree remove spike --salvage')
+    expect(git(repo.dir, 'rev-parse', 'ünother/name')).toBe(made)
+  })
+
   it('of a detached HEAD keeps commits that no branch has', async () => {
     const { repo, home, a } = room()
     const place = path.join(home, 'by hand')

@@ -17,7 +17,7 @@ import { forgetRemoval, noteRemoval, removalOf } from './removal-note.ts'
 import type { Removal } from './removal-note.ts'
 import { salvage } from './salvage.ts'
 import type { Salvage } from './salvage.ts'
-import { stateOf } from './state.ts'
+import { othersThan, stateOf } from './state.ts'
 import type { State } from './state.ts'
 import { inTurn, lockIn } from './turn.ts'
 import { waysOut } from './unfinished.ts'
@@ -302,7 +302,7 @@ const deleteBranch = (repository: Repository, removal: Removal, env: NodeJS.Proc
     if (branch === null || branchAt === null) return false
     const git = repositoryGit(repository, env)
     const name = `refs/heads/${branch}`
-    const others = [`--exclude=${branch}`, '--branches', '--remotes', '--tags', ...(removal.salvage === null ? [] : [removal.salvage])]
+    const others = [...(await othersThan(git, branch)), ...(removal.salvage === null ? [] : [removal.salvage])]
     const own = await git.try(['rev-list', '--max-count=1', branchAt, '--not', ...others])
     if (own.status !== 0 || own.stdout.length > 0) return false
     // Another commit on it means that somebody went on: then it stays.

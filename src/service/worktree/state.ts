@@ -65,6 +65,18 @@ export async function stateOf(repository: Repository, entry: Entry, env: NodeJS.
   return { head, branch, unmerged, own, dirty, ignored, found, inner, unfinished }
 }
 
+/**
+ * Arguments for Git that name what else may lead to commits of a branch: other branches, tags and what remotes have. Another name of the
+ * same branch (`git symbolic-ref`) is none: it leads nowhere without it.
+ */
+export async function othersThan(git: Git, branch: string | null): Promise<readonly string[]> {
+  const heads =
+    branch === null ? [] : (await git.run(['for-each-ref', '--format=%(refname) %(symref)', 'refs/heads'])).split('\n').map(shown)
+  const names = heads.flatMap(line => (line.endsWith(` refs/heads/${branch}`) ? [line.slice('refs/heads/'.length, line.indexOf(' '))] : []))
+  // `--exclude` is for the next of these only.
+  return [...(branch === null ? [] : [branch, ...names]).map(name => `--exclude=${name}`), '--branches', '--remotes', '--tags']
+}
+
 /** Commits that nothing but this worktree and its branch leads to. */
 async function unmergedOf(
   repository: Repository,
@@ -74,9 +86,7 @@ async function unmergedOf(
 ): Promise<readonly string[]> {
   if (head === null) return []
   const git = new Git(repository.commonDir, env, ['--git-dir', repository.commonDir])
-  // `--exclude` is for the next of these only.
-  const others = [...(branch === null ? [] : [`--exclude=${branch}`]), '--branches', '--remotes', '--tags']
-  const output = await git.run(['rev-list', '--max-count=1000', head, '--not', ...others])
+  const output = await git.run(['rev-list', '--max-count=1000', head, '--not', ...(await othersThan(git, branch))])
   return output.split('\n').filter(line => line !== '')
 }
 
@@ -95,13 +105,8 @@ async function ownReferences(git: Git, head: string | null, branch: string | nul
       continue
     }
     // What HEAD leads to is told of as its own.
-    const others = [
-      ...(head === null ? [] : [head]),
-      ...(branch === null ? [] : [`--exclude=${branch}`]),
-      '--branches',
-      '--remotes',
-      '--tags',
-    ]
+    // oxlint-disable-next-line no-await-in-loop -- hardly ever any
+    const others = [...(head === null ? [] : [head]), ...(await othersThan(git, branch))]
     // oxlint-disable-next-line no-await-in-loop -- hardly ever any
     if ((await git.run(['rev-list', '--max-count=1', object, '--not', ...others])) !== '') found.push({ name, commit: object })
   }
