@@ -305,6 +305,34 @@ describe('a lease that ends inside its command', () => {
   })
 })
 
+describe('one of several that is given back meanwhile', () => {
+  it.each(['env:one', 'env:two'])('leaves the command running under the rest, which ends with it (%s)', async given => {
+    const repo = repository()
+    const a = repo.as('agent:a')
+    const holder = a.start('exec env:one env:two --ttl 5s --', ...sleeper)
+    await childOf(holder)
+    await a.ok(`claim release ${given} --only`)
+    const rest = given === 'env:one' ? 'env:two' : 'env:one'
+    await until(() => repo.records().some(({ op, resource }) => op === 'renew' && resource === rest), 'the rest is renewed')
+    holder.kill('SIGTERM')
+    expect((await holder.ended).code).toBe(143)
+    expect(repo.records().at(-1)).toMatchObject({ op: 'release', resource: rest })
+    expect((await a.ok('claim list')).leases).toEqual([])
+  })
+
+  needsProc.it('leaves the rest free at once when everything is killed', async () => {
+    const repo = repository()
+    const [a, b] = [repo.as('agent:a'), repo.as('agent:b')]
+    const holder = a.start('exec env:one env:two --', ...sleeper)
+    const child = await childOf(holder)
+    await a.ok('claim release env:one --only')
+    holder.kill('SIGKILL')
+    signal(child, 'SIGKILL')
+    await until(() => !isRunning(child) && !isRunning(holder.pid), 'both are gone')
+    await b.acquire('env:two')
+  })
+})
+
 describe('a lease whose TTL is changed meanwhile', () => {
   it('is renewed in time for the new one', async () => {
     const repo = repository()

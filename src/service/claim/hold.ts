@@ -156,7 +156,10 @@ function notStarted(program: string, error: Error, gaveBack: boolean): Fault {
 
 /** Only what this command took itself: what was held before goes on being held. */
 async function giveBack({ coordinator, caller, granted }: HoldRequest): Promise<readonly Lease[]> {
-  const [first] = taken(granted)
+  const own = taken(granted)
+  // One of them may have been given back alone.
+  const view = own.length > 1 ? await coordinator.view(own.map(({ resource }) => resource)) : null
+  const first = own.find(({ resource, token }) => view?.lease(resource)?.token === token) ?? own[0]
   if (first === undefined) return []
   const { holder } = caller
   const answer = await coordinator.release(
@@ -326,9 +329,11 @@ export class Keeper {
     const over = resources.filter(each => view.lease(each)?.token !== token)
     const ends = await Promise.all(over.map(async each => ({ kind: kindOf(each), ...(await coordinator.endOf(each, token)) })))
     const forCommand = !launched && taken(granted).some(lease => lease.token === token)
-    const wasGivenBack = forCommand
-      ? over.length > 0 && ends.every(isFinished)
-      : ends.some(({ by }) => by === 'release' || (launched && by === 'transfer'))
+    // Where some of it is left, its holder gave the others back alone: nothing else ends a part.
+    const wasGivenBack =
+      over.includes(kept.resource) &&
+      (left !== undefined ||
+        (forCommand ? ends.every(isFinished) : ends.some(({ by }) => by === 'release' || (launched && by === 'transfer'))))
     if (wasGivenBack) this.#leases = this.#leases.flatMap(lease => (lease.token === token ? (left ?? []) : lease))
     return wasGivenBack
   }

@@ -485,8 +485,10 @@ export class FileStore implements Store {
       // Its lock goes with the processes that keep it.
     }
     unreserve?.close()
-    for (const { binding, holder } of decision.outcome.ended) {
+    for (const { binding, group, holder } of decision.outcome.ended) {
       if (binding === null) continue
+      // Where one of a group was given back the others are still proven by it.
+      if (group?.resources.some(key => state.slot(key).lease?.binding?.live === binding.live) === true) continue
       // A session goes on when its ticket is done, and is still proven by its lock.
       const session = holder.sessionId === null ? null : state.slot(sessionKey(holder.sessionId)).session
       if (session?.binding?.live !== binding.live) this.#removeLeftover(binding.live)
