@@ -3,6 +3,8 @@ import path from 'node:path'
 import { expect, it } from 'vitest'
 import { type Agent, folder, git, isRunning, repository, signal, until } from '../support/cli.ts'
 import { type } from '../support/shell.ts'
+import { commit } from '../support/tickets.ts'
+import { heldNow, read, save, shop } from '../support/work.ts'
 
 // What somebody is told of a lease of their own that they cannot use from where they ask, of an older one, and of one whose process
 // died: what is said is so, and the command that is named works when it is typed right there.
@@ -65,6 +67,42 @@ it('whoever holds it here in another session is not sent elsewhere', async () =>
   await one.ok('claim release own')
   await a.acquire('own')
   expect((await two.refused('not_owner', 'claim renew own')).message).toContain('by you, but outside of this session')
+})
+
+it('a proof that a refusal names is taken by the command that was refused', async () => {
+  const { a, place, repo } = shop({}, { review: {}, tests: { command: 'true' } })
+  fs.writeFileSync(path.join(repo.dir, '.leasehold', 'gates', 'late.yaml'), 'mode: manual\n')
+  commit(repo.dir, 'another gate')
+  // So that 1 is an older token.
+  await a.acquire('env:first')
+  await a.ok('claim release env:first')
+  const { token } = await a.with({ LEASEHOLD_SESSION_ID: 's-1' }).ok('work fix-login')
+  save(place, 'form', 'done\n')
+  const commands = [
+    [a.in(place), 'gate add fix-login late'],
+    [a.in(place), 'gate fail fix-login review --message no'],
+    [a.in(place), 'gate pass fix-login review late'],
+    [a.in(place), 'gate run fix-login'],
+    [a, 'work --finish fix-login'],
+  ] as const
+  for (const [asker, command] of commands) {
+    // oxlint-disable-next-line no-await-in-loop -- each in turn
+    const { message, hint } = await asker.refused('not_owner', command)
+    expect(message).toContain('by you, but ')
+    const [shown] = /--lease \S+ --token \d+/.exec(hint)!
+    expect(shown).toContain(`--token ${token}`)
+    // oxlint-disable-next-line no-await-in-loop -- each in turn
+    await asker.refused('superseded', `${command} ${shown.replace(/\d+$/, '1')}`)
+    // oxlint-disable-next-line no-await-in-loop -- each in turn
+    await asker.ok(`${command} ${shown}`)
+    // What is left to do changes nothing.
+    // oxlint-disable-next-line no-await-in-loop -- each in turn
+    if (command.startsWith('gate')) await asker.refused('superseded', `${command} ${shown.replace(/\d+$/, '1')}`)
+  }
+  expect(read(repo.dir, 'form')).toBe('done\n')
+  expect(fs.existsSync(place)).toBe(false)
+  expect(await heldNow(a)).toEqual([])
+  expect((await a.refused('usage', 'work fix-login --token 1')).message).toBe('--token is for --finish')
 })
 
 /** Two agents, the second in a worktree of its own. */

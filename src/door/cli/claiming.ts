@@ -1,5 +1,6 @@
 import { usage } from '../../core/fault.ts'
 import { leaseIdIn } from '../../service/claim/proof.ts'
+import type { ProofFlags } from '../../service/claim/proof.ts'
 import { parseDuration } from '../../service/config/durations.ts'
 import type { Context } from './command.ts'
 import { textOption } from './command.ts'
@@ -31,6 +32,9 @@ export function leaseOption(context: Context): string | undefined {
   if (leaseId === null) throw usage(`--lease is a lease id, not "${printable(text)}"`, 'lease ids are shown by: lh claim list --json')
   return leaseId
 }
+
+/** `--token` and `--lease`, for the lease of the ticket or worktree that is named. */
+export const proofOptions = (context: Context): ProofFlags => ({ token: textOption(context, 'token'), lease: leaseOption(context) })
 
 /** `--wait` without a value waits without limit. */
 export function waitOption(context: Context): number | undefined {

@@ -3,12 +3,13 @@ import type { Caller } from '../../coordinator.ts'
 import type { Wire } from '../../core/wire.ts'
 import { endings, onSignals } from '../claim/signals.ts'
 import { orThrow } from '../claim/answer.ts'
+import type { ProofFlags } from '../claim/proof.ts'
 import { suggest } from '../config/schema.ts'
 import { changeTicket, signed, type Happening } from './change.ts'
 import type { Desk } from './desk.ts'
 import type { TicketEvent } from './events.ts'
 import { eventsOf } from './history.ts'
-import { withTicket, type HeldTicket } from './hold.ts'
+import { refuseWrongProof, withTicket, type HeldTicket } from './hold.ts'
 import type { Ticket } from './ticket.ts'
 import { definitionToWire, type Definition, type Definitions, type Found, type Stage } from '../gate/definition.ts'
 import { keepLease } from './keep.ts'
@@ -25,6 +26,8 @@ export interface GateRequest {
   readonly definitions: Definitions
   readonly ticketId: string
   readonly caller: Caller
+  /** What the caller shows for the ticket's lease. */
+  readonly flags: ProofFlags
   readonly env: NodeJS.ProcessEnv
 }
 
@@ -93,12 +96,15 @@ function unknownHere({ id, gates }: Ticket, key: string): Fault {
 
 /** Gives a ticket gates. Returns those that it did not have before. */
 export async function addGates(request: GateRequest, keys: readonly string[]): Promise<readonly string[]> {
-  const { desk, definitions, caller, ticketId, env } = request
+  const { desk, definitions, caller, ticketId, flags, env } = request
   for (const key of keys) definitions.require(key)
   const missing = ({ gates }: Ticket): readonly string[] => [...new Set(keys)].filter(key => !gates.includes(key))
   let added = missing((await desk.catalogue.read(ticketId)).ticket)
-  if (added.length === 0) return added
-  await withTicket(desk.workspace, caller, ticketId, { why: 'gate add', env }, held =>
+  if (added.length === 0) {
+    await refuseWrongProof(desk.workspace, caller, ticketId, flags)
+    return added
+  }
+  await withTicket(desk.workspace, caller, ticketId, { why: 'gate add', flags, env }, held =>
     changeTicket(
       desk,
       ticketId,
@@ -124,7 +130,7 @@ export interface Verdict {
 
 /** Decides manual gates by a person's word; an automatic one only with a reason, which is kept. Returns the events. */
 export async function decideGates(request: GateRequest, keys: readonly string[], verdict: Verdict): Promise<readonly TicketEvent[]> {
-  const { desk, caller, ticketId, env } = request
+  const { desk, caller, ticketId, flags, env } = request
   const chosen = await gatesNamed(request, keys)
   const automatic = chosen.filter(({ mode }) => mode === 'auto').map(({ key }) => key)
   if (automatic.length > 0 && verdict.reason === null)
@@ -133,7 +139,7 @@ export async function decideGates(request: GateRequest, keys: readonly string[],
       `lh gate run ${ticketId} ${automatic.join(' ')} (or say why not: --reason "…"; it is kept)`,
     )
   const code = codeOf(desk)
-  return withTicket(desk.workspace, caller, ticketId, { why: `gate ${verdict.result === 'passed' ? 'pass' : 'fail'}`, env }, held =>
+  return withTicket(desk.workspace, caller, ticketId, { why: `gate ${verdict.result === 'passed' ? 'pass' : 'fail'}`, flags, env }, held =>
     record(
       request,
       chosen.map(gate => decided(gate, verdict, code, held)),
@@ -216,12 +222,15 @@ export interface RunReport {
 
 /** Runs automatic gates of a ticket, one after the other, under its lease. */
 export async function runGates(request: RunRequest): Promise<RunReport> {
-  const { desk, caller, ticketId, env } = request
+  const { desk, caller, ticketId, flags, env } = request
   const root = topOf(desk)
   const { automatic, waiting } = await choose(request)
   for (const gate of automatic) startDirectory(root, gate)
-  if (automatic.length === 0) return { ran: [], waiting, interrupted: null }
-  return withTicket(desk.workspace, caller, ticketId, { why: 'gate run', env }, async held => ({
+  if (automatic.length === 0) {
+    await refuseWrongProof(desk.workspace, caller, ticketId, flags)
+    return { ran: [], waiting, interrupted: null }
+  }
+  return withTicket(desk.workspace, caller, ticketId, { why: 'gate run', flags, env }, async held => ({
     ...(await runHeld(request, automatic, held, root)),
     waiting,
   }))

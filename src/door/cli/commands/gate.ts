@@ -38,7 +38,7 @@ import type { FileWorkspace } from '../open.ts'
 import { openWorkspace } from '../open.ts'
 import { statusLine } from '../progress.ts'
 import { columns, paint, printable, said } from '../text.ts'
-import { callerOf, reasonOption } from '../claiming.ts'
+import { callerOf, proofOptions, reasonOption } from '../claiming.ts'
 
 const stageOption = (context: Context): Stage | null => {
   const text = textOption(context, 'stage')
@@ -127,18 +127,20 @@ function definedLines({ outcome, found, previous }: Defined, colour: boolean): r
 const inShort = ({ stage, mode, command, timeoutMs }: Definition): string =>
   mode === 'manual' ? `${stage}  manual` : `${stage}  ${printable(command!)}  (at most ${formatTimeout(timeoutMs)})`
 
+type Look = Omit<GateRequest, 'caller' | 'flags'>
+
 /** The gates of the ticket that was named. */
-async function look(context: Context): Promise<Omit<GateRequest, 'caller'>> {
+async function look(context: Context): Promise<Look> {
   return ofTicket(context, await openWorkspace(context))
 }
 
-/** The same, with who asks. */
+/** The same, with who asks, and what they show. */
 async function request(context: Context): Promise<GateRequest> {
   const workspace = await openWorkspace(context)
-  return { ...(await ofTicket(context, workspace)), caller: await callerOf(context, workspace) }
+  return { ...(await ofTicket(context, workspace)), caller: await callerOf(context, workspace), flags: proofOptions(context) }
 }
 
-async function ofTicket(context: Context, workspace: FileWorkspace): Promise<Omit<GateRequest, 'caller'>> {
+async function ofTicket(context: Context, workspace: FileWorkspace): Promise<Look> {
   const desk = new Desk(workspace)
   const ticketId = await desk.catalogue.resolve(context.positionals[0]!)
   return { desk, definitions: Definitions.open(workspace.repository), ticketId, env: context.env }

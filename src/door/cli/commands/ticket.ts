@@ -28,7 +28,7 @@ import { listOption, switchOption, textOption } from '../command.ts'
 import type { FileWorkspace } from '../open.ts'
 import { openWorkspace } from '../open.ts'
 import { columns, paint, printable, printableLine, said } from '../text.ts'
-import { callerOf, leaseOption, reasonOption, tellWaiting, ttlOption, waitOption } from '../claiming.ts'
+import { callerOf, proofOptions, reasonOption, tellWaiting, ttlOption, waitOption } from '../claiming.ts'
 
 /** Longest body that is read, bytes. */
 const maxBodyBytes = 1024 * 1024
@@ -44,8 +44,7 @@ async function asked(context: Context): Promise<{ readonly asking: Asking; reado
   const own = new Desk(workspace)
   const id = await own.catalogue.resolve(context.positionals[0]!)
   const caller = await callerOf(context, workspace)
-  const flags = { token: textOption(context, 'token'), lease: leaseOption(context) }
-  return { asking: { desk: own, caller, flags, env: context.env }, id, workspace }
+  return { asking: { desk: own, caller, flags: proofOptions(context), env: context.env }, id, workspace }
 }
 
 /** The text of `--body-file`: a file, or standard input for `-`. */

@@ -30,7 +30,7 @@ import type { FileWorkspace } from '../open.ts'
 import { elsewhere, openWorkspace } from '../open.ts'
 import { printable } from '../text.ts'
 import type { LaunchOrder } from '../../../service/launch/order.ts'
-import { callerOf, reasonOption, tellWaiting, ttlOption, waitOption } from '../claiming.ts'
+import { callerOf, proofOptions, reasonOption, tellWaiting, ttlOption, waitOption } from '../claiming.ts'
 import { runUnmetGates } from './gate.ts'
 
 /** `lh work` */
@@ -53,14 +53,14 @@ async function ticketHere(context: Context): Promise<string | null> {
 
 async function asking(context: Context, workspace: FileWorkspace): Promise<Asking> {
   const caller = await callerOf(context, workspace)
-  return { desk: new Desk(workspace), caller, flags: {}, env: context.env }
+  return { desk: new Desk(workspace), caller, flags: proofOptions(context), env: context.env }
 }
 
 /** A worktree for the ticket, its claim, and then the command in it. */
 async function begin(context: Context): Promise<number> {
   const [spelling] = context.positionals
   if (spelling === undefined) throw usage('which ticket?', 'lh work <ticket>, or in its worktree: lh work --finish')
-  for (const name of ['no-ff', 'message', 'keep'] as const)
+  for (const name of ['no-ff', 'message', 'keep', 'token', 'lease'] as const)
     if (context.options[name] !== undefined) throw usage(`--${name} is for --finish`, 'lh work --finish')
   const launches = textOption(context, 'profile') !== undefined || textOption(context, 'ready') !== undefined
   refuseMeaningless(context, launches)
@@ -216,12 +216,7 @@ async function finish(context: Context): Promise<number> {
     asking: asked,
     ticketId,
     purpose: place.purpose,
-    runGates: () =>
-      runUnmetGates(
-        inside,
-        { desk: asked.desk, definitions: Definitions.open(there.repository), ticketId, caller: asked.caller, env: inside.env },
-        'post',
-      ),
+    runGates: () => runUnmetGates(inside, { ...asked, definitions: Definitions.open(there.repository), ticketId }, 'post'),
     noFastForward: switchOption(context, 'no-ff'),
     message,
     tell,

@@ -19,7 +19,7 @@ import type { FileWorkspace } from '../open.ts'
 import { openWorkspace } from '../open.ts'
 import { writeText } from '../output.ts'
 import { columns, paint, printable, said } from '../text.ts'
-import { callerOf, leaseOption } from '../claiming.ts'
+import { callerOf, proofOptions } from '../claiming.ts'
 
 /** What is known of worktrees, for commands that only look. */
 async function rows(context: Context, workspace: FileWorkspace, entries: readonly Entry[], disk = false): Promise<readonly Wire[]> {
@@ -165,7 +165,7 @@ export const init: Run = async context => {
 
 async function askerOf(context: Context, workspace: FileWorkspace): Promise<Asker> {
   const caller = await callerOf(context, workspace)
-  return { workspace, caller, flags: { token: textOption(context, 'token'), lease: leaseOption(context) }, env: context.env }
+  return { workspace, caller, flags: proofOptions(context), env: context.env }
 }
 
 function removedToWire(removed: Removed): Wire {

@@ -1,4 +1,5 @@
 import type { CommandSpec, OptionSpec } from '../command.ts'
+import { proof } from './options.ts'
 
 const stage: OptionSpec = { name: 'stage', value: '<pre|post>', doc: 'pre: needed by lh ticket start; post: needed by lh ticket done' }
 const gateMessage: OptionSpec = { name: 'message', value: '<text>', doc: 'what you found; kept with the result' }
@@ -46,7 +47,7 @@ export const gateCommands: readonly CommandSpec[] = [
     usage: '<ticket> <key>…',
     arity: [2, 33],
     summary: 'give a ticket gates',
-    options: [],
+    options: proof,
     load: async () => (await import('../commands/gate.ts')).add,
   },
   {
@@ -54,7 +55,7 @@ export const gateCommands: readonly CommandSpec[] = [
     usage: '<ticket> [<key>…]',
     arity: [1, 33],
     summary: 'run the automatic gates of a ticket, under its lease; exit 8 when one fails',
-    options: [stage],
+    options: [stage, ...proof],
     details:
       'A pass counts for the code it ran on: the commit that is checked out, .leasehold left aside. The command finds LEASEHOLD_TICKET, LEASEHOLD_GATE, LEASEHOLD_TOKEN and ' +
       'LEASEHOLD_LEASE; it has no input. When it is over, nothing of its process group is left. A ticket that nobody holds is held meanwhile. ' +
@@ -67,7 +68,7 @@ export const gateCommands: readonly CommandSpec[] = [
     usage: '<ticket> <key>…',
     arity: [2, 33],
     summary: 'pass manual gates, by your word',
-    options: [gateMessage, overrideReason],
+    options: [gateMessage, overrideReason, ...proof],
     load: async () => (await import('../commands/gate.ts')).pass,
   },
   {
@@ -75,7 +76,7 @@ export const gateCommands: readonly CommandSpec[] = [
     usage: '<ticket> <key>…',
     arity: [2, 33],
     summary: 'fail manual gates, saying why',
-    options: [{ ...gateMessage, doc: 'what is missing; kept with the result' }, overrideReason],
+    options: [{ ...gateMessage, doc: 'what is missing; kept with the result' }, overrideReason, ...proof],
     load: async () => (await import('../commands/gate.ts')).fail,
   },
   {

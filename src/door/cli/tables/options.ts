@@ -19,6 +19,8 @@ export const lease: OptionSpec = {
   value: '<id>',
   doc: 'the lease id you hold; together with --token it is enough, whoever you are',
 }
+/** What is shown for a lease. */
+export const proof: readonly OptionSpec[] = [token, lease]
 export const wait: OptionSpec = {
   name: 'wait',
   value: '<duration>',

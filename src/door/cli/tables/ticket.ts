@@ -1,9 +1,8 @@
 import type { CommandSpec, OptionSpec } from '../command.ts'
-import { lease, opId, reason, token, ttl, wait } from './options.ts'
+import { opId, proof, reason, ttl, wait } from './options.ts'
 
 const label: OptionSpec = { name: 'label', value: '<a,b>', doc: 'those with all of these labels' }
 const bodyFile: OptionSpec = { name: 'body-file', value: '<file>', doc: 'the text below the front matter; - reads standard input' }
-const proof: readonly OptionSpec[] = [token, lease]
 const message: OptionSpec = { name: 'message', value: '<text>', doc: 'what you have to say' }
 
 const idForms =

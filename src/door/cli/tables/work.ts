@@ -1,6 +1,6 @@
 import type { CommandSpec } from '../command.ts'
 import { launchOptions } from './launch.ts'
-import { opId, reason, ttl, wait } from './options.ts'
+import { opId, proof, reason, ttl, wait } from './options.ts'
 
 /** `lh work` */
 export const workCommands: readonly CommandSpec[] = [
@@ -14,6 +14,7 @@ export const workCommands: readonly CommandSpec[] = [
       { name: 'no-ff', doc: 'with --finish: a merge commit, also where the base branch could simply move on' },
       { name: 'message', value: '<text>', doc: 'with --finish: the message of a merge commit' },
       { name: 'keep', doc: 'with --finish: leave the worktree and the branch' },
+      ...proof.map(option => ({ ...option, doc: `with --finish: ${option.doc}` })),
       ...launchOptions,
       ttl,
       { ...reason, doc: 'why; kept in the log with the claim' },
