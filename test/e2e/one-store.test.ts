@@ -163,6 +163,33 @@ describe('a repository that begins with another store', () => {
     expect((await later.ok('claim renew env:a')).lease.token).toBe(1)
     await refusesBoth(one.with({ LEASEHOLD_STORE: place() }), y, 'LEASEHOLD_STORE')
   })
+
+  it('clones share one, and no doctor takes the worktrees and tickets of another clone for gone', async () => {
+    const x = place()
+    const [a, b] = [repository(), repository()]
+    const [one, two] = [a, b].map(repo => repo.as('agent:one', { LEASEHOLD_STORE: x })) as [Agent, Agent]
+    await one.acquire('env:a')
+    const { ticket } = await one.ok('ticket create --title', 'Only there')
+    await one.ok(`ticket ready ${ticket.id}`)
+    await one.ok(`ticket start ${ticket.id}`)
+    // Tickets are in use there, too, but that one has not arrived yet.
+    await two.ok('ticket create --title', 'Only here')
+    for (const words of ['doctor', 'ticket doctor']) {
+      // oxlint-disable-next-line no-await-in-loop -- each in turn
+      const { findings } = parse((await two.run(`--json ${words}`)).stdout)
+      const told = findings.filter(({ message }: Doc) => /agent:one/.test(message)).map(({ code }: Doc) => code)
+      expect({ words, told }).toEqual({ words, told: [] })
+    }
+    // It is the same agent, which works in the other clone.
+    const copy = path.join(b.dir, '.leasehold', 'tickets', ticket.id)
+    fs.cpSync(path.join(a.dir, '.leasehold', 'tickets', ticket.id), copy, { recursive: true })
+    git(b.dir, 'add', '-A')
+    git(b.dir, 'commit', '-qm', 'tickets')
+    const { message, hint } = await two.refused('held', `work ${ticket.id} --`, 'true')
+    expect(message).toContain('another clone')
+    expect(hint).not.toContain('gone')
+    await one.ok(`claim check ${ticket.id} --token`, String((await one.lease(`ticket:${ticket.id}`)).token))
+  })
 })
 
 describe('a Git directory that cannot be written', () => {

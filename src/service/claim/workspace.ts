@@ -113,6 +113,11 @@ export class Workspace<S extends Store = Store> {
     return { ...settings, directory: storeDirectory(this.repository.commonDir) }
   }
 
+  /** May other clones keep their leases here too? Of their worktrees and tickets nothing is known in this one. */
+  get mayHaveOtherClones(): boolean {
+    return this.config.get('store') !== 'file:'
+  }
+
   /** The canonical key of a spelling. */
   resource(text: string): string {
     const { root } = this.repository

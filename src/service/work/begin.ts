@@ -64,16 +64,15 @@ async function refuseOwnElsewhere(desk: Desk, { agentId, sessionId }: Holder, id
   if (holder.agentId !== agentId || holder.sessionId !== sessionId) return
   const present = worktreeIdsOf(desk.workspace.repository).has(holder.worktreeId)
   const isHere = readWorktree(desk.workspace.repository).worktreeId === holder.worktreeId
-  throw new Fault(
-    'held',
-    `you hold ${id} already, ${isHere ? 'here' : present ? `in another worktree (${holder.worktreeId})` : `in a worktree that is gone (${holder.worktreeId})`}`,
-    {
-      hint: isHere
-        ? `give it back, then its worktree can take it: lh claim release ${id}`
-        : present
-          ? `go on there (see: lh worktree list), or give it back there first: lh claim release ${id}`
+  const where = present ? 'in another worktree' : desk.workspace.mayHaveOtherClones ? 'in another clone' : 'in a worktree that is gone'
+  throw new Fault('held', `you hold ${id} already, ${isHere ? 'here' : `${where} (${holder.worktreeId})`}`, {
+    hint: isHere
+      ? `give it back, then its worktree can take it: lh claim release ${id}`
+      : present
+        ? `go on there (see: lh worktree list), or give it back there first: lh claim release ${id}`
+        : desk.workspace.mayHaveOtherClones
+          ? `go on there, or give it back there first: lh claim release ${id}`
           : `end that: lh claim evict ${id} --reason "its worktree is gone"; then: lh work ${id}`,
-      details: { holder: { agent_id: agentId, worktree_id: holder.worktreeId } },
-    },
-  )
+    details: { holder: { agent_id: agentId, worktree_id: holder.worktreeId } },
+  })
 }

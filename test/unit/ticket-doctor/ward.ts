@@ -146,6 +146,7 @@ export class Ward {
       reading: this.readable ? await this.store.view() : null,
       nowMs: this.nowMs,
       worktreeId: worktreeIdOf(repository),
+      otherClones: false,
       fix,
       holder: this.holder,
     })

@@ -219,7 +219,7 @@ async function checkWorktree(context: Context, workspace: FileWorkspace, view: R
   if (isKnown) return
   const which = `${worktreeId} is no worktree of this repository, which has ${[...own].join(', ') || 'none that has an id'}`
   const where = 'a worktree shows its id with: lh whoami'
-  if (workspace.config.get('store') === 'file:') throw notFound(which, where)
+  if (!workspace.mayHaveOtherClones) throw notFound(which, where)
   context.output.warn(`${which}; one of another clone is taken at your word`)
 }
 

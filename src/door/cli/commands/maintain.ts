@@ -40,7 +40,7 @@ export const doctor: Run = async context => {
     return answer(context, await adoptReport(maintenance, how, () => clearHeld(workspace.repository), note))
   }
   const sweep = async (): Promise<number> => orThrow(await workspace.coordinator.sweep(workspace.system())).seqs.length
-  const worktreeIds = worktreeIdsOf(workspace.repository)
+  const worktreeIds = workspace.mayHaveOtherClones ? null : worktreeIdsOf(workspace.repository)
   return answer(
     context,
     await doctorReport({
@@ -142,6 +142,7 @@ async function ticketFaults(workspace: FileWorkspace): Promise<readonly Finding[
     reading: await workspace.coordinator.view().catch(() => null),
     nowMs: Date.now(),
     worktreeId: worktreeIdOf(workspace.repository),
+    otherClones: workspace.mayHaveOtherClones,
   })
 }
 

@@ -27,6 +27,7 @@ export const ticketDoctor: Run = async context => {
     reading,
     nowMs: Date.now(),
     worktreeId: worktreeIdOf(repository),
+    otherClones: workspace.mayHaveOtherClones,
     fix,
     holder,
   })

@@ -43,6 +43,7 @@ interface Situation {
   readonly places: ReadonlyMap<string, Place>
   /** Id of this worktree. */
   readonly here: string | null
+  readonly otherClones: boolean
   /** False: of worktrees that Git does not know any more somebody else speaks. */
   readonly worktreesToo: boolean
   readonly yaml: () => Promise<Yaml>
@@ -62,10 +63,14 @@ export async function claimFaults(situation: Situation): Promise<readonly Diagno
 
 const whose = ({ resource, holder }: Lease): string => `${resource} is held by ${holder.agentId}`
 
-function worktreeGone(lease: Lease, { places, worktreesToo }: Situation): Diagnosis | null {
+/** Is it held from where nobody here can look? */
+const isOfAnotherClone = ({ holder }: Lease, { places, otherClones }: Situation): boolean => otherClones && !places.has(holder.worktreeId)
+
+function worktreeGone(lease: Lease, situation: Situation): Diagnosis | null {
+  const { places, worktreesToo } = situation
   const { worktreeId } = lease.holder
   const place = places.get(worktreeId)
-  if (place === undefined ? !worktreesToo : place.present) return null
+  if (place === undefined ? !worktreesToo || isOfAnotherClone(lease, situation) : place.present) return null
   return warning(
     'claim-worktree-gone',
     { file: null },
@@ -79,6 +84,7 @@ async function claimFault(id: string, lease: Lease, situation: Situation): Promi
   const there = await copyOfHolder(id, lease, situation)
   const mine = known.get(id)
   if (there === null && mine === undefined && !elsewhere.has(id)) {
+    if (isOfAnotherClone(lease, situation)) return null
     const later = [...known.keys()].find(each => slugInId(each) === id)
     return error(
       'claim-on-missing-ticket',

@@ -36,6 +36,8 @@ export interface Patient {
   readonly nowMs: number
   /** Id of this worktree. */
   readonly worktreeId: string | null
+  /** Other clones may keep their leases in this log, too: a worktree that is not known here may be theirs, with tickets of its own. */
+  readonly otherClones: boolean
   /** False: somebody else says which claims are of worktrees that Git does not know any more. */
   readonly worktreesToo: boolean
 }
@@ -74,8 +76,8 @@ export async function inspectTickets(patient: Patient): Promise<Inspection> {
   // Before there are tickets, a claim of a bare word is nobody's mistake.
   if (reading !== null && claims.size > 0 && (known.size > 0 || elsewhere.ids().length > 0)) {
     const places = worktreePlaces(repository)
-    const { worktreeId: here, worktreesToo } = patient
-    diagnoses.push(...(await claimFaults({ known, elsewhere, lines, reading, claims, places, here, worktreesToo, yaml })))
+    const { worktreeId: here, otherClones, worktreesToo } = patient
+    diagnoses.push(...(await claimFaults({ known, elsewhere, lines, reading, claims, places, here, otherClones, worktreesToo, yaml })))
   }
   if (root !== null && known.size > 0) diagnoses.push(...attributeFaults(root, repository))
   return { diagnoses, tickets: known.size }
