@@ -180,6 +180,12 @@ const betweenLooksMs = 500
 /** How long the first answer may take of a store that was away, milliseconds. */
 const answerMs = 10_000
 
+/** Who was stopped itself asks at once when it goes on, and hears at least this long whether the lease is still there, milliseconds. */
+const lateAnswerMs = 1000
+
+/** Longest time for one timer, milliseconds. */
+const maxTimerMs = 2 ** 31 - 1000
+
 const pause = (ms: number): Promise<void> => new Promise(resolve => void setTimeout(resolve, ms).unref())
 
 /** What is ended when the lease is lost. */
@@ -295,6 +301,7 @@ export class Keeper {
   async #renew(): Promise<void> {
     const sentAt = performance.now()
     const { coordinator, caller, warn } = this.#request
+    const silence = this.#endAtDeadline(sentAt)
     try {
       for (const { resource, leaseId, token } of this.#leases) {
         // oxlint-disable-next-line no-await-in-loop -- hardly ever more than one
@@ -304,10 +311,11 @@ export class Keeper {
         // oxlint-disable-next-line no-await-in-loop -- as above
         if (!(await this.#wasGivenBack(token))) return this.#lose(answer)
       }
-      if (this.#leases.length === 0) return
+      if (this.#leases.length === 0 || this.lost !== null) return
       this.#deadline = this.#deadlineFrom(sentAt)
       this.#schedule(this.#intervalMs())
     } catch (error) {
+      if (this.lost !== null) return
       const left = this.#deadline - performance.now()
       const what = this.#leases.map(({ resource }) => resource).join(', ')
       warn(
@@ -315,7 +323,21 @@ export class Keeper {
       )
       if (left <= 0) this.#lose(null)
       else this.#schedule(Math.min(1000, left))
+    } finally {
+      clearTimeout(silence)
     }
+  }
+
+  /** While an answer is awaited the deadline passes all the same: who gets the lease next may be answered before us. */
+  #endAtDeadline(sentAt: number): NodeJS.Timeout | undefined {
+    const left = Math.max(this.#deadline - sentAt, Math.min(lateAnswerMs, this.#ttlMs() / 6))
+    if (left > maxTimerMs) return undefined
+    return setTimeout(() => {
+      if (this.#stopped || this.lost !== null) return
+      const what = this.#leases.map(({ resource }) => resource).join(', ')
+      this.#request.warn(`the lease on ${what} could not be renewed in time: the store does not answer; the command is ended`)
+      this.#lose(null)
+    }, left)
   }
 
   /** Was this ownership given back, and not lost? Then only what is left of it is kept, if anything. */
@@ -339,6 +361,7 @@ export class Keeper {
   }
 
   #lose(refused: Refused | null): void {
+    if (this.lost !== null) return
     this.lost = refused ?? this.#unreachable()
     this.#end()
   }

@@ -1,5 +1,5 @@
 import { expect, it } from 'vitest'
-import type { Coordinator, Granted } from '../../../src/coordinator.ts'
+import type { Answer, Coordinator, Granted } from '../../../src/coordinator.ts'
 import type { Lease } from '../../../src/core/lease.ts'
 import { Keeper } from '../../../src/service/claim/hold.ts'
 
@@ -20,5 +20,29 @@ it('goes on looking when the store cannot tell that something has changed', asyn
   // A rejection that nobody hears would end this process.
   await expect.poll(() => asked, { timeout: 20_000 }).toBeGreaterThan(1)
   expect([keeper.lost, looks]).toEqual([null, asked])
+  keeper.stop()
+})
+
+it('ends what runs at its deadline, also while the store has not answered', async () => {
+  const holder = { agentId: 'agent:a', worktreeId: 'wt:00000001', sessionId: null, witness: null }
+  const lease = { resource: 'env:a', leaseId: 'L1', token: 1, ttlSecs: 1, holder, group: null } as Lease
+  const renewals: ((answer: Answer) => void)[] = []
+  const coordinator = {
+    view: () => Promise.resolve({ lease: () => lease, past: () => null, lastSeq: 1 }),
+    changed: () => new Promise(() => undefined),
+    renew: () => new Promise<Answer>(resolve => void renewals.push(resolve)),
+  } as unknown as Coordinator
+  const granted = { leases: [lease], seqs: [1], now: { b: 'b', m: 0, wall: 0 } } as unknown as Granted
+  const said: string[] = []
+  const keeper = new Keeper({ coordinator, caller: { holder }, granted, warn: text => void said.push(text) })
+  const signals: (string | undefined)[] = []
+  keeper.watch({ kill: signal => signals.push(signal) > 0 })
+  // Somebody has the store's lock for longer than the lease lasts; whoever gets it next may be another.
+  await expect.poll(() => signals, { timeout: 20_000 }).toEqual(['SIGTERM'])
+  expect([renewals.length, keeper.lost?.ok, said]).toEqual([1, false, [expect.stringContaining('env:a could not be renewed in time')]])
+  // An answer that comes then changes nothing any more: what ran has been told to end.
+  renewals[0]!({ ok: true } as Answer)
+  await new Promise(resolve => void setImmediate(resolve))
+  expect([renewals.length, signals, keeper.lost?.ok]).toEqual([1, ['SIGTERM'], false])
   keeper.stop()
 })
