@@ -275,7 +275,18 @@ function listed(input: Payload['input']): readonly string[] {
 
 function pathIn(value: unknown): readonly string[] {
   if (typeof value !== 'string' || value === '' || value.length > 4096 || value.includes('\0')) return []
-  return [value.startsWith('file://') ? value.slice('file://'.length) : value]
+  return [/^file:/i.test(value) ? fileOfUri(value) : value]
+}
+
+/** What a `file:` URI names here, its escapes undone; of another host nothing is known, and the text stands for itself. */
+function fileOfUri(uri: string): string {
+  const path = /^file:(?:\/\/(?:localhost)?)?(\/.*)$/is.exec(uri)?.[1] ?? uri
+  try {
+    const plain = decodeURIComponent(path)
+    return plain.includes('\0') ? path : plain
+  } catch {
+    return path
+  }
 }
 
 /** The files that a patch is about, in the form of Codex or of diff. */
@@ -283,11 +294,15 @@ function patched(input: Payload['input']): readonly string[] {
   const found: string[] = []
   for (const key of patchKeys) {
     const text = input[key]
-    if (typeof text !== 'string' || !/^(?:\*\*\* |\+\+\+ )/m.test(text)) continue
+    if (typeof text !== 'string' || !/^\s*(?:\*\*\* |\+\+\+ )/m.test(text)) continue
+    let updates = false
     for (const line of text.split('\n')) {
-      const named =
-        /^\*\*\* (?:Add File|Update File|Delete File|Move to): (.+?)\r?$/.exec(line)?.[1] ?? /^\+\+\+ (?:b\/)?([^\t\r]+)/.exec(line)?.[1]
-      if (named !== undefined && named !== '/dev/null') found.push(...pathIn(named))
+      // Codex takes blanks around it, but for those of a line that an update leaves as it is.
+      const [, blank = '', what, codex] = /^(\s*)\*\*\* (Add File|Update File|Delete File|Move to): (.+?)\s*$/.exec(line) ?? []
+      const isHead = what !== undefined && (blank === '' || !updates)
+      if (isHead) updates = what.startsWith('Update') || what.startsWith('Move')
+      const file = isHead ? codex : /^\+\+\+ (?:b\/)?([^\t\r]+)/.exec(line)?.[1]
+      if (file !== undefined && file !== '/dev/null') found.push(...pathIn(file))
       if (found.length > maxPaths) return found
     }
   }
