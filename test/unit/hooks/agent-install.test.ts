@@ -568,6 +568,38 @@ describe('what keeps hooks from running', () => {
     expect(obstacles('codex')).toMatchObject([{ line: 2 }])
   })
 
+  it('hooks that Codex has switched off are found, however that is written, and in the project', () => {
+    install('codex')
+    const file = userFile('codex')
+    const trust = trustLines({ path: file, text: readFileSync(file, 'utf8'), dialect: 'json' })
+    const config = put(path.join(home, '.codex', 'config.toml'), trust)
+    for (const off of [
+      'features.hooks = false',
+      'features = { multi_agent = true, hooks=false }',
+      `["features"]\n"hooks" = false`,
+      '[features] # of mine\ncodex_hooks = false',
+    ]) {
+      writeFileSync(config, `${off}\n${trust}`)
+      expect(obstacles('codex'), off).toMatchObject([{ path: config, line: off.split('\n').length }])
+    }
+    for (const on of [
+      '#features.hooks = false',
+      '[features]\nhooks = true',
+      '[profiles.a.features]\nhooks = false',
+      '[[features.x]]\nhooks = false',
+    ]) {
+      writeFileSync(config, `${on}\n${trust}`)
+      expect(agentStatus('codex', around()).fires, on).toBe(true)
+    }
+    writeFileSync(config, trust)
+    const project = put(path.join(root, '.codex', 'config.toml'), '[features]\nhooks = false\n')
+    expect(obstacles('codex')).toMatchObject([{ path: project, line: 2 }])
+    writeFileSync(project, '')
+    rmSync(config)
+    mkdirSync(config)
+    expect(obstacles('codex')).toContainEqual(expect.objectContaining({ path: config, message: expect.stringContaining('cannot read it') }))
+  })
+
   it('a hook of an unknown type anywhere is found, because Codex then reads nothing of the file', () => {
     const file = put(
       userFile('codex'),

@@ -1,6 +1,7 @@
 import { createHash } from 'node:crypto'
-import { existsSync, readFileSync, realpathSync } from 'node:fs'
+import { realpathSync } from 'node:fs'
 import { isAbsolute, join } from 'node:path'
+import { isFault } from '../../../core/fault.ts'
 import type { Client, Finding, Form, Surroundings, Target } from './client.ts'
 import type { Document } from './document.ts'
 import { lineOfMember, valueOf } from './document.ts'
@@ -55,10 +56,13 @@ function next(form: Form, around: Surroundings): readonly string[] {
 
 function obstacles(around: Surroundings, installed: readonly string[]): readonly Finding[] {
   const found: Finding[] = []
-  const config = join(codexDirectory(around), 'config.toml')
-  const lines = existsSync(config) ? readFileSync(config, 'utf8').split(/\r?\n/) : []
-  const off = lines.findIndex((line, index) => /^\s*(?:codex_)?hooks\s*=\s*false\b/.test(line) && sectionAt(lines, index) === 'features')
-  if (off >= 0) found.push({ severity: 'error', message: 'hooks are switched off ([features] hooks = false)', path: config, line: off + 1 })
+  const own = join(codexDirectory(around), 'config.toml')
+  const configs = new Map([own, join(around.root, '.codex', 'config.toml')].map(path => [path, linesOf(path, own, found)]))
+  const lines = configs.get(own)!
+  for (const [path, each] of configs) {
+    const off = each.findIndex((_, index) => isOff(each, index))
+    if (off >= 0) found.push({ severity: 'error', message: 'hooks are switched off ([features] hooks = false)', path, line: off + 1 })
+  }
   for (const path of installed) {
     const { text } = readAgentFile(path)
     if (text === null) continue
@@ -70,6 +74,23 @@ function obstacles(around: Surroundings, installed: readonly string[]): readonly
     found.push({ severity: 'error', message, path })
   }
   return found
+}
+
+/** The lines of one of Codex's configurations; without its user's own it does not start. */
+function linesOf(path: string, own: string, found: Finding[]): readonly string[] {
+  try {
+    return readAgentFile(path).text?.split(/\r?\n/) ?? []
+  } catch (error) {
+    if (!isFault(error)) throw error
+    found.push({ severity: path === own ? 'error' : 'warning', message: `Codex cannot read it: ${error.message}`, path })
+    return []
+  }
+}
+
+/** Does this line switch hooks off, however TOML lets it be written? */
+function isOff(lines: readonly string[], index: number): boolean {
+  const said = `${sectionAt(lines, index) ?? ''}.${lines[index]!}`.replaceAll(/["'\s]/g, '')
+  return /^(?:\.?features\.|\.features=\{(?:[^}]*,)?)(?:codex_)?hooks=false\b/.test(said)
 }
 
 /** One hook of a kind that Codex does not know, and it reads nothing of the file. */
@@ -137,7 +158,7 @@ export const trustLines = (document: Document): string =>
 
 function sectionAt(lines: readonly string[], index: number): string | null {
   for (let at = index; at >= 0; at--) {
-    const section = /^\s*\[([^[\]]+)\]/.exec(lines[at]!)?.[1]
+    const section = /^\s*\[\[?([^[\]]+)\]/.exec(lines[at]!)?.[1]
     if (section !== undefined) return section.trim()
   }
   return null
