@@ -20,6 +20,34 @@ const leaseMembers = 'lease_id resource holder token ttl_secs acquired_at expire
   ' ',
 )
 
+it('why sends nobody to claim a ticket that cannot be claimed', async () => {
+  const repo = repository()
+  const a = repo.as('agent:a')
+  await a.acquire('waits')
+  for (const slug of ['first', 'waits', 'broken']) putTicket(repo.dir, `20260101-000000-${slug}`)
+  await a.ok('ticket depend waits --on first')
+  const file = ticketFile(repo.dir, '20260101-000000-broken')
+  fs.writeFileSync(file, fs.readFileSync(file, 'utf8').replace(/^workflow_state:.*$/m, 'workflow_state: [ready'))
+  const why = async (slug: string, evidence: string, next: string): Promise<void> => {
+    const { error } = parse((await a.run(`--json claim acquire ${slug}`)).stdout)
+    const told = await a.ok(`why ${slug}`)
+    expect(told).toMatchObject({ standing: 'free', lease: null, next })
+    expect(told.evidence.at(-1)).toBe(error.message)
+    expect(told.evidence.at(-1)).toContain(evidence)
+    expect(told.frees_when).not.toContain('now')
+  }
+  await why('20260101-000000-waits', 'is held by agent:a', 'lh why ticket:waits')
+  await a.ok('claim release ticket:waits')
+  await why('20260101-000000-waits', 'waits for 20260101-000000-first (ready)', 'lh ticket show 20260101-000000-first')
+  await why('broken', 'ticket.md:', 'lh ticket doctor')
+  await a.ok('ticket start first')
+  await a.ok('ticket done first')
+  await why('first', 'done by agent:a', 'lh ticket reopen 20260101-000000-first --reason "…"')
+  expect(await a.ok('why waits')).toMatchObject({ frees_when: 'it is free now', next: 'lh claim acquire ticket:20260101-000000-waits' })
+  await a.ok('ticket close first --resolution good')
+  await why('first', 'closed by agent:a', 'lh ticket reopen 20260101-000000-first --reason "…"')
+})
+
 describe('with --json', () => {
   it('every command that changes a ticket answers with all of it', async () => {
     const repo = repository()

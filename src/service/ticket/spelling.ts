@@ -4,6 +4,7 @@ import type { Lease } from '../../core/lease.ts'
 import { isExpired } from '../../core/lease.ts'
 import { kindOf, nameOf, printable } from '../../core/resource.ts'
 import { holderToWire } from '../../core/wire.ts'
+import type { Wire } from '../../core/wire.ts'
 import type { Workspace } from '../claim/workspace.ts'
 import { claimSet } from '../identity/purpose.ts'
 import { branchOf } from '../../host/base-commit.ts'
@@ -80,6 +81,29 @@ export async function refuseUnclaimable(desk: Desk, id: string): Promise<void> {
     `${id} cannot be claimed: ${printable(reasons[0] ?? 'it is not ready')}`,
     over !== null || first === undefined ? `to work on it once more: lh ticket reopen ${id} --reason "…"` : wayOut(id, first),
   )
+}
+
+/**
+ * What `lh why` says of a ticket that nobody holds, and that nobody may claim all the same; of others what it said.
+ */
+export async function explainUnclaimable(workspace: Workspace, document: Wire): Promise<Wire> {
+  const desk = new Desk(workspace)
+  const id = nameOf(String(document['resource']))
+  if (desk.catalogue.locate(id) === null) return document
+  try {
+    await refuseUnclaimable(desk, id)
+    return document
+  } catch (error) {
+    if (!isFault(error)) throw error
+    const isHeld = error.code === 'held'
+    const [command] = (isHeld ? /lh why .*/ : /(?:lh|git) [^;]+/).exec(error.hint!)!
+    return {
+      ...document,
+      evidence: [...(document['evidence'] as readonly string[]), error.message],
+      frees_when: isHeld ? 'when that lease ends' : 'not by itself: nobody holds it, and nobody can claim it as it is',
+      next: command,
+    }
+  }
 }
 
 /** It cannot be waited for: that would be for another key. */

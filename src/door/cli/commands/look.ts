@@ -14,6 +14,7 @@ import type { Reading } from '../../../store/store.ts'
 import type { Context, Run } from '../command.ts'
 import { switchOption } from '../command.ts'
 import { pendingTable, sessionTable } from '../launched.ts'
+import type { FileWorkspace } from '../open.ts'
 import { openWorkspace } from '../open.ts'
 import { resourceOf } from '../resource.ts'
 import {
@@ -181,8 +182,10 @@ function lockHere(root: string | null, env: NodeJS.ProcessEnv): Wire | null {
   }
 }
 
-async function explained(resource: string, view: Reading, asker: Holder | null): Promise<Wire> {
+async function explained(workspace: FileWorkspace, resource: string, view: Reading, asker: Holder | null): Promise<Wire> {
   const document = explainResource(resource, view, asker)
+  if (document['standing'] === 'free' && resource.startsWith('ticket:') && workspace.mayHaveTickets)
+    return (await import('../../../service/ticket/spelling.ts')).explainUnclaimable(workspace, document)
   const { session, lease_id: leaseId } = (document['lease'] as Wire | null) ?? {}
   const lease = typeof session === 'string' ? view.byLeaseId(String(leaseId)) : null
   return lease === null ? document : (await import('../../../service/session/explain.ts')).explainLaunched(document, lease, view)
@@ -195,7 +198,7 @@ export const why: Run = async context => {
   const resource = await resourceOf(workspace, context.positionals[0]!)
   const view = await workspace.coordinator.view()
   const identity = await workspace.identify('look').catch(() => null)
-  const document = await explained(resource, view, identity?.holder ?? null)
+  const document = await explained(workspace, resource, view, identity?.holder ?? null)
   const lease = document['lease'] as Wire | null
   const session = document['session'] as Wire | undefined
   const { colour } = context.output
