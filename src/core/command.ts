@@ -201,6 +201,8 @@ export interface EndSession extends Asked {
   readonly force: boolean
   /** Only one of which nobody can tell whether it lives. */
   readonly staleOnly: boolean
+  /** As the log has it that ended in the meantime: what was said for its end is kept all the same. */
+  readonly ended?: Session
 }
 
 /** Another id by which the client calls a session. */

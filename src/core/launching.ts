@@ -219,6 +219,8 @@ const sameProcess = (one: Witness | null, other: Witness | null): boolean =>
 /** A session ends by somebody's word: the leases that it has end with it. */
 export function endSession(command: EndSession, view: View): Decision {
   const session = view.session(command.sessionId)
+  if (session === null && command.ended !== undefined)
+    return accept([telling(command, [{ ...command.ended, endReason: command.reason }])], { resources: [] })
   if (session === null) return refuse({ kind: 'no-session', sessionId: command.sessionId })
   const standing = sessionStanding(session, launchedLease(session, view), view)
   const reservation = standing === 'live' ? null : openingOf(session, view)

@@ -227,6 +227,18 @@ describe('one that lives', () => {
     expect((await person(all).ok('session list')).sessions).toEqual([])
   })
 
+  it('is ended by another by their word, which is kept whoever records the end first', async () => {
+    const all = stage()
+    const { running } = await launched(all)
+    await all.b.ok('session end dev-fix-login --reason', 'it hangs')
+    await running.exited
+    const { session } = await person(all).ok('session show dev-fix-login')
+    expect(session).toMatchObject({ standing: 'ended', end_reason: 'it hangs' })
+    const lines = (await person(all).run('claim history')).stdout.split('\n')
+    expect(lines.find(line => line.includes('agent:b') && line.includes('(it hangs)'))).toBeDefined()
+    expect((await person(all).ok('verify')).ok).toBe(true)
+  })
+
   it('is not reclaimed and not resumed, and says where it works', async () => {
     const all = stage()
     const { running } = await launched(all)

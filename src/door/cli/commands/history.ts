@@ -90,15 +90,17 @@ const styleOf = (op: string): 'green' | 'red' | 'yellow' | 'cyan' =>
   op === 'acquire' ? 'green' : op === 'force-evict' || op === 'repair' ? 'red' : op === 'auto-evict' ? 'yellow' : 'cyan'
 
 function subject(operation: Wire): string {
-  const { resource, resources } = operation
+  const { resource, resources, session } = operation
+  if (operation['op'] === 'session') return `session ${said((session as Wire)['name'])}`
   return Array.isArray(resources) ? resources.join(' ') : typeof resource === 'string' ? resource : ''
 }
 
 function whoDidIt(operation: Wire): string {
   const previous = operation['previous_holder'] as Wire | undefined
-  const because = said(operation['reason'])
+  const session = operation['op'] === 'session' ? (operation['session'] as Wire) : null
+  const because = said(operation['reason'] ?? session?.['end_reason'])
   const reason = because === '' ? '' : ` (${because})`
   const whose = previous === undefined ? '' : ` ended ${String(previous['agent_id'])}`
-  const outcome = said(operation['outcome'])
+  const outcome = said(operation['outcome'] ?? session?.['state'])
   return `${String(operation['actor'])}${whose}${outcome === '' ? '' : `: ${outcome}`}${reason}`
 }

@@ -1,3 +1,5 @@
+import type { Answer, Caller, Granted } from '../../../coordinator.ts'
+import type { Asked, EndSession } from '../../../core/command.ts'
 import { policy, usage } from '../../../core/fault.ts'
 import type { Reservation } from '../../../core/refusal.ts'
 import type { Reading } from '../../../store/store.ts'
@@ -76,15 +78,22 @@ export const end: Run = async context => {
       `the agent of session ${name} lives, and cannot be ended from here; nothing was changed`,
       'end the session where its agent runs, or take its claim away, and its supervisor ends it: lh claim evict <ticket> --reason "…"',
     )
-  const ending = { sessionId, reason: reason ?? 'ended by its owner', force: !own, staleOnly: false }
-  const answer = await workspace.coordinator.session(caller, asked => ({ ...asked, type: 'end-session', ...ending }))
-  // Its own supervisor may have recorded the end meanwhile: then there is nothing left to end.
-  const granted = !answer.ok && answer.refusal.kind === 'no-session' ? null : orThrow(answer)
+  const granted = await endByWord(workspace, caller, { sessionId, reason: reason ?? 'ended by its owner', force: !own, staleOnly: false })
   for (const other of await endedWith(workspace, session, view))
     context.output.warn(
       `session ${other.name} was launched by this one and has ended with it, or can be opened again: lh session show ${other.name}`,
     )
-  return told(context, workspace, session, granted === null || granted.ended.length === 0 ? held : granted.ended, 'ended')
+  return told(context, workspace, session, granted.ended.length === 0 ? held : granted.ended, 'ended')
+}
+
+/** Its own supervisor may have recorded the end meanwhile, and not why: then that is all that is left to record. */
+async function endByWord(workspace: FileWorkspace, caller: Caller, ending: Omit<EndSession, keyof Asked | 'type'>): Promise<Granted> {
+  const { coordinator, store } = workspace
+  const end = (ended: Pick<EndSession, 'ended'>): Promise<Answer> =>
+    coordinator.session(caller, asked => ({ ...asked, type: 'end-session', ...ending, ...ended }))
+  const answer = await end({})
+  if (answer.ok || answer.refusal.kind !== 'no-session') return orThrow(answer)
+  return orThrow(await end({ ended: await findAnySession(store, await coordinator.view(), ending.sessionId) }))
 }
 
 /** What an agent started ends with it, also the agents that it launched: their own launchers record that, in a moment. */

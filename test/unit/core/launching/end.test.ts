@@ -153,6 +153,19 @@ describe('end-session', () => {
     }
   })
 
+  it('keeps what was said for the end of one whose end was recorded meanwhile', () => {
+    world.does(launch(sessionOf('S1')))
+    world.make('S1', 'gone')
+    const [departed] = world.does(depart('S1', { keep: false, exitCode: 143 }))
+    const [ended] = told(departed!)
+    expect(world.refuses(endSession('S1', { force: true }))).toMatchObject({ kind: 'no-session' })
+    const [entry, ...more] = world.does(endSession('S1', { force: true, ended: ended! }))
+    expect(more).toEqual([])
+    expect(entry!.operation.op).toBe('session')
+    expect(told(entry!)).toEqual([{ ...ended, endReason: 'a person said so' }])
+    expect(world.session('S1')).toBeNull()
+  })
+
   it.each(standings)('only stale: a %s one', standing => {
     world.does(launch(sessionOf('S1')))
     world.make('S1', standing)
