@@ -101,6 +101,18 @@ describe('a command under a lease', () => {
     expect((await a.ok('claim list')).count).toBe(0)
   })
 
+  needsProc.it('passes its exit code through also when its lease cannot be given back, and that ends with the process', async () => {
+    const repo = repository()
+    const format = path.join(repo.store, 'format')
+    const result = await repo
+      .as('agent:a')
+      .run('exec env:y env:x --', 'sh', '-c', `cp "${format}" "${format}.whole" && echo >"${format}" && exit 3`)
+    expect(result.code).toBe(3)
+    expect(result.stderr).toContain('the lease on env:x, env:y could not be given back, and ends with this process')
+    fs.renameSync(`${format}.whole`, format)
+    await repo.as('agent:b').acquire('env:x')
+  })
+
   it('keeps standard output for the one document with --json', async () => {
     const a = repository().as('agent:a')
     const result = await a.run('--json exec x --', 'sh', '-c', 'echo out; echo err >&2; exit 5')

@@ -154,8 +154,19 @@ function notStarted(program: string, error: Error, gaveBack: boolean): Fault {
   })
 }
 
+/** What became of the command is known, whatever the store says now: a release that fails is no reason to take the command for not run. */
+async function giveBack(request: HoldRequest): Promise<readonly Lease[]> {
+  try {
+    return await released(request)
+  } catch (error) {
+    const what = taken(request.granted).map(({ resource }) => resource)
+    request.warn(`the lease on ${what.join(', ')} could not be given back, and ends with this process: ${(error as Error).message}`)
+    return []
+  }
+}
+
 /** Only what this command took itself: what was held before goes on being held. */
-async function giveBack({ coordinator, caller, granted }: HoldRequest): Promise<readonly Lease[]> {
+async function released({ coordinator, caller, granted }: HoldRequest): Promise<readonly Lease[]> {
   const own = taken(granted)
   // One of them may have been given back alone.
   const view = own.length > 1 ? await coordinator.view(own.map(({ resource }) => resource)) : null
