@@ -189,6 +189,20 @@ needsEtcd.describe('the etcd store', () => {
     expect(await bench.refuses(acquire(ann, a), { bind: true })).toMatchObject({ kind: 'other-instance' })
   })
 
+  it('keeps what is bound to its process short, whatever ttl it is given later', async () => {
+    const store = open()
+    const bench = benchOf(store)
+    await bench.does(acquire(ann, a), { bind: true })
+    for (const ttlSecs of [3600, 0]) {
+      const { lease } = await bench.does(renew(ann, on(a), { ttlSecs, reason: 'long work' }))
+      expect([ttlSecs, lease.ttlSecs]).toEqual([ttlSecs, 12])
+    }
+    expect((await bench.does(renew(ann, on(a), { ttlSecs: 5 }))).lease.ttlSecs).toBe(5)
+    // What is not bound lasts as long as is asked for.
+    await bench.does(acquire(eve, 'ticket:b'))
+    expect((await bench.does(renew(eve, on('ticket:b'), { ttlSecs: 3600 }))).lease.ttlSecs).toBe(3600)
+  })
+
   it('does what is more than one transaction takes in several', async () => {
     const store = open()
     const bench = benchOf(store)

@@ -2,12 +2,13 @@ import { randomUUID } from 'node:crypto'
 import type { Decision, Outcome } from '../../core/decision.ts'
 import { Fault, isFault } from '../../core/fault.ts'
 import type { Holder, Instant, Lease } from '../../core/lease.ts'
-import type { Entry, Operation } from '../../core/operation.ts'
+import type { BeatOperation, Entry, Operation } from '../../core/operation.ts'
 import { isOwnership } from '../../core/operation.ts'
 import { isPath } from '../../core/resource.ts'
 import { blockerOf } from '../../core/refusal.ts'
 import { sessionKeyPrefix } from '../../core/session.ts'
 import { sha256Hex } from '../../core/sha256.ts'
+import { launchedWith } from '../../core/standing.ts'
 import type { View } from '../../core/view.ts'
 import type { Clock } from '../../host/clock.ts'
 import type { KernelLock } from '../../host/kernel-lock.ts'
@@ -247,7 +248,8 @@ export class EtcdStore implements Store {
     let facts = known
     for (let reads = 0; ; reads++) {
       try {
-        const decision = shortened(decide(facts.view()))
+        const view = facts.view()
+        const decision = shortened(decide(view), view)
         const plan = decision.ok ? planOf(decision.operations, decision.outcome.resources, facts) : null
         if (facts.guess === null ? !facts.isRead && !decision.ok : !this.#mayLeap(plan, facts, options)) throw new Missing()
         return { decision, facts, plan }
@@ -655,14 +657,22 @@ function asUnknownThrown(error: unknown): never {
 const isKept = (live: LiveLock | null, { entries }: Commit): boolean =>
   live !== null && entries.some(({ operation }) => 'binding' in operation && operation.binding?.live === live.live)
 
-/** What is bound to a process gets a short TTL: that it died cannot be proven to another machine. */
-function shortened(decision: Decision): Decision {
+/** What is bound to a process has a short TTL, whatever is asked for later: that it died cannot be proven to another machine. */
+function shortened(decision: Decision, view: View): Decision {
   if (!decision.ok) return decision
   const short = (secs: number): number => (secs === 0 ? boundSecs : Math.min(secs, boundSecs))
-  const operations = decision.operations.map(each =>
-    isOwnership(each) && each.binding !== null ? { ...each, ttlSecs: short(each.ttlSecs) } : each,
-  )
+  const operations = decision.operations.map(each => {
+    if (isOwnership(each)) return each.binding === null ? each : { ...each, ttlSecs: short(each.ttlSecs) }
+    const isBeat = each.op === 'renew' || each.op === 'heartbeat'
+    return isBeat && short(each.ttlSecs) !== each.ttlSecs && isBound(each, view) ? { ...each, ttlSecs: short(each.ttlSecs) } : each
+  })
   return { ...decision, operations }
+}
+
+/** Does this ownership end with its process? A launched claim does not: its session says what becomes of it. */
+function isBound({ resources }: BeatOperation, view: View): boolean {
+  const lease = view.lease(resources[0]!)
+  return lease !== null && lease.binding !== null && launchedWith(lease, view) === null
 }
 
 /** The records with the position that their transaction got. */
