@@ -359,6 +359,57 @@ describe('what --json prints is what its schema says', () => {
     expect(lh(['whoami'], { GEMINI_CLI: '1' })).toMatchObject({ status: 0, document: { agent_id: null } })
   })
 
+  it('refusals that name files, and who holds what', () => {
+    const place = fs.mkdtempSync(path.join(folder, 'named-'))
+    const git = (...args: readonly string[]): void => {
+      const run = spawnSync('git', args, { cwd: place, env: { ...process.env, ...author }, encoding: 'utf8' })
+      expect(run.status, run.stderr).toBe(0)
+    }
+    const refused = (args: readonly string[], env: Record<string, string>): Record<string, unknown> => {
+      const { document } = lh([...args, '--repo', place], env)
+      expect(document, args.join(' ')).toHaveProperty('error.details')
+      return (document['error'] as Record<string, unknown>)['details'] as Record<string, unknown>
+    }
+    git('init', '-q', '-b', 'main')
+    git('commit', '-q', '--allow-empty', '-m', 'first')
+    lh(['claim', 'acquire', 'early', '--repo', place], as('agent:one'))
+    for (const title of ['early', 'here', 'done']) lh(['ticket', 'create', '--title', title, '--repo', place], as('agent:one'))
+    for (const title of ['early', 'here', 'done']) lh(['ticket', 'ready', title, '--repo', place], as('agent:one'))
+    git('add', '.leasehold', '.gitattributes')
+    git('commit', '-q', '-m', 'Tickets')
+    expect(refused(['claim', 'acquire', 'early'], as('agent:two'))).toHaveProperty('lease_id')
+
+    const elsewhere = `file://${path.join(place, 'elsewhere')}`
+    expect(refused(['config', 'set', 'store', elsewhere], {})).toMatchObject({ store: 'file:', setting: elsewhere })
+
+    const settings = path.join(place, 'home', '.claude', 'settings.json')
+    fs.mkdirSync(path.dirname(settings), { recursive: true })
+    fs.writeFileSync(settings, '{')
+    expect(refused(['hooks', 'install', 'claude'], { HOME: path.join(place, 'home') })).toMatchObject({ path: settings, line: 1 })
+
+    expect(lh(['work', 'done', '--repo', place], as('agent:one')).status).toBe(0)
+    lh(['claim', 'acquire', 'branch:main', '--repo', place], as('agent:two'))
+    const finish = lh(['work', '--finish', 'done', '--repo', place], as('agent:one'))
+    expect(finish.document).toMatchObject({ error: { code: 'held', holder: { agent_id: 'agent:two' } } })
+
+    const second = path.join(place, 'second')
+    git('worktree', 'add', '-q', second)
+    lh(['ticket', 'start', 'here', '--repo', second], as('agent:one'))
+    const taken = lh(['work', 'here', '--repo', place], as('agent:one'))
+    expect(taken.document).toMatchObject({ error: { code: 'held', holder: { agent_id: 'agent:one' } } })
+
+    const bin = path.join(place, 'bin')
+    fs.mkdirSync(bin)
+    const script = '#!/bin/sh\ncase "$*" in *"worktree add"*) echo "fatal: no" >&2; exit 128;; esac\nPATH=${PATH#*:} exec git "$@"\n'
+    fs.writeFileSync(path.join(bin, 'git'), script, { mode: 0o755 })
+    const failing = { ...as('agent:one'), PATH: `${bin}:${process.env['PATH']}` }
+    expect(refused(['worktree', 'add', 'third'], failing)).toMatchObject({ stderr: 'fatal: no' })
+
+    const note = path.join(place, '.git', 'leasehold', 'moved')
+    fs.writeFileSync(note, '{')
+    expect(refused(['claim', 'list'], { LEASEHOLD_STORE: elsewhere })).toMatchObject({ damaged_note: note })
+  })
+
   it('configuration', () => {
     lh(['config', 'list'])
     lh(['config', 'set', 'ttl', '20m'])

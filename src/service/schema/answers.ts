@@ -174,7 +174,7 @@ const whoami = object(
   warnings,
 )
 
-const settingValue = about({ type: ['string', 'number', 'boolean', 'null'] }, 'durations in milliseconds, sizes in bytes')
+const settingValue = about({ type: ['string', 'number', 'boolean', 'null'] }, 'durations in seconds, sizes in bytes')
 const setting: Members = { key: text(), value: settingValue, text: maybe(text('as it was written')), origin: text() }
 const place: Members = { file: text(), line: count() }
 const saying = object({ origin: text(), text: maybe(text()) }, place)

@@ -1,6 +1,7 @@
 import { Fault, policy } from '../../core/fault.ts'
 import type { Holder } from '../../core/lease.ts'
 import { isExpired } from '../../core/lease.ts'
+import { holderToWire } from '../../core/wire.ts'
 import { whenFree } from '../claim/when-free.ts'
 import type { Patience } from '../claim/when-free.ts'
 import type { Workspace } from '../claim/workspace.ts'
@@ -73,6 +74,6 @@ async function refuseOwnElsewhere(desk: Desk, { agentId, sessionId }: Holder, id
         : desk.workspace.mayHaveOtherClones
           ? `go on there, or give it back there first: lh claim release ${id}`
           : `end that: lh claim evict ${id} --reason "its worktree is gone"; then: lh work ${id}`,
-    details: { holder: { agent_id: agentId, worktree_id: holder.worktreeId } },
+    details: { holder: holderToWire(holder) },
   })
 }

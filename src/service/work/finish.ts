@@ -4,6 +4,7 @@ import { Fault, policy } from '../../core/fault.ts'
 import { shellWord } from '../../core/shell-word.ts'
 import { isFinal } from '../../core/lease.ts'
 import { isOver } from '../../core/ownership.ts'
+import { holderToWire } from '../../core/wire.ts'
 import { findRepository, mainRoot } from '../../host/git.ts'
 import type { Repository } from '../../host/git.ts'
 import { worktreeDirectory } from '../../host/paths.ts'
@@ -373,7 +374,7 @@ async function refuseLeasedBase({ desk: { workspace }, caller }: Asking, base: s
   if (agentId === caller.holder.agentId && sessionId === caller.holder.sessionId) return
   throw new Fault('held', `${base} cannot be moved: ${key} is held by ${agentId} (${worktreeId})`, {
     hint: `wait until it is free, see: lh why ${shellWord(key)}; then: lh work --finish; nothing of your work is lost, and you still hold the ticket`,
-    details: { resource: key, holder: { agent_id: agentId, worktree_id: worktreeId, session_id: sessionId } },
+    details: { resource: key, holder: holderToWire(lease.holder) },
   })
 }
 
