@@ -44,6 +44,13 @@ describe('one that can be opened again', () => {
     fs.rmSync(doc.session.cwd, { recursive: true })
     const { message, hint } = await person(all).refused('policy', 'session resume dev-fix-login')
     expect(message).toBe(`session dev-fix-login worked in ${doc.session.cwd}, and that is gone`)
+    // Nor is anybody sent there.
+    const seen = { standing: 'restorable', open: 'lh session end dev-fix-login' }
+    expect((await known(all)).sessions).toMatchObject([seen])
+    const { session } = await person(all).ok('session show dev-fix-login')
+    expect(session).toMatchObject(seen)
+    expect(session.facts[0]).toBe(`it worked in ${doc.session.cwd}, and that is gone`)
+    expect((await person(all).ok('why fix-login')).next).toBe(seen.open)
     const lies = `session dev-fix-login worked in ${doc.session.cwd}, and what is there now is not its worktree (${doc.session.worktree_id})`
     fs.mkdirSync(doc.session.cwd)
     expect(await person(all).refused('policy', 'session resume dev-fix-login')).toMatchObject({ message: lies, hint })

@@ -20,16 +20,21 @@ export function refuseUnlessRestorable(session: Session, view: Reading): void {
   orThrow({ ok: false, refusal, opId: '', now: view.now, lastSeq: view.lastSeq })
 }
 
+/** That the worktree of a session is gone, in words; null while it is there. */
+export const placeGone = ({ cwd, worktreeId }: Session): string | null =>
+  worktreeAt(cwd) === worktreeId
+    ? null
+    : `worked in ${cwd}, and ${existsSync(cwd) ? `what is there now is not its worktree (${worktreeId})` : 'that is gone'}`
+
 /**
  * Throws `policy` where the worktree of a session is gone. Whatever lies in its place, an agent that is started there works in another one,
  * and holds nothing there.
  */
-export function refuseElsewhere({ name, cwd, worktreeId }: Session): void {
-  if (worktreeAt(cwd) === worktreeId) return
-  throw policy(
-    `session ${name} worked in ${cwd}, and ${existsSync(cwd) ? `what is there now is not its worktree (${worktreeId})` : 'that is gone'}`,
-    `restore it, or end the session, which frees its claim: lh session end ${shellWord(name)}`,
-  )
+export function refuseElsewhere(session: Session): void {
+  const { name } = session
+  const gone = placeGone(session)
+  if (gone === null) return
+  throw policy(`session ${name} ${gone}`, `restore it, or end the session, which frees its claim: lh session end ${shellWord(name)}`)
 }
 
 function worktreeAt(directory: string): string | null {

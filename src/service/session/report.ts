@@ -4,9 +4,10 @@ import type { Session } from '../../core/session.ts'
 import type { Wire } from '../../core/wire.ts'
 import { sessionToWire } from '../../core/wire.ts'
 import type { Reading } from '../../store/store.ts'
+import { hostname } from '../../host/process.ts'
 import { readLease } from '../claim/answer.ts'
 import { factsOf } from './facts.ts'
-import { openingNow } from './reopen.ts'
+import { openingNow, placeGone } from './reopen.ts'
 import { openCommand, shownStanding } from '../claim/open-session.ts'
 import type { ShownStanding } from '../claim/open-session.ts'
 
@@ -39,13 +40,12 @@ function see(session: Session, leases: readonly Lease[], view: Reading): SeenSes
   const claim = leases.find(lease => launchedWith(lease, view)?.sessionId === session.sessionId) ?? null
   const standing = session.state === 'ended' ? 'ended' : shownStanding(sessionStanding(session, claim, view))
   const opening = session.state === 'ended' ? null : openingNow(session, view)
-  return {
-    session,
-    standing,
-    facts: factsOf(session, claim, view, opening),
-    leases,
-    open: openCommand(session, opening === null ? standing : 'live'),
-  }
+  const facts = factsOf(session, claim, view, opening)
+  // Then there is nowhere to open it: what is left to do is to end it. Another machine has other places.
+  const isHere = session.witness?.host === hostname()
+  const gone = isHere && standing === 'restorable' && opening === null ? placeGone(session) : null
+  if (gone !== null) return { session, standing, facts: [`it ${gone}`, ...facts], leases, open: openCommand(session, 'dead') }
+  return { session, standing, facts, leases, open: openCommand(session, opening === null ? standing : 'live') }
 }
 
 /** A session, and what is known of it now. */
