@@ -59,8 +59,19 @@ describe('a mistake', () => {
       ['max_indefinite_leases_per_agent: -1\n', /"-1" is no whole number/, ''],
       ['agent:\n  id: agent:all\n', /config\.yaml:2: agent\.id cannot be set for the whole repository/, '--user'],
       ['store: etcd://host\n', /names no etcd store/, 'etcd://127.0.0.1:2379'],
-      ['ttl: [1\n', /config\.yaml/, ''],
-      ['- ttl\n', /config\.yaml/, ''],
+      ['worktree.directory: "a\\e[31mb"\n', /is no directory/, 'absolute'],
+      ['store: "file:///a\\e[31mb"\n', /names no store/, 'file:///absolute'],
+      ['ttl: [1\n', /config\.yaml/, 'a line for each setting'],
+      ['- ttl\n', /config\.yaml/, 'a line for each setting'],
+      ['ttl:10m\n', /config\.yaml/, 'a line for each setting'],
+      ['ttl: 5m\nttl: 6m\n', /config\.yaml:2: a key is set a second time/, 'Take one of the two'],
+      ['log:\n  retention: 5d\nlog.retention: 6d\n', /config\.yaml:3: log\.retention is set a second time; line 2/, 'Take one of the two'],
+      ['ttl: 5m\n---\nttl: 6m\n', /config\.yaml:2: a second document/, 'into one'],
+      ['ttl:\n', /config\.yaml:1: ttl has no value/, 'lh config explain ttl'],
+      ['ttl: [5m]\n', /config\.yaml:1: ttl takes one value/, 'ttl: 30m'],
+      ['enforce:\n  branches: main=off\n', /config\.yaml:1: enforce takes one value/, 'enforce.branches: …'],
+      ['ttl: &t 5m\nlock_wait: *t\n', /config\.yaml:2: lock_wait is an alias/, 'Write its value out'],
+      ['launch.command: [claude, [x]]\n', /config\.yaml:1: launch\.command takes a list of words/, 'launch.command: [one, two]'],
     ] as const) {
       write(repositoryFile, text)
       for (const words of ['claim acquire y', 'claim list', 'status']) {

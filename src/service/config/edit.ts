@@ -40,7 +40,9 @@ export function setConfig(repository: Repository, key: string, value: string, { 
 function setIn(before: LoadedFile, file: string, key: Key, text: string, mode: number): Written {
   const faults: Fault[] = []
   const { document } = parseYaml(before.text, file)
-  place(document, key, /^(0|[1-9][0-9]*)$/.test(text) ? Number(text) : text)
+  // What has more digits than a number can keep is written as a text.
+  const isNumber = /^(0|[1-9][0-9]*)$/.test(text) && Number.isSafeInteger(Number(text))
+  place(document, key, isNumber ? Number(text) : text)
   const after = document.toString({ lineWidth: 0 })
   if (parseEntries(after, file, noting(faults)).find(entry => entry.key === key)?.text !== text) {
     throw new Fault('internal', `${file} would not say ${key}: ${text} after the change; nothing was written.`)

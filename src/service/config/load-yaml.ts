@@ -29,16 +29,17 @@ const strictly: Note = work => work()
 
 /** The settings in a configuration file's text, each known and said once. Values are not judged here. Throws `usage` with file and line. */
 export function parseEntries(text: string, path: string, note: Note = strictly): readonly Entry[] {
-  const { document, lineAt } = parseYaml(text, path)
+  const { document, lineAt } = parseYaml(text, path, hintFor)
   const found = new Map<string, Entry>()
   const contents = document.contents
   if (contents === null || (isScalar(contents) && contents.value === null)) return []
-  if (!isMap(contents)) throw usage(`${path}:1: a configuration file holds settings, \`key: value\`.`)
+  if (!isMap(contents)) throw usage(`${path}:1: a configuration file holds settings, \`key: value\`.`, hintForm)
   collect(contents, '', (pair, key) => {
     const line = lineAt(pair.key)
     const entry = note(() => {
       const earlier = found.get(key)
-      if (earlier !== undefined) throw usage(`${path}:${line}: ${key} is set a second time; line ${earlier.line} has it already.`)
+      if (earlier !== undefined)
+        throw usage(`${path}:${line}: ${key} is set a second time; line ${earlier.line} has it already.`, hintTwice)
       return entryOf(pair, key, `${path}:${line}`, line)
     }, key)
     if (entry !== null && entry !== undefined) found.set(key, entry)
@@ -47,8 +48,12 @@ export function parseEntries(text: string, path: string, note: Note = strictly):
   return [...found.values()]
 }
 
-/** The document behind a text, for editing. Throws `usage` with file and line for what is no YAML. */
-export function parseYaml(text: string, path: string): { document: Document.Parsed; lineAt: (node: unknown) => number } {
+/** The document behind a text, for editing. Throws `usage` with file and line, and the hint for the parser's code, for what is no YAML. */
+export function parseYaml(
+  text: string,
+  path: string,
+  hint?: (code: string) => string,
+): { document: Document.Parsed; lineAt: (node: unknown) => number } {
   const lines = new LineCounter()
   const document = parseDocument(text, { lineCounter: lines, prettyErrors: false, schema: 'core' })
   const error = document.errors[0]
@@ -59,7 +64,7 @@ export function parseYaml(text: string, path: string): { document: Document.Pars
         : error.code === 'MULTIPLE_DOCS'
           ? 'a second document begins here; one is all there may be'
           : error.message
-    throw usage(`${path}:${lines.linePos(error.pos[0]).line}: ${what}.`)
+    throw usage(`${path}:${lines.linePos(error.pos[0]).line}: ${what}.`, hint?.(error.code))
   }
   return { document, lineAt: node => lines.linePos((node as Node | null)?.range?.[0] ?? 0).line }
 }
@@ -80,17 +85,19 @@ function entryOf({ value }: Pair, key: string, where: string, line: number): Ent
     const meant = suggest(key, keys)
     throw usage(`${where}: there is no setting ${JSON.stringify(key)}.`, meant === null ? hintList : `Did you mean ${meant}?`)
   }
-  if (isAlias(value)) throw usage(`${where}: ${key} is an alias; write its value out.`)
+  if (isAlias(value)) throw usage(`${where}: ${key} is an alias.`, 'Write its value out.')
   if (isSeq(value) && listKeys.has(key)) {
     // Scalars by their text as well: in a list of words, `010` is a word.
     const words = value.items.map(item =>
       isScalar(item) && typeof item.value === 'string' ? item.value : isScalar(item) ? item.source : null,
     )
-    if (words.some(each => typeof each !== 'string')) throw usage(`${where}: ${key} takes a list of words.`)
+    if (words.some(each => typeof each !== 'string'))
+      throw usage(`${where}: ${key} takes a list of words.`, `For example ${key}: [one, two]`)
     return { key, text: JSON.stringify(words), line }
   }
-  if (!isScalar(value)) throw usage(`${where}: ${key} takes one value.`)
-  if (value.value === null || (value.value === '' && !takesNothing(key))) throw usage(`${where}: ${key} has no value.`)
+  if (!isScalar(value)) throw usage(`${where}: ${key} takes one value.`, oneValueHint(key, value))
+  if (value.value === null || (value.value === '' && !takesNothing(key)))
+    throw usage(`${where}: ${key} has no value.`, `Give it one, or take that line away. What it may be: lh config explain ${key}`)
   // The text as it stands: `010`, `1e3` and `yes` mean what the setting says they mean, not what YAML does.
   return { key, text: typeof value.value === 'string' ? value.value : (value.source ?? JSON.stringify(value.value)), line }
 }
@@ -106,6 +113,16 @@ function takesNothing(key: Key): boolean {
 }
 
 const hintList = 'Take that line away. `lh config list` shows every setting.'
+const hintForm = 'Mend it there: a line for each setting, for example `ttl: 10m`; what is special to YAML stands in quotes.'
+const hintFor = (code: string): string =>
+  code === 'DUPLICATE_KEY' ? hintTwice : code === 'MULTIPLE_DOCS' ? 'Put all settings into one.' : hintForm
+const hintTwice = 'Take one of the two lines away.'
+
+/** Below a key that has a value of its own, others have no place: they are written with their dots. */
+function oneValueHint(key: Key, value: unknown): string {
+  const inner = isMap(value) ? keys.find(known => known.startsWith(`${key}.`)) : undefined
+  return inner === undefined ? `For example ${key}: ${settings[key].default ?? '…'}` : `Write what is below it with dots: \`${inner}: …\`.`
+}
 
 function readWhole(path: string, committed: boolean): { text: string; stamp: string; settled: boolean } {
   const { O_RDONLY, O_NONBLOCK, O_NOFOLLOW } = constants

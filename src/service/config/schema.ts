@@ -115,7 +115,7 @@ function store(text: string, where: string): string {
   if (scheme !== undefined && scheme !== 'file') {
     throw usage(`${where}: ${text}: this version has no \`${scheme}:\` store.`, storeForms)
   }
-  const directory = /^file:\/\/(\/[^\0]+)$/.exec(text)?.[1]
+  const directory = /^file:\/\/(\/[^\0-\u001f\u007f]+)$/.exec(text)?.[1]
   if (directory === undefined) {
     throw usage(`${where}: ${JSON.stringify(text)} names no store.`, storeForms)
   }
@@ -154,7 +154,7 @@ function branchName(text: string, where: string): string {
 }
 
 function directory(text: string, where: string): string {
-  if (text !== '' && !/[\0\n]/.test(text) && text.trim() === text) return text
+  if (text !== '' && !/[\0-\u001f\u007f]/.test(text) && text.trim() === text) return text
   throw usage(`${where}: ${JSON.stringify(text)} is no directory.`, 'Use an absolute path, or one from the top of the main worktree.')
 }
 

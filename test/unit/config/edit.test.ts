@@ -70,6 +70,14 @@ describe('setConfig', () => {
     await expect(loadConfig(repository, env)).rejects.toThrow('config.yaml:2: worktree.union_paths has no value')
   })
 
+  it('keeps every digit of what is no number of anything', async () => {
+    for (const name of ['20261122181615000001', '007', '1e3', '0x10', 'null', '2024']) {
+      set('base_branch', name)
+      // oxlint-disable-next-line no-await-in-loop -- each in turn
+      expect((await loadConfig(repository, env)).get('base_branch')).toBe(name)
+    }
+  })
+
   it('keeps comments, order and the way a key is written', () => {
     write(
       '# our rules\n\n# short: agents crash\nttl: 10m # ten\n\nlog.retention: 30d # dotted\nlog:\n  # nested\n  segment_size: 1MiB # one\n',

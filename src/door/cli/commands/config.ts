@@ -10,7 +10,7 @@ import { openMaintenance } from '../../../store/open.ts'
 import type { Context, Run } from '../command.ts'
 import { switchOption } from '../command.ts'
 import { openWorkspace } from '../open.ts'
-import { columns, paint } from '../text.ts'
+import { columns, paint, printable } from '../text.ts'
 
 // Whoever looks at the settings or mends them needs no store, and is not stopped by what is wrong with others of them.
 
@@ -43,7 +43,7 @@ export const list: Run = async context => {
       ...(line === undefined ? {} : { line }),
     }
   })
-  const rows = found.map(({ key, text, origin }) => [key, text ?? '-', origin])
+  const rows = found.map(({ key, text, origin }) => [key, printable(text ?? '-'), origin])
   context.output.answer(
     { ok: true, settings: found, count: found.length, ...warnings },
     columns(rows, (text, _row, column) => (column === 2 ? paint(context.output.colour, 'dim', text) : text)),
@@ -56,7 +56,7 @@ export const get: Run = async context => {
   const key = knownKey(context.positionals[0]!, 'config get')
   const { config, warnings } = await lookAt(context)
   const { text, value, origin } = config.explain(key)
-  context.output.answer({ ok: true, key, value: wireValue(key, value), text, origin, ...warnings }, [text ?? ''])
+  context.output.answer({ ok: true, key, value: wireValue(key, value), text, origin, ...warnings }, [printable(text ?? '')])
   return 0
 }
 
@@ -66,10 +66,12 @@ export const explain: Run = async context => {
   const { config, warnings } = await lookAt(context)
   const found = config.explain(key)
   context.output.answer({ ok: true, ...found, value: wireValue(found.key, found.value), ...warnings }, [
-    `${paint(context.output.colour, 'bold', found.key)} = ${found.text ?? '(not set)'}`,
+    `${paint(context.output.colour, 'bold', found.key)} = ${printable(found.text ?? '(not set)')}`,
     `  ${found.doc}`,
     `  from ${found.origin}${found.file === undefined ? '' : ` ${found.file}${found.line === undefined ? '' : `:${found.line}`}`}; default ${found.default ?? 'none'}; environment ${found.variable}`,
-    ...found.shadowed.map(({ origin, text, file }) => `  hides ${text ?? 'nothing'} from ${origin}${file === undefined ? '' : ` ${file}`}`),
+    ...found.shadowed.map(
+      ({ origin, text, file }) => `  hides ${printable(text ?? 'nothing')} from ${origin}${file === undefined ? '' : ` ${file}`}`,
+    ),
   ])
   return 0
 }

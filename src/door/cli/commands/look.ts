@@ -42,7 +42,7 @@ export const whoami: Run = async context => {
     ['worktree', holder.worktreeId, origins.worktree],
     ['session', holder.sessionId ?? '-', origins.session],
     ['process', holder.witness === null ? '-' : String(holder.witness.pid), origins.witness],
-    ['store', workspace.store.location, workspace.config.origin('store')],
+    ['store', printable(workspace.store.location), workspace.config.origin('store')],
   ]
   context.output.answer(
     document,
@@ -71,7 +71,7 @@ export const status: Run = async context => {
   const pending = listedPending(view)
   const sessions = await launched(view)
   const cluster = await clusterOf(view)
-  if (cluster !== null) context.output.note(`${workspace.store.location}, as told by ${view.answeredBy}; ${cluster.words}`)
+  if (cluster !== null) context.output.note(`${printable(workspace.store.location)}, as told by ${view.answeredBy}; ${cluster.words}`)
   for (const doubt of cluster?.uncertain ?? []) warnings.push(doubt)
   warnings.push(...(await unrenewed(context, mine)))
   context.output.answer(
