@@ -147,6 +147,42 @@ describe('config set', () => {
   })
 })
 
+describe('a setting that another one hides', () => {
+  it('is written, and it is said which one counts', async () => {
+    const { a, repositoryFile } = withHome()
+    expect(await a.ok('config set --user ttl 7m')).not.toHaveProperty('warnings')
+    expect(await a.ok('config set ttl 5m')).not.toHaveProperty('warnings')
+    expect((await a.run('config set --user ttl 8m')).stderr).toBe(
+      `here ttl stays 5m: so says the repository file ${repositoryFile}, which counts for more; see: lh config explain ttl\n`,
+    )
+    const env = a.with({ LEASEHOLD_TTL: '90s' })
+    expect((await env.ok('config set ttl 6m')).warnings).toEqual([
+      'here ttl stays 90s: so says the environment LEASEHOLD_TTL, which counts for more; see: lh config explain ttl',
+    ])
+    expect(fs.readFileSync(repositoryFile, 'utf8')).toBe('ttl: 6m\n')
+  })
+})
+
+describe('control characters in a committed file', () => {
+  it('reach no terminal; --json has them as they are', async () => {
+    const { a, repositoryFile } = withHome()
+    write(repositoryFile, 'launch.command: "x \\e[31m\\u202e"\nworktree.directory: "a\\u202eb"\n')
+    const env = a.with({ LEASEHOLD_LAUNCH_COMMAND: 'y' })
+    const outputs = await Promise.all([
+      a.run('config list'),
+      a.run('config get launch.command'),
+      a.run('config explain launch.command'),
+      env.run('config explain launch.command'),
+      a.run('config set launch.command z'),
+    ])
+    for (const { code, stdout } of outputs) {
+      expect(code).toBe(0)
+      expect(stdout).not.toMatch(/\u001b|\u202e/)
+    }
+    expect((await a.ok('config get worktree.directory')).value).toBe('a\u202eb')
+  })
+})
+
 describe('several at a time', () => {
   const values = [
     ['ttl', '11m'],

@@ -94,10 +94,30 @@ export const set: Run = async context => {
   if (workspace?.config.get('store').startsWith('file:') === true) await workspace.store.view([])
   const done = setConfig(repository, key, value, { user, env: context.env })
   if (isLimit) await (await openMaintenance((workspace ?? (await openWorkspace(context))).store)).setLimits({ [key]: Number(value) })
-  context.output.answer({ ok: true, key: done.key, value, previous: done.previous, file: done.file, ...warned(context, done.faults) }, [
-    `${done.key} = ${value}   in ${done.file}${done.previous === null ? '' : ` (was ${done.previous})`}`,
-  ])
+  const hidden = await hiddenBy(context, done.key, user)
+  const warnings = [...(warned(context, done.faults).warnings ?? []), ...hidden]
+  context.output.answer(
+    {
+      ok: true,
+      key: done.key,
+      value,
+      previous: done.previous,
+      file: done.file,
+      ...(warnings.length === 0 ? {} : { warnings }),
+    },
+    [printable(`${done.key} = ${value}   in ${done.file}${done.previous === null ? '' : ` (was ${done.previous})`}`)],
+  )
+  for (const each of hidden) context.output.note(printable(each))
   return 0
+}
+
+/** What a stronger layer says instead: then the setting stands in its file, and changes nothing here. */
+async function hiddenBy(context: Context, key: Key, user: boolean): Promise<readonly string[]> {
+  const { config } = await lookAtConfig(context.directory, context.env)
+  const { origin, text, file } = config.explain(key)
+  if (origin === (user ? 'user file' : 'repository file')) return []
+  const place = file === undefined ? origin : `${origin} ${file}`
+  return [`here ${key} stays ${text}: so says the ${place}, which counts for more; see: lh config explain ${key}`]
 }
 
 /** Leases that are somewhere else do not come along with a setting; opening the store as commands will from then on tells. */
