@@ -40,6 +40,19 @@ describe('the beginning of a lease id', () => {
     await one.refused('not_found', `claim renew ${begin}`)
   })
 
+  it('is enough to look at it, too', async () => {
+    const one = repository().as('agent:one')
+    const { lease_id: id } = await one.acquire('env:a')
+    for (const named of [id, id.slice(0, 20), id.slice(0, 20).toLowerCase()]) {
+      // oxlint-disable-next-line no-await-in-loop -- each in turn
+      expect(await one.ok(`why ${named}`)).toMatchObject({ resource: 'env:a', standing: 'live' })
+      // oxlint-disable-next-line no-await-in-loop -- each in turn
+      expect(await one.ok(`claim status --resource ${named}`)).toMatchObject({ resource: 'env:a', count: 1 })
+      // oxlint-disable-next-line no-await-in-loop -- each in turn
+      expect(await one.ok(`claim history ${named}`)).toMatchObject({ count: 1 })
+    }
+  })
+
   it('of several, or the name of a ticket that is held, is refused with what it can mean', async () => {
     const one = repository().as('agent:one')
     const [a, b] = [await one.acquire('env:a'), await one.acquire('env:b')]

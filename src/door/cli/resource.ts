@@ -1,5 +1,6 @@
 import { usage } from '../../core/fault.ts'
 import type { Target } from '../../core/command.ts'
+import type { Lease } from '../../core/lease.ts'
 import { leaseIdIn } from '../../service/claim/proof.ts'
 import { leasedBy } from '../../service/ticket/claim-words.ts'
 import type { Context } from './command.ts'
@@ -7,10 +8,15 @@ import type { FileWorkspace } from './open.ts'
 
 // What a spelling on the command line means. Where there are no tickets, nothing is loaded that knows of them.
 
-/** The canonical key of a resource that may be held, or may have been; where a lease is named by its whole id, of what that is or was of. */
+/**
+ * The canonical key of a resource that may be held, or may have been; where a lease is named, by its whole id or the beginning of a live one's, of
+ * what that is or was of.
+ */
 export async function resourceOf(workspace: FileWorkspace, text: string): Promise<string> {
-  const leased = await leasedBy(workspace, text)
-  if (leased !== null) return leased
+  return (await leasedBy(workspace, text)) ?? (await leaseBegun(workspace, text))?.resource ?? spelled(workspace, text)
+}
+
+async function spelled(workspace: FileWorkspace, text: string): Promise<string> {
   const key = workspace.resource(text)
   if (!key.startsWith('ticket:') || !workspace.mayHaveTickets) return key
   const { ticketKey } = await import('../../service/ticket/spelling.ts')
@@ -19,8 +25,8 @@ export async function resourceOf(workspace: FileWorkspace, text: string): Promis
 
 /** A command's `<lease|resource>` argument. */
 export async function targetOf(workspace: FileWorkspace, text: string): Promise<Target> {
-  const leaseId = leaseIdIn(text) ?? (await leaseBegun(workspace, text))
-  return leaseId === null ? { resource: await resourceOf(workspace, text) } : { leaseId }
+  const leaseId = leaseIdIn(text) ?? (await leaseBegun(workspace, text))?.leaseId
+  return leaseId === undefined ? { resource: await spelled(workspace, text) } : { leaseId }
 }
 
 /**
@@ -30,7 +36,7 @@ export async function targetOf(workspace: FileWorkspace, text: string): Promise<
 const leaseBeginning = /^[0-7][0-9A-HJKMNP-TV-Z]{3,24}$/
 
 /** The one live lease whose id begins so; null where there is none. Throws `usage` where several do, or a ticket of that name is held. */
-async function leaseBegun(workspace: FileWorkspace, text: string): Promise<string | null> {
+async function leaseBegun(workspace: FileWorkspace, text: string): Promise<Lease | null> {
   const beginning = text.toUpperCase()
   if (!leaseBeginning.test(beginning)) return null
   const view = await workspace.coordinator.view()
@@ -40,7 +46,7 @@ async function leaseBegun(workspace: FileWorkspace, text: string): Promise<strin
   const ticket = view.lease(`ticket:${text.toLowerCase()}`)
   const meant = [...found.map(({ leaseId, resource }) => `${leaseId} (${resource})`), ...(ticket === null ? [] : [ticket.resource])]
   if (meant.length > 1) throw usage(`"${text}" can mean ${meant.join(', ')}`, 'write more of it, or a ticket as ticket:<id>')
-  return first.leaseId
+  return first
 }
 
 /** What may not be what was meant is said, and claimed all the same. */

@@ -45,6 +45,7 @@ export const everyday: readonly CommandSpec[] = [
     arity: [1, 1],
     summary: 'who holds it, what proves that they live, what would free it and when, and the next command to type',
     options: [],
+    details: 'What is held may also be named by the id of its lease, or by the first characters of that, four or more.',
     load: async () => (await import('./commands/look.ts')).why,
   },
   {
