@@ -301,6 +301,40 @@ describe('an output', () => {
   })
 })
 
+describe('a name that no file system takes', () => {
+  it('is a mistake, and no defect of ours', async () => {
+    const a = repository().as('agent:a')
+    const name = 'x'.repeat(300)
+    for (const words of [`worktree info ${name}`, `worktree remove ${name}`]) {
+      // oxlint-disable-next-line no-await-in-loop -- each in turn
+      const { message, hint } = await a.refused('usage', words)
+      expect(message, words).toMatch(/^a path is too long for its file system: /)
+      expect(message.length).toBeLessThan(300)
+      expect(hint).toContain('a shorter one')
+    }
+    await a.with({ TMPDIR: `/tmp/${name}` }).refused('usage', 'demo')
+  })
+})
+
+describe('without a home', () => {
+  it('session locks have no place, and it is said what to do', async () => {
+    const { hint } = await repository().as('agent:a', { HOME: '' }).refused('unavailable', 'session-lock status')
+    expect(hint).toContain('HOME=/home/you')
+  })
+})
+
+describe('too many arguments', () => {
+  it('are counted as what they are', async () => {
+    const a = repository().as('agent:a')
+    const { message } = await a.refused('usage', 'config set launch.command claude -- -p')
+    expect(message).not.toContain('resource')
+    expect((await a.refused('usage', 'config set ttl 5m 6m')).message).toBe('lh config set does not take "6m"')
+    expect((await a.refused('usage', 'work one two')).message).toBe('lh work does not take "two"')
+    const keys = Array.from({ length: 40 }, (_, at) => `k${at}`).join(' ')
+    expect((await a.refused('usage', `gate add x ${keys}`)).message).toBe('lh gate add takes at most 33 words at once, and 41 are named')
+  })
+})
+
 describe('too many resources', () => {
   it.each(['claim acquire', 'exec'])('of %s are refused with the limit', async command => {
     const one = repository().as('agent:one')

@@ -139,6 +139,13 @@ function described(error: unknown): Described {
     }
   }
   const message = error instanceof Error ? error.message : String(error)
+  // Whoever asks for such a name has mistyped it, or lost a line end.
+  if ((error as NodeJS.ErrnoException | null)?.code === 'ENAMETOOLONG')
+    return {
+      code: 'usage',
+      message: `a path is too long for its file system: ${message.slice(0, 200)}…`,
+      hint: 'name a shorter one: it comes from the command line, a variable (TMPDIR …) or a setting (lh config list)',
+    }
   const trouble = systemTroubles[(error as NodeJS.ErrnoException | null)?.code ?? '']
   if (trouble !== undefined)
     return {

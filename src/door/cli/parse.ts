@@ -172,9 +172,9 @@ export function checkArity({ spec, positionals, rest }: Parsed): void {
   const [example] = spec.examples ?? []
   const line = `usage: lh ${spec.path}${spec.usage === '' ? '' : ` ${spec.usage}`}${example === undefined ? '' : `; for example: ${example}`}`
   if (positionals.length < least) throw usage(`lh ${spec.path} needs ${spec.usage}`, line)
-  if (positionals.length > most && most > 1)
+  if (positionals.length > most && spec.usage.split('--')[0]!.includes('…'))
     throw usage(
-      `lh ${spec.path} takes at most ${most} resources at once, and ${positionals.length} are named`,
+      `lh ${spec.path} takes at most ${most} ${spec.usage.startsWith('<resource>') ? 'resources' : 'words'} at once, and ${positionals.length} are named`,
       'what need not be taken together can be taken in turn',
     )
   if (positionals.length > most) throw usage(`lh ${spec.path} does not take "${positionals[most]}"`, line)

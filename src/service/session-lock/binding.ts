@@ -37,7 +37,9 @@ const recordName = /^session-lock-([0-9a-f]{12})\.json$/
 export function runtimeDirectory(env: NodeJS.ProcessEnv): string {
   const home = env['HOME']
   if (home === undefined || !isAbsolute(home))
-    throw new Fault('unavailable', 'HOME names no directory, so there is no place for session locks.')
+    throw new Fault('unavailable', 'HOME names no directory, so there is no place for session locks.', {
+      hint: 'Say whose locks are meant: HOME=/home/you lh …',
+    })
   return join(home, '.claude', 'runtime')
 }
 
