@@ -308,6 +308,15 @@ describe('running gates', () => {
     expect(said.at(-2)).toMatch(/^token \d+ is the current one/)
   })
 
+  it('leaves nothing of a lease for the moment that the command renewed', async () => {
+    const repo = ticketWith({ tests: `${lh} claim renew ${id}` })
+    const a = repo.as('agent:a')
+    await a.ok('gate run fix-login')
+    await a.ok('gate run fix-login')
+    await a.ok('ticket edit fix-login --title Other')
+    expect(await a.ok('claim list')).toMatchObject({ leases: [] })
+  })
+
   it('uses what the file says of directory and environment', async () => {
     const repo = ticketWith({ tests: 'true' })
     fs.mkdirSync(path.join(repo.dir, 'web'))

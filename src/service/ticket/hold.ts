@@ -149,8 +149,7 @@ class Held implements HeldTicket {
   }
 
   async finish(outcome: string, effect: () => void): Promise<void> {
-    const { ended } = await this.#release(outcome, effect)
-    noteEnded(this.#workspace, ended)
+    await this.#release(outcome, effect)
   }
 
   async abandon(): Promise<void> {
@@ -163,7 +162,7 @@ class Held implements HeldTicket {
     return this.lease.group?.resources.some(key => key.startsWith('ticket:') && key !== this.lease.resource) === true
   }
 
-  async #release(outcome: string | null, effect: () => void): Promise<Granted> {
+  async #release(outcome: string | null, effect: () => void): Promise<void> {
     const answer = await this.#workspace.coordinator.release(this.#caller, {
       ...this.#asked,
       ...(outcome === null ? {} : { outcome }),
@@ -171,6 +170,7 @@ class Held implements HeldTicket {
       effect,
     })
     this.#ended = answer.ok
-    return orThrow(answer)
+    // Also one for the moment may have been noted: what runs meanwhile acts as its holder, and renews it.
+    noteEnded(this.#workspace, orThrow(answer).ended)
   }
 }
