@@ -151,6 +151,9 @@ describe('details of the streams', () => {
     expect(fresh('claude', message([])).state).toBe('waiting')
     expect(fresh('claude', message([{ type: 'text', text: 'hi' }], { role: 'user' })).state).toBe('waiting')
     expect(fresh('claude', { ...message([{ type: 'text', text: 'x' }]), error: 'rate_limit' }).state).toBe('rejected')
+    const failure = [{ type: 'text', text: 'API Error handling is in src/api.ts' }]
+    expect(fresh('claude', message(failure, { model: '<synthetic>' })).state).toBe('rejected')
+    expect(fresh('claude', message(failure)).state, 'a model may speak of errors').toBe('accepted')
     expect(fresh('qwen', message([{ type: 'text', text: '[API Error: 401 Incorrect API key]' }])).state).toBe('rejected')
     expect(fresh('qwen', message([{ type: 'text', text: 'hi [API Error: terminated]' }])), 'it may be').toEqual({
       state: 'waiting',

@@ -76,7 +76,9 @@ export class ClaudeJudge implements Judge {
     const text = said.map(block => textOf(block['text'])).find(words => words !== null) ?? ''
     // The client itself speaks: of an error, or for a command that it answers alone.
     const own = message?.['model'] === '<synthetic>'
-    if (error !== null || sent['isApiErrorMessage'] === true || /^\[?API Error/.test(text))
+    // What a model says of errors is an answer.
+    const isError = /^\[?API Error/.test(text) && (own || this.#speech.errorsAreMessages)
+    if (error !== null || sent['isApiErrorMessage'] === true || isError)
       return this.#ladder.reject([error, text].filter(Boolean).join(': '))
     if (own || message?.['role'] !== 'assistant') return this.#ladder.verdict
     const model = nameOf(message['model'])
