@@ -217,6 +217,21 @@ describe('between its start and its proof', () => {
     expect(shut.message).toBe('sh did not start: it closed its standard input or output')
   })
 
+  it('it speaks ACP, works, and answers the prompt with an error: that is told, whatever it ends with', async () => {
+    const all = stage()
+    const say = (...messages: readonly object[]): string => messages.map(message => `echo '${JSON.stringify(message)}'; `).join('')
+    const update = { sessionUpdate: 'tool_call', toolCallId: 't', title: 'x', kind: 'edit' }
+    const code =
+      `read line; ${say({ jsonrpc: '2.0', id: 0, result: { protocolVersion: 1 } })}` +
+      `read line; ${say({ jsonrpc: '2.0', id: 1, result: { sessionId: 's' } })}` +
+      `read line; ${say({ jsonrpc: '2.0', method: 'session/update', params: { sessionId: 's', update } })}` +
+      `${say({ jsonrpc: '2.0', id: 2, error: { code: -32603, message: 'no quota left' } })} while read line; do :; done; exit 0`
+    const words = 'launch fix-login --role dev --profile acp --prompt hello'
+    const { code: exit, stderr } = await all.launcher.run(words, '--', 'sh', '-c', code)
+    expect(stderr).toContain('the turn of the agent failed: no quota left')
+    expect(exit).toBe(0)
+  })
+
   it('it was stopped with its launcher for longer than it had time: that does not count', async () => {
     const all = stage()
     const running = all.launcher.start(`${launching} --ready-timeout 2s`, ...all.agent('late'))

@@ -334,9 +334,16 @@ class Run {
   async #accepted(order: StartOrder, acceptance: Acceptance, agent: AgentProcess): Promise<Extract<Accepted, { ok: true }>> {
     const { prepared, ready, readyTimeoutMs, terminal, dialogue } = order
     if (prepared.stdio === 'acp' && dialogue !== null) {
-      const heard = { onVerdict: (verdict: Verdict) => acceptance.verdict(verdict), onSession: (id: string) => void (this.#said = id) }
-      // A turn that fails has been told by a verdict; afterwards the agent's end tells.
-      dialogue(agent.child, heard, this.#stop.signal).catch(() => undefined)
+      let works = false
+      const onVerdict = (verdict: Verdict): void => {
+        works ||= verdict.state === 'accepted'
+        acceptance.verdict(verdict)
+      }
+      const { child } = agent
+      dialogue(child, { onVerdict, onSession: id => void (this.#said = id) }, this.#stop.signal).catch((error: Error) => {
+        // Before it works a verdict tells of it, and after its end its exit code: an agent that only answers an error ends with 0.
+        if (works && child.exitCode === null && child.signalCode === null) order.warn(`the turn of the agent failed: ${error.message}`)
+      })
     }
     const accepted = await acceptance.wait({
       agent,
