@@ -334,6 +334,22 @@ describe('the end of a session', () => {
     expect(await other.write(`${ws}/a`)).toEqual(passed)
   })
 
+  it('does not wait for a command that was blocked', async () => {
+    const home = new Home()
+    const [a, b] = [workspace(), workspace()].sort() as [string, string]
+    await home.session('holder', b, { CLAUDE_PID: '1' }).write(`${b}/x`)
+    const codex = home.session('codex-1', a)
+    const call = (event: string, command = '') =>
+      codex.call(event, { turn_id: '1', tool_name: 'Bash', tool_input: { command }, tool_use_id: command }, ['--agent', 'codex'])
+    expect(await call('before-tool', 'make')).toEqual(passed)
+    expect(await call('before-tool', `cd ${b} && make`)).toMatchObject(blocked('holder'))
+    const mine = () => home.records().find(({ session_id }) => session_id === 'codex-1')
+    expect(mine(), 'what runs goes on').toMatchObject({ running: [{ id: 'make' }] })
+    expect(await call('after-tool', 'make')).toEqual(passed)
+    expect(await codex.call('stop', { turn_id: '1' }, ['--agent', 'codex'])).toEqual(passed)
+    expect(mine()).toBeUndefined()
+  })
+
   it('frees everything that the session has, in every workspace', async () => {
     const { home, ws, one } = two()
     const second = workspace()
@@ -698,7 +714,8 @@ describe('the leases of a session', () => {
     await boss.acquire('env:k')
     expect(await me.bash('git status')).toEqual(passed)
     expect(await me.call('refresh')).toEqual(passed)
-    expect(await me.write(`${repo.dir}/a`)).toMatchObject(isLost('env:k'))
+    expect(await me.bash('make')).toMatchObject(isLost('env:k'))
+    expect(me.home.records()[0]!.running, 'what was blocked does not run').toBeUndefined()
     const told = repo.story()
     for (let at = 0; at < 3; at++) expect(await me.write(`${repo.dir}/a`)).toEqual(passed)
     expect(repo.story(), 'nothing is left to be looked at').toEqual(told)

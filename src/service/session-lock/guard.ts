@@ -42,6 +42,8 @@ export class Guard {
   readonly #directory: LockDirectory
   readonly #claimant: Claimant
   readonly #deadline: number
+  /** Where this call has written down that it runs. */
+  readonly #begun: { readonly workspace: string; readonly ttlMs: number; readonly id: string }[] = []
   #client: Witness | null | undefined
 
   /** `deadline` as `elapsedMs` counts. */
@@ -60,12 +62,24 @@ export class Guard {
     for (const workspace of workspaces.toSorted()) {
       last = this.#enter(computeWorkspaceHash(workspace), workspace, ttlMs, stretch)
       if (!last.acquired) {
-        for (const other of taken) this.#leave(other)
+        this.withdraw(taken)
         return last
       }
       if (last.how !== 'refreshed') taken.push(computeWorkspaceHash(workspace))
+      const running = last.how === 'refreshed' ? runningIn(last.previous) : []
+      if (stretch !== null && running.every(({ id }) => id !== stretch.id)) this.#begun.push({ workspace, ttlMs, id: stretch.id })
     }
     return last
+  }
+
+  /** The call is blocked: it runs nowhere, and what is `taken` goes back. Never throws: it stays blocked, and time ends what is left. */
+  withdraw(taken: readonly string[] = []): void {
+    try {
+      for (const hash of taken) this.#leave(hash)
+      for (const { workspace, ttlMs, id } of this.#begun.splice(0)) this.refresh([workspace], ttlMs, id)
+    } catch {
+      // Others keep the directory's lock until our deadline.
+    }
   }
 
   #enter(hash: string, workspace: string, ttlMs: number, stretch: Stretch | null): AcquireResult {

@@ -146,11 +146,11 @@ async function before(scene: Scene): Promise<string | null> {
       result === null || result.acquired ? null : blockText(result, payload.sessionId, workspaceOf(result.holder, whole), momentNow())
     if (reason !== null) return reason
   }
-  for (const place of shared) {
-    const refused = await takeFiles(scene, place)
-    if (refused !== null) return refused
-  }
-  return renewAll(scene, places, stretch, false, true)
+  let refused: string | null = null
+  for (const place of shared) refused ??= await takeFiles(scene, place)
+  refused ??= await renewAll(scene, places, stretch, false, true)
+  if (refused !== null) guard.withdraw()
+  return refused
 }
 
 async function during(scene: Scene): Promise<void> {
