@@ -251,6 +251,29 @@ describe('with --json', () => {
     expect((await a.run('ticket list --blocked')).stdout).toContain('waiting')
   })
 
+  it('next says what it was asked for, where there are others', async () => {
+    const repo = repository()
+    const a = repo.as('agent:a')
+    putTicket(repo.dir, id)
+    for (const words of ['ticket next', 'ticket next --claim'])
+      // oxlint-disable-next-line no-await-in-loop -- one after the other
+      expect((await a.run(`${words} --label ui --priority P0`)).stdout).toBe(
+        'no ticket with label ui, priority P0 is ready; of all of them: lh ticket next\n',
+      )
+    expect((await a.run('ticket next')).stdout).toContain(id)
+  })
+
+  it('show tells approval from a wish for changes', async () => {
+    const repo = repository()
+    const a = repo.as('agent:a')
+    putTicket(repo.dir, id)
+    await a.ok('ticket review fix-login --verdict approve --message fine')
+    await a.ok('ticket review fix-login --verdict changes --message', 'not yet')
+    await a.ok('ticket review fix-login --message seen')
+    const { stdout } = await a.run('ticket show fix-login')
+    expect(stdout.match(/ {2}review {2}.*$/gm)).toEqual(['  review  approve: fine', '  review  changes: not yet', '  review  seen'])
+  })
+
   it('a ticket that is closed is not closed once more with another text', async () => {
     const repo = repository()
     putTicket(repo.dir, id)

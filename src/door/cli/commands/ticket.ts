@@ -239,7 +239,8 @@ function eventLine(event: Shown['events'][number], colour: boolean): string {
   const words = said(event['message'] ?? event['reason'] ?? event['resolution'] ?? event['title'] ?? '').split('\n')
   const steps = event['from'] !== undefined && event['to'] !== undefined ? `${said(event['from'])} → ${said(event['to'])} ` : ''
   const gate = event['gate'] === undefined ? '' : `${said(event['gate'])} ${said(event['result'])} `
-  const text = `${steps}${gate}${words[0] ?? ''}${words.length > 1 ? ' …' : ''}`
+  const verdict = event['verdict'] === undefined ? '' : `${said(event['verdict'])}: `
+  const text = `${steps}${gate}${verdict}${words[0] ?? ''}${words.length > 1 ? ' …' : ''}`
   return `${paint(colour, 'dim', printable(at))}  ${printable(actor)}  ${printable(type)}  ${printable(text)}`.trimEnd()
 }
 
@@ -404,12 +405,14 @@ async function nothingNext(context: Context, own: Desk, filter: Filter): Promise
   const document = { ok: true, ticket: null, lease: null }
   // The document says the same whatever is in the way; to find out means to judge every ticket.
   if (context.output.json) context.output.answer(document, [])
-  else context.output.answer(document, whyNothing(await judgedTickets(own, filter), (await own.workspace.whoIsHere()).holder.agentId))
+  else
+    context.output.answer(document, whyNothing(await judgedTickets(own, filter), filter, (await own.workspace.whoIsHere()).holder.agentId))
   return 0
 }
 
 /** What could be done so that there is a next ticket. */
-function whyNothing(all: readonly JudgedRow[], agentId: string | null): readonly string[] {
+function whyNothing(all: readonly JudgedRow[], { labels = [], priority }: Filter, agentId: string | null): readonly string[] {
+  const wanted = [...labels.map(label => `label ${label}`), ...(priority === undefined ? [] : [`priority ${priority}`])].join(', ')
   const rows = all.filter(({ readiness, unmerged }) => readiness.over === null && unmerged === null)
   const blocked = rows.some(({ readiness }) => readiness.blockers.length > 0)
   const unclear = rows.filter(({ ticket }) => ticket.workflowState === 'intake')
@@ -418,12 +421,14 @@ function whyNothing(all: readonly JudgedRow[], agentId: string | null): readonly
   const next = blocked
     ? '; see what is in the way: lh ticket list --blocked'
     : rows.length === 0
-      ? '; to make one: lh ticket create --title "…"'
+      ? wanted === ''
+        ? '; to make one: lh ticket create --title "…"'
+        : '; of all of them: lh ticket next'
       : unclear.length + left.length === 0
         ? '; see: lh ticket list'
         : ''
   return [
-    `no ticket is ready${next}`,
+    `no ticket ${wanted === '' ? '' : `with ${wanted} `}is ready${next}`,
     ...rows.flatMap(({ ticket, holder }) =>
       holder !== null && holder === agentId ? [`you hold ${ticket.id}: lh ticket show ${ticket.id}`] : [],
     ),
