@@ -114,6 +114,28 @@ describe('work on a ticket', () => {
     await a.refused('held', 'work fix-login')
   })
 
+  it('is not begun anew elsewhere without a word, and goes on as it says', async () => {
+    const { repo, place, a, b } = shop()
+    await a.ok('work fix-login')
+    fs.writeFileSync(path.join(place, 'half'), 'half\n')
+    commit(place, 'half of it')
+    await b.ok('claim evict fix-login --reason gone')
+    // The copy of the main worktree knows nothing of it.
+    expect(fieldOf(repo.dir, id, 'workflow_state')).toBe('ready')
+    const there = `${place} on agents/fix-login`
+    expect((await b.run('ticket next --claim')).stderr).toContain(there)
+    const { code, stderr } = await b.run('ticket start fix-login')
+    expect([code, stderr]).toEqual([0, expect.stringContaining(there)])
+    expect((await b.run('ticket start fix-login')).stderr).toBe('')
+    await b.ok('ticket ready fix-login')
+    const [, release, work] = /to go on there: lh (.*) && lh (.*)\n/.exec(stderr)!
+    await b.ok(release!)
+    expect(await b.ok(work!)).toMatchObject({ made: false, path: place })
+    // There nothing is elsewhere.
+    expect((await b.in(place).run('ticket start fix-login')).stderr).toBe('')
+    expect(read(place, 'half')).toBe('half\n')
+  })
+
   it('refuses what is in intake, blocked, done, closed or short of a gate, and leaves no worktree', async () => {
     for (const [fields, gates, words] of [
       [{ state: 'intake' }, {}, /intake/],

@@ -23,6 +23,7 @@ import type { Ticket } from '../../../service/ticket/ticket.ts'
 import { ticketToWire } from '../../../service/ticket/wire.ts'
 import { closeTicket, finishTicket, moveTicket, reopenTicket, startTicket } from '../../../service/ticket/workflow.ts'
 import type { Asking, Stepped } from '../../../service/ticket/workflow.ts'
+import { worktreeFor } from '../../../service/work/find.ts'
 import type { Context, Run } from '../command.ts'
 import { listOption, switchOption, textOption } from '../command.ts'
 import type { FileWorkspace } from '../open.ts'
@@ -340,6 +341,7 @@ export const start: Run = async context => {
     onWait: () => tellWaiting(context)(undefined),
   })
   if (started.warning !== null) context.output.warn(started.warning)
+  if (!started.already) warnOfBegun(context, asking.desk, id)
   const { lease, leases, already_held: held } = grantedDocument(started.granted)
   const all = (leases ?? [lease]) as readonly Wire[]
   const own = all.find(each => each['resource'] === `ticket:${id}`)!
@@ -393,10 +395,21 @@ export const next: Run = async context => {
   const { ticket, granted } = taken
   const warning = noteHeld(workspace, granted.leases)
   if (warning !== null) context.output.warn(warning)
+  warnOfBegun(context, own, ticket.id)
   const { lease } = grantedDocument(granted)
   answer(context, ticket, [nextLine(ticket), `taken, token ${granted.leases[0]!.token}`], { lease })
   context.output.note(`to begin: lh ticket start ${await shortName(workspace, ticket)}`)
   return 0
+}
+
+/** What was begun in the ticket's own worktree is not here, and this copy of the ticket may know nothing of it. */
+function warnOfBegun({ output }: Context, { workspace: { repository } }: Desk, id: string): void {
+  const place = worktreeFor(repository, id)
+  if (place === null || place.root === repository.root) return
+  const { root, purpose } = place
+  output.warn(
+    `${id} has a worktree, ${root} on ${purpose.branch}: what was begun there is not here; to go on there: lh claim release ${id} && lh work ${id}`,
+  )
 }
 
 const nextLine = (ticket: Ticket): string => `${ticket.id}  ${ticket.priority} ${ticket.workflowState}  ${ticket.title}`
