@@ -113,13 +113,13 @@ export function sameUser(pid: number): boolean {
 }
 
 /**
- * Does any process but this one carry `name=value` in the environment it was started with? For children of an agent that outlive it.
+ * Does any process but this one carry `name=value` in the environment it was started with, on a line of its own where that has several? For
+ * children of an agent that outlive it.
  * `unknown` where one that could is not to be read, or the process list itself is not. Sees only our pid namespace.
  * With `startedSince` (clock ticks, the agent's own start) unreadable processes that are older do not count: every desktop has some.
  */
 export function environmentHolder(name: string, value: string, startedSince = 0): 'present' | 'absent' | 'unknown' {
   if (!procIsOurs()) return 'unknown'
-  const entry = `${name}=${value}`
   const seen = new Set([process.pid])
   let unclear = new Set<number>()
   // A process may hand its environment to a child and end between the listing and the look, and one that is just starting or ending
@@ -131,7 +131,7 @@ export function environmentHolder(name: string, value: string, startedSince = 0)
     unclear = new Set()
     for (const pid of fresh) {
       seen.add(pid)
-      const carried = carries(pid, entry)
+      const carried = carries(pid, name, value)
       if (carried === true) return 'present'
       if (carried === null && couldBeChild(pid, startedSince)) unclear.add(pid)
     }
@@ -145,9 +145,8 @@ export function environmentHolder(name: string, value: string, startedSince = 0)
  */
 export function processesWith(name: string, value: string, startedSince = 0): readonly number[] {
   if (!procIsOurs()) return []
-  const entry = `${name}=${value}`
   const isOld = (pid: number): boolean => startedSince > 0 && (factsOf(pid)?.startTicks ?? startedSince) < startedSince
-  return listProcesses().filter(pid => pid !== process.pid && !isCorpse(pid) && carries(pid, entry) === true && !isOld(pid))
+  return listProcesses().filter(pid => pid !== process.pid && !isCorpse(pid) && carries(pid, name, value) === true && !isOld(pid))
 }
 
 /** A file that is open, and which of those that had its name it is. */
@@ -224,9 +223,17 @@ const looks = 15
 const lookEveryMs = 5
 
 /** Null when it cannot be told. */
-function carries(pid: number, entry: string): boolean | null {
+function carries(pid: number, name: string, value: string): boolean | null {
   try {
-    return readFileSync(`/proc/${pid}/environ`, 'utf8').split('\0').includes(entry)
+    const environment = readFileSync(`/proc/${pid}/environ`, 'utf8')
+    if (!environment.includes(value)) return false
+    const entry = environment.split('\0').find(each => each.startsWith(`${name}=`))
+    return (
+      entry
+        ?.slice(name.length + 1)
+        .split('\n')
+        .includes(value) === true
+    )
   } catch (error) {
     const code = (error as NodeJS.ErrnoException).code
     if (code === 'ENOENT') return false

@@ -471,6 +471,21 @@ needsProc.describe('kill -9', () => {
     await repo.as('agent:b').acquire('x')
   })
 
+  it('of all lh frees nothing of the outer one while the command of an inner one lives', async () => {
+    const repo = repository()
+    const b = repo.as('agent:b')
+    const outer = repo.as('agent:a').start('exec x --', process.execPath, executable, 'exec', 'env:y', '--', ...sleeper)
+    const child = await childOf(outer)
+    const { witness } = (await b.lease('env:y')).holder
+    signal(witness.pid, 'SIGKILL')
+    outer.kill('SIGKILL')
+    await until(() => !isRunning(witness.pid) && !isRunning(outer.pid), 'both are gone')
+    for (const key of ['x', 'env:y']) expect((await b.refused('held', `claim acquire ${key}`)).message).toContain('agent:a')
+    signal(child, 'SIGKILL')
+    await until(() => !isRunning(child), 'the command is gone')
+    for (const key of ['x', 'env:y']) await b.acquire(key)
+  })
+
   it('of lh frees nothing either when its command closed what it inherited, for any of its resources', async () => {
     const repo = repository()
     const holder = repo

@@ -100,7 +100,7 @@ async function started(request: HoldRequest): Promise<ChildProcess> {
   try {
     const child = spawn(program!, args, {
       stdio: [...stdio],
-      env: { ...env, ...holdEnvironment(granted, proof) },
+      env: { ...env, ...holdEnvironment(granted, proof, env['LEASEHOLD_LIVE']) },
       ...(cwd === undefined ? {} : { cwd }),
     })
     await begun(child)
@@ -118,7 +118,7 @@ const begun = (child: ChildProcess): Promise<void> => new Promise((resolve, reje
 const taken = ({ leases, seqs }: Granted): readonly Lease[] => leases.filter(({ token }) => seqs.includes(token))
 
 /** What a command that runs under leases finds in its environment: one ownership, the one that was taken for it where there is one. */
-export function holdEnvironment(granted: Granted, proof?: string): Record<string, string> {
+function holdEnvironment(granted: Granted, proof?: string, outer?: string): Record<string, string> {
   const first = granted.leases.find(({ resource }) => resource === proof) ?? taken(granted)[0] ?? granted.leases[0]
   if (first === undefined) return {}
   const same = granted.leases.filter(({ token }) => token === first.token)
@@ -128,8 +128,9 @@ export function holdEnvironment(granted: Granted, proof?: string): Record<string
     LEASEHOLD_RESOURCES: same.map(({ resource }) => resource).join('\n'),
     // Together they have a token; each has a lease id, which the same line names.
     LEASEHOLD_LEASES: same.map(({ leaseId }) => leaseId).join('\n'),
-    // By this the store finds a child that closed what it inherited: whatever carries it still works under these leases.
-    ...(granted.liveLock === null ? {} : { LEASEHOLD_LIVE: granted.liveLock.live }),
+    // By this the store finds a child that closed what it inherited: whatever carries it still works under these leases, and under those
+    // of whoever runs us, whose lock we do not hand on.
+    ...(granted.liveLock === null ? {} : { LEASEHOLD_LIVE: [granted.liveLock.live, outer ?? ''].filter(live => live !== '').join('\n') }),
   }
 }
 
