@@ -63,6 +63,8 @@ export type Refusal =
       readonly asker?: Holder
       /** It was shown to say which ownership is to be evicted, by whoever evicts it. */
       readonly evicting?: boolean
+      /** It could not be renewed in time, and nobody knows what became of it. */
+      readonly unanswered?: boolean
     }
   | { readonly kind: 'store-reset'; readonly token: number; readonly lastSeq: number }
   | { readonly kind: 'bad-ttl'; readonly ttlSecs: number; readonly reservation: boolean }
@@ -388,11 +390,16 @@ function wordReserved({ resource, agentId, role, pid, launcherAlive, agent, ageM
 }
 
 function wordSuperseded(refusal: Extract<Refusal, { kind: 'superseded' }>, now: Instant): Wording {
-  const { resource, lease, past, presented, asker, evicting } = refusal
+  const { resource, lease, past, presented, asker, evicting, unanswered } = refusal
   // Of what was shown, what does not fit.
   const token = presented.leaseId !== null && presented.token === lease?.token ? null : presented.token
   const shown = token !== null ? `token ${token}` : presented.leaseId === null ? 'lease' : `lease ${presented.leaseId}`
   if (evicting === true) return wordNotEvicted(shown, refusal, now)
+  if (unanswered === true)
+    return {
+      message: `your ${shown} for ${resource} could not be renewed before its deadline, and whether it is still current is unknown`,
+      hint: `stop writing; see: lh why ${shellWord(resource)}`,
+    }
   if (lease !== null && asker?.agentId === lease.holder.agentId) return wordOwnNewer(shown, lease, asker, now)
   if (lease !== null) {
     return {

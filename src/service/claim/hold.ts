@@ -385,7 +385,7 @@ export class Keeper {
     const presented = { leaseId: lease.leaseId, token: lease.token }
     return {
       ok: false,
-      refusal: { kind: 'superseded', resource: lease.resource, lease: null, past: null, presented },
+      refusal: { kind: 'superseded', resource: lease.resource, lease: null, past: null, presented, unanswered: true },
       opId: '',
       now,
       lastSeq: 0,

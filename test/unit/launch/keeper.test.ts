@@ -1,6 +1,7 @@
 import { expect, it } from 'vitest'
 import type { Answer, Coordinator, Granted } from '../../../src/coordinator.ts'
 import type { Lease } from '../../../src/core/lease.ts'
+import { wordRefusal } from '../../../src/core/refusal.ts'
 import { Keeper } from '../../../src/service/claim/hold.ts'
 
 // What keeps a lease while something runs outlives a store that cannot say whether anything has changed.
@@ -40,6 +41,11 @@ it('ends what runs at its deadline, also while the store has not answered', asyn
   // Somebody has the store's lock for longer than the lease lasts; whoever gets it next may be another.
   await expect.poll(() => signals, { timeout: 20_000 }).toEqual(['SIGTERM'])
   expect([renewals.length, keeper.lost?.ok, said]).toEqual([1, false, [expect.stringContaining('env:a could not be renewed in time')]])
+  // Nobody can say that it has ended, or who has it.
+  expect(wordRefusal(keeper.lost!.refusal, granted.now)).toEqual({
+    message: 'your token 1 for env:a could not be renewed before its deadline, and whether it is still current is unknown',
+    hint: 'stop writing; see: lh why env:a',
+  })
   // An answer that comes then changes nothing any more: what ran has been told to end.
   renewals[0]!({ ok: true } as Answer)
   await new Promise(resolve => void setImmediate(resolve))
