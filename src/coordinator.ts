@@ -540,25 +540,30 @@ const noneLost: Granted['lost'] = new Map()
 /** What a command answered the first time about these keys, rebuilt from its record: the leases as they are, or as they were. */
 function firstAnswer(entry: Entry, resources: readonly string[], commit: Commit): Pick<Granted, 'leases' | 'ended' | 'live' | 'lost'> {
   const { operation } = entry
-  const asked = (leases: readonly Lease[]) =>
-    compared(
-      leases.filter(({ resource }) => resources.includes(resource)),
-      commit.leases,
-    )
+  const asked = (leases: readonly Lease[]) => compared(leases, resources, entry.seq, commit.leases)
   if (isOwnership(operation)) return asked(operation.resources.map(resource => evolve(emptySlot, entry, resource).lease!))
   if (operation.op === 'renew' || operation.op === 'heartbeat') return asked(leasesOf(entry, operation))
   if (operation.op === 'allow') return { leases: [], ended: [], live: true, lost: noneLost }
   return { leases: [], ended: 'resources' in operation ? leasesOf(entry, operation) : [], live: false, lost: noneLost }
 }
 
-/** Leases of a first answer beside those that there are now: the present ones stand for those that last. */
-function compared(first: readonly Lease[], current: readonly Lease[]): ReturnType<typeof firstAnswer> {
+/**
+ * Leases of a first answer beside those that there are now: the present ones stand for those that last. What its holder had before is in the
+ * answer and not in the record; when it has ended since, no lease can stand for it.
+ */
+function compared(
+  recorded: readonly Lease[],
+  resources: readonly string[],
+  seq: number,
+  current: readonly Lease[],
+): ReturnType<typeof firstAnswer> {
   const lost = new Map<string, Lease | null>()
-  const leases = first.map(lease => {
-    const now = current.find(({ resource }) => resource === lease.resource) ?? null
-    if (now?.token === lease.token) return now
-    lost.set(lease.resource, now)
-    return lease
+  const leases = resources.flatMap(resource => {
+    const first = recorded.find(lease => lease.resource === resource)
+    const now = current.find(lease => lease.resource === resource) ?? null
+    if (now !== null && (first === undefined ? now.token < seq : now.token === first.token)) return now
+    lost.set(resource, now)
+    return first ?? []
   })
   return { leases, ended: [], live: lost.size === 0, lost }
 }

@@ -215,6 +215,24 @@ describe('an op_id', () => {
     expect((await b.refused('usage', 'claim acquire x --op-id once')).message).toContain('for acquire of ticket:x by agent:a')
   })
 
+  it('gives what was held before again, too', async () => {
+    const a = repository().as('agent:a')
+    await a.acquire('x')
+    await a.acquire('y')
+    const words = 'claim acquire w x y --op-id once'
+    const shown = ({ leases }: Doc) => leases.map(({ resource, token }: Doc) => `${resource} ${token}`)
+    const first = await a.ok(words)
+    expect(shown(first)).toEqual(['ticket:w 5', 'ticket:x 1', 'ticket:y 2'])
+    const again = await a.ok(words)
+    expect([shown(again), again.live, again.count]).toEqual([shown(first), true, 3])
+    await a.ok('claim release x')
+    const later = await a.ok(words)
+    expect([shown(later), later.live]).toEqual([['ticket:w 5', 'ticket:y 2'], false])
+    expect(later.hint).toContain('ticket:x is not held as it was any more: nobody holds it now; see: lh why ticket:x')
+    // Only renewed, one record each, of which the last has the id.
+    expect(shown(await a.ok('claim acquire w y --op-id twice'))).toEqual(shown(await a.ok('claim acquire w y --op-id twice')))
+  })
+
   it('used for another command is a mistake', async () => {
     const a = repository().as('agent:a')
     await a.ok('claim acquire x --op-id once')

@@ -117,13 +117,11 @@ export const secondsLeft = (lease: Lease, { now }: Granted): number | null => re
 /** What became of leases that a repeated answer names, and that are no more; null where all of them last. */
 export function lostInWords({ leases, lost }: Granted): string | null {
   if (lost.size === 0) return null
-  const told = leases
-    .filter(({ resource }) => lost.has(resource))
-    .map(({ resource, token }) => {
-      const now = lost.get(resource)!
-      const who = now === null ? 'nobody holds it now' : `${now.holder.agentId} (${now.holder.worktreeId}) holds it with token ${now.token}`
-      return `${resource} is not held with token ${token} any more: ${who}`
-    })
+  const told = [...lost].map(([resource, now]) => {
+    const token = leases.find(lease => lease.resource === resource)?.token
+    const who = now === null ? 'nobody holds it now' : `${now.holder.agentId} (${now.holder.worktreeId}) holds it with token ${now.token}`
+    return `${resource} is not held ${token === undefined ? 'as it was' : `with token ${token}`} any more: ${who}`
+  })
   return `this is the first answer again, and its time is over: ${told.join('; ')}; see: lh why ${shellWord([...lost.keys()][0]!)}`
 }
 
