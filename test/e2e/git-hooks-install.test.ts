@@ -146,6 +146,19 @@ describe('alone', () => {
     })
     ann.ok('hooks install git')
     expect(fires(ann)).toEqual(all)
+    ann.ok('hooks uninstall git')
+    const own = path.join(hooks, 'pre-commit')
+    fs.writeFileSync(own, '#!/bin/sh\necho "not today" >&2\nexit 1\n', { mode: 0o755 })
+    ann.ok('hooks install git')
+    expect(ann.lh('hooks test git')).toMatchObject({
+      code: 8,
+      said: expect.stringMatching(
+        /NO {2}a commit[^\n]*another reason: not today[^]*nothing is proven; mend what it says, then again: lh hooks test git/,
+      ),
+    })
+    ann.ok('hooks uninstall git')
+    fs.rmSync(own)
+    ann.ok('hooks install git')
     const elsewhere = folder('hooks-')
     git(repo.dir, 'config', 'core.hooksPath', elsewhere)
     expect(ann.lh('hooks status git')).toMatchObject({ code: 8, said: expect.stringMatching(/but core\.hooksPath is .* now/) })

@@ -151,14 +151,19 @@ export const test: Run = async context => {
   })
   const failed = steps.filter(({ ok }) => !ok)
   const ok = failed.length === 0
-  const document = { steps, count: steps.length }
+  const document = { steps: steps.map(({ step, ok, said }) => ({ step, ok, said })), count: steps.length }
   const lines = steps.map(
     ({ step, ok, said }) =>
       `${paint(context.output.colour, ok ? 'green' : 'red', ok ? 'ok' : 'NO')}  ${step}${said === null ? '' : `: ${printable(said)}`}`,
   )
-  const [message, hint] = hooksStatus(layout).hooks.some(({ installed }) => installed)
-    ? ['a hook let pass what it has to refuse', 'see: lh hooks status git']
-    : ['no hooks are installed here', 'to install them: lh hooks install git']
+  const [message, hint] = !hooksStatus(layout).hooks.some(({ installed }) => installed)
+    ? ['no hooks are installed here', 'to install them: lh hooks install git']
+    : failed.some(({ wentOn }) => wentOn)
+      ? ['a hook let pass what it has to refuse', 'see: lh hooks status git']
+      : [
+          'something else stopped Git before our hooks could refuse, so nothing is proven',
+          'mend what it says, then again: lh hooks test git',
+        ]
   context.output.answer(
     ok ? { ok, ...document } : { ok, error: errorPart(message, hint), ...document },
     ok ? lines : [...lines, `${message}; ${hint}`],

@@ -13,6 +13,8 @@ import { lefthookLocal, lefthookScripts } from './layout.ts'
 export interface CanaryStep {
   readonly step: string
   readonly ok: boolean
+  /** Nothing stopped Git; else something else may have done so first. */
+  readonly wentOn: boolean
   /** What Git said, where it was not what it should be. */
   readonly said: string | null
 }
@@ -143,12 +145,12 @@ function must({ status, stdout, stderr }: Ran): string {
 
 /** Refused, and by us: another hook that fails first proves nothing. */
 function denied(step: string, { status, stderr }: Ran, words: string): CanaryStep {
-  const ok = status !== 0 && stderr.includes(words)
+  const wentOn = status === 0
+  const ok = !wentOn && stderr.includes(words)
   return {
     step,
     ok,
-    said: ok
-      ? null
-      : `${status === 0 ? 'Git went on' : 'Git stopped for another reason'}${stderr.trim() === '' ? '' : `: ${stderr.trim()}`}`,
+    wentOn,
+    said: ok ? null : `${wentOn ? 'Git went on' : 'Git stopped for another reason'}${stderr.trim() === '' ? '' : `: ${stderr.trim()}`}`,
   }
 }
