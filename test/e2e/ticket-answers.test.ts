@@ -368,7 +368,10 @@ describe('ticket edit in an editor', () => {
     const temporary = folder('tmp-')
     const a = editor(repo.as('agent:a', { TMPDIR: temporary }), edit(':'))
     const before = ticketBytes(repo.dir)
-    await a.ok('ticket edit fix-login')
+    expect(await a.ok('ticket edit fix-login')).toMatchObject({ already: true })
+    const { title } = (await a.ok('ticket show fix-login')).ticket
+    expect(await a.ok('ticket edit fix-login', '--title', title)).toMatchObject({ already: true })
+    expect((await a.run('ticket edit fix-login', '--title', title)).stdout).toBe(`${id} says that already\n`)
     expect(ticketBytes(repo.dir)).toEqual(before)
     expect(fs.readdirSync(temporary)).toEqual([])
     expect((await a.ok('claim list')).count).toBe(0)

@@ -12,7 +12,7 @@ import type { Changes } from './front-matter.ts'
 import { withTicket } from './hold.ts'
 import type { Ticket, WorkflowState } from './ticket.ts'
 import { checkStep, isFinished, oneOf, priorities, statuses, workflowStates } from './ticket.ts'
-import type { Asking } from './workflow.ts'
+import type { Asking, Stepped } from './workflow.ts'
 
 // Changes of a ticket that do not move it along. What the work depends on (text, state, assignee) needs the lease; what only sorts it
 // (labels, priority, dependencies, comments) does not.
@@ -158,7 +158,7 @@ const changedKeys = (ticket: Ticket, changes: Changes): readonly string[] =>
 const valueOf = (changes: Changes, key: string): unknown => Object.entries(changes).find(([name]) => wireKey(name) === key)?.[1]
 
 /** `lh ticket edit`: title and body. */
-export function editText(asking: Asking, id: string, text: { readonly title?: string; readonly body?: string }): Promise<Ticket> {
+export function editText(asking: Asking, id: string, text: { readonly title?: string; readonly body?: string }): Promise<Stepped> {
   const title = text.title === undefined ? undefined : checkTitle(text.title)
   const body = text.body === undefined ? undefined : text.body === '' || text.body.endsWith('\n') ? text.body : `${text.body}\n`
   const plan = ({ ticket, body: before }: { ticket: Ticket; body: string }): Plan | null => {
@@ -172,14 +172,14 @@ export function editText(asking: Asking, id: string, text: { readonly title?: st
       events: [{ type: 'edited', keys }],
     }
   }
-  return write(asking, id, asking.caller.holder.agentId, plan, true, 'ticket edit')
+  return edit(asking, id, plan)
 }
 
 /**
  * A ticket as it came out of an editor, made from `before`. What only commands may change must be as it was. Throws `usage` with the
  * lines that are wrong, `policy` when somebody else changed the ticket meanwhile.
  */
-export function replaceText(asking: Asking, id: string, before: string, after: string): Promise<Ticket> {
+export function replaceText(asking: Asking, id: string, before: string, after: string): Promise<Stepped> {
   const parsed = parseTicket(after, id)
   const [problem] = parsed.problems
   if (problem !== undefined) throw usage(`line ${problem.line ?? 1}: ${problem.message}`)
@@ -197,7 +197,18 @@ export function replaceText(asking: Asking, id: string, before: string, after: s
     const step = { type: 'state_changed', field: 'workflow_state', from: ticket.workflowState, to: workflowState }
     return { changes: {}, text: after, events: [{ type: 'edited', keys }, ...(workflowState === ticket.workflowState ? [] : [step])] }
   }
-  return write(asking, id, asking.caller.holder.agentId, plan, true, 'ticket edit')
+  return edit(asking, id, plan)
+}
+
+async function edit(asking: Asking, id: string, plan: (current: Current) => Plan | null): Promise<Stepped> {
+  let already = true
+  const noting = (current: Current): Plan | null => {
+    const planned = plan(current)
+    already = planned === null
+    return planned
+  }
+  const ticket = await write(asking, id, asking.caller.holder.agentId, noting, true, 'ticket edit')
+  return { ticket, already }
 }
 
 /** `lh ticket comment` and `review`: an event and nothing else, so that anybody may, and no merge ever conflicts. */

@@ -256,13 +256,14 @@ export const set: Run = async context => {
 export const edit: Run = async context => {
   const [title, body] = [textOption(context, 'title'), bodyOption(context)]
   const { asking, id } = await asked(context)
-  if (title === undefined && body === undefined) return answer(context, await inEditor(context, asking, id), `edited ${id}`)
   const text = { ...(title === undefined ? {} : { title }), ...(body === undefined ? {} : { body }) }
-  return answer(context, await editText(asking, id, text), `edited ${id}`)
+  const isGiven = title !== undefined || body !== undefined
+  const { ticket, already } = isGiven ? await editText(asking, id, text) : await inEditor(context, asking, id)
+  return answer(context, ticket, already ? `${id} says that already` : `edited ${id}`, already ? { already: true } : {})
 }
 
 /** Lets a person edit the whole file. What they wrote is kept when it cannot be taken. */
-async function inEditor(context: Context, asking: Asking, id: string): Promise<Ticket> {
+async function inEditor(context: Context, asking: Asking, id: string): Promise<Stepped> {
   const editor = [context.env['VISUAL'], context.env['EDITOR']].find(each => each !== undefined && each !== '')
   if (editor === undefined) throw usage('no editor is known', 'set EDITOR, or give --title or --body-file')
   const { located } = await asking.desk.catalogue.read(id)
@@ -270,9 +271,9 @@ async function inEditor(context: Context, asking: Asking, id: string): Promise<T
   const { editInTemporaryFile } = await import('../editor.ts')
   const edited = editInTemporaryFile(editor, `${id}.md`, before, context.output.json)
   try {
-    const ticket = await replaceText(asking, id, before, edited.text)
+    const done = await replaceText(asking, id, before, edited.text)
     edited.forget()
-    return ticket
+    return done
   } catch (error) {
     context.output.warn(`nothing was changed; what you wrote is in ${edited.file}`)
     throw error
