@@ -270,6 +270,22 @@ describe('other people’s words', () => {
     expect(shown[6]!.stderr).toContain('force-evict')
   })
 
+  it('in a committed ticket cannot reach the terminal by what the doctor finds', async () => {
+    const repo = repository()
+    const directory = path.join(repo.dir, '.leasehold', 'tickets', '20260101-000000-evil')
+    fs.mkdirSync(directory, { recursive: true })
+    const fields = 'title: t\nstatus: open\nkind: task\npriority: P1\nlabels: []\nworkflow_state: ready\ncreated_at: 2026-01-01T00:00:00Z'
+    const text = `---\nid: 20260101-000000-evil\nslug: evil\n${fields}\nupdated_at: 2026-01-01T00:00:00Z\ndepends_on: []\ngates: ["\\e[31m\\u202e"]\n---\n`
+    fs.writeFileSync(path.join(directory, 'ticket.md'), text)
+    for (const words of ['doctor', 'doctor --fix', 'ticket doctor', 'ticket show evil', 'ticket list']) {
+      // oxlint-disable-next-line no-await-in-loop -- each in turn
+      const { stdout, stderr } = await repo.as('agent:a').run(words)
+      // oxlint-disable-next-line no-control-regex -- these are the ones meant
+      expect(stdout + stderr, words).not.toMatch(/[\u0000-\u0009\u000b-\u001f\u2028-\u202e]/)
+      if (words.includes('doctor')) expect(stdout, words).toContain('\\u{1b}[31m\\u{202e}')
+    }
+  })
+
   it('in a configuration file of the repository cannot reach the terminal either', async () => {
     const repo = repository()
     fs.mkdirSync(path.join(repo.dir, '.leasehold'))

@@ -20,10 +20,12 @@ import type { Finding } from '../../../store/maintenance.ts'
 import type { FileWorkspace } from '../open.ts'
 import { openWorkspace } from '../open.ts'
 import { progressBar } from '../progress.ts'
+import { printableLine } from '../text.ts'
 
 function answer(context: Context, { document, exit, lines, warnings }: Report): number {
   for (const warning of warnings) context.output.warn(warning)
-  context.output.answer(document, lines)
+  // Lines quote what somebody wrote into a ticket or a file.
+  context.output.answer(document, lines.map(printableLine))
   return exit
 }
 
