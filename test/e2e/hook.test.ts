@@ -272,6 +272,22 @@ describe('which workspace', () => {
     expect(home.records().map(({ session_id }) => session_id)).toEqual(['holder'])
   })
 
+  it('is refreshed while its session works in another workspace', async () => {
+    const home = new Home()
+    const [here, there] = [workspace(), workspace()]
+    const me = home.session('me', here, { CLAUDE_PID: String(process.pid), LEASEHOLD_SESSION_LOCK_TTL: '10s' })
+    expect(await me.write(`${there}/x`)).toEqual(passed)
+    expect(await me.after('Write', { file_path: `${there}/x` })).toEqual(passed)
+    const seenAt = (): number => home.records().find(({ workspace }) => workspace === there)!.clk.m
+    const before = seenAt()
+    for (let at = 0; at < 200 && seenAt() === before; at++) expect(await me.call('refresh')).toEqual(passed)
+    expect(seenAt()).toBeGreaterThan(before)
+    expect(await home.session('other', there, { CLAUDE_PID: '1' }).write(`${there}/x`)).toMatchObject(blocked('me'))
+    fs.rmSync(there, { recursive: true })
+    expect(await me.call('refresh')).toEqual(passed)
+    expect(home.log()).toBe('')
+  })
+
   it('outside Git there is none, unless session_lock.outside_git says directory', async () => {
     const { home, one, other } = two(folder('plain-'))
     expect(await one.write(`${one.cwd}/a`)).toEqual(passed)

@@ -123,6 +123,17 @@ export class Guard {
     }
   }
 
+  /** The workspaces that this session has beside these, and where a sign of life is due. */
+  dueBeside(workspaces: readonly string[]): readonly string[] {
+    const now = momentNow()
+    return this.#directory.hashes().flatMap(hash => {
+      const record = this.#directory.glance(hash)
+      const workspace = record?.['workspace']
+      if (record?.session_id !== this.#claimant.sessionId || typeof workspace !== 'string' || workspaces.includes(workspace)) return []
+      return ageMs(record, now) > record.ttl_ms * freshPart ? [workspace] : []
+    })
+  }
+
   /** Refreshes every lock of this session, keeping it for background work. */
   keepAll(ttlMs: number, background: Stretch | null): void {
     for (const hash of this.#own()) {

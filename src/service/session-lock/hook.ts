@@ -168,6 +168,18 @@ async function during(scene: Scene): Promise<void> {
     else guard.refresh([root], settings.ttlMs, over, left)
   }
   await renewAll(scene, places, null, payload.event === 'after-tool')
+  await refreshBeside(scene, places)
+}
+
+/** A sign of life is one in all workspaces of the session: one that works in another may come back. */
+async function refreshBeside({ guard, call }: Scene, places: readonly Place[]): Promise<void> {
+  for (const workspace of guard.dueBeside(places.map(({ root }) => root))) {
+    const [target] = targetsOf([], workspace, true)
+    // Where it was removed, another one may begin.
+    if (target?.root !== workspace) continue
+    const { enabled, ttlMs } = await hookSettings(target.repository, call.env)
+    if (enabled) guard.refresh([workspace], ttlMs, null)
+  }
 }
 
 async function stopped(scene: Scene): Promise<void> {
