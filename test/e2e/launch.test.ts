@@ -35,6 +35,21 @@ const key = `ticket:${id}`
 const ours = (lines: readonly string[]): Readonly<Record<string, string>> =>
   Object.fromEntries(lines.filter(line => line.startsWith('LEASEHOLD_')).map(line => line.split('=', 2) as [string, string]))
 
+describe('a client that tells by its hooks that it works', () => {
+  it('may name no event in what it sends, as Copilot does', async () => {
+    const all = stage()
+    await all.launcher.ok('hooks install copilot')
+    const sent = JSON.stringify({ sessionId: 'c', timestamp: 1, cwd: '/', toolName: 'bash', toolArgs: { command: 'ls' } })
+    const copilot = path.join(all.dir, 'copilot')
+    const hook = `"${process.execPath}" "${path.join(path.dirname(executable), 'hook.cjs')}" before-tool --agent copilot`
+    fs.writeFileSync(copilot, `#!/bin/sh\necho '${sent}' | ${hook}\nexec "${all.agent('work')[1]}" alive\n`, { mode: 0o755 })
+    const running = all.launcher.start('--json launch fix-login --role dev --ready hook', '--', copilot)
+    const { session } = await accepted(running)
+    expect(session.evidence).toMatchObject({ kind: 'hook', seen: 'pre-tool-use hook, tool bash' })
+    expect(await ending(all, running)).toMatchObject({ code: 0 })
+  })
+})
+
 describe('what the launch of an intake was asked for', () => {
   it('a failed launch of a ticket that nobody had leaves no claim and no record', async () => {
     const all = stage()

@@ -23,7 +23,7 @@ export async function hook(argv: readonly string[], env: NodeJS.ProcessEnv): Pro
   try {
     const payload = readInput(deadlineMs)
     const launch = env['LEASEHOLD_LAUNCH_REPORT']
-    if (launch) (await import('./report.ts')).report(launch, call.hint, payload, env)
+    if (launch) (await import('./report.ts')).report(launch, call, payload)
     reason = await Promise.race([answerHook({ ...call, payload }), deadline])
   } catch (error) {
     reason = await failure(call, error instanceof Error ? error.message : String(error)).catch(() => null)

@@ -17,16 +17,33 @@ const others: Readonly<Record<string, string>> = {
   agentstop: 'stop',
 }
 
+/** Copilot names no event in what it sends: then it is what the hook was installed for. */
+const installedFor: Readonly<Record<string, string>> = {
+  'before-tool': 'pre-tool-use',
+  'after-tool': 'post-tool-use',
+  refresh: 'user-prompt-submit',
+  stop: 'stop',
+  'session-start': 'session-start',
+  'session-end': 'session-end',
+}
+
 /**
  * What a client sent to a hook, as the judge of its launch wants it; null when it says too little. Neither the prompt nor what the model said
- * is in it, and no value of a secret of `env`.
+ * is in it, and no value of a secret of `env`. `installed`: what the hook's own line says it is called for.
  */
-export function hookReportOf(payload: unknown, client: string, pid: number | null, env: NodeJS.ProcessEnv): HookReport | null {
+export function hookReportOf(
+  payload: unknown,
+  client: string,
+  pid: number | null,
+  env: NodeJS.ProcessEnv,
+  installed: string | null = null,
+): HookReport | null {
   if (typeof payload !== 'object' || payload === null || Array.isArray(payload)) return null
   const sent = payload as Readonly<Record<string, unknown>>
   const name = textOf(sent['hook_event_name'] ?? sent['hookEventName'])
-  if (name === null || !/^[A-Za-z]{1,64}$/.test(name)) return null
-  const event = eventOf(name)
+  const known = name !== null && /^[A-Za-z]{1,64}$/.test(name) ? eventOf(name) : null
+  const event = known ?? installedFor[installed ?? '']
+  if (event === undefined) return null
   const sessionId = textOf(sent['session_id'] ?? sent['sessionId'] ?? sent['conversation_id'])
   const tool = textOf(sent['tool_name'] ?? sent['toolName'])
   return {

@@ -143,6 +143,19 @@ describe('a report of a hook', () => {
     expect(hookReportOf({ hook_event_name: name, session_id: 's' }, 'claude', 1, {})).toMatchObject({ event, sessionId: 's' })
   })
 
+  it.each([
+    ['before-tool', 'pre-tool-use'],
+    ['after-tool', 'post-tool-use'],
+    ['refresh', 'user-prompt-submit'],
+    ['stop', 'stop'],
+    ['session-start', 'session-start'],
+    ['session-end', 'session-end'],
+  ])('of a client that names no event is of what the hook was installed for: %s is %s', (installed, event) => {
+    const sent = { sessionId: 's', timestamp: 1, cwd: '/w', toolName: 'bash', toolArgs: { command: 'make' } }
+    expect(hookReportOf(sent, 'copilot', null, {}, installed)).toMatchObject({ event, client: 'copilot', sessionId: 's', tool: 'bash' })
+    expect(hookReportOf({ ...sent, hook_event_name: 'Stop' }, 'copilot', null, {}, installed)).toMatchObject({ event: 'stop' })
+  })
+
   it('holds neither prompt nor answer nor secret', () => {
     const sent = {
       hook_event_name: 'StopFailure',
