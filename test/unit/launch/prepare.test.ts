@@ -82,7 +82,16 @@ describe('claude', () => {
   )
 
   it('adds options behind the program, also where another one runs it', async () => {
-    for (const start of ['npx @anthropic-ai/claude-code', 'node /x/claude-code/cli.js', 'env A=b claude', './my-agent.sh']) {
+    for (const start of [
+      'npx @anthropic-ai/claude-code',
+      'npx -y -p @anthropic-ai/claude-code claude',
+      'npx --package=@anthropic-ai/claude-code claude',
+      'node /x/claude-code/cli.js',
+      'env A=b claude',
+      'env BIN=/opt/claude claude',
+      'sudo -u claude claude',
+      './my-agent.sh',
+    ]) {
       const { command, clientSessionId } = await prepare('claude', `${start} -p hello --output-format stream-json`)
       expect(command.join(' ')).toBe(`${start} --session-id ${clientSessionId} -p hello --output-format stream-json`)
     }

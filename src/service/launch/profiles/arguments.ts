@@ -92,6 +92,9 @@ const runners = new Set([
   'sudo',
 ])
 
+/** What may be called like the client and is another thing: an option, a variable, the package that the program is in, a user. */
+const isAside = (word: string, before: string): boolean => /^-|^[A-Za-z_]\w*=/.test(word) || /^(?:-p|--package|-u|--user)$/.test(before)
+
 /** Splits a command after the client's program, behind which its options are: `npx codex exec …` after `codex`. */
 export function splitCommand(
   command: readonly string[],
@@ -99,7 +102,7 @@ export function splitCommand(
 ): { readonly program: readonly string[]; readonly args: readonly string[] } {
   let at = 0
   if (runners.has(basename(command[0] ?? ''))) {
-    const found = command.findIndex((word, index) => index > 0 && index < 8 && client.test(word))
+    const found = command.findIndex((word, index) => index > 0 && index < 8 && client.test(word) && !isAside(word, command[index - 1]!))
     if (found > 0) at = found
   }
   return { program: command.slice(0, at + 1), args: command.slice(at + 1) }
