@@ -11,13 +11,12 @@ import type { Shop } from '../support/work.ts'
 // The library as a program gets it from the package. What docs/library.md shows is run as it stands.
 
 const root = path.join(import.meta.dirname, '../..')
-const document = fs.readFileSync(path.join(root, 'docs/library.md'), 'utf8')
-
-/** Each program of the document, and what it is said to print. */
-const programs = [...document.matchAll(/^```js run\n([^]*?)^```\n+```text\n([^]*?)^```$/gm)].map(([, program = '', output = '']) => ({
-  program,
-  output,
-}))
+/** Each program of a document, and what it is said to print. */
+const programsOf = (document: string): readonly { readonly program: string; readonly output: string }[] =>
+  [...fs.readFileSync(path.join(root, document), 'utf8').matchAll(/^```js run\n([^]*?)^```\n+```text\n([^]*?)^```$/gm)].map(
+    ([, program = '', output = '']) => ({ program, output }),
+  )
+const programs = programsOf('docs/library.md')
 
 /** Runs a program in a repository, with the package beside it. */
 function run({ repo }: Shop, program: string): string {
@@ -60,6 +59,12 @@ const attempt = async work => {
 const byWord = "(await claimOf(workspace, ['fix-login'])).resources"
 
 it('a program has to be shown for each main thing', () => expect(programs.length).toBeGreaterThanOrEqual(4))
+
+it('docs/session-lock.md prints what it says', () => {
+  const [shown, ...others] = programsOf('docs/session-lock.md')
+  expect(others).toEqual([])
+  expect(run(shop(), shown!.program)).toBe(shown!.output)
+})
 
 describe('in files', () => {
   it('docs/library.md prints what it says', () => {

@@ -65,8 +65,9 @@ export function refresh(io: LockIO, request: LockRequest): boolean {
   return true
 }
 
-/** Gives up this session's lock; false when it has none. Another's stays. */
-export function release(io: LockIO, sessionId: string): boolean {
+/** Gives up this session's lock; false when it has none. Another's stays. What `acquire` was called with will do, too. */
+export function release(io: LockIO, session: string | Pick<LockRequest, 'sessionId'>): boolean {
+  const sessionId = typeof session === 'string' ? session : session.sessionId
   if (recordOf(io.readLock())?.session_id !== sessionId) return false
   io.deleteLock()
   return true
