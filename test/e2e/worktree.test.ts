@@ -1,3 +1,4 @@
+import { execFileSync } from 'node:child_process'
 import fs from 'node:fs'
 import path from 'node:path'
 import { describe, expect, it } from 'vitest'
@@ -16,6 +17,30 @@ function expectNothing({ repo, home }: Room): void {
 }
 
 describe('worktree add', () => {
+  it('tells that a ticket is not committed, and what lets its work be merged', async () => {
+    const { repo, home, a } = room()
+    git(repo.dir, 'config', 'user.name', 'ann')
+    git(repo.dir, 'config', 'user.email', 'ann@example.org')
+    const { id: late } = (await a.ok('ticket create --title Late')).ticket
+    await a.ok('ticket ready late')
+    const { stdout, stderr } = await a.run('worktree add late')
+    const place = path.join(home, 'late')
+    expect(stdout).toBe(`${place}\n`)
+    expect(stderr).toContain(`${late} is not committed on main`)
+    expect((await a.run('worktree add late')).stderr).not.toContain('not committed')
+    execFileSync('sh', ['-c', /before anything does: (.*)/.exec(stderr)![1]!], { cwd: repo.dir, stdio: 'ignore' })
+    const there = a.in(place)
+    await there.ok('ticket start late')
+    fs.writeFileSync(path.join(place, 'work'), 'done\n')
+    commit(place, 'work')
+    await there.ok('work --finish')
+    expect(fs.existsSync(path.join(repo.dir, 'work'))).toBe(true)
+    // A launch makes its worktree in the same way.
+    putTicket(repo.dir, '20260608-101011-later')
+    const launched = await a.run('launch later --role dev --worktree --ready alive=100ms --', 'true')
+    expect(launched.stderr).toContain('20260608-101011-later is not committed on main')
+  })
+
   it('makes one for a ticket, beside the repository, with its branch, and says where; once', async () => {
     const { repo, home, a, b } = room()
     const place = path.join(home, 'fix-login')
@@ -42,6 +67,7 @@ describe('worktree add', () => {
     expect((await a.refused('policy', 'worktree add fix-login --path ../elsewhere')).message).toContain(place)
     expect(branches(repo.dir)).toEqual(['agents/fix-login', 'main'])
     expect(leftovers(repo.dir)).toEqual([])
+    expect(made.stderr).not.toContain('not committed')
     // In it, a claim of the ticket is one of all three.
     const worker = a.in(place)
     const { leases } = await worker.ok('claim acquire fix-login')

@@ -82,7 +82,19 @@ export async function addWorktree(desk: Desk, holder: Holder, request: AddReques
     async () => (await madeFor(desk, holder, subject, request)) ?? (await begin(desk, holder, subject, start, request)),
   )
   if ('already' in made) return made
-  return finish(desk, made, request.env)
+  const added = await finish(desk, made, request.env)
+  const warning = subject.ticket === null ? null : lacking(added, subject.ticket)
+  return warning === null ? added : { ...added, warnings: [...added.warnings, warning] }
+}
+
+/** What changes a ticket in a worktree that came without it begins its file a second time, and Git merges no two beginnings. */
+function lacking({ path, purpose: { base } }: Added, id: string): string | null {
+  if (existsSync(join(path, '.leasehold', 'tickets', id, 'ticket.md'))) return null
+  const bring = base === null ? '' : ` && git -C ${shellWord(path)} merge ${shellWord(base)}`
+  return (
+    `${id} is not committed on ${base ?? 'what its worktree was made from'}: what changes it there will not merge with what is here; ` +
+    `before anything does: git add .leasehold .gitattributes && git commit -m "Tickets"${bring}`
+  )
 }
 
 const isHalf = ({ gitDir, present }: Entry): boolean => removalOf(gitDir) !== null || !present
