@@ -86,6 +86,34 @@ describe('claim heartbeat --every', () => {
     }
   })
 
+  it('keeps the rest of a group alive when the member that is named is given back alone', async () => {
+    const repo = repository()
+    const a = repo.as('agent:a')
+    const { leases } = await a.ok('claim acquire env:one env:three env:two --ttl 1m')
+    const beats = (resources: string) => repo.story().filter(each => each === `heartbeat ${resources}`).length
+    for (const [named, all, left] of [
+      ['env:one', 'env:one+env:three+env:two', 'env:three+env:two'],
+      [leases[2].lease_id, 'env:three+env:two', 'env:three'],
+    ] as const) {
+      const before = beats(all)
+      const beating = a.start(`claim heartbeat ${named} --every 100ms`)
+      // oxlint-disable-next-line no-await-in-loop -- each in turn
+      await until(() => beats(all) > before, 'it beats')
+      // oxlint-disable-next-line no-await-in-loop -- each in turn
+      await a.ok(`claim release ${named} --only`)
+      // oxlint-disable-next-line no-await-in-loop -- each in turn
+      await until(() => beating.child.exitCode !== null || beats(left) > 1, 'it goes on')
+      beating.kill('SIGTERM')
+      // oxlint-disable-next-line no-await-in-loop -- each in turn
+      expect(await beating.ended).toMatchObject({ code: 0, stderr: '' })
+    }
+    const seen = beats('env:three')
+    const beating = a.start('claim heartbeat env:three --every 100ms')
+    await until(() => beats('env:three') > seen, 'it beats')
+    await a.ok('claim release env:three --only')
+    expect(await beating.ended).toMatchObject({ code: 6 })
+  })
+
   it('calls a log that never granted the lease unavailable, and not lost', async () => {
     const repo = repository()
     const a = repo.as('agent:a')

@@ -1,5 +1,6 @@
-import type { Answer, Caller, Coordinator } from '../../coordinator.ts'
+import type { Answer, Caller, Coordinator, Refused } from '../../coordinator.ts'
 import type { Target } from '../../core/command.ts'
+import type { Lease } from '../../core/lease.ts'
 import { usage } from '../../core/fault.ts'
 import { isFault } from '../../core/fault.ts'
 import type { Presented } from '../../core/refusal.ts'
@@ -32,26 +33,40 @@ const lookMs = 1000
 
 /** Renews again and again. Leaves nothing behind, whatever ends it: it writes no file and starts no process. */
 export async function beatUntil(request: BeatRequest): Promise<Beaten> {
-  const { coordinator, caller, target, presented, everyMs, whilePid, note, warn } = request
+  const { coordinator, caller, presented, everyMs, whilePid, note, warn } = request
   const watched = whilePid === null ? null : witnessOf(whilePid)
   if (whilePid !== null && watched === null) throw usage(`there is no process ${whilePid}`, 'nothing was renewed')
   const stop = untilSignal()
   let last: Answer | null = null
+  let { target } = request
   let proof = presented
+  /** The others of its group, and what was said of those before. */
+  let rest: readonly Lease[] = []
+  let refused: Refused | null = null
   try {
     for (let beats = 0; ;) {
       const answer = await attempt(
         () => coordinator.renew(caller, { target, presented: proof, heartbeat: true, ...(note === undefined ? {} : { note }) }),
         warn,
       )
+      if (answer?.ok === false) {
+        refused ??= answer
+        const [next, ...others] = answer.refusal.kind === 'superseded' ? rest : []
+        if (next === undefined) return { beats, why: refusalCode(refused.refusal), last: lostAs(refused, beats) }
+        // One of a group may have been given back alone: then the others are still held.
+        target = { resource: next.resource }
+        proof = { leaseId: next.leaseId, token: next.token }
+        rest = others
+        continue
+      }
       if (answer !== null) {
         last = answer
-        if (!answer.ok) return { beats, why: refusalCode(answer.refusal), last: lostAs(answer, beats) }
+        refused = null
         // From now on exactly this ownership: a later one by the same holder is not ours to keep alive. Each of a group has an id of its own.
-        const lease = answer.leases.find(each =>
-          'resource' in target ? each.resource === target.resource : each.leaseId === target.leaseId,
-        )
+        const named = target
+        const lease = answer.leases.find(each => ('resource' in named ? each.resource === named.resource : each.leaseId === named.leaseId))
         if (lease !== undefined) proof = { leaseId: lease.leaseId, token: lease.token }
+        rest = answer.leases.filter(each => each !== lease && each.token === lease?.token)
         beats++
       }
       const why = await pause(everyMs, stop.signalled, () => watched === null || vitality(watched) !== 'dead')
