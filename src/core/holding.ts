@@ -129,7 +129,7 @@ export function transfer(command: Transfer, view: View, policy: Policy): Decisio
   if (lease.state === 'pending') return refuse({ kind: 'pending', lease })
   if (sameHolder(lease.holder, command.to)) return refuse({ kind: 'same-holder', lease })
   const collision = collisionOf(lease, command.to, view)
-  if (collision !== null) return refuse(collision)
+  if (collision !== null) return refuse({ ...collision, handing: true })
   // A claim without a deadline because its agent could be started again gets one with another agent.
   const kept = launchedWith(lease, view)?.state === 'restorable'
   const ttlSecs = command.ttlSecs ?? (kept ? policy.ttlSecs : lease.ttlSecs)
@@ -173,7 +173,7 @@ function handedOn(members: readonly Lease[], to: Session | null, view: View): re
 }
 
 /** One holder's paths may overlap; handing one of them to another would make two holders share files. */
-function collisionOf(lease: Lease, to: Holder, view: View): Refusal | null {
+function collisionOf(lease: Lease, to: Holder, view: View): Extract<Refusal, { kind: 'held' }> | null {
   for (const { resource, token } of membersOf(lease, view)) {
     if (!isPath(resource)) continue
     for (const other of view.paths()) {

@@ -31,8 +31,8 @@ export interface Reservation {
 
 /** "No", as data: who holds it, until when, and which rule said so. Worded by `wordRefusal`, given an exit code by `refusalCode`. */
 export type Refusal =
-  /** `sameAgent`: by the caller's own agent, in another worktree. */
-  | { readonly kind: 'held'; readonly lease: Lease; readonly wanted: string; readonly sameAgent?: boolean }
+  /** `sameAgent`: by the caller's own agent, in another worktree. `handing`: by whoever hands `wanted` over, which is not to be waited for. */
+  | { readonly kind: 'held'; readonly lease: Lease; readonly wanted: string; readonly sameAgent?: boolean; readonly handing?: boolean }
   | { readonly kind: 'reserved'; readonly reservation: Reservation }
   /** A launched agent has it, or could have it again. */
   | { readonly kind: 'launched'; readonly lease: Lease; readonly session: Session; readonly standing: SessionStanding }
@@ -255,7 +255,7 @@ function wordFinished({ resource, outcome, outcomeBy, branch, holder }: Past): W
   }
 }
 
-function wordHeld({ lease, wanted, sameAgent }: Extract<Refusal, { kind: 'held' }>, now: Instant): Wording {
+function wordHeld({ lease, wanted, sameAgent, handing }: Extract<Refusal, { kind: 'held' }>, now: Instant): Wording {
   const overlap = wanted === lease.resource ? '' : ` (${wanted} overlaps it)`
   const stale = isStale(lease, now) ? `; stale: no sign of life for ${inWords(now.m - lease.beat.m)}` : ''
   if (sameAgent === true)
@@ -263,8 +263,10 @@ function wordHeld({ lease, wanted, sameAgent }: Extract<Refusal, { kind: 'held' 
       message: `${lease.resource} is held by ${holderInWords(lease)}, ${untilInWords(lease, now)}${stale}${overlap}: by you, in another worktree`,
       hint: `go on there (see: lh worktree list), or give it back first: ${releaseHint(lease)}`,
     }
+  const message = `${lease.resource} is held by ${holderInWords(lease)}, ${untilInWords(lease, now)}${stale}${overlap}`
+  if (handing === true) return { message, hint: `give that back first: ${releaseHint(lease)}` }
   return {
-    message: `${lease.resource} is held by ${holderInWords(lease)}, ${untilInWords(lease, now)}${stale}${overlap}`,
+    message,
     hint: `see: lh why ${shellWord(lease.resource)}, or ${waitHint(wanted)}`,
   }
 }

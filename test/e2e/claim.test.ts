@@ -473,6 +473,18 @@ describe('a group', () => {
 })
 
 describe('transfer', () => {
+  it('of a path that overlaps another of one’s own says which to give back first, and how', async () => {
+    const a = repository().as('agent:a')
+    await a.acquire('path:docs/**')
+    await a.acquire('path:docs/x')
+    const words = 'claim transfer path:docs/x --to-agent agent:b --reason handover'
+    const { message, hint } = await a.refused('held', words)
+    expect(message).toContain('path:docs/** is held by agent:a')
+    expect(hint).toMatch(/^give that back first: lh claim release 'path:docs\/\*\*' /)
+    await a.ok(hint.replace(/^.*?: lh /, '').replaceAll("'", ''))
+    expect((await a.ok(words)).lease.holder.agent_id).toBe('agent:b')
+  })
+
   it('gives the lease to another agent; the old token is refused from then on', async () => {
     const repo = repository()
     const [a, b] = [repo.as('agent:a'), repo.as('agent:b')]
