@@ -172,6 +172,61 @@ describe('a repository that may not be written', () => {
     expect(repo.snapshot()).toEqual(before)
   })
 
+  needsRoot.it('nor entered by this user: 7 for every command, and no defect of ours', async () => {
+    const repo = repository()
+    openToAll(repo.dir)
+    const a = repo.as('agent:a')
+    await a.acquire('x')
+    await a.ok('ticket create --title One')
+    const home = folder('home-')
+    openToAll(home)
+    fs.mkdirSync(path.join(home, '.claude', 'runtime'), { recursive: true })
+    fs.chmodSync(path.join(home, '.claude'), 0o700)
+    const asStranger = async (words: string) =>
+      failure(
+        await new Running(process.execPath, [executable, '--json', ...words.split(' ')], {
+          cwd: repo.dir,
+          env: { ...process.env, HOME: home, GIT_CONFIG_GLOBAL: '/dev/null', LEASEHOLD_AGENT_ID: 'agent:b' },
+          uid: stranger,
+        }).ended,
+        'unavailable',
+        words,
+      )
+    expect((await asStranger('session-lock status')).message).toContain('.claude')
+    fs.chmodSync(path.join(repo.dir, '.leasehold', 'tickets'), 0o700)
+    expect((await asStranger('ticket show one')).hint).toMatch(/^Look at it: ls -ld .*\.leasehold\/tickets$/)
+    for (const [place, ...commands] of [
+      ['.git/leasehold', 'log compact', 'claim list', `store move --to file://${home}/store`],
+      ['.git', 'whoami', 'claim list', 'claim acquire y', 'status', 'config list'],
+    ] as const) {
+      fs.chmodSync(path.join(repo.dir, place), 0o700)
+      for (const words of commands) {
+        // oxlint-disable-next-line no-await-in-loop -- each in turn
+        const { message, hint } = await asStranger(words)
+        expect(message, words).toContain(path.join('.git', place === '.git' ? '' : 'leasehold'))
+        expect(hint, words).not.toContain('report')
+      }
+    }
+  })
+
+  it('because something else stands in its place: 7', async () => {
+    const repo = repository()
+    const a = repo.as('agent:a')
+    const store = path.join(repo.dir, '.git', 'leasehold')
+    fs.writeFileSync(store, '')
+    expect((await a.refused('unavailable', 'log compact')).message).toMatch(/^a file stands where a directory should/)
+    fs.rmSync(store)
+    await a.acquire('x')
+    const log = path.join(store, 'claims.jsonl')
+    fs.renameSync(log, path.join(repo.dir, 'log'))
+    const move = `store move --to file://${folder('other-')}/store`
+    fs.mkdirSync(log)
+    expect(failure(await a.run(`--json ${move}`), 'unavailable').message).toMatch(/^a directory stands where a file should/)
+    fs.rmdirSync(log)
+    fs.symlinkSync(path.join(repo.dir, 'log'), log)
+    expect(failure(await a.run(`--json ${move}`), 'unavailable').message).toMatch(/^a symbolic link stands where none should/)
+  })
+
   needsRoot.it('because it is mounted read-only (a sandbox): 7 with the exact line; list and why still answer', async () => {
     const repo = repository()
     const a = repo.as('agent:a')

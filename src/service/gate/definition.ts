@@ -2,6 +2,7 @@ import { closeSync, constants, fstatSync, lstatSync, openSync, readdirSync, read
 import { join, posix } from 'node:path'
 import { Document, isMap, isScalar, type Pair } from 'yaml'
 import { Fault, notFound, usage } from '../../core/fault.ts'
+import { shellWord } from '../../core/shell-word.ts'
 import type { Wire } from '../../core/wire.ts'
 import { makeDirectory, isReadOnly, writeFileAtomic } from '../../host/files.ts'
 import { mainRoot, type Repository } from '../../host/git.ts'
@@ -157,7 +158,10 @@ function keysIn(directory: string): readonly string[] {
   } catch (error) {
     const { code, message } = error as NodeJS.ErrnoException
     if (code === 'ENOENT' || code === 'ENOTDIR') return []
-    throw new Fault('unavailable', `${directory} cannot be read: ${message}`, { cause: error })
+    throw new Fault('unavailable', `${directory} cannot be read: ${message}`, {
+      hint: `Look at it: ls -ld ${shellWord(directory)}`,
+      cause: error,
+    })
   }
   return names
     .filter(name => name.endsWith(fileEnding))

@@ -1,6 +1,7 @@
 import { closeSync, lstatSync, readdirSync, readSync, type Dirent } from 'node:fs'
 import { dirname, join } from 'node:path'
 import { Fault, notFound, usage } from '../../core/fault.ts'
+import { shellWord } from '../../core/shell-word.ts'
 import { mainRoot, type Repository } from '../../host/git.ts'
 import { BaseBranch } from './base-branch.ts'
 import { branchOf } from '../../host/base-commit.ts'
@@ -511,7 +512,10 @@ function entriesOf(tickets: string): readonly Dirent[] {
   } catch (error) {
     const { code } = error as NodeJS.ErrnoException
     if (code === 'ENOENT' || code === 'ENOTDIR') return []
-    throw new Fault('unavailable', `${tickets} cannot be read: ${(error as Error).message}`, { cause: error })
+    throw new Fault('unavailable', `${tickets} cannot be read: ${(error as Error).message}`, {
+      hint: `Look at it: ls -ld ${shellWord(tickets)}`,
+      cause: error,
+    })
   }
 }
 

@@ -15,6 +15,7 @@ import {
 import { isUtf8 } from 'node:buffer'
 import { basename, dirname, join, relative } from 'node:path'
 import { Fault, isFault, policy, usage } from '../../core/fault.ts'
+import { shellWord } from '../../core/shell-word.ts'
 import { sha256Hex } from '../../core/sha256.ts'
 import { makeDirectory, remove, writeTemporary } from '../../host/files.ts'
 import { exchangeFiles } from '../../host/kernel-lock.ts'
@@ -61,7 +62,7 @@ export function openForReading(path: string): number | Unreadable {
     const { code, message } = error as NodeJS.ErrnoException
     const why = code === undefined ? undefined : unreadable.get(code)
     if (why !== undefined) return why
-    throw new Fault('unavailable', `${path} cannot be read: ${message}`, { cause: error })
+    throw new Fault('unavailable', `${path} cannot be read: ${message}`, { hint: `Look at it: ls -ld ${shellWord(path)}`, cause: error })
   }
 }
 
@@ -155,7 +156,10 @@ export function checkDirectory(path: string): void {
   try {
     stats = lstatSync(path, { throwIfNoEntry: false })
   } catch (error) {
-    throw new Fault('unavailable', `${path} cannot be read: ${(error as Error).message}`, { cause: error })
+    throw new Fault('unavailable', `${path} cannot be read: ${(error as Error).message}`, {
+      hint: `Look at it: ls -ld ${shellWord(path)}`,
+      cause: error,
+    })
   }
   if (stats?.isDirectory() !== false) return
   throw new Fault(
