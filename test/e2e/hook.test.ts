@@ -713,6 +713,19 @@ describe('the leases of a session', () => {
     expect(await agent.lease('env:a')).toMatchObject({ standing: 'live' })
   }, 60_000)
 
+  it('are renewed while it works in another worktree', async () => {
+    const { repo, me, agent } = worker()
+    await agent.acquire('env:a --ttl 5')
+    expect(await me.call('refresh')).toEqual(passed)
+    git(repo.dir, 'commit', '-q', '--allow-empty', '-m', 'x')
+    const elsewhere = path.join(folder('wts-'), 'sub')
+    git(repo.dir, 'worktree', 'add', '-q', elsewhere)
+    const beats = () => repo.story().filter(line => line.startsWith('heartbeat')).length
+    const before = beats()
+    for (let at = 0; at < 200 && beats() === before; at++) expect(await me.call('refresh', { cwd: elsewhere })).toEqual(passed)
+    expect(beats()).toBeGreaterThan(before)
+  }, 60_000)
+
   it('block the next write once when one was lost, long before it is due', async () => {
     const { repo, me, agent } = worker()
     await agent.acquire('env:k')

@@ -168,7 +168,16 @@ async function during(scene: Scene): Promise<void> {
     else guard.refresh([root], settings.ttlMs, over, left)
   }
   await renewAll(scene, places, null, payload.event === 'after-tool')
+  await renewAll(scene, leasedBeside(scene, places), null, false)
   await refreshBeside(scene, places)
+}
+
+/** The other worktrees where the session was seen with leases, unless they last for a command that runs there. */
+function leasedBeside({ payload, directory }: Scene, places: readonly Place[]): readonly Target[] {
+  return memosOf(directory, payload.sessionId).flatMap(({ file, root }) => {
+    if (places.some(place => place.root === root) || readMemo(file).stretched.length > 0) return []
+    return targetsOf([], root, true).filter(target => target.root === root)
+  })
 }
 
 /** A sign of life is one in all workspaces of the session: one that works in another may come back. */
@@ -342,7 +351,7 @@ function partyOf({ payload, guard, call }: Scene): Party {
  */
 async function renewAll(
   scene: Scene,
-  places: readonly Place[],
+  places: readonly Target[],
   stretch: Stretch | null,
   restore: boolean,
   telling = false,
