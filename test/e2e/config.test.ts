@@ -104,6 +104,19 @@ describe('a mistake', () => {
     fs.rmSync(repositoryFile)
   })
 
+  it('of what a file is says where to look', async () => {
+    const { a, repositoryFile } = withHome()
+    write(repositoryFile, '#'.repeat(70_000))
+    const look = `Look at it: ls -ld ${repositoryFile}`
+    expect(await a.refused('usage', 'claim list')).toMatchObject({ message: expect.stringContaining('too large'), hint: look })
+    fs.rmSync(repositoryFile)
+    fs.mkdirSync(repositoryFile)
+    expect(await a.refused('usage', 'claim list')).toMatchObject({ message: expect.stringContaining('not a regular file'), hint: look })
+    fs.rmdirSync(repositoryFile)
+    fs.symlinkSync('/nowhere', repositoryFile)
+    expect(await a.refused('usage', 'claim list')).toMatchObject({ message: expect.stringContaining('symbolic link'), hint: look })
+  })
+
   it('in a variable is refused with what was meant', async () => {
     const { a } = withHome()
     for (const [name, hint] of [

@@ -1,6 +1,7 @@
 import { lstatSync, statSync, type BigIntStats } from 'node:fs'
 import { dirname } from 'node:path'
 import { isFault, usage, type Fault } from '../../core/fault.ts'
+import { shellWord } from '../../core/shell-word.ts'
 import { isOtherVariable, otherVariables } from '../../host/environment.ts'
 import type { Repository } from '../../host/git.ts'
 import { repositoryConfigFile, systemConfigFile, userConfigFile } from '../../host/paths.ts'
@@ -262,7 +263,7 @@ function look(layer: Layer, path: string): BigIntStats | undefined {
     return stats
   } catch (error) {
     if (isFault(error)) throw error
-    throw usage(`${path} cannot be read: ${(error as Error).message}.`)
+    throw usage(`${path} cannot be read: ${(error as Error).message}.`, `Look at it: ls -ld ${shellWord(path)}`)
   }
 }
 

@@ -1,6 +1,7 @@
 import { closeSync, constants, fstatSync, openSync, readFileSync } from 'node:fs'
 import { isAlias, isMap, isScalar, isSeq, LineCounter, parseDocument, type Document, type Node, type Pair, type YAMLMap } from 'yaml'
 import { Fault, usage } from '../../core/fault.ts'
+import { shellWord } from '../../core/shell-word.ts'
 import type { Entry } from './cache.ts'
 import { isKey, keys, listKeys, settings, suggest, type Key } from './schema.ts'
 import { isSettled, stampOf } from './stamp.ts'
@@ -124,6 +125,8 @@ function oneValueHint(key: Key, value: unknown): string {
   return inner === undefined ? `For example ${key}: ${settings[key].default ?? '…'}` : `Write what is below it with dots: \`${inner}: …\`.`
 }
 
+const lookAt = (path: string): string => `Look at it: ls -ld ${shellWord(path)}`
+
 function readWhole(path: string, committed: boolean): { text: string; stamp: string; settled: boolean } {
   const { O_RDONLY, O_NONBLOCK, O_NOFOLLOW } = constants
   let descriptor: number
@@ -133,12 +136,13 @@ function readWhole(path: string, committed: boolean): { text: string; stamp: str
     const { code, message } = error as NodeJS.ErrnoException
     if (code === 'ENOENT' || code === 'ENOTDIR') return { text: '', stamp: '', settled: false }
     const why = code === 'ELOOP' ? 'a committed configuration file may not be a symbolic link' : message
-    throw new Fault('usage', `${path} cannot be read: ${why}.`, { cause: error })
+    throw new Fault('usage', `${path} cannot be read: ${why}.`, { hint: lookAt(path), cause: error })
   }
   try {
     const stats = fstatSync(descriptor, { bigint: true })
-    if (!stats.isFile()) throw usage(`${path} is not a regular file.`)
-    if (stats.size > BigInt(maxConfigBytes)) throw usage(`${path} is too large for a configuration file (${stats.size} bytes).`)
+    if (!stats.isFile()) throw usage(`${path} is not a regular file.`, lookAt(path))
+    if (stats.size > BigInt(maxConfigBytes))
+      throw usage(`${path} is too large for a configuration file (${stats.size} bytes).`, lookAt(path))
     return { text: readFileSync(descriptor, 'utf8'), stamp: stampOf(stats), settled: isSettled(stats, Date.now()) }
   } finally {
     closeSync(descriptor)
