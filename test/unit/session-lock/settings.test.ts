@@ -1,7 +1,9 @@
+import { execFileSync } from 'node:child_process'
 import { mkdirSync, mkdtempSync, realpathSync, rmSync, writeFileSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { afterAll, afterEach, expect, it, vi } from 'vitest'
+import { findRepository } from '../../../src/host/git.ts'
 import { hookSettings } from '../../../src/service/session-lock/settings.ts'
 
 const home = realpathSync(mkdtempSync(join(tmpdir(), 'lh-hook-settings-')))
@@ -27,4 +29,19 @@ it.each([
     outsideGit: 'directory',
     fault: null,
   })
+})
+
+it('a fault in the repository’s file leaves what else it says, and names the line', async () => {
+  const root = realpathSync(mkdtempSync(join(tmpdir(), 'lh-hook-settings-repository-')))
+  try {
+    execFileSync('git', ['init', '--quiet', root])
+    mkdirSync(join(root, '.leasehold'))
+    const file = join(root, '.leasehold/config.yaml')
+    writeFileSync(file, 'session_lock.fail: closed\nnonsense: 1\nsession_lock.ttl: 7m\nsession_lock.scope: paths\n')
+    const found = await hookSettings(findRepository(root, {}), { HOME: root })
+    expect(found).toMatchObject({ enabled: true, fail: 'closed', ttlMs: 420_000, scope: 'workspace' })
+    expect(found.fault).toContain(`${file}:2`)
+  } finally {
+    rmSync(root, { recursive: true })
+  }
 })
