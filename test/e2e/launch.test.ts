@@ -237,7 +237,32 @@ describe('the agent', () => {
     expect(env['LEASEHOLD_AGENT_ID']).not.toBe(doc.session.agent_id)
     expect(env['LEASEHOLD_LAUNCH_ID']).not.toBe(doc.session.session_id)
     expect(Object.keys(env)).not.toContain('LEASEHOLD_TICKET')
+    // It may outlive who launched it, and is no reason to take them for alive.
+    const record = all.repo.records().find(each => each.session?.session_id === doc.session.session_id)
+    const carried = environmentOf(starts(all).at(-1)!)!['LEASEHOLD_LIVE']!.split('\n')
+    expect(record.session.binding.live).toMatch(/^[0-9a-f]+$/)
+    expect([carried.length, carried.includes(record.session.binding.live)]).toEqual([1, false])
     await ending(all, running)
+  })
+
+  it('that is launched under lh exec keeps its lease when both lh are killed, and so does whom that agent launches', async () => {
+    const all = stage()
+    const inner = ['launch', '--no-ticket', '--role', 'review', '--ready', 'fd', ...all.agent('env')]
+    const lh = [process.execPath, executable]
+    const outer = all.launcher.start('exec env:y --', ...lh, ...launching.split(' '), ...all.agent('run', ...lh, ...inner))
+    await until(() => wrote(all, 'env').length > 0, 'the inner agent is there')
+    const [agent, last] = starts(all)
+    const parentOf = (pid: number): number => Number(/^PPid:\s+(\d+)/m.exec(fs.readFileSync(`/proc/${pid}/status`, 'utf8'))![1])
+    const [first, second] = [parentOf(agent!), parentOf(last!)]
+    outer.kill('SIGKILL')
+    for (const pid of [first, second, agent!]) process.kill(pid, 'SIGKILL')
+    await until(() => ![outer.pid, first, second, agent!].some(isRunning), 'all but the last agent are gone')
+    await person(all).refused('held', 'claim acquire env:y')
+    // The agent in between is no reason to wait: it is gone.
+    await person(all).acquire('fix-login')
+    process.kill(last!, 'SIGKILL')
+    await until(() => !isRunning(last!), 'the last agent is gone')
+    await person(all).acquire('env:y')
   })
 
   it('is renewed for while it works, far beyond its TTL', async () => {

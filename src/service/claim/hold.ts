@@ -130,9 +130,12 @@ function holdEnvironment(granted: Granted, proof?: string, outer?: string): Reco
     LEASEHOLD_LEASES: same.map(({ leaseId }) => leaseId).join('\n'),
     // By this the store finds a child that closed what it inherited: whatever carries it still works under these leases, and under those
     // of whoever runs us, whose lock we do not hand on.
-    ...(granted.liveLock === null ? {} : { LEASEHOLD_LIVE: [granted.liveLock.live, outer ?? ''].filter(live => live !== '').join('\n') }),
+    ...(granted.liveLock === null ? {} : { LEASEHOLD_LIVE: carriedWith(granted.liveLock.live, outer) }),
   }
 }
+
+/** The locks under which something runs, a line each: its own, and what whoever runs us carries. */
+export const carriedWith = (live: string, outer: string | undefined): string => (outer ? `${live}\n${outer}` : live)
 
 const startTroubles: Readonly<Record<string, string>> = {
   ENOENT: 'there is no such program',

@@ -1,5 +1,5 @@
 import { closeSync, openSync } from 'node:fs'
-import type { Answer, Caller, Granted, LaunchHold } from '../../coordinator.ts'
+import type { Answer, Caller, Coordinator, Granted, LaunchHold } from '../../coordinator.ts'
 import { Fault, isFault } from '../../core/fault.ts'
 import type { Holder } from '../../core/lease.ts'
 import type { Reservation } from '../../core/refusal.ts'
@@ -9,7 +9,7 @@ import type { LaunchEvidence, Session } from '../../core/session.ts'
 import { shellWord } from '../../core/shell-word.ts'
 import { signalGroup, vitality, witnessOf } from '../../host/process.ts'
 import { orThrow, refusalDocument } from '../claim/answer.ts'
-import { whyNotStarted } from '../claim/hold.ts'
+import { carriedWith, whyNotStarted } from '../claim/hold.ts'
 import { agentNote } from '../claim/pending.ts'
 import { endings, forwarded, isFromTerminal, onSignals } from '../claim/signals.ts'
 import { whenFree } from '../claim/when-free.ts'
@@ -43,6 +43,7 @@ export async function launch(order: LaunchOrder): Promise<Launched> {
   const sessionId = coordinator.mintId()
   const agentId = order.agentId ?? `agent:${order.start.profile.name}-${sessionId.slice(-8).toLowerCase()}`
   const holder: Holder = { ...order.caller.holder, agentId, sessionId, witness: null }
+  const env = { ...(await withoutForeign(order.start.env, coordinator)), ...environmentOf(agentId, role, order.ticket, order.peers) }
   const note = { launchId: sessionId, role, agentId }
   const reserve = (): Promise<Answer> =>
     coordinator.reserve({ holder: ownWitness(holder) }, { resources, note, ttlSecs: reservationTtlSecs })
@@ -52,7 +53,6 @@ export async function launch(order: LaunchOrder): Promise<Launched> {
   })
   if (reserved instanceof Fault) throw reserved
   const hold = holdOf(reserved)
-  const environment = environmentOf(agentId, role, order.ticket, order.peers)
   const begun = async (started: Started): Promise<Session> => ({
     sessionId,
     name: await order.name(),
@@ -73,7 +73,7 @@ export async function launch(order: LaunchOrder): Promise<Launched> {
     exitCode: null,
   })
   const run = new Run(workspace, { ...order.caller, holder }, sessionId, hold, resources[0] ?? sessionKey(sessionId), 'nothing was claimed')
-  return run.start({ ...order.start, env: { ...withoutForeign(order.start.env), ...environment } }, async started => {
+  return run.start({ ...order.start, env }, async started => {
     const session = await begun(started)
     const own: Caller = { holder: { ...holder, witness: session.witness } }
     const answer = await coordinator.launch(own, { resources, ttlSecs: order.ttlSecs, branch: order.branch, reason: null, session }, hold)
@@ -97,11 +97,12 @@ export async function resumeSession(workspace: Workspace, caller: Caller, sessio
   const { coordinator } = workspace
   const { sessionId, agentId, role, worktreeId } = session
   const holder: Holder = { agentId, worktreeId, sessionId, witness: null }
+  const told = environmentOf(agentId, role, session.relatedTickets[0] ?? null, session.peers)
+  const env = { ...(await withoutForeign(start.env, coordinator)), ...told }
   const note = { launchId: sessionId, role, agentId }
   const launcher = ownWitness(holder)
   const held = await withoutOrphan(() => coordinator.holdSession({ holder: launcher }, sessionId, note, reservationTtlSecs))
   const hold = holdOf(orThrow(held))
-  const env = { ...withoutForeign(start.env), ...environmentOf(agentId, role, session.relatedTickets[0] ?? null, session.peers) }
   const unchanged = 'the session is as it was, and so is its claim'
   const run = new Run(workspace, { ...caller, holder: launcher }, sessionId, hold, sessionKey(sessionId), unchanged)
   return run.start({ ...start, env }, async ({ facts }) => {
@@ -308,7 +309,7 @@ class Run {
       LEASEHOLD_LAUNCH_ID: this.#launchId,
       LEASEHOLD_SESSION_ID: this.#launchId,
       ...(channel === null ? {} : { LEASEHOLD_LAUNCH_REPORT: channel.file }),
-      ...(live === null ? {} : { LEASEHOLD_LIVE: live.live }),
+      ...(live === null ? {} : { LEASEHOLD_LIVE: carriedWith(live.live, env['LEASEHOLD_LIVE']) }),
     }
     try {
       return await AgentProcess.start({
@@ -417,8 +418,11 @@ const environmentOf = (agentId: string, role: string, ticket: string | null, pee
   ...(peers.length === 0 ? {} : { LEASEHOLD_PEERS: peers.join(',') }),
 })
 
-/** What of our own environment is not the agent's: the lease, ticket and peers of whoever launched it, and sessions of other clients. */
-function withoutForeign(env: NodeJS.ProcessEnv): NodeJS.ProcessEnv {
+/**
+ * What of our own environment is not the agent's: the lease, ticket and peers of whoever launched it, and sessions of other clients. What
+ * runs under `lh exec` it goes on carrying, for that is not over before it; a session that launched it may be.
+ */
+async function withoutForeign(env: NodeJS.ProcessEnv, coordinator: Coordinator): Promise<NodeJS.ProcessEnv> {
   const foreign = new Set(['LEASEHOLD_LEASE', 'LEASEHOLD_TOKEN', 'LEASEHOLD_RESOURCES', 'LEASEHOLD_LEASES', 'LEASEHOLD_LIVE'])
   for (const name of [
     'LEASEHOLD_PID',
@@ -431,7 +435,11 @@ function withoutForeign(env: NodeJS.ProcessEnv): NodeJS.ProcessEnv {
     foreign.add(name)
   for (const name of ['CLAUDE_CODE_SESSION_ID', 'CODEX_SESSION_ID', 'CODEX_THREAD_ID', 'QWEN_CODE_SESSION_ID', 'COPILOT_AGENT_SESSION_ID'])
     foreign.add(name)
-  return Object.fromEntries(Object.entries(env).filter(([name]) => !foreign.has(name)))
+  const { LEASEHOLD_LIVE: carried, LEASEHOLD_LAUNCH_ID: launcher } = env
+  const session = carried && launcher ? (await coordinator.view()).session(launcher)?.binding?.live : undefined
+  const kept = carried?.split('\n').filter(live => live !== session) ?? []
+  const others = Object.entries(env).filter(([name]) => !foreign.has(name))
+  return Object.fromEntries(kept.length === 0 ? others : [...others, ['LEASEHOLD_LIVE', kept.join('\n')]])
 }
 
 function reportChannel(acceptance: Acceptance): ReportChannel {
