@@ -45,8 +45,10 @@ export interface Recovered {
   readonly cutBytes: number
   /** File in `quarantine/` with the bytes that were cut. */
   readonly quarantine: string | null
-  /** `none`: there is no store yet; `kept`: nothing of it is in files. */
+  /** `none`: there is none, nor a store perhaps; `kept`: the one of before is there, or nothing of it is in files. */
   readonly index: 'rebuilt' | 'none' | 'kept'
+  /** Why it could not be rebuilt. */
+  readonly indexTrouble: string | null
   /** Leftover files, relative to the store. */
   readonly removed: readonly string[]
 }

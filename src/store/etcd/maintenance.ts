@@ -32,7 +32,8 @@ const slowMs = 100
 export const maintenanceOf = (store: EtcdStore): Maintenance => ({
   location: store.location,
   verify: onProgress => verifySpace(store.gateway, store.names, store.location, onProgress),
-  recover: () => Promise.resolve({ mended: [], cutLines: 0, cutBytes: 0, quarantine: null, index: 'kept', removed: [] }),
+  recover: () =>
+    Promise.resolve({ mended: [], cutLines: 0, cutBytes: 0, quarantine: null, index: 'kept', indexTrouble: null, removed: [] }),
   inspect: () => inspect(store),
   adopt: how =>
     how === 'restored' ? restored(store) : Promise.reject(notInFiles(store, 'after a backup was restored: lh doctor --restored')),

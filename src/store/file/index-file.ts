@@ -16,10 +16,11 @@ export function isIndexDue({ state, behindIndex }: Loaded): boolean {
   return behindIndex >= Math.max(bytesBehind, keys / keysPerByteBehind)
 }
 
-/** Reads the segment once more, every checksum, and writes its index. */
-export function rebuildIndex(disk: Disk, layout: Layout, modes: Modes, fd: number, end: number): void {
+/** Reads the segment once more, every checksum, and writes its index. Says why that could not be; null: it was. */
+export function rebuildIndex(disk: Disk, layout: Layout, modes: Modes, fd: number, end: number): string | null {
   const loaded = loadWhole(disk, fd, end)
-  if (loaded.damage === null && loaded.tornBytes === 0) refreshIndex(disk, layout, modes, loaded, loaded.bytes)
+  if (loaded.damage !== null || loaded.tornBytes !== 0) return 'the log is not whole'
+  return refreshIndex(disk, layout, modes, loaded, loaded.bytes)
 }
 
 /** Writes the index of a process that keeps the state and not the bytes: a short log is read for it, a long one need not be. */
@@ -31,16 +32,18 @@ export function updateIndex(disk: Disk, layout: Layout, modes: Modes, fd: number
 /**
  * Writes the index: `bytes` is the whole segment up to `loaded.end`, verified, or null when it is long.
  * Outside the store's lock and without a sync: an index that is late, lost or about another segment is noticed by its readers. Failures
- * are ignored, it is a cache.
+ * are told and no fault, it is a cache.
  */
-export function refreshIndex(disk: Disk, layout: Layout, modes: Modes, loaded: Loaded, bytes: Buffer | null): void {
+export function refreshIndex(disk: Disk, layout: Layout, modes: Modes, loaded: Loaded, bytes: Buffer | null): string | null {
   const { state, position, end, checkpointBytes, space } = loaded
   const log = bytes === null || end > copiedBytes ? null : bytes
   const described = { offset: end, position, checkpointBytes, space }
   try {
     const encoded = state instanceof IndexedState ? state.encode(described, log) : encodeIndex(completeState(state), described, log)
     replaceFile(disk, layout.index, encoded, modes.file, false)
-  } catch {
+    return null
+  } catch (error) {
     // Nobody depends on it.
+    return (error as Error).message
   }
 }

@@ -37,6 +37,7 @@ interface Report {
   cutLines: number
   cutBytes: number
   quarantine: string | null
+  indexTrouble: string | null
 }
 
 /**
@@ -45,7 +46,7 @@ interface Report {
  */
 export async function recover(store: FileStore, cut: boolean): Promise<Recovered> {
   const { disk } = store.options
-  const report: Report = { mended: [], removed: [], cutLines: 0, cutBytes: 0, quarantine: null }
+  const report: Report = { mended: [], removed: [], cutLines: 0, cutBytes: 0, quarantine: null, indexTrouble: null }
   const nothing: Recovered = { ...report, index: 'none' }
   if (cut && store.options.noted !== undefined) makeDirectories(disk, store.layout, store.modes)
   else store.refuseAbsent()
@@ -54,10 +55,13 @@ export async function recover(store: FileStore, cut: boolean): Promise<Recovered
   if (!known) return nothing
   // Its pages may never have reached the disk; a writer copies it before anything else, and so do we.
   if (isPoisoned(disk, store.layout)) {
-    await store.exclusively('recover', (fd, loaded) => rebuildIndex(disk, store.layout, store.modes, fd, loaded.end))
+    await store.exclusively('recover', (fd, loaded) => {
+      report.indexTrouble = rebuildIndex(disk, store.layout, store.modes, fd, loaded.end)
+    })
     report.mended.push('the log was written anew, because the disk had failed to sync it')
   }
-  return { ...report, index: soundIndex(disk, store.layout) === null ? 'none' : 'rebuilt' }
+  if (report.indexTrouble === null) return { ...report, index: 'rebuilt' }
+  return { ...report, index: soundIndex(disk, store.layout) === null ? 'none' : 'kept' }
 }
 
 /** False when there is nothing that could be recovered: the store is still to be made. */
@@ -87,7 +91,7 @@ function recoverLocked(store: FileStore, cut: boolean, report: Report): boolean 
       report.mended.push('format was missing or damaged and was written anew', newLimits(store))
     }
     removeLeftovers(store, loaded, now, report)
-    rebuildIndex(disk, layout, modes, fd, loaded.end)
+    report.indexTrouble = rebuildIndex(disk, layout, modes, fd, loaded.end)
   } finally {
     disk.closeSync(fd)
   }

@@ -26,13 +26,43 @@ describe('a store that is well', () => {
     const s = await stage()
     await take(s, 'a', 'b')
     const before = fs.readFileSync(s.file('claims.jsonl'))
-    expect(await recover(s)).toEqual({ mended: [], cutLines: 0, cutBytes: 0, quarantine: null, index: 'rebuilt', removed: [] })
+    expect(await recover(s)).toEqual({
+      mended: [],
+      cutLines: 0,
+      cutBytes: 0,
+      quarantine: null,
+      index: 'rebuilt',
+      indexTrouble: null,
+      removed: [],
+    })
     expect(fs.readFileSync(s.file('claims.jsonl'))).toEqual(before)
     expect(fs.existsSync(s.file('claims.index.jsonl'))).toBe(true)
     expect(await recoverReport(s.maintenance, { cut: true })).toMatchObject({
       exit: 0,
       document: { ok: true, mended: [], cut_lines: 0, index: 'rebuilt' },
     })
+  })
+
+  it('is not said to have an index that could not be written', async () => {
+    const s = await stage()
+    await take(s, 'a')
+    for (const [before, index] of [
+      ['', 'none'],
+      ['sound', 'kept'],
+    ] as const) {
+      if (before === '') fs.writeFileSync(s.file('claims.index.jsonl'), '')
+      // oxlint-disable-next-line no-await-in-loop -- one after the other
+      else await recover(s)
+      const renameSync = (): never => {
+        throw new Error('the disk is full')
+      }
+      const disk = { ...fs, renameSync }
+      // oxlint-disable-next-line no-await-in-loop -- as above
+      const { exit, document, lines, warnings } = await recoverReport(await openMaintenance(s.open({ disk })), { cut: false })
+      expect([exit, document['index'], lines]).toEqual([0, index, ['nothing else was wrong']])
+      expect(warnings).toEqual([expect.stringContaining('the index could not be rebuilt: the disk is full. Nothing depends on it')])
+      expect(fs.readdirSync(s.directory).filter(name => name.endsWith('.tmp'))).toEqual([])
+    }
   })
 
   it('is not made by recovering', async () => {
