@@ -3,7 +3,7 @@ import { Fault } from '../core/fault.ts'
 /** How a Git command is to be run. */
 export interface GitRun {
   readonly env: NodeJS.ProcessEnv
-  readonly input?: string
+  readonly input?: string | Buffer
 }
 
 /** Bytes of output that are read at most. */

@@ -112,6 +112,46 @@ describe('work --finish, where the base branch is checked out', () => {
     await expectFinished(all)
   })
 
+  it('takes back what it had brought there when a filter, or the disk, fails in the middle', async () => {
+    const all = await worked()
+    const { repo, place, a } = all
+    const [broken, names] = [path.join(path.dirname(all.home), 'broken'), ['a\tb', 'ä', 'deep/er/new', 'm.bin', 'z']]
+    git(repo.dir, 'config', 'filter.big.smudge', `if [ -e '${broken}' ]; then echo 'no room' >&2; exit 1; fi; cat`)
+    git(repo.dir, 'config', 'filter.big.clean', 'cat')
+    git(repo.dir, 'config', 'filter.big.required', 'true')
+    for (const name of ['changed', 'removed', 'staged', 'replaced']) fs.writeFileSync(path.join(repo.dir, name), 'before\n')
+    commit(repo.dir, 'files')
+    git(place, 'merge', '-q', 'main')
+    fs.mkdirSync(path.join(place, 'deep/er'), { recursive: true })
+    for (const name of [...names, 'changed']) fs.writeFileSync(path.join(place, name), 'after\n')
+    fs.writeFileSync(path.join(place, 'staged'), 'also\n')
+    for (const name of ['removed', 'replaced']) fs.rmSync(path.join(place, name))
+    fs.mkdirSync(path.join(place, 'replaced'))
+    fs.writeFileSync(path.join(place, 'replaced/by'), 'after\n')
+    fs.writeFileSync(path.join(place, '.gitattributes'), `${read(place, '.gitattributes')}*.bin filter=big\n`)
+    commit(place, 'large files')
+    // Staged as the work has it, and changed once more: Git leaves such a file alone.
+    fs.writeFileSync(path.join(repo.dir, 'staged'), 'also\n')
+    git(repo.dir, 'add', 'staged')
+    fs.writeFileSync(path.join(repo.dir, 'staged'), 'mine\n')
+    fs.writeFileSync(path.join(repo.dir, 'file'), 'mine\n')
+    fs.writeFileSync(path.join(repo.dir, 'new'), 'mine\n')
+    const [main, before] = [head(repo.dir, 'main'), dirt(repo.dir)]
+    fs.writeFileSync(broken, '')
+    const { code, stderr } = await a.in(place).run('work --finish')
+    expect(code, stderr).toBe(8)
+    expect(stderr).toContain('m.bin: smudge filter big failed')
+    expect(stderr).not.toContain('not committed there')
+    expect([head(repo.dir, 'main'), dirt(repo.dir)]).toEqual([main, before])
+    expect([fs.existsSync(path.join(repo.dir, 'deep')), fs.existsSync(path.join(repo.dir, 'z'))]).toEqual([false, false])
+    expect(['changed', 'staged', 'file'].map(name => read(repo.dir, name))).toEqual(['before\n', 'mine\n', 'mine\n'])
+    fs.rmSync(broken)
+    const done = await a.in(place).run('work --finish')
+    expect(done.code, done.stderr).toBe(0)
+    expect(names.map(name => read(repo.dir, name))).toEqual(names.map(() => 'after\n'))
+    expect(['staged', 'file', 'new'].map(name => read(repo.dir, name))).toEqual(['mine\n', 'mine\n', 'mine\n'])
+  })
+
   it('is refused while a merge is unfinished where the base branch is checked out', async () => {
     const all = await worked()
     const { repo, a } = all

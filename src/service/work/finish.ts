@@ -6,7 +6,7 @@ import { isFinal } from '../../core/lease.ts'
 import { isOver } from '../../core/ownership.ts'
 import { holderToWire } from '../../core/wire.ts'
 import { findRepository, mainRoot } from '../../host/git.ts'
-import type { Repository } from '../../host/git.ts'
+import type { GitAnswer, Repository } from '../../host/git.ts'
 import { worktreeDirectory } from '../../host/paths.ts'
 import { branchKey } from '../identity/purpose.ts'
 import { refuseMissingBase } from '../config/base-branch.ts'
@@ -25,6 +25,7 @@ import { lookingItself } from '../worktree/changes.ts'
 import { few } from '../worktree/files.ts'
 import { rebasing, waysOut, withArticle } from '../worktree/unfinished.ts'
 import { inTheWay, mergedTree } from './in-the-way.ts'
+import { takeBack } from './take-back.ts'
 import { WorktreeGit, otherChanges, ownChanges, ownFiles, refuseUncommitted, unfinishedHere } from './git.ts'
 
 export interface FinishRequest {
@@ -415,10 +416,21 @@ async function bringFiles(home: WorktreeGit, base: string, old: string, target: 
   home.try(...lookingItself, 'update-index', '-q', '--refresh')
   const unknown = inTheWay(home, old, target)
   if (unknown.length > 0) throw uncommitted(unknown)
-  const { status, stderr, stdout } = await home.tryApart(...lookingItself, 'read-tree', '-m', '-u', old, target)
+  const bring = (...how: readonly string[]): Promise<GitAnswer> =>
+    home.tryApart(...lookingItself, 'read-tree', ...how, '-m', '-u', old, target)
+  // Asked beforehand, so that what a failure in the middle leaves is known to be ours.
+  const would = await bring('--dry-run')
+  const { status, stderr, stdout } = would.status === 0 ? await bring() : would
   if (status === 0) return
   const lock = lockOf(home)
   if (lock !== null) throw refused(lock.why, lock.hint)
+  if (would.status === 0) {
+    const left = takeBack(home, old, target)
+    throw refused(
+      lastWords(stderr, stdout),
+      left.length === 0 ? 'mend that' : `mend that, and put away what had been brought until then: ${few(left)}`,
+    )
+  }
   const moving = new Set(differing(home, old, target))
   const changed = home.changes().filter(path => moving.has(path))
   throw changed.length > 0 ? uncommitted(changed) : refused(lastWords(stderr, stdout))

@@ -65,6 +65,11 @@ export class WorktreeGit {
     return (output?.toString('latin1') ?? this.run(...args)).split('\0').filter(name => name !== '')
   }
 
+  /** Did it work, given this to read? */
+  fed(input: Buffer, ...args: readonly string[]): boolean {
+    return gitOutput(this.root, args, { env: this.#env, input }) !== null
+  }
+
   /** Commit of a name, null when there is none. */
   commit(name: string): string | null {
     const { status, stdout } = this.try('rev-parse', '--quiet', '--verify', `${name}^{commit}`)
