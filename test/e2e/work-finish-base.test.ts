@@ -3,7 +3,7 @@ import { once } from 'node:events'
 import fs from 'node:fs'
 import path from 'node:path'
 import { describe, expect, it } from 'vitest'
-import { type Doc, executable, git, parse, until } from '../support/cli.ts'
+import { type Doc, executable, failure, git, parse, until } from '../support/cli.ts'
 import { expectFinished, worked } from '../support/finish.ts'
 import { commit } from '../support/tickets.ts'
 import { dirt, head, heldNow, id, read, references, save, shop } from '../support/work.ts'
@@ -150,6 +150,27 @@ describe('work --finish, where the base branch is checked out', () => {
     expect(done.code, done.stderr).toBe(0)
     expect(names.map(name => read(repo.dir, name))).toEqual(names.map(() => 'after\n'))
     expect(['staged', 'file', 'new'].map(name => read(repo.dir, name))).toEqual(['mine\n', 'mine\n', 'mine\n'])
+  })
+
+  it('says in their own words who does not let the base branch move, and takes the files back', async () => {
+    const all = await worked()
+    const { repo, place, a } = all
+    const hook = path.join(repo.dir, '.git/hooks/reference-transaction')
+    const frozen = `[ "$1" = prepared ] || exit 0\nwhile read -r old new name; do\n  [ "$name" != refs/heads/main ] || { echo 'no merges before Monday' >&2; exit 1; }\ndone\n`
+    const lock = path.join(repo.dir, '.git/refs/heads/main.lock')
+    const before = [head(repo.dir, 'main'), dirt(repo.dir)]
+    fs.writeFileSync(hook, `#!/bin/sh\n${frozen}`, { mode: 0o755 })
+    const refused = failure(await a.in(place).run('--json work --finish'), 'policy')
+    expect(refused.message).toContain('no merges before Monday')
+    expect(refused.hint).toContain('then: lh work --finish')
+    fs.rmSync(hook)
+    fs.writeFileSync(lock, '')
+    expect(failure(await a.in(place).run('--json work --finish'), 'policy').message).toContain(lock)
+    fs.rmSync(lock)
+    expect([head(repo.dir, 'main'), dirt(repo.dir)]).toEqual(before)
+    expect(await heldNow(a)).toHaveLength(3)
+    await a.in(place).ok('work --finish')
+    await expectFinished(all)
   })
 
   it('is refused while a merge is unfinished where the base branch is checked out', async () => {

@@ -346,7 +346,7 @@ async function moveBase(request: FinishRequest, git: WorktreeGit, base: string, 
   const branch = git.branch()!
   const [old, head] = [git.commit(refOf(base))!, git.commit('HEAD')!]
   if (git.isAncestor(head, old)) return null
-  if (!git.isAncestor(old, head)) throw policy(`${base} has moved on in the meantime`, 'run it again: lh work --finish')
+  if (!git.isAncestor(old, head)) throw movedOn(base)
   const target = noFastForward || message !== null ? mergeCommit(git, { old, head }, message ?? `Merge branch '${branch}'`) : head
   refuseRebased(git, base, held.ticketId)
   await refuseLeasedBase(asking, base)
@@ -356,7 +356,10 @@ async function moveBase(request: FinishRequest, git: WorktreeGit, base: string, 
   tell(`moving ${base} to ${target.slice(0, 10)}`)
   if (home !== null) await bringFiles(home, base, old, target)
   try {
-    await held.guard(() => (home ?? git).run('update-ref', '-m', `lh work --finish: ${branch}`, refOf(base), target, old))
+    await held.guard(() => {
+      const { status, stderr } = (home ?? git).try('update-ref', '-m', `lh work --finish: ${branch}`, refOf(base), target, old)
+      if (status !== 0) throw notMoved(git, base, old, stderr)
+    })
   } catch (error) {
     // Also when it is not known: whoever comes again brings them once more.
     if (home !== null && git.commit(refOf(base)) === old) await home.tryApart(...lookingItself, 'read-tree', '-m', '-u', target, old)
@@ -364,6 +367,20 @@ async function moveBase(request: FinishRequest, git: WorktreeGit, base: string, 
   }
   return home
 }
+
+/** A hook says why first and Git then that there was one; of a lock Git says first which. */
+function notMoved(git: WorktreeGit, base: string, old: string, said: string): Fault {
+  if (git.commit(refOf(base)) !== old) return movedOn(base)
+  const words = said
+    .split('\n')
+    .filter(line => line.trim() !== '')
+    .slice(0, 3)
+    .join(' / ')
+  const then = 'then: lh work --finish; nothing of your work is lost, and you still hold the ticket'
+  return policy(`Git did not move ${base}: ${words}`, `mend what it says; ${then}`)
+}
+
+const movedOn = (base: string): Fault => policy(`${base} has moved on in the meantime`, 'run it again: lh work --finish')
 
 /** Whoever leased the base branch counts on it to stay where it is. One's own lease of it is none of somebody else's, wherever it was taken. */
 async function refuseLeasedBase({ desk: { workspace }, caller }: Asking, base: string): Promise<void> {
