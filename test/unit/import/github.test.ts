@@ -112,12 +112,47 @@ describe('an issue of GitHub', () => {
     expect(warnings.map(warning => warning.replace(room.source, ''))).toEqual([
       '/issues.json: issue 4: it has no number; left out',
       '/issues.json: issue 5: #1 is there twice; the first is taken',
+      '3 comments of 1 issue are not in this export, which only counts them; gh issue list has them: add comments to its --json',
       '#1: nothing says when it was made; 1970 is taken',
       '#1: it has no title; its number is taken',
       '#2: its label "priority: soon" names no priority that is known',
     ])
     expect(room.problems()).toEqual([])
     expect(room.ids()).toEqual(['19700101-000000-1', '20260101-000000-t'])
+  })
+
+  it('is told from a pull request, however that is said', async () => {
+    const room = new Room()
+    room.leave({
+      'issues.json': [
+        issue({ pull_request: null, isPullRequest: false }),
+        issue({ number: 13, pull_request: { url: 'https://api.github.com/repos/acme/rocket/pulls/13' } }),
+        issue({ number: 14, isPullRequest: true }),
+        issue({ number: 15, url: 'https://github.com/Acme/rocket/pull/15' }),
+      ],
+    })
+    const { imported, dropped } = await room.import('github')
+    expect(imported).toBe(1)
+    expect(room.ticket().ticket.legacyTicket).toBe('#12')
+    expect(dropped.filter(line => line.startsWith('#'))).toEqual([13, 14, 15].map(number => `#${number}: a pull request, no issue`))
+  })
+
+  it('loses nothing where a list has another form, or a time is none', async () => {
+    const room = new Room()
+    const nodes = (...all: readonly unknown[]): unknown => ({ nodes: all })
+    const comment = { id: 'IC_1', author: { login: 'carol' }, body: 'Hello', createdAt: '2026-02-06T00:00:00Z' }
+    room.leave({
+      'issues.json': [
+        issue({ labels: nodes({ name: 'ui' }), assignees: nodes({ login: 'dave' }), comments: nodes(comment) }),
+        issue({ number: 13, title: 'Odd', labels: 'bug, ui', comments: 'Hello', closedAt: 'yesterday', body: { text: 'B' } }),
+      ],
+    })
+    const { warnings, dropped } = await room.import('github')
+    expect(room.ticket('-it-crashes').ticket).toMatchObject({ labels: ['ui'], assignee: 'human:dave' })
+    expect(room.events('-it-crashes').map(({ message }) => message)).toContain('Hello')
+    expect(room.events('-odd').at(-1)).toMatchObject({ legacy: { labels: 'bug, ui', comments: 'Hello', body: { text: 'B' } } })
+    expect(dropped.map(line => line.split(',')[0])).toEqual(['body: of 1 record', 'labels: of 1 record', 'comments: of 1 record'])
+    expect(warnings).toEqual(['#13: its closedAt "yesterday" is no time; left out'])
   })
 
   it('is read from UTF-16, as some shells write it, and from nothing else that is no UTF-8', async () => {

@@ -17,7 +17,7 @@ import {
   priorityOf,
   resolutionOf,
   textOf,
-  timeOf,
+  timeIn as readTime,
   wordOf,
   type ImportedEvent,
   type ImportedTicket,
@@ -45,9 +45,10 @@ export function readGithub(path: string): Source {
       ? nothingFound('github', path, wanted)
       : usage(`${notes.warnings[0]}; nothing was imported`, wanted)
   dropKeys(
-    issues.map(({ record }) => leftOf(record, known)),
+    issues.map(({ record }) => leftIn(record)),
     notes,
   )
+  tellCounted(issues, notes)
   const named = new Set(issues.map(({ repository }) => repository).filter(repository => repository !== null))
   const all = named.size === 1 ? [...named][0]! : null
   const tickets = issues.map(({ number, record, repository }) => ticketOf(number, record, repository ?? all, notes))
@@ -95,7 +96,7 @@ interface Issue {
 function add(record: unknown, where: string, issues: Issue[], seen: Map<number, Set<string | null>>, notes: Notes): void {
   const number = isObject(record) ? record['number'] : null
   if (!isObject(record) || typeof number !== 'number' || !Number.isSafeInteger(number)) notes.warn(where, 'it has no number; left out')
-  else if (record['pull_request'] !== undefined) notes.drop(`#${number}`, 'a pull request, no issue')
+  else if (isPullRequest(record)) notes.drop(`#${number}`, 'a pull request, no issue')
   else {
     const repository = repositoryOf(record)
     const others = seen.get(number) ?? new Set()
@@ -108,25 +109,42 @@ function add(record: unknown, where: string, issues: Issue[], seen: Map<number, 
   }
 }
 
+const urlOf = (record: Json): string | null => wordOf(record['html_url']) ?? wordOf(record['url'])
+
+/** The API gives both in one list; who picks fields from it gets `pull_request: null` for an issue. */
+const isPullRequest = (record: Json): boolean =>
+  (record['pull_request'] ?? null) !== null ||
+  record['isPullRequest'] === true ||
+  /^https?:\/\/[^/]+\/(?:repos\/)?[^/]+\/[^/]+\/pulls?\/\d/.test(urlOf(record) ?? '')
+
+/** The API says how many comments there are, and not what they are. */
+function tellCounted(issues: readonly Issue[], notes: Notes): void {
+  const counts = issues.flatMap(({ record: { comments } }) => (typeof comments === 'number' && comments > 0 ? [comments] : []))
+  if (counts.length === 0) return
+  const [all, of] = [counts.reduce((sum, count) => sum + count, 0), counts.length === 1 ? '1 issue' : `${counts.length} issues`]
+  notes.warnings.push(
+    `${all === 1 ? '1 comment' : `${all} comments`} of ${of} ${all === 1 ? 'is' : 'are'} not in this export, which only counts them; ` +
+      'gh issue list has them: add comments to its --json',
+  )
+}
+
 function repositoryOf(record: Json): string | null {
-  const url = wordOf(record['html_url']) ?? wordOf(record['url'])
+  const url = urlOf(record)
   const found = /^https?:\/\/[^/]+\/(?:repos\/)?([^/]+\/[^/]+)\/issues\//.exec(url ?? '')?.[1]
   return found?.toLowerCase() ?? null
 }
 
+const texts = ['title', 'body', 'state', 'stateReason', 'state_reason']
+
+const lists = ['labels', 'assignees', 'comments']
+
 const known = new Set([
+  ...texts,
+  ...lists,
   'number',
-  'title',
-  'body',
-  'state',
-  'stateReason',
-  'state_reason',
-  'labels',
-  'assignees',
   'assignee',
   'author',
   'user',
-  'comments',
   'createdAt',
   'created_at',
   'updatedAt',
@@ -139,9 +157,26 @@ const known = new Set([
   'closed',
 ])
 
+/** The members of a list; GraphQL has them under `nodes`. Null for what is no list. */
+function listOf(value: unknown): readonly unknown[] | null {
+  const list = isObject(value) ? value['nodes'] : value
+  return Array.isArray(list) ? (list as readonly unknown[]) : null
+}
+
+/** What has no place in a ticket, and what stands in the place of a list and is none. */
+const leftIn = (record: Json): Readonly<Record<string, unknown>> => ({
+  ...leftOf(record, known, texts),
+  ...Object.fromEntries(
+    lists
+      .filter(key => !isEmpty(record[key]) && typeof record[key] !== 'number' && listOf(record[key]) === null)
+      .map(key => [key, record[key]]),
+  ),
+})
+
 const loginOf = (value: unknown): string | null => (isObject(value) ? (wordOf(value['login']) ?? wordOf(value['name'])) : wordOf(value))
 
-const timeIn = (record: Json, name: string, apiName: string): string | null => timeOf(record[name] ?? record[apiName])
+const timeIn = (record: Json, name: string, apiName: string, where: string, notes: Notes): string | null =>
+  readTime(record, isEmpty(record[name]) ? apiName : name, where, notes)
 
 function ticketOf(number: number, record: Json, repository: string | null, notes: Notes): ImportedTicket {
   const name = `#${number}`
@@ -151,20 +186,19 @@ function ticketOf(number: number, record: Json, repository: string | null, notes
   const reason = wordOf(record['stateReason'] ?? record['state_reason'])?.toLowerCase() ?? null
   notes.state(closed && reason !== null ? `closed (${reason})` : said, closed ? 'closed' : 'open', closed ? 'done' : 'intake')
   const labels = labelsOf(
-    (Array.isArray(record['labels']) ? (record['labels'] as unknown[]) : []).map(label =>
-      isObject(label) ? (wordOf(label['name']) ?? '') : (wordOf(label) ?? ''),
-    ),
+    (listOf(record['labels']) ?? []).map(label => (isObject(label) ? (wordOf(label['name']) ?? '') : (wordOf(label) ?? ''))),
   )
   const assignees = assigneesOf(record)
   if (assignees.length > 1)
     notes.drop(name, `assigned to ${assignees.join(', ')}; the first is taken (the others are kept in the event \`imported\`)`)
   const milestone = isObject(record['milestone']) ? wordOf(record['milestone']['title']) : wordOf(record['milestone'])
   if (milestone !== null) notes.drop(name, `milestone ${JSON.stringify(milestone)} (kept in the event \`imported\`)`)
-  const madeAt = timeIn(record, 'createdAt', 'created_at')
-  const createdAt = madeAt ?? timeIn(record, 'updatedAt', 'updated_at')
+  const madeAt = timeIn(record, 'createdAt', 'created_at', name, notes)
+  const updatedAt = timeIn(record, 'updatedAt', 'updated_at', name, notes)
+  const createdAt = madeAt ?? updatedAt
   if (createdAt === null) notes.warn(name, 'nothing says when it was made; 1970 is taken')
   const made = createdAt ?? '1970-01-01T00:00:00Z'
-  const url = wordOf(record['html_url']) ?? wordOf(record['url'])
+  const url = urlOf(record)
   const title = lineOf(record['title'])
   if (title === '') notes.warn(name, 'it has no title; its number is taken')
   const body = textOf(record['body'])
@@ -183,12 +217,12 @@ function ticketOf(number: number, record: Json, repository: string | null, notes
     assignee: assigneeOf(assignees[0] ?? null, 'github'),
     createdAt: made,
     madeAt,
-    updatedAt: timeIn(record, 'updatedAt', 'updated_at') ?? made,
+    updatedAt: updatedAt ?? made,
     queuedBy: null,
     queuedAt: null,
     dependsOn: [],
     gates: [],
-    events: eventsOf(record, made, reason),
+    events: eventsOf(record, made, reason, name, notes),
     gateResults: new Map(),
     resolution: closed
       ? resolutionOf(reason === null ? null : `Closed on GitHub as ${reason.replaceAll('_', ' ')}.`, 'closed', 'GitHub')
@@ -199,14 +233,14 @@ function ticketOf(number: number, record: Json, repository: string | null, notes
       ...(url === null ? {} : { url }),
       ...(milestone === null ? {} : { milestone }),
       ...(assignees.length > 1 ? { assignees } : {}),
-      ...leftOf(record, known),
+      ...leftIn(record),
     },
     sourceHash: hashOf(canonical(record)),
   }
 }
 
 const assigneesOf = (record: Json): readonly string[] => {
-  const list = Array.isArray(record['assignees']) ? (record['assignees'] as unknown[]).map(loginOf) : [loginOf(record['assignee'])]
+  const list = listOf(record['assignees'])?.map(loginOf) ?? [loginOf(record['assignee'])]
   return list.filter(login => login !== null)
 }
 
@@ -235,7 +269,7 @@ function priorityIn(labels: readonly string[], name: string, notes: Notes): Prio
   return found?.priority ?? 'P2'
 }
 
-function eventsOf(record: Json, createdAt: string, reason: string | null): readonly ImportedEvent[] {
+function eventsOf(record: Json, createdAt: string, reason: string | null, name: string, notes: Notes): readonly ImportedEvent[] {
   const created: ImportedEvent = {
     key: 'created',
     type: 'created',
@@ -243,7 +277,7 @@ function eventsOf(record: Json, createdAt: string, reason: string | null): reado
     author: loginOf(record['author'] ?? record['user']),
     fields: {},
   }
-  const comments = objectsOf(record['comments']).map((comment, index): ImportedEvent => {
+  const comments = objectsOf(listOf(record['comments'])).map((comment, index): ImportedEvent => {
     const legacy = leftOf(
       comment,
       new Set([
@@ -264,12 +298,12 @@ function eventsOf(record: Json, createdAt: string, reason: string | null): reado
     return {
       key: `comment:${wordOf(comment['id']) ?? index}`,
       type: 'comment',
-      at: timeIn(comment, 'createdAt', 'created_at'),
+      at: timeIn(comment, 'createdAt', 'created_at', name, notes),
       author: loginOf(comment['author'] ?? comment['user']),
       fields: { message: textOf(comment['body']), ...(isEmpty(legacy) ? {} : { legacy }) },
     }
   })
-  const closedAt = timeIn(record, 'closedAt', 'closed_at')
+  const closedAt = timeIn(record, 'closedAt', 'closed_at', name, notes)
   const closed: readonly ImportedEvent[] =
     closedAt === null ? [] : [{ key: 'closed', type: 'closed', at: closedAt, author: null, fields: reason === null ? {} : { reason } }]
   return [created, ...[...comments, ...closed].toSorted((a, b) => millis(a, createdAt) - millis(b, createdAt))]
