@@ -124,10 +124,13 @@ export function createTicketDirectory(root: string, id: string, files: Readonly<
   syncDirectory(parent)
 }
 
+/** What a ticket has beside its `ticket.md`, such as its artifacts, is as large as it was made. Bytes. */
+const limitOf = (path: string): number => (basename(path) === 'ticket.md' ? maxTicketBytes : Number.MAX_SAFE_INTEGER)
+
 /** What could not be read again is not written. */
 function checkSize(path: string, content: string | Uint8Array): void {
   const size = typeof content === 'string' ? Buffer.byteLength(content) : content.length
-  if (basename(path) !== 'ticket.md' || size <= maxTicketBytes) return
+  if (size <= limitOf(path)) return
   throw usage(`${path} would have ${size} bytes; a ticket has at most ${maxTicketBytes}.`, 'Put the long part into a file of its own.')
 }
 
@@ -212,7 +215,7 @@ export function prepareReplacement(path: string, content: string | Uint8Array): 
     throw unwritable(path, error)
   }
   const check = (expectedHash: string | null): void => {
-    const found = readRegular(path, maxTicketBytes)
+    const found = readRegular(path, limitOf(path))
     if (hashOfFound(found) === expectedHash) return
     if (typeof found === 'string' || isUtf8(found)) throw changedMeanwhile(path)
     throw usage(`${path} is not UTF-8; it cannot be changed without loss.`, 'Save it as UTF-8 with an editor.')
@@ -247,7 +250,7 @@ function takePlace(temporary: string, path: string, expectedHash: string | null)
     renameSync(temporary, path)
     return true
   }
-  if (hashOfFound(readRegular(temporary, maxTicketBytes)) === expectedHash) return true
+  if (hashOfFound(readRegular(temporary, limitOf(path))) === expectedHash) return true
   exchangeFiles(temporary, path)
   return false
 }

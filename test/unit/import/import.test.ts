@@ -501,6 +501,24 @@ describe('an import', () => {
     expect(await room.import('github')).toMatchObject({ unchanged: 1 })
   })
 
+  it('takes what is new of a file that is larger than a ticket may be', async () => {
+    const room = new Room()
+    const large = (sign: string): string => sign.repeat(1_100_000)
+    const leave = (sign: string): string =>
+      room.leave({ '20260101-000000-x/item.md': yoi().replace('Body', sign), '20260101-000000-x/artifacts/log': large(sign) })
+    leave('a')
+    await room.import('yoi')
+    leave('b')
+    expect(await room.import('yoi')).toMatchObject({ updated: 1, warnings: [] })
+    expect(room.ticket().body).toBe('b\n')
+    expect(room.text(room.id(), 'artifacts/log') === large('b')).toBe(true)
+    expect(await room.import('yoi')).toMatchObject({ unchanged: 1 })
+    room.leave({ 'issues.json': [{ ...github, body: large('a') }] })
+    await room.import('github', { path: `${room.source}/issues.json` })
+    room.leave({ 'issues.json': [{ ...github, body: large('b') }] })
+    expect(await room.import('github', { path: `${room.source}/issues.json` })).toMatchObject({ updated: 1, skipped: 0 })
+  })
+
   it('writes a long body over no artifact', async () => {
     const room = new Room()
     const body = 'x'.repeat(950_000)
