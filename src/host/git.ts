@@ -1,6 +1,6 @@
 import { closeSync, fstatSync, lstatSync, openSync, readFileSync, readSync, realpathSync, type Stats, statSync, unlinkSync } from 'node:fs'
 import { basename, delimiter, dirname, isAbsolute, join, resolve } from 'node:path'
-import { Fault } from '../core/fault.ts'
+import { Fault, isFault } from '../core/fault.ts'
 import { readJson } from './files.ts'
 import { withoutRepository } from './git-run.ts'
 import { below, worktreeRecordFile } from './paths.ts'
@@ -58,6 +58,16 @@ export function findRepository(start: string, env: NodeJS.ProcessEnv): Repositor
     if (parent === directory || ceilings.includes(parent)) throw outsideGit(start)
     if (!acrossMounts && statOf(parent)?.dev !== device) throw outsideGit(start)
     directory = parent
+  }
+}
+
+/** The same; null outside Git. */
+export function findRepositoryAround(start: string, env: NodeJS.ProcessEnv): Repository | null {
+  try {
+    return findRepository(start, env)
+  } catch (error) {
+    if (isFault(error) && error.message.includes(outside)) return null
+    throw error
   }
 }
 
@@ -175,8 +185,10 @@ function realDirectory(start: string): string {
   return realpathSync.native(resolve(start))
 }
 
+const outside = 'is not inside a Git repository'
+
 const outsideGit = (start: string): Fault =>
-  new Fault('usage', `${resolve(start)} is not inside a Git repository; Leasehold keeps its records in one.`, {
+  new Fault('usage', `${resolve(start)} ${outside}; Leasehold keeps its records in one.`, {
     hint: 'Go to a repository, name one with --repo DIR, or run `git init` here.',
   })
 

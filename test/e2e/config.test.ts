@@ -331,3 +331,19 @@ it('lock_wait bounds how long a busy store is waited for', async () => {
   await holder.ended
   await a.ok('claim renew x')
 })
+
+describe('outside Git', () => {
+  it("the user's settings can be set, and count in every repository; others need one", async () => {
+    const { a, userFile } = withHome()
+    const outside = a.in(folder())
+    await outside.ok('config set --user agent.id human:me')
+    await outside.ok('config set --user store file:')
+    expect(fs.readFileSync(userFile, 'utf8')).toContain('human:me')
+    await outside.ok('config set --user ttl 7m')
+    expect(await a.ok('config get ttl')).toMatchObject({ value: 420, origin: 'user file' })
+    expect((await outside.refused('usage', 'config set ttl 5m')).message).toContain('not inside a Git repository')
+    expect(await outside.with({ LEASEHOLD_TTL: '9m' }).ok('config set --user ttl 5m')).toMatchObject({
+      warnings: [expect.stringContaining('LEASEHOLD_TTL')],
+    })
+  })
+})

@@ -1,9 +1,9 @@
 import { realpathSync } from 'node:fs'
 import { homedir } from 'node:os'
 import { dirname, isAbsolute, join, resolve } from 'node:path'
-import { isFault, usage } from '../../../core/fault.ts'
+import { usage } from '../../../core/fault.ts'
 import { loadConfig, nowhere } from '../../../service/config/layers.ts'
-import { repositoryOf } from '../../../service/hooks/git/setting.ts'
+import { repositoryAround } from '../../../service/hooks/git/setting.ts'
 import type { CanaryReport } from '../../../service/hooks/agent/canary.ts'
 import type { Finding, Form, Surroundings } from '../../../service/hooks/agent/client.ts'
 import type { AgentName } from '../../../service/hooks/agent/names.ts'
@@ -198,21 +198,12 @@ interface RepositoryFacts {
 }
 
 async function repositoryFacts({ env, directory }: Context): Promise<RepositoryFacts> {
+  // The user's hooks can be installed from anywhere.
   const repository = repositoryAround(directory, env)
   const config = await loadConfig(repository ?? nowhere, env)
   return {
     root: repository?.root ?? null,
     commonDir: repository?.commonDir ?? null,
     failClosed: config.get('session_lock.fail') === 'closed',
-  }
-}
-
-/** Null outside of Git: the user's hooks can be installed from anywhere. */
-function repositoryAround(directory: string, env: NodeJS.ProcessEnv): ReturnType<typeof repositoryOf> | null {
-  try {
-    return repositoryOf(directory, env)
-  } catch (error) {
-    if (isFault(error) && error.message.includes('not inside a Git')) return null
-    throw error
   }
 }

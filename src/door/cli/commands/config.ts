@@ -1,9 +1,9 @@
 import type { Fault } from '../../../core/fault.ts'
 import { shellWord } from '../../../core/shell-word.ts'
 import { usage } from '../../../core/fault.ts'
-import { knownKey } from '../../../service/config/layers.ts'
+import { knownKey, nowhere } from '../../../service/config/layers.ts'
 import { setConfig } from '../../../service/config/edit.ts'
-import { lookAtConfig } from '../../../service/config/look.ts'
+import { lookAtConfig, lookAtUserConfig } from '../../../service/config/look.ts'
 import { durationKeys, keys, settings } from '../../../service/config/schema.ts'
 import type { Key, Values } from '../../../service/config/schema.ts'
 import { openMaintenance } from '../../../store/open.ts'
@@ -85,8 +85,8 @@ export const set: Run = async context => {
       `${key} belongs to the repository: all who share its leases share it`,
       `leave --user out: lh config set ${key} ${shellWord(value)}`,
     )
-  const { repository, config } = await lookAtConfig(context.directory, context.env)
-  if (key === 'store') await refuseOtherStore(context, value)
+  const { repository, config } = await (user ? lookAtUserConfig : lookAtConfig)(context.directory, context.env)
+  if (key === 'store' && repository !== nowhere) await refuseOtherStore(context, value)
   const isLimit = key === 'max_indefinite_leases_per_agent' || key === 'max_indefinite_leases_per_repo'
   // The limits stand in the store as well, which is opened before anything is written; a configuration that is wrong has to be mended first.
   const workspace = isLimit && config.faults.length === 0 ? await openWorkspace(context) : null
@@ -113,7 +113,7 @@ export const set: Run = async context => {
 
 /** What a stronger layer says instead: then the setting stands in its file, and changes nothing here. */
 async function hiddenBy(context: Context, key: Key, user: boolean): Promise<readonly string[]> {
-  const { config } = await lookAtConfig(context.directory, context.env)
+  const { config } = await (user ? lookAtUserConfig : lookAtConfig)(context.directory, context.env)
   const { origin, text, file } = config.explain(key)
   if (origin === (user ? 'user file' : 'repository file')) return []
   const place = file === undefined ? origin : `${origin} ${file}`

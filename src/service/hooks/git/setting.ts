@@ -1,12 +1,16 @@
 import { defaultPolicy } from '../../../core/policy.ts'
 import { withoutRepository } from '../../../host/git-run.ts'
 import type { Repository } from '../../../host/git.ts'
-import { findRepository } from '../../../host/git.ts'
+import { findRepository, findRepositoryAround } from '../../../host/git.ts'
 
 export { defaultPolicy } from '../../../core/policy.ts'
 
 /** The repository in a directory, whatever a hook around us says of another. */
 export const repositoryOf = (directory: string, env: NodeJS.ProcessEnv): Repository => findRepository(directory, withoutRepository(env))
+
+/** The same; null outside Git. */
+export const repositoryAround = (directory: string, env: NodeJS.ProcessEnv): Repository | null =>
+  findRepositoryAround(directory, withoutRepository(env))
 
 /** A store for a test that takes seconds. */
 export const canaryStore = (directory: string) => ({
