@@ -86,6 +86,25 @@ describe('lh hooks, for agents', () => {
     expect(fs.readdirSync(there)).toEqual([])
   })
 
+  it('say of a file that is nested too deep that it is, and leave it as it was', async () => {
+    const { lh, home } = person()
+    const file = path.join(home, '.claude', 'settings.json')
+    const nested = (depth: number) => `{\n"x": ${'['.repeat(depth)}${']'.repeat(depth)}}`
+    fs.mkdirSync(path.dirname(file))
+    fs.writeFileSync(file, nested(400))
+    await lh.ok('hooks install claude')
+    await lh.ok('hooks uninstall claude')
+    fs.writeFileSync(file, nested(3000))
+    for (const words of ['install', 'uninstall', 'test'])
+      // oxlint-disable-next-line no-await-in-loop -- one after the other
+      expect(await lh.refused('usage', `hooks ${words} claude`), words).toMatchObject({
+        message: `${file}:2: it is nested more than 500 deep; the file was left as it is`,
+      })
+    const { code, stdout } = await lh.run('hooks status claude')
+    expect([code, stdout]).toEqual([8, expect.stringContaining('nested more than 500 deep')])
+    expect(fs.readFileSync(file, 'utf8')).toBe(nested(3000))
+  })
+
   it('goes by the user’s settings outside of Git too', async () => {
     const { lh, home } = person()
     fs.mkdirSync(path.join(home, '.config/leasehold'), { recursive: true })

@@ -1,6 +1,6 @@
 import { isDeepStrictEqual } from 'node:util'
 import type { Node, ParseError } from 'jsonc-parser'
-import { findNodeAtLocation, getNodeValue, parseTree, printParseErrorCode } from 'jsonc-parser'
+import { createScanner, findNodeAtLocation, getNodeValue, parseTree, printParseErrorCode } from 'jsonc-parser'
 import { Fault } from '../../../core/fault.ts'
 import type { Dialect, Merged } from './client.ts'
 import type { CallWithin } from './line.ts'
@@ -40,7 +40,8 @@ function treeOf({ path, text, dialect }: Document): Node {
   const errors: ParseError[] = []
   const body = text.replace(/^\uFEFF/, ' ')
   const comments = dialect === 'json with comments'
-  const tree = parseTree(body, errors, { allowTrailingComma: false, disallowComments: !comments })
+  const deep = tooDeepAt(body)
+  const tree = deep !== null ? undefined : parseTree(body, errors, { allowTrailingComma: false, disallowComments: !comments })
   const broken = (offset: number, what: string): Fault => {
     const line = lineAt(text, offset)
     return new Fault('usage', `${path}:${line}: ${what}; the file was left as it is`, {
@@ -48,6 +49,7 @@ function treeOf({ path, text, dialect }: Document): Node {
       details: { path, line },
     })
   }
+  if (deep !== null) throw broken(deep, `it is nested more than ${maxDepth} deep`)
   if (body !== text && dialect !== 'json with mark') throw broken(0, 'it begins with a byte order mark, which its client does not read')
   const [error] = errors
   if (error !== undefined) throw broken(error.offset, `it is not ${comments ? 'JSON with comments' : 'JSON'} (${said(error)})`)
@@ -63,6 +65,23 @@ function treeOf({ path, text, dialect }: Document): Node {
     }
   }
   return tree
+}
+
+/** Those who read a document call themselves for each depth; no settings are as deep as this. */
+const maxDepth = 500
+
+/** Where a text gets deeper than what is read here; null: nowhere. */
+function tooDeepAt(text: string): number | null {
+  const scanner = createScanner(text, true)
+  let depth = 0
+  for (scanner.scan(); scanner.getTokenLength() > 0; scanner.scan()) {
+    const at = scanner.getTokenOffset()
+    const first = text[at]
+    if (first === '{' || first === '[') depth++
+    else if (first === '}' || first === ']') depth--
+    if (depth > maxDepth) return at
+  }
+  return null
 }
 
 /** Of a key that is there twice clients read the last and editors change the first. */
