@@ -193,6 +193,12 @@ describe('an agent that speaks ACP', () => {
   it.each([
     ['initialize', { error: { code: -32_603, message: 'no' } }, /no/],
     ['initialize', { result: { protocolVersion: 99, agentCapabilities: {} } }, /version 99/],
+    ['initialize', { result: { protocolVersion: '1' } }, /^it gives "1" as its version of ACP, not the number 1$/],
+    ['initialize', { result: {} }, /^it gives nothing as its version of ACP, not the number 1$/],
+    ['initialize', { result: null }, /^it answered initialize with null, which is no object$/],
+    ['initialize', { result: [1] }, /^it answered initialize with \[1\], which is no object$/],
+    ['session/new', { result: null }, /^it answered session\/new with null, which is no object$/],
+    ['session/prompt', { result: null }, /^it answered session\/prompt with null, which is no object$/],
     ['session/new', { error: { code: -32_000, message: 'Authentication required' } }, /Authentication required/],
     ['session/new', { result: { sessionId: '../x' } }, /no usable id/],
     ['session/prompt', { result: { stopReason: 'end_turn' } }, /without an answer/],

@@ -96,33 +96,43 @@ async function converse(context: sdk.ClientContext, run: AcpRun, ladder: Watched
       clientInfo: { name: 'leasehold', version },
     }),
   )
-  if (initialized.protocolVersion !== sdk.PROTOCOL_VERSION)
-    throw new Error(`it speaks version ${initialized.protocolVersion} of ACP, not ${sdk.PROTOCOL_VERSION}`)
+  const { protocolVersion: spoken, agentCapabilities } = answered('initialize', initialized)
+  if (typeof spoken !== 'number')
+    throw new Error(`it gives ${JSON.stringify(spoken) ?? 'nothing'} as its version of ACP, not the number ${sdk.PROTOCOL_VERSION}`)
+  if (spoken !== sdk.PROTOCOL_VERSION) throw new Error(`it speaks version ${spoken} of ACP, not ${sdk.PROTOCOL_VERSION}`)
   ladder.step('client started')
-  const sessionId = await abortable(signal, openSession(context, run, initialized.agentCapabilities))
+  const sessionId = await abortable(signal, openSession(context, run, recordOf(agentCapabilities)))
   ladder.step('session opened')
   run.onSession(sessionId)
   ladder.begin()
   const answer = context.request('session/prompt', { sessionId, prompt: [{ type: 'text', text: run.prompt }] })
-  const { stopReason } = await untilOver(answer, signal, () => context.notify('session/cancel', { sessionId }))
+  const over = await untilOver(answer, signal, () => context.notify('session/cancel', { sessionId }))
+  const stopReason = textOf(answered('session/prompt', over)['stopReason']) ?? 'no reason given'
   ladder.end(stopReason)
   return { stopReason }
+}
+
+/** The library believes every answer. */
+function answered(method: string, answer: unknown): Readonly<Record<string, unknown>> {
+  const record = recordOf(answer)
+  if (record === null) throw new Error(`it answered ${method} with ${JSON.stringify(answer) ?? 'nothing'}, which is no object`)
+  return record
 }
 
 async function openSession(
   context: sdk.ClientContext,
   { cwd, resume: id }: AcpRun,
-  capabilities: sdk.AgentCapabilities | undefined,
+  capabilities: Readonly<Record<string, unknown>> | null,
 ): Promise<string> {
   const place: sdk.NewSessionRequest = { cwd, mcpServers: [] }
   if (id === undefined) {
-    const { sessionId } = await context.request('session/new', place)
+    const { sessionId } = answered('session/new', await context.request('session/new', place))
     const usable = sessionIdOf(sessionId)
     if (usable === null) throw new Error('its session has no usable id')
     return usable
   }
-  if (recordOf(capabilities?.sessionCapabilities)?.['resume']) await context.request('session/resume', { sessionId: id, ...place })
-  else if (capabilities?.loadSession === true) await context.request('session/load', { sessionId: id, ...place })
+  if (recordOf(capabilities?.['sessionCapabilities'])?.['resume']) await context.request('session/resume', { sessionId: id, ...place })
+  else if (capabilities?.['loadSession'] === true) await context.request('session/load', { sessionId: id, ...place })
   else throw new Error('it cannot open a session again')
   return id
 }
