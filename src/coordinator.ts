@@ -2,7 +2,7 @@ import type { Command, Launch, SessionCommand, Target } from './core/command.ts'
 import type { Decision, Outcome } from './core/decision.ts'
 import { decide } from './core/decide.ts'
 import { evolve } from './core/evolve.ts'
-import { Fault, isFault, usage } from './core/fault.ts'
+import { Fault, isFault, isMoving, usage } from './core/fault.ts'
 import { shellWord } from './core/shell-word.ts'
 import type { Binding, EndedBy, Holder, Instant, Lease } from './core/lease.ts'
 import { emptySlot } from './core/lease.ts'
@@ -94,6 +94,9 @@ const ownLaunchMs = 5000
 
 /** A waiting acquirer looks again at least this often when what blocks it is bound to a process: a death writes no record. */
 const deathCheckMs = 1000
+
+/** How often it looks whether the leases have arrived, or stay. */
+const movingCheckMs = 1000
 
 /** No proof was shown; identity decides. */
 const nothingPresented: Presented = { leaseId: null, token: null }
@@ -472,13 +475,28 @@ export class Coordinator {
     const deadline = performance.now() + waitMs
     for (let told = false; ; told = true) {
       // oxlint-disable-next-line no-await-in-loop -- each attempt follows a change
-      const answer = await attempt()
+      const answer = await this.#whenMoved(attempt, deadline)
       if (answer.ok || refusalCode(answer.refusal) !== 'held') return answer
       if (!told) onWait?.(answer.refusal, answer.now)
       const left = deadline - performance.now()
       if (left <= 0) throw timedOut(answer, waitMs)
       // oxlint-disable-next-line no-await-in-loop -- waiting is what the loop is for
       await this.#untilWorthAsking(answer, left)
+    }
+  }
+
+  /** While the leases are on their way to another store nobody can say who has what: it is asked again when that is over. */
+  async #whenMoved(attempt: () => Promise<Answer>, deadline: number): Promise<Answer> {
+    for (;;) {
+      try {
+        // oxlint-disable-next-line no-await-in-loop -- each attempt follows a pause
+        return await attempt()
+      } catch (error) {
+        const left = deadline - performance.now()
+        if (!isMoving(error) || left <= 0) throw error
+        // oxlint-disable-next-line no-await-in-loop -- waiting is what the loop is for
+        await new Promise(resolve => void setTimeout(resolve, Math.min(left, movingCheckMs)))
+      }
     }
   }
 

@@ -41,6 +41,9 @@ export class Fault extends Error {
 /** Is this a `Fault`, whichever copy of the class made it? */
 export const isFault = (error: unknown): error is Fault => error instanceof Error && error.name === 'Fault'
 
+/** Are the leases on their way to another store? That passes. */
+export const isMoving = (error: unknown): error is Fault => isFault(error) && error.details?.['moving_to'] !== undefined
+
 /** Bad arguments, bad configuration or a bad input file (exit 2). */
 export const usage = (message: string, hint?: string): Fault => new Fault('usage', message, hint === undefined ? {} : { hint })
 

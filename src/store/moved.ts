@@ -36,8 +36,8 @@ export function refuseMoved(mark: MoveMark | undefined, location: string, isWrit
     })
   if (to !== undefined && isWriting)
     throw new Fault('unavailable', `the leases of ${location} are being moved to ${to}, and that is not finished`, {
-      hint: `finish it: lh store move --to ${shellWord(to)}   or give it up: lh store move --back`,
-      details,
+      hint: `try again in a moment; if the move was stopped, finish it: lh store move --to ${shellWord(to)}   or give it up: lh store move --back`,
+      details: { ...details, moving_to: to },
     })
   if (from !== undefined)
     throw new Fault('unavailable', `leases are being moved to ${location} from ${from}, and that is not finished`, {

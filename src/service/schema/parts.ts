@@ -69,6 +69,7 @@ const errorDetails = object(
       oneOf('unknown', 'nothing_changed'),
       'with `unavailable`: did the command happen? After `unknown`, ask again with the same op_id',
     ),
+    moving_to: text('the store to which the leases are on their way'),
     moved_to: text('the store in which the leases are now, for good'),
     store: text('the store in which the leases are, where a setting names another one'),
     setting: text('what that setting names'),

@@ -67,6 +67,24 @@ describe('whenFree', () => {
     expect(over).toMatchObject({ code: 'timeout', message: 'waited 0 s, and ann has it', hint: 'wait', details: { op_id: 'op-1' } })
   })
 
+  it('waits for a move of the leases to be over, as long as there is time', async () => {
+    const moving = new Fault('unavailable', 'on their way', { details: { outcome: 'nothing_changed', moving_to: 'file:' } })
+    let [attempts, told] = [0, 0]
+    const attempt = async (): Promise<string> => {
+      attempts++
+      if (attempts === 1) throw moving
+      if (attempts === 2) {
+        log.write()
+        throw held()
+      }
+      return 'done'
+    }
+    const log = new Log()
+    expect(await whenFree(log.workspace, { ms: 60_000, onWait: () => told++ }, attempt)).toBe('done')
+    expect([attempts, told]).toEqual([3, 1])
+    await expect(whenFree(log.workspace, { ms: 0, onWait: () => told++ }, () => Promise.reject(moving))).rejects.toBe(moving)
+  })
+
   it('does not wait where nobody asked for it, nor for anything else', async () => {
     const log = new Log()
     for (const [patience, error] of [
