@@ -57,6 +57,10 @@ describe.each(Object.entries(places))('with %s', (_where, leave) => {
     await bob.refused('not_found', 'claim acquire nothing-like-it')
   })
 
+  it('is not told of a ticket that is committed that it is not', async () => {
+    expect((await bob.run('worktree add fix-login')).stderr).not.toContain('not committed')
+  })
+
   it('work for one has its worktree, its branch and its end', async () => {
     await ann.ok('work fix-login')
     const place = path.join(`${repo.dir}-worktrees`, 'fix-login')

@@ -83,13 +83,15 @@ export async function addWorktree(desk: Desk, holder: Holder, request: AddReques
   )
   if ('already' in made) return made
   const added = await finish(desk, made, request.env)
-  const warning = subject.ticket === null ? null : lacking(added, subject.ticket)
+  const warning = subject.ticket === null ? null : await lacking(added, subject.ticket, request.env)
   return warning === null ? added : { ...added, warnings: [...added.warnings, warning] }
 }
 
 /** What changes a ticket in a worktree that came without it begins its file a second time, and Git merges no two beginnings. */
-function lacking({ path, purpose: { base } }: Added, id: string): string | null {
-  if (existsSync(join(path, '.leasehold', 'tickets', id, 'ticket.md'))) return null
+async function lacking({ path, purpose: { base } }: Added, id: string, env: NodeJS.ProcessEnv): Promise<string | null> {
+  const file = `.leasehold/tickets/${id}/ticket.md`
+  // A sparse checkout has no file of what is committed.
+  if (existsSync(join(path, file)) || (await new Git(path, env).resolve(`HEAD:${file}`)) !== null) return null
   const bring = base === null ? '' : ` && git -C ${shellWord(path)} merge ${shellWord(base)}`
   return (
     `${id} is not committed on ${base ?? 'what its worktree was made from'}: what changes it there will not merge with what is here; ` +
