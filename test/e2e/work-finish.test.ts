@@ -191,6 +191,20 @@ describe('work --finish when the base branch has moved on', () => {
     await expectFinished(all)
   })
 
+  it('also where Git is told to leave merges of this branch uncommitted, or without a second parent', async () => {
+    for (const option of ['--no-commit', '--squash']) {
+      // oxlint-disable-next-line no-await-in-loop -- one after the other
+      const all = await worked()
+      git(all.repo.dir, 'config', 'branch.agents/fix-login.mergeOptions', option)
+      save(all.repo.dir, 'other', 'x\n')
+      // oxlint-disable-next-line no-await-in-loop -- as above
+      const done = await all.a.run('work --finish fix-login')
+      expect(done.code, done.stderr).toBe(0)
+      // oxlint-disable-next-line no-await-in-loop -- as above
+      await expectFinished(all)
+    }
+  })
+
   it('is let through by our own hooks, and its commits say under which lease they were made', async () => {
     const all = shop()
     const { repo, place, a } = all

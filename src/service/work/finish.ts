@@ -225,7 +225,10 @@ function bringIn(git: WorktreeGit, base: string, tell: (text: string) => void): 
   // It tells what it merges after it has written the files and before it commits them.
   const { status, stdout, stderr } = git.tryToItsEnd(
     'merge',
+    // Not what the configuration says of merges, also of this branch alone.
     '--ff',
+    '--commit',
+    '--no-squash',
     '--no-edit',
     '-m',
     `Merge branch '${base}' into ${git.branch()!}`,
