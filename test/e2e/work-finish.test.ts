@@ -22,6 +22,14 @@ describe('work --finish', () => {
     await expectFinished(all)
   })
 
+  it('says what Git says where Git does not work, and not that there is no branch', async () => {
+    const { a, place } = await worked()
+    const { code, stderr } = await a.in(place).with({ GIT_TEST_ASSUME_DIFFERENT_OWNER: '1' }).run('work --finish')
+    expect(code, stderr).toBe(7)
+    expect(stderr).toContain('detected dubious ownership')
+    expect(stderr).not.toContain('is on no branch')
+  })
+
   it('says so when there is nothing that the base branch lacks', async () => {
     const all = shop()
     await all.a.ok('work fix-login')

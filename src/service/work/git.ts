@@ -54,7 +54,9 @@ export class WorktreeGit {
 
   /** What to throw when a command failed that should have worked. */
   failed(args: readonly string[], { stdout, stderr }: GitAnswer): Fault {
-    return new Fault('unavailable', `git ${commandIn(args)} failed in ${this.root}: ${(stderr || stdout).trim().split('\n').at(-1)}`, {
+    const lines = (stderr || stdout).trim().split('\n')
+    const why = lines.find(line => line.startsWith('fatal: ')) ?? lines.at(-1)
+    return new Fault('unavailable', `git ${commandIn(args)} failed in ${this.root}: ${why}`, {
       hint: `try it: cd ${shellWord(this.root)} && git ${args.map(shellWord).join(' ')}`,
     })
   }
@@ -79,8 +81,11 @@ export class WorktreeGit {
   /** The branch that is checked out; null when detached. */
   branch(): string | null {
     // Not --short: that says "heads/main" where a tag is called the same.
-    const { status, stdout } = this.try('symbolic-ref', '--quiet', 'HEAD')
-    return status === 0 ? stdout.trim().replace(/^refs\/heads\//, '') : null
+    const args = ['symbolic-ref', '--quiet', 'HEAD']
+    const answer = this.try(...args)
+    // Git says 1 where there is none, and more where it does not work, as in the repository of another owner (`safe.directory`).
+    if (answer.status !== 0 && answer.status !== 1) throw this.failed(args, answer)
+    return answer.status === 0 ? answer.stdout.trim().replace(/^refs\/heads\//, '') : null
   }
 
   /** The branch that a name stands for: one may be another name of it (`git symbolic-ref`), and it is the other that is checked out and moves. */
