@@ -221,11 +221,12 @@ async function finish(context: Context): Promise<number> {
     message,
     tell,
   })
+  // As the work has it: the main worktree may be on a branch that has not.
+  const { ticket } = await asked.desk.catalogue.read(ticketId)
   const home = await openWorkspace(elsewhere(context, mainTop(there.repository)))
   const removed = switchOption(context, 'keep')
     ? null
     : await removePlace(context, home, place.root, readWorktree(place.repository).worktreeId)
-  const { ticket } = await new Desk(home).catalogue.read(ticketId)
   context.output.answer(
     {
       ok: true,
