@@ -476,6 +476,13 @@ describe('around the tickets', () => {
       ward => ward.write('.gitattributes', '# events.jsonl merge=union\n*.png binary\n'),
       'warning attributes-missing .gitattributes:1',
     ],
+    [
+      'events that a rule for other files has Git ignore',
+      ward => ward.write('.gitignore', '*.jsonl\n'),
+      'warning events-ignored .gitignore:1',
+    ],
+    ['events that are let through again', ward => ward.write('.gitignore', '*.jsonl\n!/.leasehold/tickets/*/events.jsonl\n')],
+    ['tickets that Git ignores as a whole', ward => ward.write('.gitignore', '.leasehold/\n')],
     ['one that says it in other words', ward => ward.write('.gitattributes', '*.png binary\n**/events.jsonl text merge=union\n')],
   ])
 

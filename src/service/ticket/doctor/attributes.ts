@@ -23,6 +23,27 @@ export function* attributeFaults(root: string, repository: GitPlace): Generator<
   )
 }
 
+/** Are events committed as the tickets are? A rule for another kind of files (`*.jsonl`) keeps them out, and they go with their worktree. */
+export function* ignoreFaults(repository: GitPlace): Generator<Diagnosis> {
+  const [ticket, events] = ['ticket.md', 'events.jsonl'].map(name => `.leasehold/tickets/x/${name}`)
+  const { stdout } = runGitIn(repository, ['check-ignore', '-v', '--', ticket!, events!])
+  const ruleOf = (path: string): RegExpExecArray | undefined =>
+    stdout
+      .split('\n')
+      .filter(line => line.endsWith(`\t${path}`))
+      .map(line => /^(.*?):([0-9]+):([^!].*)\t/.exec(line))
+      .find(match => match !== null)
+  const rule = ruleOf(events!)
+  // Who has Git ignore all of it keeps tickets to themselves.
+  if (rule === undefined || ruleOf(ticket!) !== undefined) return
+  yield warning(
+    'events-ignored',
+    { file: rule[1]!, line: Number(rule[2]) },
+    `Git ignores events.jsonl (${rule[3]}): what happens to a new ticket, comments too, is not committed, and is lost with its worktree`,
+    "add to .gitignore, at its end: !/.leasehold/tickets/*/events.jsonl; then: git add .gitignore .leasehold && git commit -m 'Events'",
+  )
+}
+
 const saysSo = (text: string): boolean => text.split(/\r?\n/).findLast(line => line.includes('events.jsonl')) === unionLine
 
 function isUnion(repository: GitPlace): boolean {

@@ -57,6 +57,7 @@ export type Code =
   | 'assignee-without-claim'
   // Around them.
   | 'attributes-missing'
+  | 'events-ignored'
   | 'base-unreadable'
   | 'not-fixed'
 

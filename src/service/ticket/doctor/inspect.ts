@@ -11,7 +11,7 @@ import { maxEventBytes } from '../events.ts'
 import { lineOfBadByte, maxTicketBytes, ticketsDirectory } from '../files.ts'
 import { idPattern } from '../ticket.ts'
 import { badEnd, gateResults, unsaidEdits } from './agreement.ts'
-import { attributeFaults } from './attributes.ts'
+import { attributeFaults, ignoreFaults } from './attributes.ts'
 import { claimFaults, claimsOf, startFaults } from './claims.ts'
 import { elsewhereIn } from './elsewhere.ts'
 import { readEventFile } from './events.ts'
@@ -79,7 +79,7 @@ export async function inspectTickets(patient: Patient): Promise<Inspection> {
     const { worktreeId: here, otherClones, worktreesToo } = patient
     diagnoses.push(...(await claimFaults({ known, elsewhere, lines, reading, claims, places, here, otherClones, worktreesToo, yaml })))
   }
-  if (root !== null && known.size > 0) diagnoses.push(...attributeFaults(root, repository))
+  if (root !== null && known.size > 0) diagnoses.push(...attributeFaults(root, repository), ...ignoreFaults(repository))
   return { diagnoses, tickets: known.size }
 }
 
