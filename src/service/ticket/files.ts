@@ -54,6 +54,9 @@ export function readRegular(path: string, limit: number): Buffer | Unreadable {
   }
 }
 
+/** May its owner run it? */
+export const isExecutable = (path: string): boolean => ((lstatSync(path, { throwIfNoEntry: false })?.mode ?? 0) & 0o100) !== 0
+
 /** An open descriptor, or why there is none. */
 export function openForReading(path: string): number | Unreadable {
   try {
@@ -90,9 +93,14 @@ export function lineOfBadByte(bytes: Buffer): number {
 
 /**
  * Makes the directory of a ticket with these files, all of them or none: it is built beside and moved into place. `root` is the top of
- * the worktree; paths are relative to the ticket's directory. Throws `policy` when there is one already.
+ * the worktree; paths are relative to the ticket's directory; those in `executable` may be run. Throws `policy` when there is one already.
  */
-export function createTicketDirectory(root: string, id: string, files: Readonly<Record<string, string | Uint8Array>>): void {
+export function createTicketDirectory(
+  root: string,
+  id: string,
+  files: Readonly<Record<string, string | Uint8Array>>,
+  executable: ReadonlySet<string> = new Set(),
+): void {
   if (!idPattern.test(id)) throw usage(`${JSON.stringify(id)} cannot be the name of a ticket's directory.`)
   const parent = ticketsDirectory(root)
   makeTicketsDirectory(root)
@@ -110,7 +118,7 @@ export function createTicketDirectory(root: string, id: string, files: Readonly<
       checkSize(join(target, name), content)
       makeDirectory(folder)
       folders.add(folder)
-      writeFileSync(path, content, { flag: 'wx', flush: true })
+      writeFileSync(path, content, { flag: 'wx', flush: true, mode: executable.has(name) ? 0o777 : 0o666 })
     }
     for (const folder of folders) syncDirectory(folder)
     refuseExisting(target, id)
@@ -205,11 +213,12 @@ function waitingPlace(path: string): string {
 }
 
 /** Writes and syncs a new content, so that putting it in place takes no time. Throws `unavailable`. */
-export function prepareReplacement(path: string, content: string | Uint8Array): Replacement {
+export function prepareReplacement(path: string, content: string | Uint8Array, executable?: boolean): Replacement {
   checkSize(path, content)
   let temporary: string
   try {
-    const mode = existsSync(path) ? lstatSync(path).mode & 0o777 : 0o644
+    const before = existsSync(path) ? lstatSync(path).mode & 0o777 : 0o644
+    const mode = executable === undefined ? before : executable ? before | 0o111 : before & ~0o111
     temporary = writeTemporary(waitingPlace(path), content, mode, true)
   } catch (error) {
     throw unwritable(path, error)
@@ -266,8 +275,8 @@ export const changedMeanwhile = (path: string): Fault =>
 export const isChangedMeanwhile = (error: unknown): boolean => isFault(error) && error.details?.['kind'] === 'changed-meanwhile'
 
 /** Replaces a file in one step, durably; `policy` when it is no longer the one whose hash is given. */
-export function replaceFile(path: string, content: string | Uint8Array, expectedHash: string | null): void {
-  prepareReplacement(path, content).commit(expectedHash)
+export function replaceFile(path: string, content: string | Uint8Array, expectedHash: string | null, executable?: boolean): void {
+  prepareReplacement(path, content, executable).commit(expectedHash)
 }
 
 /** Makes a renaming in this directory durable, where the file system can. */

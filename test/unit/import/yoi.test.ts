@@ -102,6 +102,24 @@ describe('a ticket of yoi', () => {
     expect(warnings).toEqual([expect.stringMatching(/link: not a regular file/), expect.stringMatching(/large: too large/)])
   })
 
+  it('keeps it of an artifact that it may be run, and takes it when it is new', async () => {
+    const room = new Room()
+    const at = '20260605-173322-roles'
+    const names = ['artifacts/run.sh', 'artifacts/text'] as const
+    for (const name of [`${at}/item.md`, ...names.map(name => `${at}/${name}`)]) room.leave({ [name]: item('status: open\n') })
+    const modes = (): readonly boolean[] => names.map(name => (fs.statSync(room.file(at, name)).mode & 0o100) !== 0)
+    const script = path.join(room.source, at, names[0])
+    fs.chmodSync(script, 0o755)
+    await room.import('yoi')
+    expect(modes()).toEqual([true, false])
+    expect(await room.import('yoi')).toMatchObject({ unchanged: 1 })
+    fs.chmodSync(script, 0o644)
+    fs.chmodSync(path.join(room.source, at, names[1]), 0o755)
+    expect(await room.import('yoi')).toMatchObject({ updated: 1, warnings: [] })
+    expect(modes()).toEqual([false, true])
+    expect(await room.import('yoi')).toMatchObject({ unchanged: 1 })
+  })
+
   it('keeps what lies beside its item as artifacts, and overwrites none', async () => {
     const room = new Room()
     const at = '20260605-173322-roles'

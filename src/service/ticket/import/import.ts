@@ -153,12 +153,14 @@ function create(plan: Planned, { root, from, actor, nowMs, dryRun }: ImportOptio
   const lines = events.map(event => `${JSON.stringify(event)}\n`).join('')
   if (Buffer.byteLength(lines) > maxEventBytes) throw usage(`its events have more than ${maxEventBytes} bytes.`)
   if (dryRun) return 'imported'
-  createTicketDirectory(root, ticket.id, {
+  const contents = {
     'ticket.md': plan.text!,
     'events.jsonl': lines,
     ...(record.resolution === null ? {} : { 'resolution.md': record.resolution }),
     ...Object.fromEntries(files.map(({ path, content }) => [path, content])),
-  })
+  }
+  const executable = new Set(files.filter(({ isExecutable }) => isExecutable).map(({ path }) => path))
+  createTicketDirectory(root, ticket.id, contents, executable)
   return 'imported'
 }
 

@@ -50,6 +50,8 @@ export interface ImportedFile {
   /** Relative to the ticket's directory, with `/`. */
   readonly path: string
   readonly content: Uint8Array
+  /** May it be run, as a script? */
+  readonly isExecutable?: boolean
 }
 
 /** One record of a tracker in our words; what it depends on is still called as it is there. */

@@ -332,9 +332,13 @@ export function valuesOf({ ticket, body, extra, resolution, files }: Values): Re
     body,
     resolution,
     ...Object.fromEntries(Object.entries(extra).map(([key, value]) => [`extra:${key}`, value])),
-    ...Object.fromEntries(files.map(({ path, content }) => [`file:${path}`, hashOf(content)])),
+    ...Object.fromEntries(files.map(file => [`file:${file.path}`, fileHash(file)])),
   }
 }
+
+/** Of one that nobody can run, that of its content alone. */
+export const fileHash = ({ content, isExecutable }: ImportedFile): string =>
+  hashOf(content, ...(isExecutable === true ? ['executable'] : []))
 
 /** Enough to tell whether a value is the one that was imported. */
 export const fieldHash = (value: unknown): string => hashOf(canonical(value)).slice(0, 8)

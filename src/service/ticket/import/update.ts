@@ -3,13 +3,24 @@ import { dirname, join } from 'node:path'
 import { usage } from '../../../core/fault.ts'
 import { makeDirectory, remove } from '../../../host/files.ts'
 import { newestResults } from '../../gate/results.ts'
-import { readRegular, hashOf, maxTicketBytes, replaceFile, checkDirectory } from '../files.ts'
+import { readRegular, hashOf, isExecutable, maxTicketBytes, replaceFile, checkDirectory } from '../files.ts'
 import { appendEvents, readEvents, type TicketEvent } from '../events.ts'
 import { editTicket, parseTicket, type Changes } from '../front-matter.ts'
 import { isFinished } from '../ticket.ts'
 import { whyUnreadable } from './fit.ts'
-import { canonical, hashOf as contentHash, isSameResult, lineOf, textOf, type ImportedFile, type Notes, type Tracker } from './imported.ts'
-import { fieldHash, gateField, gateIn, importedEvent, millisOf, reopenedEvent, valuesOf, type Planned, type Values } from './plan.ts'
+import { canonical, isSameResult, lineOf, textOf, type ImportedFile, type Notes, type Tracker } from './imported.ts'
+import {
+  fieldHash,
+  fileHash,
+  gateField,
+  gateIn,
+  importedEvent,
+  millisOf,
+  reopenedEvent,
+  valuesOf,
+  type Planned,
+  type Values,
+} from './plan.ts'
 
 // A record that has changed since its last import: what is new comes over, field by field, except where somebody changed it here.
 
@@ -43,7 +54,7 @@ export function planUpdate(plan: Planned, from: Tracker, actor: string, nowMs: n
     resolution: textAt(join(directory, 'resolution.md')),
     files: plan.files.flatMap(({ path }) => {
       const content = readRegular(join(directory, path), Number.MAX_SAFE_INTEGER)
-      return typeof content === 'string' ? [] : [{ path, content }]
+      return typeof content === 'string' ? [] : [{ path, content, isExecutable: isExecutable(join(directory, path)) }]
     }),
   }
   const keys = keysToTake(plan, local, notes)
@@ -63,7 +74,7 @@ export function planUpdate(plan: Planned, from: Tracker, actor: string, nowMs: n
     write: () => {
       if (edited !== text) replaceFile(file, edited, hashOf(bytes))
       if (keys.includes('resolution')) writeResolution(join(directory, 'resolution.md'), plan.record.resolution, local.resolution)
-      for (const { path, content } of plan.files) if (keys.includes(`file:${path}`)) writeArtifact(directory, path, content, local.files)
+      for (const file of plan.files) if (keys.includes(`file:${file.path}`)) writeArtifact(directory, file, local.files)
       appendEvents(directory, [...fresh, ...reopening, importedEvent(plan, from, actor, nowMs, { keys, gateResults })])
     },
   }
@@ -183,11 +194,12 @@ const inOrder = (events: readonly TicketEvent[]): readonly TicketEvent[] => even
 
 const withoutId = (event: TicketEvent): string => canonical({ ...event, id: null })
 
-function writeArtifact(directory: string, path: string, content: Uint8Array, local: readonly ImportedFile[]): void {
+function writeArtifact(directory: string, file: ImportedFile, local: readonly ImportedFile[]): void {
+  const { path, content } = file
   const target = join(directory, path)
-  const before = local.find(file => file.path === path)
+  const before = local.find(other => other.path === path)
   for (let folder = dirname(path); folder !== '.'; folder = dirname(folder)) checkDirectory(join(directory, folder))
   makeDirectory(dirname(target))
-  if (before === undefined || contentHash(before.content) !== contentHash(content))
-    replaceFile(target, content, before === undefined ? null : hashOf(before.content))
+  if (before === undefined || fileHash(before) !== fileHash(file))
+    replaceFile(target, content, before === undefined ? null : hashOf(before.content), file.isExecutable)
 }

@@ -1,7 +1,7 @@
 import { basename, dirname, join } from 'node:path'
 import { parseDocument } from 'yaml'
 import { usage } from '../../../core/fault.ts'
-import { readRegular } from '../files.ts'
+import { isExecutable, readRegular } from '../files.ts'
 import { frontMatterKeys } from '../scan.ts'
 import { idTime, slugInId } from '../identify.ts'
 import { idPattern, statuses, workflowStates, type Status, type WorkflowState } from '../ticket.ts'
@@ -194,7 +194,12 @@ function readDirectory(directory: string, notes: Notes): Raw | null {
         ...(ownId === null && legacy !== null ? { legacy_ticket: legacy } : {}),
         ...(isEmpty(gates) ? {} : { gates }),
       },
-      sourceHash: hashOf(read.text, thread ?? '', resolution ?? '', ...files.flatMap(({ path, content }) => [path, content])),
+      sourceHash: hashOf(
+        read.text,
+        thread ?? '',
+        resolution ?? '',
+        ...files.flatMap(file => [file.path, file.content, ...(file.isExecutable === true ? ['executable'] : [])]),
+      ),
     },
   }
 }
@@ -403,7 +408,7 @@ function filesIn(directory: string, to: string, refuse: Refuse): readonly Import
 
 function fileAt(path: string, to: string, refuse: Refuse): readonly ImportedFile[] {
   const content = readRegular(path, maxFileBytes)
-  if (typeof content !== 'string') return [{ path: to, content }]
+  if (typeof content !== 'string') return [{ path: to, content, isExecutable: isExecutable(path) }]
   refuse(path, content)
   return []
 }
