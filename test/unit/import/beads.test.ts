@@ -1,5 +1,5 @@
 import { describe, expect, it } from 'vitest'
-import { Room } from './room.ts'
+import { nowMs, Room } from './room.ts'
 
 const issue = (more: Readonly<Record<string, unknown>> = {}): Readonly<Record<string, unknown>> => ({
   id: 'bd-a1b2',
@@ -75,6 +75,37 @@ describe('an issue of beads', () => {
     expect(room.ticket()).toMatchObject({ problems: [], ticket: { status, workflowState, priority: 'P0' } })
     if (word === 'closed') expect(room.text(room.id(), 'resolution.md')).toBe('Fixed in 1.2\n')
     if (word === 'tombstone') expect(room.text(room.id(), 'resolution.md')).toBe('Deleted in beads: batch.\n')
+  })
+
+  it.each([
+    [{ pinned: true }, 'open (pinned)', 'ready'],
+    [{ is_template: true, status: 'in_progress' }, 'in_progress (is_template)', 'inprogress'],
+    [{ ephemeral: true }, 'open (ephemeral)', 'ready'],
+    [{ issue_type: 'gate', status: 'mine' }, 'mine (gate)', 'intake'],
+    [{ issue_type: 'message' }, 'open (message)', 'ready'],
+  ])('that beads itself never hands out is put aside: %j', async (more, said, workflowState) => {
+    const room = new Room()
+    room.leave({ 'issues.jsonl': lines(issue(more)) })
+    const { mapped } = await room.import('beads')
+    expect(mapped.states).toEqual({ [said]: { [`pending/${workflowState}`]: 1 } })
+    expect(room.ticket()).toMatchObject({ problems: [], ticket: { status: 'pending', workflowState } })
+    room.leave({ 'issues.jsonl': lines(issue({ ...more, pinned: false, status: 'closed', closed_at: '2026-01-01T00:00:00Z' })) })
+    expect(await room.import('beads', { nowMs: nowMs + 1 })).toMatchObject({ updated: 1, warnings: [] })
+    expect(room.ticket().ticket).toMatchObject({ status: 'closed', workflowState: 'done' })
+  })
+
+  it('is not taken from a backup, where what it waits for is in another file', async () => {
+    const room = new Room()
+    const on = { issue_id: 'bd-a1b2', depends_on_id: 'bd-2', type: 'blocks' }
+    const file = room.leave({ '.beads/backup/dependencies.jsonl': lines(on), '.beads/backup/issues.jsonl': lines(issue()) })
+    const refusal = {
+      code: 'usage',
+      message: expect.stringMatching(/dependencies\.jsonl\)/) as unknown,
+      hint: expect.stringMatching(/bd export/) as unknown,
+    }
+    await expect(room.import('beads', { path: file })).rejects.toMatchObject(refusal)
+    await expect(room.import('beads', { path: `${room.source}/.beads/backup` })).rejects.toMatchObject(refusal)
+    expect(room.ids()).toEqual([])
   })
 
   it('depends on what blocks it; other relations are listed and kept', async () => {

@@ -1,4 +1,5 @@
-import { basename, join } from 'node:path'
+import { basename, dirname, join } from 'node:path'
+import { usage } from '../../../core/fault.ts'
 import { shellWord } from '../../../core/shell-word.ts'
 import type { Status, WorkflowState } from '../ticket.ts'
 import {
@@ -26,7 +27,7 @@ import {
   type Json,
   type Source,
 } from './imported.ts'
-import { entriesOf, looksLikeRecord, nothingFound, parseJson, parseLines, requirePath, requireText } from './source.ts'
+import { entriesOf, isFileAt, looksLikeRecord, nothingFound, parseJson, parseLines, requirePath, requireText } from './source.ts'
 
 // beads: one issue a line in `.beads/issues.jsonl` (`beads.jsonl` once), with its dependencies and comments; `bd … --json` prints lists.
 
@@ -36,6 +37,7 @@ export function readBeads(path: string): Source {
   const wanted = 'name the JSON lines (.beads/issues.jsonl), the .beads directory, or the repository with it'
   const file = requirePath(path) === 'file' ? path : fileIn(path, notes)
   if (file === null) throw nothingFound('beads', path, wanted)
+  refuseTables(file)
   const records = recordsIn(requireText(file), file)
   const first = records[0]
   if (first === undefined) throw nothingFound('beads', path, wanted)
@@ -46,6 +48,16 @@ export function readBeads(path: string): Source {
   const left = [...issues.values()].map(({ value }) => leftOf(value, known, texts))
   dropKeys(left, notes)
   return { tickets: [...issues.values()].map(({ value, where }) => ticketOf(value, issues, where, notes)), gates: [], notes }
+}
+
+/** A backup of beads has each of its tables in a file: issues that wait for others would look as if they waited for nothing. */
+function refuseTables(file: string): void {
+  const beside = join(dirname(file), 'dependencies.jsonl')
+  if (!isFileAt(beside)) return
+  throw usage(
+    `${file}: its dependencies, labels and comments are in files beside it (${beside}), as in a backup of beads; nothing was imported`,
+    'let beads write all into one: bd export -o issues.jsonl; then: lh ticket import --from beads issues.jsonl',
+  )
 }
 
 function fileIn(directory: string, notes: Notes): string | null {
@@ -130,6 +142,18 @@ const states: Readonly<Record<string, readonly [Status, WorkflowState]>> = {
   tombstone: ['closed', 'done'],
 }
 
+/** What a record may be without being work: beads itself never hands these out. */
+const noWork = ['pinned', 'is_template', 'ephemeral', 'wisp']
+
+/** Kinds of issues that are no work either, but signs of what agents wait for, say and are. */
+const noWorkTypes = new Set(['gate', 'message', 'molecule', 'merge-request', 'agent', 'role', 'rig'])
+
+/** Why an open issue is not to be handed out here, either; null when it is work. */
+function noWorkIn(record: Json): string | null {
+  const type = wordOf(record['issue_type'])
+  return noWork.find(key => record[key] === true) ?? (type !== null && noWorkTypes.has(type) ? type : null)
+}
+
 /** Dependencies that hold an issue back; the others only relate. */
 const blocking = new Set(['blocks', 'conditional-blocks', 'waits-for'])
 
@@ -178,11 +202,13 @@ function ticketOf(record: Json, issues: ReadonlyMap<string, Issue>, where: strin
   if (said === null) notes.warn(where, `${id} has no status; open is taken`)
   const state = said ?? 'open'
   // One that a team made up: whether it may be worked on, somebody here has to say.
-  const [status, workflowState] = Object.hasOwn(states, state) ? states[state]! : (['open', 'intake'] as const)
+  const [plain, workflowState] = Object.hasOwn(states, state) ? states[state]! : (['open', 'intake'] as const)
+  const aside = plain === 'open' ? noWorkIn(record) : null
+  const status = aside === null ? plain : 'pending'
   if (!Object.hasOwn(states, state)) notes.warn(where, `${id}: its status ${JSON.stringify(state)} is not known; intake is taken`)
   if (state === 'blocked' && !dependsOn.some(on => isOpen(issues.get(on))))
     notes.warn(where, `${id} is blocked, but nothing that it depends on is open; it becomes ready`)
-  notes.state(state, status, workflowState)
+  notes.state(aside === null ? state : `${state} (${aside})`, status, workflowState)
   const updatedAt = timeIn(record, 'updated_at', `${where}: ${id}`, notes)
   const createdAt = timeIn(record, 'created_at', `${where}: ${id}`, notes) ?? updatedAt
   if (createdAt === null) notes.warn(where, `${id}: nothing says when it was made; 1970 is taken`)
