@@ -206,6 +206,21 @@ describe('an import', () => {
     expect(await room.import('beads')).toMatchObject({ unchanged: 1, warnings: [] })
   })
 
+  it('leaves a ticket alone that is not UTF-8 here, and loses no sign of it', async () => {
+    const room = new Room()
+    room.leave({ 'issues.jsonl': beads() })
+    await room.import('beads')
+    const file = room.file(room.id(), 'ticket.md')
+    fs.appendFileSync(file, Buffer.from('Caf\xe9\n', 'latin1'))
+    const before = fs.readFileSync(file)
+    const line = before.toString('latin1').split('\n').length - 1
+    room.leave({ 'issues.jsonl': beads({ priority: 0, updated_at: '2026-03-01T00:00:00Z' }) })
+    const { skipped, warnings } = await room.import('beads')
+    expect(fs.readFileSync(file).equals(before)).toBe(true)
+    expect(skipped).toBe(1)
+    expect(warnings).toEqual([expect.stringContaining(`${file}:${line}: it is not UTF-8`)])
+  })
+
   it('does not take other line endings for a change', async () => {
     const room = new Room()
     room.leave({ 'issues.jsonl': beads({ description: 'One\nTwo', status: 'closed', close_reason: 'Did\nit.' }) })

@@ -1,9 +1,10 @@
+import { isUtf8 } from 'node:buffer'
 import { join } from 'node:path'
 import { shellWord } from '../../../core/shell-word.ts'
 import type { Listed } from '../catalogue.ts'
 import { isUnreadable } from '../catalogue.ts'
 import { readEvents } from '../events.ts'
-import { maxTicketBytes, readRegular, ticketsDirectory } from '../files.ts'
+import { lineOfBadByte, maxTicketBytes, readRegular, ticketsDirectory } from '../files.ts'
 import { parseTicket } from '../front-matter.ts'
 import { scanTicket } from '../scan.ts'
 import { idPattern } from '../ticket.ts'
@@ -53,6 +54,7 @@ export function whyBroken(directory: string, id: string): string | null {
   if (bytes === 'missing')
     return `${file} is missing; to get it back: git checkout -- ${shellWord(file)}; to import it anew: rm -r ${shellWord(directory)}`
   if (typeof bytes === 'string') return `${file} cannot be read: ${bytes}; look at it: ls -l ${shellWord(file)}`
+  if (!isUtf8(bytes)) return `${file}:${lineOfBadByte(bytes)}: it is not UTF-8; write it as UTF-8, and run this again`
   const text = bytes.toString('utf8')
   if (scanTicket(text)?.id === id) return null
   const problem = parseTicket(text, id).problems.find(isUnreadable)
