@@ -86,6 +86,36 @@ describe('lh hooks, for agents', () => {
     expect(fs.readdirSync(there)).toEqual([])
   })
 
+  it('say what the canary saw of a client that does not start, and of one that writes all the same', async () => {
+    const { lh } = person()
+    await lh.ok('hooks install claude')
+    const client = path.join(folder(), 'claude')
+    const test = async (text: string): Promise<Doc> => {
+      fs.writeFileSync(client, text, { mode: 0o755 })
+      const { code, stdout } = await lh.run(`--json hooks test claude --client ${client}`)
+      expect(code).toBe(exits.policy)
+      return JSON.parse(stdout) as Doc
+    }
+    const unproven = {
+      message: 'Claude Code did not start, so nothing is proven',
+      hint: 'mend what it says, then again: lh hooks test claude',
+    }
+    const step = { ok: false, step: 'Claude Code itself starts, and asks its model' }
+    expect(await test('#!/bin/sh\necho no such library >&2\nexit 3\n')).toMatchObject({
+      error: unproven,
+      steps: [{ ok: true }, { ...step, said: 'it ended with code 3: no such library' }],
+    })
+    expect(await test('#!/nowhere/node\n')).toMatchObject({
+      error: unproven,
+      steps: [{ ok: true }, { ...step, said: expect.stringMatching(/^it was not run to its end: .*ENOENT/) }],
+    })
+    expect(await test('#!/bin/sh\necho x > canary.txt\n')).toMatchObject({
+      error: { message: 'a deny does not deny', hint: 'see: lh hooks status claude' },
+      steps: [{ ok: true }, { ok: false }, { ok: true }],
+    })
+    expect((await lh.run(`hooks test claude --client ${client}`)).stdout).toMatch(/\na deny does not deny; see: lh hooks status claude\n$/)
+  })
+
   it('say of a file that is nested too deep that it is, and leave it as it was', async () => {
     const { lh, home } = person()
     const file = path.join(home, '.claude', 'settings.json')

@@ -114,27 +114,24 @@ export const test: Run = async context => {
   return printReport(context, report)
 }
 
-function printReport(context: Context, { agent, tried, client, untried, steps }: CanaryReport): number {
-  const ok = steps.every(step => step.ok)
+function printReport(context: Context, { agent, tried, client, untried, steps, failure }: CanaryReport): number {
   const document = { agent, tried, client, untried, steps, count: steps.length }
+  const hint = failure?.unproven === true ? `mend what it says, then again: lh hooks test ${agent}` : `see: lh hooks status ${agent}`
   const who = client === null ? null : `tried with ${client.path}${client.version === null ? '' : ` ${client.version}`}`
   context.output.answer(
-    ok
-      ? { ok, ...document }
-      : {
-          ok,
-          error: { code: 'policy', exit: policyExit, message: 'a deny does not deny', hint: `see: lh hooks status ${agent}` },
-          ...document,
-        },
+    failure === null
+      ? { ok: true, ...document }
+      : { ok: false, error: { code: 'policy', exit: policyExit, message: failure.message, hint }, ...document },
     [
       ...steps.map(({ step, ok, said }) => {
         const mark = paint(context.output.colour, ok ? 'green' : 'red', ok ? 'ok' : 'NO')
         return `${mark}  ${printable(step)}${said === null ? '' : `: ${printable(said.split('\n')[0]!)}`}`
       }),
       printable(who ?? `the client itself was not tried: ${untried}; this was our hook, as it is installed, with what ${agent} sends`),
+      ...(failure === null ? [] : [`${failure.message}; ${hint}`]),
     ],
   )
-  return ok ? 0 : policyExit
+  return failure === null ? 0 : policyExit
 }
 
 async function requestOf(context: Context): Promise<AgentRequest> {

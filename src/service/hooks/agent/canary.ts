@@ -26,7 +26,19 @@ export interface CanaryReport {
   /** Why the agent itself was not tried. */
   readonly untried: string | null
   readonly steps: readonly CanaryStep[]
+  /** What that means, where a step is not as it has to be; null: a deny denies. */
+  readonly failure: Failure | null
 }
+
+/** What was found wrong. */
+export interface Failure {
+  readonly message: string
+  /** It may well deny; something else was in the way of seeing that. */
+  readonly unproven: boolean
+}
+
+/** What a try showed. */
+type Tried = Pick<CanaryReport, 'steps' | 'failure'>
 
 /** One thing that has to be so. */
 export interface CanaryStep {
@@ -68,11 +80,11 @@ export async function testAgent(agent: AgentName, around: Surroundings, program:
       const untried = isLaunchable(agent)
         ? `there is no ${agent} on PATH (--client <path> names one)`
         : `this version does not know how to run ${client.title} without an account`
-      return { agent, tried: 'hook', client: null, untried, steps: await tryHook(agent, found, around, place, session) }
+      return { agent, tried: 'hook', client: null, untried, ...(await tryHook(agent, found, around, place, session)) }
     }
     const version = versionOf(path, around, place)
-    const steps = await tryClient(agent, client, path, found, around, place, session)
-    return { agent, tried: 'client', client: { path, version }, untried: null, steps }
+    const tried = await tryClient(agent, client, path, found, around, place, session)
+    return { agent, tried: 'client', client: { path, version }, untried: null, ...tried }
   } finally {
     rmSync(folder, { recursive: true, force: true, maxRetries: 5 })
   }
@@ -207,13 +219,7 @@ class Stranger {
   }
 }
 
-async function tryHook(
-  agent: AgentName,
-  found: Installed,
-  around: Surroundings,
-  place: Place,
-  session: Stranger,
-): Promise<readonly CanaryStep[]> {
+async function tryHook(agent: AgentName, found: Installed, around: Surroundings, place: Place, session: Stranger): Promise<Tried> {
   const file = join(place.workspace, 'canary.txt')
   const call = (): Promise<Ended> => {
     const [program, args] = commandIn(agent, found, around)
@@ -235,7 +241,17 @@ async function tryHook(
     ok: allowed.code === 0,
     said: allowed.code === 0 ? null : told(allowed),
   })
-  return steps
+  return { steps, failure: failureOf(steps, noDeny) }
+}
+
+const noDeny = 'a deny does not deny'
+
+/** The first step that went wrong says what it means: the lock, the deny (`second`), or what comes then. */
+function failureOf(steps: readonly CanaryStep[], second: string): Failure | null {
+  const wrong = steps.findIndex(({ ok }) => !ok)
+  if (wrong < 0) return null
+  const message = ['the lock could not be taken, so nothing is proven', second][wrong] ?? 'a write is stopped that nothing stands against'
+  return { message, unproven: message !== noDeny }
 }
 
 const tookLock = ({ code, errors }: Ended): CanaryStep => ({
@@ -267,7 +283,7 @@ async function tryClient(
   around: Surroundings,
   place: Place,
   session: Stranger,
-): Promise<readonly CanaryStep[]> {
+): Promise<Tried> {
   const model = await startScriptedModel()
   try {
     const file = join(place.workspace, 'canary.txt')
@@ -286,8 +302,13 @@ async function tryClient(
     }
     const steps: CanaryStep[] = [tookLock(await session.take())]
     const denied = await write()
-    const isBlocked = !existsSync(file) && `${denied.output}${denied.errors}`.includes(stranger)
-    const why = existsSync(file) ? `${client.title} wrote the file: the hook did not run, or was not heard` : lastWords(denied)
+    if (model.requests.length === 0 && !existsSync(file)) {
+      steps.push({ step: `${client.title} itself starts, and asks its model`, ok: false, said: lastWords(denied) })
+      return { steps, failure: failureOf(steps, `${client.title} did not start, so nothing is proven`) }
+    }
+    const hasWritten = existsSync(file)
+    const isBlocked = !hasWritten && `${denied.output}${denied.errors}`.includes(stranger)
+    const why = hasWritten ? `${client.title} wrote the file: the hook did not run, or was not heard` : lastWords(denied)
     steps.push({
       step: `${client.title} itself does not write while that session holds it, and is told why`,
       ok: isBlocked,
@@ -298,14 +319,14 @@ async function tryClient(
     const allowed = await write()
     const isWritten = existsSync(file)
     steps.push({ step: `the lock is free: ${client.title} writes`, ok: isWritten, said: isWritten ? null : lastWords(allowed) })
-    return steps
+    return { steps, failure: failureOf(steps, hasWritten ? noDeny : `${client.title} ended for another reason, so nothing is proven`) }
   } finally {
     await model.close()
   }
 }
 
 const lastWords = ({ code, errors, output }: Ended): string =>
-  `it ended with code ${code}: ${(errors.trim() || output.trim()).split('\n').at(-1)?.slice(0, 300) ?? ''}`
+  `${code === null ? 'it was not run to its end' : `it ended with code ${code}`}: ${(errors.trim() || output.trim()).split('\n').at(-1)?.slice(0, 300) ?? ''}`
 
 function writing(agent: Launchable, file: string): Step {
   if (agent === 'claude') return { tool: 'Write', input: { file_path: file, content: 'canary\n' } }
