@@ -750,6 +750,27 @@ describe('the leases of a session', () => {
     expect(repo.story(), 'nothing is left to be looked at').toEqual(told)
   }, 60_000)
 
+  it('leave the workspace to others in path scope when a lost one blocks a command', async () => {
+    const { repo, home, agent } = worker()
+    const env = { LEASEHOLD_SESSION_LOCK_SCOPE: 'path' }
+    const me = home.session('worker-1', repo.dir, { CLAUDE_PID: String(process.pid), ...env })
+    const lose = async (resource: string) => {
+      await agent.acquire(resource)
+      expect(await me.call('refresh')).toEqual(passed)
+      expect((await repo.as('human:boss').run(`claim evict ${resource} --reason`, 'mine now')).code).toBe(0)
+    }
+    await lose('env:k')
+    expect(await me.bash('make')).toMatchObject(isLost('env:k'))
+    expect(home.records()).toEqual([])
+    expect(await home.session('other', repo.dir, { CLAUDE_PID: '1', ...env }).bash('make')).toEqual(passed)
+    await home.session('other', repo.dir, env).end()
+    const first = { tool_use_id: 'first' }
+    expect(await me.before('Bash', { command: 'make' }, first)).toEqual(passed)
+    await lose('env:l')
+    expect(await me.before('Bash', { command: 'make' }, { tool_use_id: 'second' })).toMatchObject(isLost('env:l'))
+    expect(home.records(), 'the first one runs').toMatchObject([{ session_id: 'worker-1', running: [{ id: 'first' }] }])
+  }, 60_000)
+
   it('block it also when another agent of the same worktree took the lease, before or after the session’s first hook', async () => {
     for (const first of [true, false]) {
       const { repo, me, agent } = worker()

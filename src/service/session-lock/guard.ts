@@ -44,6 +44,8 @@ export class Guard {
   readonly #deadline: number
   /** Where this call has written down that it runs. */
   readonly #begun: { readonly workspace: string; readonly ttlMs: number; readonly id: string }[] = []
+  /** The workspaces that this call has taken, and that were not its session's before. */
+  readonly #taken: string[] = []
   #client: Witness | null | undefined
 
   /** `deadline` as `elapsedMs` counts. */
@@ -56,26 +58,25 @@ export class Guard {
 
   /** Takes or refreshes the lock of each workspace, all or none. What was taken for nothing is given back. */
   enter(workspaces: readonly string[], ttlMs: number, stretch: Stretch | null): AcquireResult | null {
-    const taken: string[] = []
     let last: AcquireResult | null = null
     // In one order, so that two sessions that want the same two cannot each have one.
     for (const workspace of workspaces.toSorted()) {
       last = this.#enter(computeWorkspaceHash(workspace), workspace, ttlMs, stretch)
       if (!last.acquired) {
-        this.withdraw(taken)
+        this.withdraw(() => true)
         return last
       }
-      if (last.how !== 'refreshed') taken.push(computeWorkspaceHash(workspace))
+      if (last.how !== 'refreshed') this.#taken.push(workspace)
       const running = last.how === 'refreshed' ? runningIn(last.previous) : []
       if (stretch !== null && running.every(({ id }) => id !== stretch.id)) this.#begun.push({ workspace, ttlMs, id: stretch.id })
     }
     return last
   }
 
-  /** The call is blocked: it runs nowhere, and what is `taken` goes back. Never throws: it stays blocked, and time ends what is left. */
-  withdraw(taken: readonly string[] = []): void {
+  /** The call is blocked: it runs nowhere, and what it has taken goes back, where `isBack` says so. Never throws: it stays blocked, and time ends what is left. */
+  withdraw(isBack: (workspace: string) => boolean): void {
     try {
-      for (const hash of taken) this.#leave(hash)
+      for (const workspace of this.#taken.splice(0)) if (isBack(workspace)) this.#leave(computeWorkspaceHash(workspace))
       for (const { workspace, ttlMs, id } of this.#begun.splice(0)) this.refresh([workspace], ttlMs, id)
     } catch {
       // Others keep the directory's lock until our deadline.

@@ -149,7 +149,8 @@ async function before(scene: Scene): Promise<string | null> {
   let refused: string | null = null
   for (const place of shared) refused ??= await takeFiles(scene, place)
   refused ??= await renewAll(scene, places, stretch, false, true)
-  if (refused !== null) guard.withdraw()
+  // In path scope nothing else ends what a command has of a workspace.
+  if (refused !== null) guard.withdraw(workspace => whole.some(place => place.root === workspace && isShared(place)))
   return refused
 }
 
