@@ -94,7 +94,7 @@ describe('lh hooks, for agents', () => {
       fs.writeFileSync(client, text, { mode: 0o755 })
       const { code, stdout } = await lh.run(`--json hooks test claude --client ${client}`)
       expect(code).toBe(exits.policy)
-      return JSON.parse(stdout) as Doc
+      return JSON.parse(stdout)
     }
     const unproven = {
       message: 'Claude Code did not start, so nothing is proven',
