@@ -53,7 +53,9 @@ describe('a launched agent', () => {
     expect(stdout).toMatch(/^dev-fix {2}live {2}dev {2}fix {2}.* lh session show dev-fix\n$/)
     expect((await ada.run('status')).stdout).toMatch(/\nlaunched\n {2}dev-fix {2}live /)
     expect((await ada.run('why fix')).stdout).toContain('  session   dev-fix (role dev), live\n')
-    expect((await ada.run('session show fix')).stdout).toMatch(/^dev-fix is live\n/)
+    const shown = (await ada.run('session show fix')).stdout
+    expect(shown).toMatch(/^dev-fix is live\n/)
+    expect(shown, 'and not what was just asked').toMatch(/\n {2}next +to end it: lh session end dev-fix\n$/)
   })
 
   it('is found by its name, its id, a beginning of it, and its ticket', async () => {

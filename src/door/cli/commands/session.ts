@@ -1,3 +1,4 @@
+import { openCommand } from '../../../service/claim/open-session.ts'
 import { findAnySession } from '../../../service/session/find.ts'
 import { listedSessions, seeSession, sessionDocument, sessionListDocument } from '../../../service/session/report.ts'
 import type { SeenSession } from '../../../service/session/report.ts'
@@ -33,6 +34,8 @@ export const show: Run = async context => {
 }
 
 function described({ session, standing, facts, leases, open }: SeenSession, colour: boolean): readonly string[] {
+  // Whoever is told to look at it is here.
+  const next = open === openCommand(session, 'live') ? `to end it: lh session end ${session.name}` : (open ?? '')
   const rows = [
     ['session', session.sessionId],
     ['role', session.role],
@@ -45,7 +48,7 @@ function described({ session, standing, facts, leases, open }: SeenSession, colo
     ['launched by', session.launchedBy],
     ['holds', leases.map(({ resource, token }) => `${resource} (token ${token})`).join(', ')],
     ...facts.map((fact, at) => [at === 0 ? 'facts' : '', fact]),
-    ['next', open ?? ''],
+    ['next', next],
   ]
   return [
     `${paint(colour, 'bold', printable(session.name))} is ${paintStanding(colour, standing)}`,
