@@ -122,6 +122,13 @@ describe('alone', () => {
     expect(fires(ann.in(there))).not.toEqual(all)
     ann.in(there).ok('hooks install git')
     expect(fires(ann.in(there))).toEqual(all)
+    git(repo.dir, 'config', '--worktree', 'core.hooksPath', `${own}-of-main`)
+    git(there, 'config', '--worktree', '--unset', 'core.hooksPath')
+    const main = `${repo.dir} has a core.hooksPath of its own, so Git takes its hooks from ${own}-of-main: run lh hooks install git there, too`
+    expect(ann.in(there).ok('hooks install git')).toContain(main)
+    expect(document(ann.in(there), 'hooks status git')['warnings']).toEqual([main])
+    git(repo.dir, 'config', '--worktree', '--unset', 'core.hooksPath')
+    expect(document(ann.in(there), 'hooks status git')['warnings']).toEqual([])
   })
 
   it('serves all worktrees, says who would not fire, and proves that a no is a no', () => {

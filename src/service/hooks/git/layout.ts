@@ -3,6 +3,7 @@ import { basename, dirname, isAbsolute, join } from 'node:path'
 import { Fault, policy } from '../../../core/fault.ts'
 import { gitOutput, withoutRepository } from '../../../host/git-run.ts'
 import type { Repository } from '../../../host/git.ts'
+import { mainRoot } from '../../../host/git.ts'
 import type { HookName } from './script.ts'
 import { clientHooks, marks, scriptsFolder, serverHooks } from './script.ts'
 
@@ -104,13 +105,16 @@ export function silence({ directory, hooksPath }: HookLayout): { readonly why: s
 }
 
 /** Worktrees whose own `core.hooksPath` (`extensions.worktreeConfig`) leads Git elsewhere, in sentences. */
-export function othersElsewhere({ repository: { commonDir, root }, directory, env }: HookLayout): readonly string[] {
+export function othersElsewhere({ repository, directory, env }: HookLayout): readonly string[] {
+  const { commonDir, root } = repository
+  const setsPath = (gitDir: string): boolean => /hookspath/i.test(textAt(join(gitDir, 'config.worktree')) ?? '')
+  const main = setsPath(commonDir) ? mainRoot(repository) : null
   const linked = join(commonDir, 'worktrees')
   const places = (existsSync(linked) ? readdirSync(linked) : [])
-    .filter(name => /hookspath/i.test(textAt(join(linked, name, 'config.worktree')) ?? ''))
+    .filter(name => setsPath(join(linked, name)))
     .flatMap(name => textAt(join(linked, name, 'gitdir'))?.replace(/\/\.git\n?$/, '') ?? [])
-  return places.flatMap(bytes => {
-    const place = Buffer.from(bytes, 'latin1').toString('utf8')
+    .map(bytes => Buffer.from(bytes, 'latin1').toString('utf8'))
+  return [...(main === null ? [] : [main]), ...places].flatMap(place => {
     if (place === root || !existsSync(place)) return []
     const there = hooksOf(place, env)
     return there === null || there === directory
