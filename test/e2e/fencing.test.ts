@@ -130,7 +130,8 @@ async function overslept(
     expect(git(all.place, 'log', '-1', '--format=%B')).toMatch(/^Leasehold-Token: \d+$/m)
     await sleeper.stop()
     await until(async () => (await b.lease(`ticket:${id}`)).standing === 'expired', 'its time is over')
-    await b.in(other).ok('ticket start fix-login')
+    const begun = await b.in(other).run('ticket start fix-login')
+    expect([begun.code, begun.stderr]).toEqual([0, expect.stringContaining(all.place)])
     await sleeper.wake()
     return { all, sleeper, remote }
   } catch (error) {

@@ -607,7 +607,8 @@ describe('work --finish and time', () => {
     const all = await worked()
     const { repo, place, a, b } = all
     await expire(all)
-    await b.ok('ticket start fix-login')
+    const begun = await b.run('ticket start fix-login')
+    expect([begun.code, begun.stderr]).toEqual([0, expect.stringContaining(place)])
     const before = await stateOf(all)
     await a.in(place).refused('superseded', 'work --finish')
     await a.refused('superseded', 'work --finish fix-login')
