@@ -1,13 +1,14 @@
-import { spawnSync } from 'node:child_process'
+import { execFileSync, spawnSync } from 'node:child_process'
 import { randomUUID } from 'node:crypto'
 import fs from 'node:fs'
+import https from 'node:https'
 import path from 'node:path'
 import { Ajv2020 } from 'ajv/dist/2020.js'
 import { afterAll, beforeAll, expect, it } from 'vitest'
 import { catalogue } from '../../src/service/schema/catalogue.ts'
 import { Repo, exits, folder, git, isRunning, parse, signal, until } from '../support/cli.ts'
-import type { Agent } from '../support/cli.ts'
-import { type Etcd, freePort, needsEtcd, startEtcd } from '../support/etcd.ts'
+import type { Agent, Doc } from '../support/cli.ts'
+import { type Etcd, freePort, isInstalled, needsEtcd, startEtcd } from '../support/etcd.ts'
 import { Person } from '../support/git-hooks.ts'
 import { commit, putTicket } from '../support/tickets.ts'
 import { requires } from '../support/skip.ts'
@@ -228,6 +229,28 @@ needsEtcd.describe('with the leases in etcd', () => {
       })
     }
   })
+
+  requires(isInstalled('openssl', 'version'), 'needs openssl on PATH').it(
+    'a certificate that nobody vouches for is said to be one, with the setting that names who does',
+    async () => {
+      const [place, port] = [folder('tls-'), await freePort()]
+      const [key, cert] = [path.join(place, 'key.pem'), path.join(place, 'cert.pem')]
+      const make = `req -x509 -newkey rsa:2048 -nodes -keyout ${key} -out ${cert} -days 1 -subj /CN=x -addext subjectAltName=IP:127.0.0.1`
+      execFileSync('openssl', make.split(' '), { stdio: 'ignore' })
+      const server = https.createServer({ key: fs.readFileSync(key), cert: fs.readFileSync(cert) }, (_, response) => response.end('{}'))
+      await new Promise<void>(resolve => void server.listen(port, '127.0.0.1', resolve))
+      try {
+        const a = configured(folder('etcd-'), `etcds://127.0.0.1:${port}/x`).as('agent:a')
+        const error = await a.refused('unavailable', 'claim acquire env:x')
+        expect(error.message).toContain('DEPTH_ZERO_SELF_SIGNED_CERT')
+        expect(error.hint).toContain('lh config set --user etcd.ca_file')
+        const { findings } = parse((await a.run('--json doctor')).stdout)
+        expect(findings.find((each: Doc) => each.code === 'member-silent').fix).toBe(error.hint)
+      } finally {
+        server.close()
+      }
+    },
+  )
 
   it('a member that is down is passed over', async () => {
     const a = configured(folder('etcd-'), url(`127.0.0.1:${await freePort()},${etcd.address}`)).as('agent:a')

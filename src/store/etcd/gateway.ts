@@ -395,17 +395,26 @@ export function asUnknown(error: unknown): unknown {
   })
 }
 
+/** What to do about a member whose certificate we do not accept; null where the error is about something else. */
+export function certificateHint(error: string): string | null {
+  if (/^(?:DEPTH_ZERO_SELF_SIGNED_CERT|SELF_SIGNED_CERT_IN_CHAIN|UNABLE_TO_.*(?:ISSUER_CERT|SIGNATURE).*)$/.test(error))
+    return 'nobody whom we know vouches for its certificate; name who does: lh config set --user etcd.ca_file /absolute/path'
+  if (error === 'ERR_TLS_CERT_ALTNAME_INVALID') return 'its certificate is for another host: name the host in store as the certificate does'
+  return error.startsWith('CERT_') ? 'its certificate is not valid, perhaps not today: have it renewed, and look at the clock here' : null
+}
+
 const askAgain = 'ask again with the same --op-id: it happens once'
 
 function nobodyAnswered(failures: readonly Failure[], changes: boolean): Fault {
   const unknown = changes && failures.some(({ sent }) => sent)
   const tried = [...new Map(failures.map(({ endpoint, why }) => [endpoint, why]))].map(([endpoint, error]) => ({ endpoint, error }))
+  const certificate = tried.map(({ error }) => certificateHint(error)).find(hint => hint !== null)
   const said = tried.map(({ endpoint, error }) => `${endpoint}: ${error}`).join('; ')
   return new Fault(
     'unavailable',
     unknown ? `etcd did not answer, and whether the command happened is unknown (${said})` : `etcd cannot be reached (${said})`,
     {
-      hint: unknown ? askAgain : 'who holds what is unknown until it answers; nothing is free because of that',
+      hint: unknown ? askAgain : (certificate ?? 'who holds what is unknown until it answers; nothing is free because of that'),
       details: { outcome: unknown ? 'unknown' : 'nothing_changed', endpoints: tried },
     },
   )

@@ -2,7 +2,7 @@ import { isFault, notFound, usage } from '../../core/fault.ts'
 import type { Adopted, Compacted, Finding, LimitChange, Maintenance, Severity } from '../maintenance.ts'
 import { refuseMoved } from '../moved.ts'
 import type { Reading } from '../store.ts'
-import { alarmPath, codes, isEngineError } from './gateway.ts'
+import { alarmPath, certificateHint, codes, isEngineError } from './gateway.ts'
 import { askMembers } from './health.ts'
 import type { Asked } from './health.ts'
 import { only, pairsOf } from './messages.ts'
@@ -95,7 +95,7 @@ function memberFindings({ endpoint, status, error }: Asked): readonly Finding[] 
         'warning',
         'member-silent',
         `${endpoint} does not answer (${error})`,
-        `see whether it runs: etcdctl --endpoints ${endpoint} endpoint status`,
+        certificateHint(error ?? '') ?? `see whether it runs: etcdctl --endpoints ${endpoint} endpoint status`,
       ),
     ]
   const told = [
