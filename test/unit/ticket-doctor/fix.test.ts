@@ -61,6 +61,13 @@ describe('events', () => {
     expect(visit.said).toEqual([])
   })
 
+  it('of an unfinished merge are kept also behind a byte order mark', async () => {
+    const { text, visit } = await mended(`\ufeff<<<<<<< HEAD\n${first}\n=======\n${second}\n>>>>>>> theirs\n`)
+    expect(text).toBe(`${first}\n${second}\n`)
+    expect(codes(visit)).toEqual(['events-conflict-markers'])
+    expect(visit.said).toEqual([])
+  })
+
   it('end with a line break', async () => {
     const { text, visit } = await mended(`${first}\n${second}`)
     expect(text).toBe(`${first}\n${second}\n`)

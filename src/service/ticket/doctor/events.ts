@@ -95,4 +95,4 @@ const lineAt = (text: string, offset: number): number => text.slice(0, offset).s
 const lastLine = (text: string): number => text.split('\n').length
 
 /** Both sides of every conflict, and what was before it where Git shows that as well: events are only ever added. */
-const withoutMarkers = (text: string): string => text.replaceAll(/^(?:<{7}|={7}|>{7}|\|{7})(?: .*)?(?:\r?\n|$)/gm, '')
+const withoutMarkers = (text: string): string => text.replaceAll(/^\ufeff?(?:<{7}|={7}|>{7}|\|{7})(?: .*)?(?:\r?\n|$)/gm, '')
