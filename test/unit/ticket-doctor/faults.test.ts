@@ -325,6 +325,7 @@ describe('gates', () => {
 describe('events', () => {
   those([
     ['none', ward => fs.rmSync(ward.at(file(a, 'events.jsonl'))), `warning events-missing ${a}/ticket.md`],
+    ['an empty file', ward => fs.truncateSync(ward.at(file(a, 'events.jsonl'))), `warning events-missing ${a}/events.jsonl`],
     ['no JSON', append('{"id":'), `error events-malformed ${a}/events.jsonl:2`],
     ['no object', append('[]'), `error events-malformed ${a}/events.jsonl:2`],
     ['no ULID', append(event(2, 'comment').replace(eventId(2), 'x')), `error events-malformed ${a}/events.jsonl:2`],

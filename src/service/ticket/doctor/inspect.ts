@@ -182,12 +182,12 @@ async function readDirectory(root: string, id: string, diagnoses: Diagnosis[]): 
   const { events, faults } = readEventFile(eventsText, eventsFile)
   diagnoses.push(...faults)
   if (typeof bytes === 'string') return null
-  if (eventsBytes === 'missing')
+  if (eventsBytes !== 'unreadable' && eventsText.trim() === '')
     diagnoses.push(
       warning(
         'events-missing',
-        { file },
-        'it has no events.jsonl',
+        { file: eventsBytes === 'missing' ? file : eventsFile },
+        eventsBytes === 'missing' ? 'it has no events.jsonl' : 'nothing is in it: what happened to this ticket is lost',
         `bring it back: git checkout -- ${shellWord(eventsFile)}; or: lh ticket comment ${id} --message …`,
       ),
     )
