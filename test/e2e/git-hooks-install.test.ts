@@ -201,6 +201,11 @@ describe('alone', () => {
       expect(install.said).toContain('git config --unset core.hooksPath')
       expect(ann.lh('hooks status git')).toMatchObject({ code: 8, said: expect.stringContaining(`warning: ${words}`) })
     }
+    git(repo.dir, 'config', 'core.hooksPath', '')
+    const empty = 'core.hooksPath is empty, so Git runs no hook'
+    expect(ann.lh('hooks install git')).toMatchObject({ code: 8, said: expect.stringContaining(empty) })
+    expect(document(ann, 'hooks status git')['warnings']).toEqual([expect.stringMatching(new RegExp(`^${empty}: git config --unset`))])
+    expect(ann.lh('hooks test git')).toMatchObject({ code: 8 })
     ann.ok('hooks uninstall git')
     expect(ann.lh('hooks status git')).toMatchObject({ code: 0, said: expect.stringMatching(/warning: core\.hooksPath is/) })
     git(repo.dir, 'config', '--unset', 'core.hooksPath')

@@ -31,10 +31,11 @@ export interface HookLayout {
 export function hookLayout(repository: Repository, env: NodeJS.ProcessEnv): HookLayout {
   const clean = withoutRepository(env)
   const cwd = repository.root ?? repository.gitDir
-  const directory = hooksOf(cwd, clean)
+  const hooksPath = gitOutput(cwd, ['config', '--get', 'core.hooksPath'], { env: clean })?.toString('utf8').replace(/\n$/, '') ?? null
+  // An empty path switches the hooks off, and Git names no place for it.
+  const directory = hooksPath === '' ? '/dev/null' : hooksOf(cwd, clean)
   if (!directory)
     throw new Fault('unavailable', `git cannot tell where the hooks of ${cwd} are`, { hint: 'see: git rev-parse --git-path hooks' })
-  const hooksPath = gitOutput(cwd, ['config', '--get', 'core.hooksPath'], { env: clean })?.toString('utf8').replace(/\n$/, '') ?? null
   const bare = repository.root === null
   return {
     repository,
@@ -99,7 +100,7 @@ export function silence({ directory, hooksPath }: HookLayout): { readonly why: s
   if (statSync(directory, { throwIfNoEntry: false })?.isDirectory() !== false) return null
   if (hooksPath === null) return { why: `${directory} is no directory, so Git runs no hook`, hint: 'move it away' }
   return {
-    why: `core.hooksPath is ${hooksPath}, which is no directory, so Git runs no hook`,
+    why: `core.hooksPath is ${hooksPath === '' ? 'empty' : `${hooksPath}, which is no directory`}, so Git runs no hook`,
     hint: 'git config --unset core.hooksPath; where it is set: git config --show-origin core.hooksPath',
   }
 }
@@ -124,7 +125,8 @@ export function othersElsewhere({ repository, directory, env }: HookLayout): rea
 }
 
 /** Is `core.hooksPath` relative, so that each worktree has hooks of its own? */
-export const isRelative = ({ hooksPath }: HookLayout): boolean => hooksPath !== null && !isAbsolute(hooksPath) && !hooksPath.startsWith('~')
+export const isRelative = ({ hooksPath }: HookLayout): boolean =>
+  hooksPath !== null && hooksPath !== '' && !isAbsolute(hooksPath) && !hooksPath.startsWith('~')
 
 /** A hook that lefthook wrote. */
 export const isLefthooks = (text: string | null): boolean => text !== null && text.includes('call_lefthook')
