@@ -211,6 +211,10 @@ describe('worktree add', () => {
     // Nothing is wrong with a setting that names the branch to come.
     await a.ok('config set base_branch nowhere')
     expect((await a.refused('policy', 'worktree add spike')).message).toContain('no commit yet, so there is no branch nowhere')
+    const bare = folder('bare-')
+    git(bare, 'init', '-q', '--bare')
+    const { message, hint } = await new Repo(bare).as('agent:a').refused('policy', 'worktree add spike')
+    expect([message, hint]).toEqual([expect.stringContaining('no commit yet'), expect.stringContaining('git push origin HEAD')])
     await a.ok('status')
     expect((await a.ok('doctor')).findings).toContainEqual(expect.objectContaining({ severity: 'info', code: 'base-branch' }))
   })

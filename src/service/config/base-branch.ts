@@ -15,7 +15,7 @@ export interface MissingBase {
 export function missingBase(repository: Repository, config: Config): MissingBase | null {
   const name = config.get('base_branch')
   if (name === null || commitOfBase(repository, name) !== null) return null
-  if (!hasBranches(repository)) return { fault: noCommitYet(name), unborn: true }
+  if (!hasBranches(repository)) return { fault: noCommitYet(repository, name), unborn: true }
   const message = `base_branch is ${JSON.stringify(name)} (${config.origin('base_branch')}), and there is no branch ${name} here`
   const ways = `name one that is there: lh config set base_branch <branch>; or make it: git branch ${shellWord(name)} <commit>`
   return { fault: usage(message, `${ways}; or fetch it: git fetch origin ${shellWord(name)}`), unborn: false }
@@ -37,7 +37,10 @@ export const hasBranches = (repository: Repository): boolean =>
   runGitIn(repository, ['for-each-ref', '--count=1', 'refs/heads', 'refs/remotes']).stdout !== ''
 
 /** What to throw where something needs the base branch of a repository in which nothing was committed. */
-export const noCommitYet = (name: string | null): Fault =>
+export const noCommitYet = ({ root }: Pick<Repository, 'root'>, name: string | null): Fault =>
   new Fault('policy', `this repository has no commit yet${name === null ? '' : `, so there is no branch ${name}`}`, {
-    hint: 'make the first one: git commit --allow-empty -m "start"',
+    hint:
+      root === null
+        ? 'nobody commits in a bare one: push the first one to it, from a clone: git push origin HEAD'
+        : 'make the first one: git commit --allow-empty -m "start"',
   })

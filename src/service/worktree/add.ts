@@ -222,7 +222,7 @@ async function baseStart({ catalogue: { baseBranch: name } }: Desk, git: Git): P
 }
 
 function noBase({ catalogue: { baseBranch: name }, workspace: { repository, config } }: Desk, what: string): Fault {
-  if (!hasBranches(repository)) return noCommitYet(name)
+  if (!hasBranches(repository)) return noCommitYet(repository, name)
   return (
     missingBase(repository, config)?.fault ??
     policy(
