@@ -161,7 +161,7 @@ describe('worktree remove', () => {
     const { place } = await made(a)
     await a.in(place).ok('claim acquire fix-login')
     await b.ok('claim evict fix-login --reason', 'silent')
-    await b.ok('ticket start fix-login')
+    expect((await b.run('ticket start fix-login')).code).toBe(0)
     await b.ok('ticket done fix-login')
     const { hint } = await a.refused('superseded', 'worktree remove fix-login')
     expect(hint).toMatch(/lh claim acquire worktree:[0-9a-f]+ branch:agents\/fix-login\); then remove it$/)
