@@ -1,4 +1,4 @@
-import { spawn } from 'node:child_process'
+import { execFileSync, spawn } from 'node:child_process'
 import { once } from 'node:events'
 import fs from 'node:fs'
 import path from 'node:path'
@@ -150,6 +150,37 @@ describe('work --finish, where the base branch is checked out', () => {
     expect(done.code, done.stderr).toBe(0)
     expect(names.map(name => read(repo.dir, name))).toEqual(names.map(() => 'after\n'))
     expect(['staged', 'file', 'new'].map(name => read(repo.dir, name))).toEqual(['mine\n', 'mine\n', 'mine\n'])
+  })
+
+  it.each(['new', 'changed'])('takes nothing back that somebody saves there in the moment before (%s)', async name => {
+    const all = await worked()
+    const { repo, place, a } = all
+    fs.writeFileSync(path.join(repo.dir, 'changed'), 'before\n')
+    commit(repo.dir, 'files')
+    git(place, 'merge', '-q', 'main')
+    for (const each of ['new', 'changed']) fs.writeFileSync(path.join(place, each), 'after\n')
+    commit(place, 'more')
+    const [bin, real] = [
+      fs.mkdtempSync(path.join(path.dirname(all.home), 'bin-')),
+      execFileSync('which', ['git'], { encoding: 'utf8' }).trim(),
+    ]
+    const script = `#!/bin/sh\ncase "$*" in *--dry-run*) ;; *read-tree*\\ -u\\ *) echo mine > '${path.join(repo.dir, name)}' ;; esac\nexec '${real}' "$@"\n`
+    fs.writeFileSync(path.join(bin, 'git'), script, { mode: 0o755 })
+    const main = head(repo.dir, 'main')
+    const { message } = failure(
+      await a
+        .in(place)
+        .with({ PATH: `${bin}:${process.env['PATH']}`, LC_ALL: 'de_DE.UTF-8' })
+        .run('--json work --finish'),
+      'policy',
+    )
+    expect(message).toContain(name)
+    expect(read(repo.dir, name)).toBe('mine\n')
+    expect(head(repo.dir, 'main')).toBe(main)
+    fs.rmSync(path.join(repo.dir, name))
+    if (name === 'changed') git(repo.dir, 'checkout', '-q', '--', name)
+    await a.in(place).ok('work --finish')
+    await expectFinished(all)
   })
 
   it('says in their own words who does not let the base branch move, and takes the files back', async () => {

@@ -421,6 +421,10 @@ const mergeCommit = (git: WorktreeGit, { old, head }: { readonly old: string; re
 const signing = (git: WorktreeGit): readonly string[] =>
   git.try('config', '--type=bool', '--get', 'commit.gpgSign').stdout.trim() === 'true' ? ['-S'] : []
 
+/** So Git says that it has changed nothing: something of somebody's is in the way. */
+const didNotBegin =
+  /would be (?:overwritten|removed) by merge|not uptodate\. Cannot merge|would lose untracked files|Refusing to remove|cannot checkout new HEAD/
+
 /** The files of the base branch's own worktree, from one commit to the next. What is not committed there stays, or refuses it. */
 async function bringFiles(home: WorktreeGit, base: string, old: string, target: string): Promise<void> {
   const then = 'then: lh work --finish; nothing of your work is lost, and you still hold the ticket'
@@ -437,14 +441,14 @@ async function bringFiles(home: WorktreeGit, base: string, old: string, target: 
   const unknown = inTheWay(home, old, target)
   if (unknown.length > 0) throw uncommitted(unknown)
   const bring = (...how: readonly string[]): Promise<GitAnswer> =>
-    home.tryApart(...lookingItself, 'read-tree', ...how, '-m', '-u', old, target)
-  // Asked beforehand, so that what a failure in the middle leaves is known to be ours.
+    home.tryApartInEnglish(...lookingItself, 'read-tree', ...how, '-m', '-u', old, target)
+  // Asked beforehand, so that what a failure in the middle leaves is known to be ours; what somebody saved just now is theirs.
   const would = await bring('--dry-run')
   const { status, stderr, stdout } = would.status === 0 ? await bring() : would
   if (status === 0) return
   const lock = lockOf(home)
   if (lock !== null) throw refused(lock.why, lock.hint)
-  if (would.status === 0) {
+  if (would.status === 0 && !didNotBegin.test(stderr)) {
     const left = takeBack(home, old, target)
     throw refused(
       lastWords(stderr, stdout),

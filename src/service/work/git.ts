@@ -45,6 +45,11 @@ export class WorktreeGit {
     return runGitApart(this.root, args, this.#env)
   }
 
+  /** The same, where Git's words decide something: in no other language, which leaves all else of the locale as it is. */
+  tryApartInEnglish(...args: readonly string[]): Promise<GitAnswer> {
+    return runGitApart(this.root, args, { ...this.#env, LANGUAGE: 'en' })
+  }
+
   /** Its output. Throws `unavailable` with what Git said when it fails. */
   run(...args: readonly string[]): string {
     const answer = this.try(...args)
