@@ -10,6 +10,7 @@ export const otherVariables: readonly string[] = [
   'LEASEHOLD_GATE',
   'LEASEHOLD_LAUNCH_ID',
   'LEASEHOLD_START',
+  'LEASEHOLD_LAUNCH_LIVE',
   'LEASEHOLD_LAUNCH_REPORT',
   'LEASEHOLD_ROLE',
   'LEASEHOLD_PEERS',

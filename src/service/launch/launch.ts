@@ -1,5 +1,5 @@
 import { closeSync, openSync } from 'node:fs'
-import type { Answer, Caller, Coordinator, Granted, LaunchHold } from '../../coordinator.ts'
+import type { Answer, Caller, Granted, LaunchHold } from '../../coordinator.ts'
 import { Fault, isFault } from '../../core/fault.ts'
 import type { Holder } from '../../core/lease.ts'
 import type { Reservation } from '../../core/refusal.ts'
@@ -43,7 +43,7 @@ export async function launch(order: LaunchOrder): Promise<Launched> {
   const sessionId = coordinator.mintId()
   const agentId = order.agentId ?? `agent:${order.start.profile.name}-${sessionId.slice(-8).toLowerCase()}`
   const holder: Holder = { ...order.caller.holder, agentId, sessionId, witness: null }
-  const env = { ...(await withoutForeign(order.start.env, coordinator)), ...environmentOf(agentId, role, order.ticket, order.peers) }
+  const env = { ...withoutForeign(order.start.env), ...environmentOf(agentId, role, order.ticket, order.peers) }
   const note = { launchId: sessionId, role, agentId }
   const reserve = (): Promise<Answer> =>
     coordinator.reserve({ holder: ownWitness(holder) }, { resources, note, ttlSecs: reservationTtlSecs })
@@ -98,7 +98,7 @@ export async function resumeSession(workspace: Workspace, caller: Caller, sessio
   const { sessionId, agentId, role, worktreeId } = session
   const holder: Holder = { agentId, worktreeId, sessionId, witness: null }
   const told = environmentOf(agentId, role, session.relatedTickets[0] ?? null, session.peers)
-  const env = { ...(await withoutForeign(start.env, coordinator)), ...told }
+  const env = { ...withoutForeign(start.env), ...told }
   const note = { launchId: sessionId, role, agentId }
   const launcher = ownWitness(holder)
   const held = await withoutOrphan(() => coordinator.holdSession({ holder: launcher }, sessionId, note, reservationTtlSecs))
@@ -309,7 +309,8 @@ class Run {
       LEASEHOLD_LAUNCH_ID: this.#launchId,
       LEASEHOLD_SESSION_ID: this.#launchId,
       ...(channel === null ? {} : { LEASEHOLD_LAUNCH_REPORT: channel.file }),
-      ...(live === null ? {} : { LEASEHOLD_LIVE: carriedWith(live.live, env['LEASEHOLD_LIVE']) }),
+      // Which of the locks is the session's own: an agent that it launches does not carry that one on.
+      ...(live === null ? {} : { LEASEHOLD_LIVE: carriedWith(live.live, env['LEASEHOLD_LIVE']), LEASEHOLD_LAUNCH_LIVE: live.live }),
     }
     try {
       return await AgentProcess.start({
@@ -422,7 +423,7 @@ const environmentOf = (agentId: string, role: string, ticket: string | null, pee
  * What of our own environment is not the agent's: the lease, ticket and peers of whoever launched it, and sessions of other clients. What
  * runs under `lh exec` it goes on carrying, for that is not over before it; a session that launched it may be.
  */
-async function withoutForeign(env: NodeJS.ProcessEnv, coordinator: Coordinator): Promise<NodeJS.ProcessEnv> {
+function withoutForeign(env: NodeJS.ProcessEnv): NodeJS.ProcessEnv {
   const foreign = new Set(['LEASEHOLD_LEASE', 'LEASEHOLD_TOKEN', 'LEASEHOLD_RESOURCES', 'LEASEHOLD_LEASES', 'LEASEHOLD_LIVE'])
   for (const name of [
     'LEASEHOLD_PID',
@@ -430,13 +431,13 @@ async function withoutForeign(env: NodeJS.ProcessEnv, coordinator: Coordinator):
     'LEASEHOLD_TICKET',
     'LEASEHOLD_PEERS',
     'LEASEHOLD_READY_FD',
+    'LEASEHOLD_LAUNCH_LIVE',
     'LEASEHOLD_LAUNCH_REPORT',
   ])
     foreign.add(name)
   for (const name of ['CLAUDE_CODE_SESSION_ID', 'CODEX_SESSION_ID', 'CODEX_THREAD_ID', 'QWEN_CODE_SESSION_ID', 'COPILOT_AGENT_SESSION_ID'])
     foreign.add(name)
-  const { LEASEHOLD_LIVE: carried, LEASEHOLD_LAUNCH_ID: launcher } = env
-  const session = carried && launcher ? (await coordinator.view()).session(launcher)?.binding?.live : undefined
+  const { LEASEHOLD_LIVE: carried, LEASEHOLD_LAUNCH_LIVE: session } = env
   const kept = carried?.split('\n').filter(live => live !== session) ?? []
   const others = Object.entries(env).filter(([name]) => !foreign.has(name))
   return Object.fromEntries(kept.length === 0 ? others : [...others, ['LEASEHOLD_LIVE', kept.join('\n')]])
