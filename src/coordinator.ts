@@ -475,28 +475,13 @@ export class Coordinator {
     const deadline = performance.now() + waitMs
     for (let told = false; ; told = true) {
       // oxlint-disable-next-line no-await-in-loop -- each attempt follows a change
-      const answer = await this.#whenMoved(attempt, deadline)
+      const answer = await whenMoved(attempt, deadline)
       if (answer.ok || refusalCode(answer.refusal) !== 'held') return answer
       if (!told) onWait?.(answer.refusal, answer.now)
       const left = deadline - performance.now()
       if (left <= 0) throw timedOut(answer, waitMs)
       // oxlint-disable-next-line no-await-in-loop -- waiting is what the loop is for
       await this.#untilWorthAsking(answer, left)
-    }
-  }
-
-  /** While the leases are on their way to another store nobody can say who has what: it is asked again when that is over. */
-  async #whenMoved(attempt: () => Promise<Answer>, deadline: number): Promise<Answer> {
-    for (;;) {
-      try {
-        // oxlint-disable-next-line no-await-in-loop -- each attempt follows a pause
-        return await attempt()
-      } catch (error) {
-        const left = deadline - performance.now()
-        if (!isMoving(error) || left <= 0) throw error
-        // oxlint-disable-next-line no-await-in-loop -- waiting is what the loop is for
-        await new Promise(resolve => void setTimeout(resolve, Math.min(left, movingCheckMs)))
-      }
     }
   }
 
@@ -624,4 +609,22 @@ function withOpId(error: unknown, opId: string): unknown {
     details: { ...error.details, op_id: opId },
     cause: error,
   })
+}
+
+/**
+ * While the leases are on their way to another store nobody can say who has what: it is tried again when that is over. `deadline` is as
+ * `performance.now` counts, milliseconds; what is thrown from then on, and all else, is thrown on.
+ */
+export async function whenMoved<T>(attempt: () => Promise<T>, deadline: number): Promise<T> {
+  for (;;) {
+    try {
+      // oxlint-disable-next-line no-await-in-loop -- each attempt follows a pause
+      return await attempt()
+    } catch (error) {
+      const left = deadline - performance.now()
+      if (!isMoving(error) || left <= 0) throw error
+      // oxlint-disable-next-line no-await-in-loop -- waiting is what the loop is for
+      await new Promise(resolve => void setTimeout(resolve, Math.min(left, movingCheckMs)))
+    }
+  }
 }

@@ -96,7 +96,7 @@ export async function explainUnclaimable(workspace: Workspace, document: Wire): 
   } catch (error) {
     if (!isFault(error)) throw error
     const isHeld = error.code === 'held'
-    const [command] = (isHeld ? /lh why .*/ : /(?:lh|git) [^;]+/).exec(error.hint!)!
+    const [command] = (isHeld ? /lh why .*/ : /(?:lh|git) [^;]+/).exec(error.hint ?? '') ?? [`lh ticket show ${id}`]
     return {
       ...document,
       evidence: [...(document['evidence'] as readonly string[]), error.message],
